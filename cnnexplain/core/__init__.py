@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses with shapes and invariants. No files, no hooks."""

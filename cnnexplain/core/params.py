@@ -1,0 +1,101 @@
+"""How an option is declared: once, beside the field it fills, for the shell, Python, the docs and run.json.
+
+    steps: Annotated[int, Param("Steps of the integral.", min=1)] = 50
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from cnnexplain.errors import OptionError, near_misses
+
+
+@dataclass(frozen=True)
+class Param:
+    """Help and bounds of one option. `flags` are its short or alternative spellings, as in `("-l", "--layer")`."""
+
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    split: bool = False  # a list that may also be written with commas
+
+
+@dataclass(frozen=True)
+class Field:
+    """One declared option of a dataclass: its name, type (without `None`), default and `Param`."""
+
+    name: str
+    type: Any
+    optional: bool
+    repeated: bool
+    default: Any
+    param: Param
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the field holds it, or raise `OptionError` when it is out of bounds."""
+        if value is None and self.optional:
+            return None
+        if not self.repeated:
+            self._check_one(value)
+            return value
+        values = (value,) if isinstance(value, str) else tuple(value)
+        if self.param.split:
+            values = tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
+        for one in values:
+            self._check_one(one)
+        return tuple(dict.fromkeys(values))
+
+    def _check_one(self, value: Any) -> None:
+        param, flag = self.param, "--" + self.name.replace("_", "-")
+        if param.choices and value not in param.choices:
+            near = near_misses(str(value), param.choices)
+            raise OptionError(
+                f"{flag} {value!r} is not one of {', '.join(param.choices)}",
+                f"did you mean {flag} {near[0]}?" if near else f"for example {flag} {param.choices[0]}",
+            )
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if param.min is not None and not value >= param.min:
+                raise OptionError(f"{flag} {value} is too small", f"the smallest value is {param.min:g}")
+            if param.max is not None and not value <= param.max:
+                raise OptionError(f"{flag} {value} is too large", f"the largest value is {param.max:g}")
+
+
+def declared(cls: type) -> Iterator[Field]:
+    """Every field of a dataclass that carries a `Param`, in order."""
+    hints = get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        if get_origin(hint) is not Annotated:
+            continue
+        kind, *extras = get_args(hint)
+        param = next((extra for extra in extras if isinstance(extra, Param)), None)
+        if param is None:
+            continue
+        optional = False
+        if get_origin(kind) in (Union, types.UnionType):
+            kinds = [arg for arg in get_args(kind) if arg is not types.NoneType]
+            optional, kind = len(kinds) < len(get_args(kind)), kinds[0]
+        repeated = get_origin(kind) is tuple
+        if repeated:
+            kind = get_args(kind)[0]
+        yield Field(field.name, kind, optional, repeated, field.default, param)
+
+
+def checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` for the fields of `cls`, each checked against its declaration; unknown names are errors."""
+    known = {field.name: field for field in declared(cls)}
+    for name in values:
+        if name not in known:
+            near = near_misses(name, known)
+            raise OptionError(
+                f"there is no option {name!r}",
+                f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}",
+            )
+    return {name: known[name].check(value) for name, value in values.items()}

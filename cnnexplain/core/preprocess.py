@@ -1,0 +1,141 @@
+"""From a picture to what the model sees, and back: resize, crop, and the geometry that undoes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the model's input lies on one picture.
+
+    `box` is (left, top, right, bottom) of the input in the picture's pixels, as real numbers; it reaches
+    beyond the picture where the input was padded.
+    """
+
+    picture_size: tuple[int, int]  # (width, height) after EXIF orientation
+    box: tuple[float, float, float, float]
+
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """The part of the picture that the model saw: `box` clipped to the picture."""
+        width, height = self.picture_size
+        left, top, right, bottom = self.box
+        return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
+
+    def pixel_of_cell(self, row: int, column: int, shape: tuple[int, int]) -> tuple[int, int]:
+        """The picture's pixel (x, y) under the centre of cell (row, column) of a map of `shape` (h, w)."""
+        left, top, right, bottom = self.box
+        x = left + (column + 0.5) * (right - left) / shape[1]
+        y = top + (row + 0.5) * (bottom - top) / shape[0]
+        width, height = self.picture_size
+        return min(max(math.floor(x), 0), width - 1), min(max(math.floor(y), 0), height - 1)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes an input: the same arithmetic as timm's and torchvision's evaluation transforms.
+
+    `input_size` and `resize` are (height, width). `crop_mode`: `center` scales the shorter side to `resize`
+    and cuts out the middle; `squash` scales both sides, aspect lost; `border` scales the longer side and pads
+    with the mean. `mean` and `std` are per channel, for values in 0..1.
+    """
+
+    input_size: tuple[int, int] = (224, 224)
+    channels: int = 3
+    resize: tuple[int, int] = (256, 256)
+    crop_mode: str = "center"
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        # Statistics are given for grey or RGB; an input of N channels repeats the picture's in turn.
+        object.__setattr__(self, "mean", _per_channel(self.mean, self.channels))
+        object.__setattr__(self, "std", _per_channel(self.std, self.channels))
+
+    def with_crop(self, input_size: tuple[int, int], crop_pct: float) -> Preprocess:
+        """The same preprocessing for an input of another size, cut from `crop_pct` of the resized picture."""
+        resize = (math.floor(input_size[0] / crop_pct), math.floor(input_size[1] / crop_pct))
+        return replace(self, input_size=input_size, resize=resize)
+
+    def geometry(self, picture_size: tuple[int, int]) -> Geometry:
+        """Where the input lies on a picture of `picture_size` (width, height)."""
+        (width, height), (input_h, input_w) = picture_size, self.input_size
+        resized_w, resized_h = self._resized(width, height)
+        x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
+        scale_x, scale_y = width / resized_w, height / resized_h
+        box = (x * scale_x, y * scale_y, (x + input_w) * scale_x, (y + input_h) * scale_y)
+        return Geometry(picture_size, box)
+
+    def apply(self, picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
+        """The input before normalisation, uint8 (H, W, channels), of an RGB picture, and its geometry.
+
+        Only the part that the model sees is resampled, so that a picture of any aspect ratio is cheap; the
+        filter still reaches beyond the cut, as it does when the whole picture is resized first.
+        """
+        (width, height), (input_h, input_w) = picture.size, self.input_size
+        resized_w, resized_h = self._resized(width, height)
+        x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
+        left, top = max(0, x), max(0, y)
+        right, bottom = min(resized_w, x + input_w), min(resized_h, y + input_h)
+        scale_x, scale_y = width / resized_w, height / resized_h
+        box = (left * scale_x, top * scale_y, min(right * scale_x, width), min(bottom * scale_y, height))
+        shown = picture.convert("L") if self.channels == 1 else picture
+        shown = shown.resize((right - left, bottom - top), INTERPOLATIONS[self.interpolation], box=box)
+        if shown.size != (input_w, input_h):
+            canvas = Image.new(shown.mode, (input_w, input_h), self._fill(shown.mode))
+            canvas.paste(shown, (left - x, top - y))
+            shown = canvas
+        pixels = np.atleast_3d(np.asarray(shown))
+        if self.channels > 3:
+            pixels = pixels[:, :, np.arange(self.channels) % 3]
+        return np.ascontiguousarray(pixels[:, :, : self.channels]), self.geometry(picture.size)
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        target_h, target_w = self.resize
+        if self.crop_mode == "squash":
+            return target_w, target_h
+        if self.crop_mode == "center" and target_h == target_w:
+            short, long = min(width, height), max(width, height)
+            scaled = int(target_h * long / short)
+            return (target_h, scaled) if width <= height else (scaled, target_h)
+        ratios = (height / target_h, width / target_w)
+        ratio = max(ratios) if self.crop_mode == "border" else min(ratios)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+    def _fill(self, mode: str) -> int | tuple[int, ...]:
+        if self.crop_mode != "border":
+            return 0
+        levels = tuple(min(255, max(0, round(255 * level))) for level in self.mean)
+        return levels[0] if mode == "L" else _per_channel(levels, 3)
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) == channels:
+        return tuple(values)
+    if channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(values[channel % len(values)] for channel in range(channels))
+
+
+def _offset(resized: int, wanted: int) -> int:
+    if wanted > resized:
+        return -((wanted - resized) // 2)
+    return round((resized - wanted) / 2)
