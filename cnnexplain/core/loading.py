@@ -24,23 +24,41 @@ class ModelOptions:
     """How a model is built and what it is fed: the options beside the MODEL argument."""
 
     weights: Annotated[Path | None, Param("Put this checkpoint into the model.", metavar="FILE")] = None
-    arch: Annotated[str | None, Param("The architecture that a checkpoint given as MODEL belongs to, as you "
-                                      "would write it as MODEL.", metavar="NAME")] = None
-    pretrained: Annotated[bool, Param("Load trained weights; --no-pretrained leaves the initialisation "
-                                      "that --seed gives.")] = True
+    arch: Annotated[
+        str | None,
+        Param(
+            "The architecture that a checkpoint given as MODEL belongs to, as you would write it as MODEL.",
+            metavar="NAME",
+        ),
+    ] = None
+    pretrained: Annotated[
+        bool, Param("Load trained weights; --no-pretrained leaves the initialisation that --seed gives.")
+    ] = True
     strict: Annotated[bool, Param("Refuse a checkpoint whose keys do not all fit.")] = True
-    labels: Annotated[Path | None, Param("Names of the classes: one a line, or a JSON list or map.",
-                                         metavar="FILE")] = None
-    input_size: Annotated[str | None, Param("Input size: 224, or 224x320 (height x width), or 1x28x28 with "
-                                            "channels.", metavar="SIZE")] = None
-    mean: Annotated[str | None, Param("Mean per channel, for values in 0..1: 0.5 or 0.485,0.456,0.406.",
-                                      metavar="NUMBERS")] = None
-    std: Annotated[str | None, Param("Standard deviation per channel, as for --mean.", metavar="NUMBERS")] = None
+    labels: Annotated[
+        Path | None, Param("Names of the classes: one a line, or a JSON list or map.", metavar="FILE")
+    ] = None
+    input_size: Annotated[
+        str | None,
+        Param("Input size: 224, or 224x320 (height x width), or 1x28x28 with channels.", metavar="SIZE"),
+    ] = None
+    mean: Annotated[
+        str | None,
+        Param("Mean per channel, for values in 0..1: 0.5 or 0.485,0.456,0.406.", metavar="NUMBERS"),
+    ] = None
+    std: Annotated[str | None, Param("Standard deviation per channel, as for --mean.", metavar="NUMBERS")] = (
+        None
+    )
     interpolation: Annotated[str | None, Param("How pictures are resized.", choices=INTERPOLATIONS)] = None
-    crop_pct: Annotated[float | None, Param("Share of the resized picture that is kept.",
-                                            min=0.01, max=1.0)] = None
-    crop_mode: Annotated[str | None, Param("center cuts the middle out, squash ignores the aspect ratio, "
-                                           "border pads.", choices=CROP_MODES)] = None
+    crop_pct: Annotated[
+        float | None, Param("Share of the resized picture that is kept.", min=0.01, max=1.0)
+    ] = None
+    crop_mode: Annotated[
+        str | None,
+        Param(
+            "center cuts the middle out, squash ignores the aspect ratio, border pads.", choices=CROP_MODES
+        ),
+    ] = None
     seed: Annotated[int, Param("Seed of everything random.", min=0, max=2**63 - 1)] = 0
 
 

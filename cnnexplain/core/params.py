@@ -1,6 +1,6 @@
 """How an option is declared: once, beside the field it fills, for the shell, Python, the docs and run.json.
 
-    steps: Annotated[int, Param("Steps of the integral.", min=1)] = 50
+steps: Annotated[int, Param("Steps of the integral.", min=1)] = 50
 """
 
 from __future__ import annotations

@@ -124,12 +124,10 @@ class Preprocess:
         if self.crop_mode != "border":
             return 0
         levels = tuple(min(255, max(0, round(255 * level))) for level in self.mean)
-        return levels[0] if mode == "L" else _per_channel(levels, 3)
+        return levels[0] if mode == "L" else tuple(levels[channel % len(levels)] for channel in range(3))
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    if len(values) == channels:
-        return tuple(values)
     if channels == 1:
         return (sum(values) / len(values),)
     return tuple(values[channel % len(values)] for channel in range(channels))

@@ -47,18 +47,25 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
     if found:
         shown = ", ".join(f"{index} {labels[index]!r}" for index in found[:SHOWN_CANDIDATES])
         more = f" and {len(found) - SHOWN_CANDIDATES} more" if len(found) > SHOWN_CANDIDATES else ""
-        raise TargetError(f"--target {text!r} fits {len(found)} classes: {shown}{more}",
-                          f"give more of the name or the index: --target {found[0]}")
+        raise TargetError(
+            f"--target {text!r} fits {len(found)} classes: {shown}{more}",
+            f"give more of the name or the index: --target {found[0]}",
+        )
     near = near_misses(text, [part.strip() for label in labels for part in (label, *label.split(","))])
-    raise TargetError(f"there is no class called {text!r} among {len(labels)}",
-                      f"did you mean {' or '.join(repr(name) for name in near)}?" if near
-                      else f"give an index from 0 to {len(labels) - 1}, or --labels FILE to name the classes")
+    raise TargetError(
+        f"there is no class called {text!r} among {len(labels)}",
+        f"did you mean {' or '.join(repr(name) for name in near)}?"
+        if near
+        else f"give an index from 0 to {len(labels) - 1}, or --labels FILE to name the classes",
+    )
 
 
 def _checked_index(index: int, classes: int) -> int:
     if not 0 <= index < classes:
-        raise TargetError(f"--target {index} is not a class of this model, which has {classes}",
-                          f"give an index from 0 to {classes - 1}")
+        raise TargetError(
+            f"--target {index} is not a class of this model, which has {classes}",
+            f"give an index from 0 to {classes - 1}",
+        )
     return index
 
 

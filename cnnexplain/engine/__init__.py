@@ -1,0 +1,1 @@
+"""The torch machinery that methods speak to."""

@@ -1,0 +1,172 @@
+"""The layers of a model as one picture runs through it; finding one by name, and choosing one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine.capture import map_layout
+from cnnexplain.errors import LayerError, near_misses
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One run of one module: its name for `--layer`, its class, and the shape of what came out for one picture.
+
+    `map` is (channels, height, width) where that is a map; `leaf` says that the module holds no others,
+    `weighted` that it is a leaf with parameters.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    map: tuple[int, int, int] | None
+    leaf: bool
+    weighted: bool
+    same_as_next: bool  # the module around it, or an in-place one behind it, returned the very same tensor
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one picture's way through a model showed: every layer in order, and the number of class scores."""
+
+    layers: tuple[Layer, ...]
+    scores: int
+    default: int | None  # which of the layers is explained when none is named
+
+    def maps(self) -> list[Layer]:
+        """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
+        return [layer for layer in self.layers if _is_large(layer) and not layer.same_as_next]
+
+
+def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]) -> Trace:
+    """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind."""
+    outputs: list[Tensor] = []
+    layers: list[Layer] = []
+    versions: dict[int, int] = {}  # of each tensor when it was last seen; an in-place operation raises it
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+
+    def noting(name: str) -> Any:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                return
+            described = _described(name, layer, output, size)
+            if described.leaf and versions.get(id(output)) == output._version:
+                return  # dropout or an identity: it handed on what it was given
+            versions[id(output)] = output._version
+            outputs.append(output)
+            layers.append(described)
+
+        return note
+
+    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    try:
+        # A copy, so that a model may write into its input.
+        logits = forward(inputs.detach().requires_grad_().clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    last_place = {id(output): place for place, output in enumerate(outputs)}
+    table = tuple(
+        replace(layer, same_as_next=last_place[id(output)] != place)
+        for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
+    )
+    return Trace(table, int(logits.shape[1]), _default(table, outputs, logits))
+
+
+def choose(trace: Trace, model_name: str) -> Choice:
+    """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
+    layer = None if trace.default is None else trace.layers[trace.default]
+    if layer is None or layer.map is None:
+        raise LayerError(
+            f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",
+            "give a larger --input-size, or name a layer with --layer",
+        )
+    after = trace.layers[(trace.default or 0) + 1 :]
+    tokens = [one for one in after if one.leaf and len(one.shape) == 2 and one.shape[0] > 1]
+    before = [one for one in trace.layers if one.leaf and one.map]
+    if len(tokens) > len(before):
+        raise LayerError(
+            f"{model_name} works on tokens, not on maps: {len(tokens)} of its layers after {layer.name!r} are "
+            "attention or token layers",
+            "class activation maps need a convolutional network; for example bundled:efficientnet_lite0",
+        )
+    channels, height, width = layer.map
+    return Choice(
+        "layer",
+        layer.name,
+        f"the last map on the way to the classes before pooling: {channels} channels of {height}x{width}",
+    )
+
+
+def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
+    """The layer that a user named, `layer4.1` or, as Python writes it, `layer4[-1]`; its name and module."""
+    by_name = {name: child for name, child in module.named_modules(remove_duplicate=False) if name}
+    name = _dotted(module, wanted)
+    if name in by_name:
+        return name, by_name[name]
+    near = near_misses(wanted, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
+    top = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
+    raise LayerError(
+        f"there is no layer called {wanted!r}",
+        f"did you mean {' or '.join(near)}?" if near else f"the outermost layers are {', '.join(top)}",
+    )
+
+
+def _dotted(module: nn.Module, wanted: str) -> str:
+    name = ""
+    place: nn.Module | None = module
+    for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
+        children = list(place._modules) if place is not None else []
+        from_end = re.fullmatch(r"-\d+", part) and len(children) >= -int(part)
+        child = children[int(part)] if from_end else part
+        place = place._modules.get(child) if place is not None else None
+        name = f"{name}.{child}" if name else child
+    return name
+
+
+def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int]) -> Layer:
+    shape = tuple(int(length) for length in output.shape)
+    layout = map_layout(shape, size) if shape[:1] == (1,) and output.is_floating_point() else None
+    as_map = {"NCHW": shape[1:], "NHWC": (*shape[3:], *shape[1:3])}[layout] if layout else None
+    leaf = next(layer.children(), None) is None
+    weighted = leaf and next(layer.parameters(), None) is not None
+    return Layer(name, type(layer).__name__, shape[1:], as_map, leaf, weighted, same_as_next=False)
+
+
+def _is_large(layer: Layer) -> bool:
+    return layer.map is not None and layer.map[1] * layer.map[2] > 1
+
+
+def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -> int | None:
+    """The last map that the scores depend on and that is neither pooled nor already the scores themselves."""
+    total = logits.sum()
+    token_counts = {layer.shape[0] for layer in layers if len(layer.shape) == 2}
+    fallback = None
+    for place in reversed(range(len(layers))):
+        layer, output = layers[place], outputs[place]
+        if layer.map is None or not _is_large(layer) or layer.same_as_next or not output.requires_grad:
+            continue
+        if layer.map[1] == layer.map[2] and layer.map[1] in token_counts:
+            continue  # attention of every token to every other, which is square but no picture
+        (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            continue
+        names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
+        if any("pool" in one.kind.lower() and not one.weighted for one in names if one.leaf):
+            continue
+        if (
+            layer.map
+            and layer.map[0] == logits.shape[1]
+            and not any(one.weighted for one in layers[place + 1 :])
+        ):
+            fallback = place if fallback is None else fallback
+            continue
+        return place
+    return fallback

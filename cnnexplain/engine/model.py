@@ -1,0 +1,275 @@
+"""The only object that a method talks to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Prediction
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.target import Target, TargetSpec
+from cnnexplain.engine import capture, layers
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError, OptionError, first_line
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Gradients of a class score fall below fp16's smallest number; a power of two is undone without loss.
+FP16_GRADIENT_SCALE = 2.0**10
+
+
+@dataclass(frozen=True)
+class Model:
+    """A classifier, what it is fed, and what its classes are called.
+
+    `module` is used where it is and as it is: `borrowed()` puts it into evaluation mode for a while and gives
+    it back exactly as it was.
+    """
+
+    module: nn.Module
+    name: str
+    preprocess: Preprocess
+    given_labels: Sequence[str] | None = None
+    precision: str = "fp32"
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the module's weights are."""
+        return next((tensor.device for tensor in self._weights()), torch.device("cpu"))
+
+    @cached_property
+    def trace(self) -> layers.Trace:
+        """The layers in the order in which a picture meets them. Costs one forward pass, once."""
+        height, width = self.preprocess.input_size
+        with self.borrowed():
+            return layers.trace(
+                self.module, self._blank((1, self.preprocess.channels, height, width)), self.forward
+            )
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The name of every class. A model with one score has two classes: against it, and for it."""
+        classes = max(2, self.trace.scores)
+        given = self.given_labels
+        if given is None:
+            return (
+                ("negative", "positive")
+                if self.trace.scores == 1
+                else tuple(f"class {index}" for index in range(classes))
+            )
+        if self.trace.scores == 1 and len(given) == 1:
+            given = (f"not {given[0]}", given[0])
+        if len(given) != classes:
+            raise OptionError(
+                f"there are {len(given)} labels, but {self.name} has {classes} classes",
+                "give --labels a file with one name for every class, in the model's order",
+            )
+        return tuple(given)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """A fingerprint of all weights and buffers: names, types, shapes and values."""
+        digest = hashlib.sha256()
+        for name, tensor in self.module.state_dict().items():
+            if not isinstance(tensor, Tensor):
+                continue
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+        return digest.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable numbers in the model."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Evaluation mode and frozen parameters inside the block; every module exactly as it was after it."""
+        modes = [(child, child.training) for child in self.module.modules()]
+        frozen = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        try:
+            # Set directly: a train() of the user's own may do more than switch the mode.
+            for child, _ in modes:
+                child.training = False
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
+        finally:
+            for child, mode in modes:
+                child.training = mode
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def require_finite_weights(self) -> None:
+        """Raise `ModelError` when a weight or a buffer is NaN or infinite."""
+        bad = [
+            name
+            for name, tensor in self.module.state_dict().items()
+            if isinstance(tensor, Tensor)
+            and tensor.is_floating_point()
+            and not bool(torch.isfinite(tensor).all())
+        ]
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise ModelError(
+                f"{self.name} holds NaN or infinite weights, in {bad[0]!r}{more}",
+                "train or export the model again; a checkpoint from before the loss became NaN may do",
+            )
+
+    def inputs(self, pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Normalise pictures, each (H, W, C) uint8, into one batch (N, C, H, W) on the model's device."""
+        stacked = torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2)
+        scaled = stacked.to(self._dtype).div_(255)  # channels last in memory, which convolutions prefer
+        mean, std = (
+            torch.tensor(values, dtype=self._dtype, device=self.device)[:, None, None]
+            for values in (self.preprocess.mean, self.preprocess.std)
+        )
+        return scaled.sub_(mean).div_(std)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`."""
+        dtype = PRECISIONS[self.precision]
+        autocast: AbstractContextManager[Any] = (
+            torch.autocast(self.device.type, dtype) if dtype else nullcontext()
+        )
+        try:
+            with autocast:
+                output = self.module(inputs)
+        except CnnexplainError:
+            raise
+        except Exception as error:
+            # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{self.name} failed on an input of {tuple(inputs.shape)}: {first_line(error)}",
+                "give the size it was made for, for example --input-size 32 or 1x28x28",
+            ) from error
+        return self._logits(output, len(inputs))
+
+    @contextmanager
+    def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
+        """The maps (N, C, h, w) of the named layers during one `forward` inside the block."""
+        wanted = {name: layers.find(self.module, name)[1] for name in names}
+        with capture.capture(wanted, self.preprocess.input_size) as maps:
+            yield maps
+            for name in names:
+                if name not in maps:
+                    raise LayerError(
+                        f"layer {name!r} takes no part when {self.name} looks at a picture",
+                        "leave --layer out to have one chosen",
+                    )
+
+    def choose_layer(self) -> Choice:
+        """The layer to explain when none is named, with the reason."""
+        return layers.choose(self.trace, self.name)
+
+    def find_layer(self, name: str) -> str:
+        """The full name of a layer that a user named; `LayerError` with near misses where there is none."""
+        return layers.find(self.module, name)[0]
+
+    def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
+        """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
+        scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
+        if not score.requires_grad:
+            raise ModelError(
+                f"the scores of {self.name} carry no gradient",
+                "the model detaches them or runs under no_grad(); methods without gradients, such as "
+                "-m eigencam, still work",
+            )
+        # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
+        found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
+        if any(one is None for one in found):
+            raise LayerError(
+                f"the classes of {self.name} do not depend on the layer that was named",
+                "leave --layer out to have one chosen",
+            )
+        return [one.float() / scale for one in found]
+
+    def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
+        """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""
+        scores = class_scores(logits)
+        if spec.index is not None:
+            chosen = [torch.full((len(scores),), spec.index, device=scores.device)]
+        else:
+            chosen = list(scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices.T)
+        return [Target(index, scores.gather(1, index[:, None])[:, 0]) for index in chosen]
+
+    def predictions(self, logits: Tensor, *, count: int | None = None) -> list[tuple[Prediction, ...]]:
+        """The `count` best classes (all where None) of each picture, best first."""
+        scores = class_scores(logits.detach()).cpu()
+        # One score s stands for the pair (-s, s), whose softmax would be sigmoid(2 s).
+        chances = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(1)
+        best = scores.topk(min(count or scores.shape[1], scores.shape[1]), dim=1).indices
+        return [
+            tuple(Prediction(index, self.labels[index], chance[index], score[index]) for index in order)
+            for order, chance, score in zip(best.tolist(), chances.tolist(), scores.tolist(), strict=True)
+        ]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next((tensor.dtype for tensor in self._weights() if tensor.is_floating_point()), torch.float32)
+
+    def _weights(self) -> Iterator[Tensor]:
+        yield from self.module.parameters()
+        yield from self.module.buffers()
+
+    def _blank(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape, device=self.device, dtype=self._dtype)
+
+    def _logits(self, output: Any, pictures: int) -> Tensor:
+        logits = _first_tensor(output)
+        if logits is not None:
+            if logits.ndim == 1 and logits.shape[0] == pictures:
+                logits = logits[:, None]
+            if logits.ndim == 4 and logits.shape[2:] == (1, 1):
+                logits = logits[:, :, 0, 0]
+            if logits.ndim == 2 and logits.shape[0] == pictures and logits.shape[1] > 0:
+                return logits.float()
+        what = f"a {type(output).__name__}" if logits is None else f"a tensor of shape {tuple(logits.shape)}"
+        raise ModelError(
+            f"{self.name} returns {what}, not one row of class scores per picture",
+            "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)",
+        )
+
+
+def class_scores(logits: Tensor) -> Tensor:
+    """One score per class (N, K): the logits, or (-s, s) for a model with the single logit s."""
+    return torch.cat((-logits, logits), dim=1) if logits.shape[1] == 1 else logits
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the CPU's allocator, had no memory left."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile`, `DataParallel` or `DistributedDataParallel`, where hooks work."""
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return unwrapped(module.module)
+    compiled = getattr(module, "_orig_mod", None)
+    return unwrapped(compiled) if isinstance(compiled, nn.Module) else module
+
+
+def _first_tensor(output: Any) -> Tensor | None:
+    if isinstance(output, Tensor):
+        return output
+    for name in ("logits", "out"):
+        found = output.get(name) if isinstance(output, dict) else getattr(output, name, None)
+        if isinstance(found, Tensor):
+            return found
+    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
+        return output[0]
+    return None

@@ -1,0 +1,87 @@
+"""The formulas of class activation maps: from a layer's maps and their gradients to one signed map.
+
+A formula takes `a`, the maps, and `g`, the gradient of the class score with respect to them, both
+(N, C, h, w), and returns (N, h, w) before any rectification. To add one, write it and put it into `CAMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def gradcam(a: Tensor, g: Tensor) -> Tensor:
+    """Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1-2: channels weighted by their mean gradient."""
+    return (g.mean((2, 3), keepdim=True) * a).sum(1)
+
+
+def gradcam_pp(a: Tensor, g: Tensor) -> Tensor:
+    """Chattopadhyay et al. 2018 (arXiv:1710.11063), eq. 5 and 19; their g² is cancelled from the fraction."""
+    denominator = 2 + a.sum((2, 3), keepdim=True) * g
+    alpha = (1 / denominator).where((g != 0) & (denominator != 0), 0)
+    return ((alpha * g.relu()).sum((2, 3), keepdim=True) * a).sum(1)
+
+
+def xgradcam(a: Tensor, g: Tensor) -> Tensor:
+    """Fu et al. 2020 (arXiv:2008.02312), eq. 8: the gradient's mean weighted by the map itself."""
+    total = a.sum((2, 3), keepdim=True)
+    weight = ((a * g).sum((2, 3), keepdim=True) / total).where(total != 0, 0)
+    return (weight * a).sum(1)
+
+
+def layercam(a: Tensor, g: Tensor) -> Tensor:
+    """Jiang et al. 2021 (doi:10.1109/TIP.2021.3089943), eq. 6: every place weighted by its positive gradient."""
+    return (g.relu() * a).sum(1)
+
+
+def hirescam(a: Tensor, g: Tensor) -> Tensor:
+    """Draelos & Carin 2020 (arXiv:2011.08891), eq. 3: gradient times map, place by place."""
+    return (g * a).sum(1)
+
+
+def eigencam(a: Tensor, g: Tensor | None = None) -> Tensor:  # noqa: ARG001  (every formula takes both)
+    """Muhammad & Yeasin 2020 (arXiv:2008.00299): the first principal component of the maps; no class in it."""
+    return _first_component(a)
+
+
+def eigengradcam(a: Tensor, g: Tensor) -> Tensor:
+    """The first principal component of gradient times map, which makes Eigen-CAM depend on the class."""
+    return _first_component(g * a)
+
+
+CAMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gradcam": gradcam,
+    "gradcam++": gradcam_pp,
+    "xgradcam": xgradcam,
+    "layercam": layercam,
+    "hirescam": hirescam,
+    "eigencam": eigencam,
+    "eigengradcam": eigengradcam,
+}
+NEED_NO_GRADIENT = frozenset({"eigencam"})
+
+
+def _first_component(x: Tensor) -> Tensor:
+    """Project the places of (N, C, h, w) on the direction of their largest variance.
+
+    The sign, which a decomposition leaves open, is such that the result rises with the mean over the channels.
+    """
+    import torch
+
+    # On the CPU in float64: the matrices are small, and squaring them costs half of the digits.
+    places = x.detach().flatten(2).transpose(1, 2).double().cpu()  # (N, h*w, C)
+    mean = places.mean(2)  # (N, h*w)
+    places = places - places.mean(1, keepdim=True)
+    if places.shape[1] <= places.shape[2]:
+        values, vectors = torch.linalg.eigh(places @ places.mT)
+        component = vectors[..., -1] * values[..., -1:].clamp(min=0).sqrt()
+    else:
+        _, vectors = torch.linalg.eigh(places.mT @ places)
+        component = (places @ vectors[..., -1:])[..., 0]
+    agrees = (component * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
+    component = component.where(agrees >= 0, -component)
+    projected: Tensor = component.reshape(x.shape[0], *x.shape[2:]).to(x.dtype)
+    return projected

@@ -1,0 +1,64 @@
+"""How names, numbers and paths are written on the page."""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import quote
+
+from cnnexplain.report.record import readable
+
+# Controls, formatting (which can turn the reading direction round) and line breaks are shown, not obeyed.
+_HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # Persian words and family emoji need these, and they change nothing else
+
+
+def shown(text: str) -> str:
+    r"""`text` with all that a reader would not see, or that would mislead, written out: a line break as \n."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(sign) for sign in readable(text))
+
+
+def _visible(sign: str) -> str:
+    if unicodedata.category(sign) in _HIDDEN and sign not in _JOINERS:
+        return sign.encode("unicode_escape").decode("ascii")
+    return sign
+
+
+def href(path: str) -> str:
+    """A link to a file under OUT, whatever its name: always relative, every special character quoted."""
+    return "./" + quote(path, errors="surrogateescape")
+
+
+def percent(share: float) -> str:
+    """A probability for people: 39.0 %. Never a certainty that is none."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"
+
+
+def number(value: float) -> str:
+    """Three digits, with a true minus sign: −0.0213."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def size(sides: list[int]) -> str:
+    """Two or more sides, in the order given: 224 × 224."""
+    return " × ".join(str(side) for side in sides)
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 4 min 12 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number_of: int, one: str, many: str | None = None) -> str:
+    """1 image, 12 images, 100,000 images."""
+    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
