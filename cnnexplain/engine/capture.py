@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from cnnexplain.errors import LayerError
 
-
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
 ASPECT_SLACK = 2  # cells
 

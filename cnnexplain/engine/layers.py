@@ -134,7 +134,10 @@ def _dotted(module: nn.Module, wanted: str) -> str:
 def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int]) -> Layer:
     shape = tuple(int(length) for length in output.shape)
     layout = map_layout(shape, size) if shape[:1] == (1,) and output.is_floating_point() else None
-    as_map = {"NCHW": shape[1:], "NHWC": (*shape[3:], *shape[1:3])}[layout] if layout else None
+    as_map = None
+    if layout:
+        rows = 1 if layout == "NCHW" else 0
+        as_map = (shape[3] if rows == 0 else shape[1], shape[rows + 1], shape[rows + 2])
     leaf = next(layer.children(), None) is None
     weighted = leaf and next(layer.parameters(), None) is not None
     return Layer(name, type(layer).__name__, shape[1:], as_map, leaf, weighted, same_as_next=False)

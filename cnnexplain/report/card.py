@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.report.words import href, number, percent, size
+from cnnexplain.report.words import href, percent, shape, size, span
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Figure:
     src: str
     alt: str
     title: str
-    value: str
+    subject: str
     facts: tuple[tuple[str, str], ...]
     links: tuple[Link, ...]
 
@@ -92,13 +92,12 @@ def _figure(explanation: Mapping[str, Any], picture_size: list[int]) -> Figure:
         src=href(explanation["picture"]),
         alt=f"{explanation['method']} of ‘{target['label']}’ ({sure}) at {explanation['layer']}: {where}"
         + (f" of {size(picture_size)}" if peak else ""),
-        title=target["label"],
-        value=sure,
+        title=explanation["method"],
+        subject=f"{target['label']}, {sure}",
         facts=(
-            ("method", explanation["method"]),
             ("layer", explanation["layer"]),
-            ("map", size(explanation["shape"])),
-            ("range", f"{number(explanation['min'])} to {number(explanation['max'])}"),
+            ("map", shape(explanation["shape"])),
+            ("range", span(explanation["min"], explanation["max"])),
             ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "nothing positive"),
         ),
         links=tuple(links),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from cnnexplain.report.record import readable
@@ -27,7 +28,7 @@ def _visible(sign: str) -> str:
 
 def href(path: str) -> str:
     """A link to a file under OUT, whatever its name: always relative, every special character quoted."""
-    return "./" + quote(path, errors="surrogateescape")
+    return "./" + quote(readable(path))
 
 
 def percent(share: float) -> str:
@@ -44,14 +45,26 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def size(sides: list[int]) -> str:
-    """Two or more sides, in the order given: 224 × 224."""
-    return " × ".join(str(side) for side in sides)
+def span(low: float, high: float) -> str:
+    """From low to high, where what is lost beside the other end is nought: 0 to 3.1."""
+    least = 1e-3 * max(abs(low), abs(high))
+    return " to ".join(number(end if abs(end) > least else 0) for end in (low, high))
+
+
+def size(sides: Sequence[int]) -> str:
+    """Width and height of a picture: 451 × 300."""
+    return f"{sides[0]} × {sides[1]}"
+
+
+def shape(sides: Sequence[int]) -> str:
+    """Height and width of a map, as PyTorch orders them, said where it matters: 8 × 12 (h × w)."""
+    height, width = sides
+    return f"{height} × {width}" + (" (h × w)" if height != width else "")
 
 
 def duration(seconds: float) -> str:
     """3.2 s, 4 min 12 s, 2 h 5 min."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -1,0 +1,86 @@
+"""From a file to the RGB picture that a person sees. Files come from strangers."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cnnexplain.errors import ImageError, first_line
+
+# An allowlist: Pillow's rarer readers are slow, memory-hungry, or start other programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "MPO")
+MAX_PIXELS = 89_478_485  # above this Pillow warns of a decompression bomb
+
+
+def decode(path: str) -> Image.Image:
+    """The picture as RGB: first frame, EXIF orientation applied, transparency on white.
+
+    Raises `ImageError` for whatever cannot be read, and for more than `MAX_PIXELS` pixels.
+    """
+    _require_regular_file(path)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            return to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"the picture is too large to be safe: {error}",
+            f"make it smaller than {MAX_PIXELS / 1e6:.0f} megapixels",
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(
+            "this is not a picture that can be read", "JPEG, PNG, GIF, BMP, WebP and TIFF are"
+        ) from error
+    except Exception as error:
+        # A damaged file makes decoders raise nearly anything; it must cost its own picture only.
+        raise ImageError(
+            f"the picture is damaged: {first_line(error)}", "save or download it again"
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as the RGB picture that a viewer shows: 16 bits scaled to 8, transparency laid on white."""
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _deep_grey(image).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits: 16-bit values by their full range, others by their own."""
+    values = np.asarray(image).astype(np.float64)
+    values = np.where(np.isfinite(values), values, 0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0 if high > 255 or image.mode.startswith("I;16") else 255.0
+    elif low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = (values - low) / ((high - low) or 1) * 255
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def _require_regular_file(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise ImageError("there is no such file", "check the name") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"the file cannot be read: {first_line(error)}", "check its name and permissions"
+        ) from error
+    if not stat.S_ISREG(mode):
+        # A pipe or a device would keep the run waiting for ever.
+        raise ImageError("this is not a regular file", "name a picture file")
+
+
+def refuse_bombs() -> None:
+    """Make Pillow's warning about decompression bombs an error for the whole process."""
+    warnings.simplefilter("error", Image.DecompressionBombWarning)

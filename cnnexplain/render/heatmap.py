@@ -1,0 +1,197 @@
+"""A heat map as a picture that explains itself: original, overlay, class, layer, colour bar, remarks."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.render.colormaps import palette
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.text import font, number, wrapped, write
+
+PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
+MARGIN, GAP = 20, 12
+TITLE, TEXT, SMALL = 26, 17, 15
+BAR_WIDTH, BAR_LABELS = 18, 64
+SMALLEST_PANEL = 224  # a tiny picture is enlarged to this by whole pixels
+NARROWEST = 420  # so that the words have room
+
+
+class Easel:
+    """One explained picture, ready to have its heat maps drawn; what they share is done once."""
+
+    def __init__(self, explanation: Explanation, options: RenderOptions) -> None:
+        self.explanation = explanation
+        self.options = options
+
+    def card(self, heatmap: Heatmap) -> Image.Image:
+        """The finished picture of one heat map."""
+        panels = (self._shown, self.overlay(heatmap))
+        width, height = self._shown.size
+        beside = width <= 2 * height
+        room = width * 2 + GAP if beside else width
+        inner = max(room + GAP + BAR_WIDTH + BAR_LABELS, NARROWEST)
+        remarks = [line for remark in self._remarks(heatmap) for line in wrapped(remark, font(SMALL), inner)]
+        top = MARGIN + TITLE + TEXT + 22
+        below = top + (height if beside else height * 2 + GAP)
+        bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
+        paper = Image.new("RGB", (inner + 2 * MARGIN, bottom + MARGIN), PAPER)
+        draw = ImageDraw.Draw(paper)
+        self._heading(draw, heatmap, inner)
+        for place, panel in enumerate(panels):
+            paper.paste(
+                panel, (MARGIN + place * beside * (width + GAP), top + place * (not beside) * (height + GAP))
+            )
+        if heatmap.max > 0:
+            self._bar(paper, heatmap, (MARGIN + room + GAP, top, below))
+        for line, text in enumerate(remarks):
+            write(draw, (MARGIN, below + 10 + line * (SMALL + 6)), text, SMALL, FAINT)
+        return paper
+
+    def overlay(self, heatmap: Heatmap) -> Image.Image:
+        """The map laid on the picture where the model saw it; what the model never saw is hatched."""
+        seen = self._seen
+        canvas = self._unseen.copy()
+        grey = self._grey.crop(seen)
+        if heatmap.max > 0:
+            grey = Image.blend(grey, self._heat(heatmap), self.options.alpha)
+        canvas.paste(grey, seen[:2])
+        if heatmap.peak is None:
+            _stamp(canvas, "nothing positive here")
+        else:
+            self._mark(canvas, heatmap.peak)
+        return canvas
+
+    @cached_property
+    def _shown(self) -> Image.Image:
+        """The picture at the size it is drawn."""
+        picture, longest = self.explanation.picture, max(self.explanation.picture.size)
+        if longest < min(SMALLEST_PANEL, self.options.max_side):
+            times = math.ceil(min(SMALLEST_PANEL, self.options.max_side) / longest)
+            return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+        scale = min(1.0, self.options.max_side / longest)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        return (
+            picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+            if size != picture.size
+            else picture
+        )
+
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        width, height = self.explanation.picture.size
+        return self._shown.width / width, self._shown.height / height
+
+    @cached_property
+    def _seen(self) -> tuple[int, int, int, int]:
+        """What the model saw, in whole pixels of the drawn picture; at least one."""
+        across, down = self._scale
+        left, top, right, bottom = self.explanation.geometry.seen
+        x, y = (
+            min(round(left * across), self._shown.width - 1),
+            min(round(top * down), self._shown.height - 1),
+        )
+        return x, y, max(x + 1, round(right * across)), max(y + 1, round(bottom * down))
+
+    @cached_property
+    def _grey(self) -> Image.Image:
+        return self._shown.convert("L").convert("RGB")
+
+    @cached_property
+    def _unseen(self) -> Image.Image:
+        """The picture as the model never saw it: pale and hatched."""
+        if self._seen == (0, 0, *self._shown.size):
+            return self._shown
+        pale = Image.blend(self._grey, Image.new("RGB", self._shown.size, "white"), 0.55)
+        draw = ImageDraw.Draw(pale)
+        for start in range(-pale.height, pale.width, 10):
+            draw.line((start, pale.height, start + pale.height, 0), fill="#aab0ba")
+        return pale
+
+    def _heat(self, heatmap: Heatmap) -> Image.Image:
+        """The positive part of the map in colours, at the size of what the model saw."""
+        across, down = self._scale
+        left, top, right, bottom = self.explanation.geometry.box
+        rows, columns = heatmap.values.shape
+        x = [
+            min(max((edge / across - left) * columns / (right - left), 0), columns)
+            for edge in self._seen[0::2]
+        ]
+        y = [min(max((edge / down - top) * rows / (bottom - top), 0), rows) for edge in self._seen[1::2]]
+        size = (self._seen[2] - self._seen[0], self._seen[3] - self._seen[1])
+        positive = Image.fromarray(np.maximum(heatmap.values, 0) * np.float32(255 / heatmap.max))
+        enlarged = positive.resize(size, Image.Resampling.BILINEAR, box=(x[0], y[0], x[1], y[1]))
+        return _coloured(np.asarray(enlarged), self.options.colormap)
+
+    def _mark(self, canvas: Image.Image, peak: tuple[int, int]) -> None:
+        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self._scale, strict=True))
+        draw = ImageDraw.Draw(canvas)
+        for radius, colour, width in ((8, "black", 4), (7, "white", 2)):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+
+    def _heading(self, draw: ImageDraw.ImageDraw, heatmap: Heatmap, width: float) -> None:
+        chance = f"  {heatmap.target.probability:.1%}"
+        room = width - font(TITLE).getlength(chance)
+        used = write(draw, (MARGIN, MARGIN - 6), heatmap.target.label, TITLE, INK, bold=True, width=room)
+        write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)
+        name = os.path.basename(self.explanation.image)
+        write(
+            draw,
+            (MARGIN, MARGIN + TITLE + 4),
+            f"{heatmap.method} at {heatmap.layer} · {name}",
+            TEXT,
+            FAINT,
+            width=width,
+        )
+
+    def _bar(self, paper: Image.Image, heatmap: Heatmap, place: tuple[int, int, int]) -> None:
+        left, top, bottom = place
+        levels = np.linspace(255, 0, bottom - top)[:, None].repeat(BAR_WIDTH, axis=1)
+        paper.paste(_coloured(levels, self.options.colormap), (left, top))
+        draw = ImageDraw.Draw(paper)
+        ticks = [(top, heatmap.max, "lt"), (bottom, 0.0, "ls")]
+        if bottom - top > 4 * SMALL:
+            ticks.append(((top + bottom) // 2, heatmap.max / 2, "lm"))
+        for y, value, anchor in ticks:
+            write(draw, (left + BAR_WIDTH + 6, y), number(value), SMALL, INK, anchor=anchor)
+
+    def _remarks(self, heatmap: Heatmap) -> list[str]:
+        remarks = []
+        if heatmap.peak is None:
+            remarks.append(
+                f"Nothing at this layer speaks for the class: the largest value is {number(heatmap.max)}."
+            )
+        else:
+            remarks.append(
+                f"Circle: strongest, {number(heatmap.max)}, at x {heatmap.peak[0]}, y {heatmap.peak[1]}."
+            )
+        if heatmap.min < 0:
+            remarks.append(
+                f"Smallest {number(heatmap.min)}; what is negative speaks against the class and has no colour."
+            )
+        if self._seen != (0, 0, *self._shown.size):
+            remarks.append("Hatched: never seen by the model.")
+        return [" ".join(remarks)]
+
+
+def _coloured(levels: NDArray[Any], colormap: str) -> Image.Image:
+    indexed = Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+    indexed.putpalette(palette(colormap))
+    return indexed.convert("RGB")
+
+
+def _stamp(canvas: Image.Image, text: str) -> None:
+    draw = ImageDraw.Draw(canvas)
+    face = font(max(10, min(22, canvas.width // 10)), bold=True)
+    left, top, right, bottom = draw.textbbox(
+        (canvas.width / 2, canvas.height / 2), text, font=face, anchor="mm"
+    )
+    draw.rectangle((left - 8, top - 5, right + 8, bottom + 5), fill=PAPER, outline=LINE)
+    draw.text((canvas.width / 2, canvas.height / 2), text, font=face, fill=INK, anchor="mm")

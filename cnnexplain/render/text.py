@@ -1,0 +1,65 @@
+"""Words in pictures."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import font_source_sans_pro
+from PIL import ImageDraw, ImageFont
+
+
+@cache
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The project's typeface: Source Sans, which has Latin, Greek and Cyrillic letters."""
+    path = font_source_sans_pro.SourceSansProSemibold if bold else font_source_sans_pro.SourceSansPro
+    return ImageFont.truetype(path, size)
+
+
+def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text on one line of at most `width` pixels, its end cut where it is longer."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    if face.getlength(text) <= width:
+        return text
+    short, long = 0, len(text)
+    while short < long:
+        middle = (short + long + 1) // 2
+        if face.getlength(text[:middle] + "…") <= width:
+            short = middle
+        else:
+            long = middle - 1
+    return text[:short] + "…"
+
+
+def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    """The text in lines of at most `width` pixels, broken between words."""
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and face.getlength(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(fitted(word, face, width))
+    return lines
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    colour: str,
+    *,
+    bold: bool = False,
+    width: float = 1e6,
+    anchor: str = "la",
+) -> float:
+    """Write one line and return how wide it came out. `anchor` as in Pillow."""
+    face = font(size, bold=bold)
+    shown = fitted(text, face, width)
+    draw.text(place, shown, font=face, fill=colour, anchor=anchor)
+    return face.getlength(shown)
+
+
+def number(value: float) -> str:
+    """Three significant digits, with a real minus sign."""
+    return f"{value:.3g}".replace("-", "−")

@@ -1,0 +1,132 @@
+"""What the page shows of the whole run, from run.json and the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnnexplain.report.card import Bar, Card
+from cnnexplain.report.words import count, duration, shape
+
+SHOWN_CLASSES = 8
+
+_CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of the run and what it counts; `bad` ones are to be seen at once."""
+
+    value: str
+    text: str
+    bad: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of the page."""
+
+    version: str
+    command: str
+    model: str
+    source: str
+    arguments: str
+    notice: str
+    tiles: tuple[Tile, ...]
+    classes: tuple[Bar, ...]
+    choices: tuple[Mapping[str, str], ...]
+    setup: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+
+
+def summary(run: Mapping[str, Any], cards: Sequence[Card]) -> Summary:
+    """The summary of a run. What run.json does not say is left out."""
+    model = run.get("model", {})
+    return Summary(
+        version=run["cnnexplain"],
+        command=run["command"],
+        model=model.get("name") or model.get("reference", ""),
+        source=model.get("source", ""),
+        arguments=run.get("arguments", ""),
+        notice=_notice(run["status"]),
+        tiles=tuple(_tiles(run, cards)),
+        classes=_classes(cards),
+        choices=tuple(run.get("choices") or ()),
+        setup=_facts(_setup(run, model)),
+        options=_facts({name.replace("_", "-"): one for name, one in (run.get("options") or {}).items()}),
+        versions=_facts(run.get("versions")),
+    )
+
+
+def _notice(status: str) -> str:
+    if status == "finished":
+        return ""
+    what = "This run was interrupted." if status == "interrupted" else "This run is not finished."
+    return f"{what} The same command goes on where it stopped; what is done is kept."
+
+
+def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
+    bad = sum(bool(one.problem) for one in cards)
+    images = run.get("images", {})
+    known = images.get("count", len(cards))
+    bad, good = images.get("error", bad), images.get("ok", len(cards) - bad)
+    tiles = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
+    if bad:
+        tiles.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
+    if known > good + bad:
+        tiles.append(Tile(f"{known - good - bad:,}", "not done yet"))
+    if run.get("seconds") is not None:
+        tiles.append(Tile(duration(run["seconds"]), "from start to end"))
+    return tiles
+
+
+def _classes(cards: Sequence[Card]) -> tuple[Bar, ...]:
+    """The classes that came first most often; nothing where there is nothing to compare."""
+    answers = [one.best for one in cards if one.best]
+    if len(answers) < 2:
+        return ()
+    found = Counter((best.label, best.note) for best in answers)
+    return tuple(
+        Bar(label, number_of / len(answers), count(number_of, "image"), note)
+        for (label, note), number_of in found.most_common(SHOWN_CLASSES)
+    )
+
+
+def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "Model": model.get("reference"),
+        "Weights, SHA-256": model.get("weights_sha256"),
+        "Parameters": model.get("parameters"),
+        "Classes": model.get("classes"),
+        "Preprocessing": _preprocessing(model.get("preprocess") or {}),
+        "Device": " in ".join(model[key] for key in ("device", "precision") if model.get(key)),
+        "Seed": run.get("seed"),
+        "Started": (run.get("started") or "").replace("T", " ").replace("Z", " UTC"),
+    }
+
+
+def _preprocessing(steps: Mapping[str, Any]) -> str:
+    if not steps:
+        return ""
+    return (
+        f"resized to {shape(steps['resize'])}, {steps['interpolation']}; "
+        f"{_CROPS.get(steps['crop_mode'], steps['crop_mode'])} to {shape(steps['input_size'])}; "
+        f"{count(steps['channels'], 'channel')}; mean {_text(steps['mean'])}; std {_text(steps['std'])}"
+    )
+
+
+def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _text(value)) for name, value in (known or {}).items() if value not in (None, "", [], ()))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(one) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

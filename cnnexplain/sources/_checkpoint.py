@@ -1,0 +1,135 @@
+"""Reads the tensors out of a checkpoint. Nothing in the file is ever run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.errors import ModelError, first_line
+from cnnexplain.sources._files import existing_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar", ".pt2")
+NESTS = ("state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema")
+RESAVE = (
+    "where the model was made, save its tensors alone: torch.save(model.state_dict(), 'weights.pth'), "
+    "or as .safetensors"
+)
+
+State = dict[str, "Tensor"]
+
+
+def is_checkpoint(reference: str) -> bool:
+    """Whether a MODEL is written as a checkpoint: by its suffix."""
+    return reference.lower().endswith(SUFFIXES)
+
+
+def read_checkpoint(path: Path) -> tuple[State, tuple[Choice, ...]]:
+    """The tensors by name, and which part of the file was taken where it holds several."""
+    existing_file(path, "checkpoint")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise ModelError(f"{path} is empty", "copy or download it again")
+    if path.suffix.lower() == ".safetensors" or head[8:10] == b'{"':
+        return _read_safetensors(path), ()
+    _refuse_foreign(path, head)
+    return _unnested(_read_pickle(path), path)
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    """Say what a file is that is no plain checkpoint, before anything reads it."""
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelError(
+            f"{path} is a pointer of Git LFS, not the weights", "run git lfs pull in its repository"
+        )
+    if head.lstrip()[:1] == b"<" or (head.isascii() and head.decode("ascii").replace("\n", "").isprintable()):
+        raise ModelError(
+            f"{path} is text, not a checkpoint: it begins with {head[:30].decode('latin-1')!r}",
+            "download it again; a web page may have been saved in its place",
+        )
+    if not head.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception as error:  # a damaged archive may make the reader raise anything
+        raise ModelError(f"{path} is cut short or damaged", "copy or download it again") from error
+    if path.suffix.lower() == ".pt2" or any(
+        name.endswith(("archive_format", "serialized_exported_program.json")) for name in names
+    ):
+        raise ModelError(f"{path} is an exported program (.pt2), which is code, not a checkpoint", RESAVE)
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        raise ModelError(f"{path} is a TorchScript archive, which is code, not a checkpoint", RESAVE)
+    if not any(name.endswith("data.pkl") for name in names):
+        raise ModelError(f"{path} is a zip archive, but not one that torch.save writes", RESAVE)
+
+
+def _read_pickle(path: Path) -> Any:
+    import torch
+
+    try:
+        # timm's training script keeps its arguments beside the weights; a Namespace holds values and runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file from a stranger may make the reader raise anything
+        if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ModelError(
+                f"{path} holds more than tensors: reading it would load {wanted[1]}, which can run code",
+                RESAVE,
+            ) from error
+        # Not quoted: torch's message asks people to switch the protection off.
+        raise ModelError(
+            f"{path} is damaged, or is not a checkpoint that torch.save writes",
+            f"copy or download it again; or, {RESAVE}",
+        ) from error
+
+
+def _read_safetensors(path: Path) -> State:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path, device="cpu"))
+    except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
+        raise ModelError(
+            f"{path} cannot be read as safetensors: {first_line(error)}",
+            "copy or download it again; it may be cut short",
+        ) from error
+
+
+def _unnested(data: Any, path: Path) -> tuple[State, tuple[Choice, ...]]:
+    """The tensors of a state dict, wherever among `NESTS` it lies."""
+    choices: tuple[Choice, ...] = ()
+    while nests := [
+        name for name in NESTS if isinstance(data, Mapping) and isinstance(data.get(name), Mapping)
+    ]:
+        if len(nests) > 1:
+            choices = (Choice("checkpoint part", nests[0], f"the file also holds {', '.join(nests[1:])}"),)
+        data = data[nests[0]]
+    state = _tensors(data)
+    if not state:
+        found = (
+            f"a map of {', '.join(map(repr, list(data)[:6]))}"
+            if isinstance(data, Mapping)
+            else type(data).__name__
+        )
+        raise ModelError(f"{path} holds no state dict, but {found}", RESAVE)
+    return state, choices
+
+
+def _tensors(data: Any) -> State:
+    from torch import Tensor
+
+    if not isinstance(data, Mapping):
+        return {}
+    return {
+        name: value for name, value in data.items() if isinstance(name, str) and isinstance(value, Tensor)
+    }

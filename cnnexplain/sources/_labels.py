@@ -1,0 +1,78 @@
+"""Names of classes from a file, in the forms that people keep them in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnexplain.errors import ModelError
+from cnnexplain.sources._files import existing_file
+
+FORMS = (
+    'write one name a line, or JSON such as ["cat", "dog"], {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}'
+)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The names in `path`, by index: one a line, or a JSON list or map."""
+    try:
+        text = existing_file(path, "file of labels").read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is not text in UTF-8", f"save it as UTF-8 and {FORMS}") from error
+    if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
+        names = _from_json(text, path)
+    else:
+        names = text.rstrip().splitlines()
+    if not names:
+        raise ModelError(f"{path} holds no names of classes", FORMS)
+    return cleaned(names)
+
+
+def cleaned(labels: Iterable[str]) -> tuple[str, ...]:
+    """`labels` as they may be shown on a terminal: on one line, without control characters."""
+    return tuple(label if label.isprintable() else _printable(label) for label in map(str.strip, labels))
+
+
+def _printable(label: str) -> str:
+    joiners = "\u200c\u200d"  # part of how some languages are written
+    return "".join(char for char in " ".join(label.split()) if char.isprintable() or char in joiners).strip()
+
+
+def _from_json(text: str, path: Path) -> list[str]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not JSON that can be read: {error}", FORMS) from error
+    if isinstance(data, dict):
+        data = _by_index(data, path)
+    if not isinstance(data, list):
+        raise ModelError(f"{path} holds neither a list nor a map of names", FORMS)
+    return [_name(value, path) for value in data]
+
+
+def _by_index(data: Mapping[str, Any], path: Path) -> list[Any]:
+    """The values of a map in the order of their indices, whichever of name and index is the key."""
+    if all(type(value) is int for value in data.values()):
+        pairs = [(index, name) for name, index in data.items()]
+    elif all(key.isascii() and key.isdigit() for key in data):
+        pairs = [(int(key), value) for key, value in data.items()]
+    else:
+        raise ModelError(f"{path} maps neither indices to names nor names to indices", FORMS)
+    found = dict(pairs)
+    missing = next((index for index in range(len(pairs)) if index not in found), None)
+    if missing is not None:
+        raise ModelError(
+            f"{path} names {len(pairs)} classes, but none with index {missing}",
+            f"the indices must run from 0 to {len(pairs) - 1}",
+        )
+    return [found[index] for index in range(len(pairs))]
+
+
+def _name(value: Any, path: Path) -> str:
+    if isinstance(value, list) and value:
+        value = value[-1]  # Keras writes ["n01440764", "tench"]
+    if isinstance(value, str) or type(value) in (int, float):
+        return str(value)
+    raise ModelError(f"{path} holds {json.dumps(value)[:40]} where a name should be", FORMS)

@@ -1,0 +1,131 @@
+"""The story of loading: what the reference means, the model, a checkpoint in it, labels, preprocessing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.loading import Loaded, ModelOptions
+from cnnexplain.errors import ModelError, OptionError
+from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint
+from cnnexplain.sources._fit import fitting_variant, put, renamed
+from cnnexplain.sources._labels import cleaned, read_labels
+from cnnexplain.sources._preprocess import overridden, parse_input_size
+from cnnexplain.sources._registry import build, has_prefix
+from cnnexplain.sources._shapes import class_count
+from cnnexplain.sources._source import Built, Variant
+
+ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net"
+
+
+def load(reference: str, options: ModelOptions) -> Loaded:
+    """The model that `reference` means, ready to be asked: in eval mode, in float32, on the CPU."""
+    architecture, checkpoint = _what_is_meant(reference, options)
+    size = parse_input_size(options.input_size) if options.input_size is not None else None
+    labels = read_labels(options.labels) if options.labels is not None else None
+    variant = Variant(
+        trained=options.pretrained and checkpoint is None,
+        channels=size.channels if size else None,
+        size=(size.height, size.width) if size else None,
+    )
+    if checkpoint is None:
+        built = _build(architecture, variant, options.seed)
+    else:
+        built = _filled(checkpoint, architecture, variant, options)
+    if size and size.channels not in (None, built.preprocess.channels):
+        raise OptionError(
+            f"--input-size {options.input_size} asks for {size.channels} channels, but {built.name} takes "
+            f"{built.preprocess.channels}",
+            f"write --input-size {built.preprocess.channels}x{size.height}x{size.width}",
+        )
+    return Loaded(
+        module=built.module.float().cpu().eval(),
+        reference=reference,
+        name=built.name,
+        source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
+        preprocess=overridden(built.preprocess, built.crop_pct, options),
+        labels=_labels(built, labels, options),
+        choices=built.choices,
+    )
+
+
+def _what_is_meant(reference: str, options: ModelOptions) -> tuple[str, Path | None]:
+    """The architecture, and the checkpoint that goes into it."""
+    if has_prefix(reference) or not is_checkpoint(reference):
+        if options.arch is not None:
+            raise OptionError(
+                f"--arch {options.arch} goes with a checkpoint as MODEL, and {reference!r} is none",
+                f"leave --arch out; or write {options.arch} --weights FILE",
+            )
+        return reference, options.weights
+    if options.weights is not None:
+        raise OptionError(
+            f"--weights {options.weights} is a second checkpoint beside {reference}",
+            f"write {reference} --arch NAME, or the name of a model with --weights",
+        )
+    if options.arch is None:
+        raise ModelError(
+            f"{reference} holds weights, but not the architecture that they belong to", ARCH_HINT
+        )
+    if not has_prefix(options.arch) and is_checkpoint(options.arch):
+        raise OptionError(f"--arch {options.arch} is a checkpoint, not an architecture", ARCH_HINT)
+    return options.arch, Path(reference)
+
+
+def _build(architecture: str, variant: Variant, seed: int) -> Built:
+    with _seeded(seed), redirect_stdout(sys.stderr):  # stdout is for data; libraries and user code may print
+        return build(architecture, variant)
+
+
+def _filled(checkpoint: Path, architecture: str, variant: Variant, options: ModelOptions) -> Built:
+    """The model in the shape that the checkpoint has, with its tensors in it."""
+    state, choices = read_checkpoint(checkpoint)
+    built = _build(architecture, variant, options.seed)
+    state = renamed(state, built.module)
+    shaped = fitting_variant(state, built.module, variant)
+    if shaped != variant:
+        built = _build(architecture, shaped, options.seed)
+    if shaped.classes is not None and class_count(built.module) == shaped.classes:
+        choices += (Choice("classes", str(shaped.classes), "read off the head in the checkpoint"),)
+    if shaped.channels != variant.channels and built.preprocess.channels == shaped.channels:
+        choices += (
+            Choice("input channels", str(shaped.channels), "read off the checkpoint's first convolution"),
+        )
+    misfit = put(state, built.module, built.unused)
+    if misfit.everything or (misfit.anything and options.strict):
+        right = "name the architecture that it was trained with"
+        raise ModelError(
+            f"{checkpoint} does not fit {built.name}: {misfit}",
+            right if misfit.everything else f"{right}, or load what fits with --no-strict",
+        )
+    if misfit.anything:
+        choices += (Choice("checkpoint", "what fits of it", str(misfit)),)
+    if built.labels is not None and options.labels is None:
+        choices += (Choice("labels", f"those of {built.code}", "there are as many; --labels names others"),)
+    return replace(built, weights=f"weights from {checkpoint}", choices=(*built.choices, *choices))
+
+
+def _labels(built: Built, given: tuple[str, ...] | None, options: ModelOptions) -> tuple[str, ...] | None:
+    if given is None:
+        return None if built.labels is None else cleaned(built.labels)
+    classes = class_count(built.module)
+    if classes is not None and len(given) != classes:
+        raise ModelError(
+            f"{options.labels} names {len(given)} classes, but {built.name} has {classes}",
+            f"give a file with {classes} names, one a line",
+        )
+    return given
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw random weights from `seed`, and leave the caller's random numbers as they were."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # no devices: models are built on the CPU
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,100 @@
+"""Finds the source that a reference means, and lets it build the model."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.errors import ModelError, near_misses
+from cnnexplain.sources._source import Built, Source, UnknownNameError, UnknownTagError, Variant
+
+BARE_NAMES = ("timm", "torchvision")  # a name without a prefix is looked up in these, in this order
+SHOWN = 3
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Every source of this folder by its prefix."""
+    package = __name__.rpartition(".")[0]
+    names = [found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    modules = [import_module(f"{package}.{name}") for name in names if not name.startswith("_")]
+    return {module.PREFIX: cast(Source, module) for module in modules}
+
+
+def has_prefix(reference: str) -> bool:
+    """Whether `reference` begins with the prefix of a source, as in `timm:resnet50`."""
+    prefix, colon, _ = reference.partition(":")
+    return bool(prefix and colon) and prefix in sources()
+
+
+def build(reference: str, variant: Variant) -> Built:
+    """The model that `reference` means, with its code, preprocessing and labels."""
+    if ":" not in reference:
+        return _build_bare(reference, variant)
+    if not has_prefix(reference):
+        return sources()[""].build(reference, variant)
+    prefix, _, name = reference.partition(":")
+    try:
+        return sources()[prefix].build(name, variant)
+    except UnknownNameError:
+        known = list(sources()[prefix].names())
+        near = near_misses(name.partition(".")[0], known) or known[:SHOWN]
+        raise ModelError(
+            f"{prefix} has no model called {name!r}",
+            f"did you mean {_either(f'{prefix}:{one}' for one in near)}?",
+        ) from None
+
+
+def _build_bare(name: str, variant: Variant) -> Built:
+    without_tag = None
+    for prefix in BARE_NAMES:
+        try:
+            built = sources()[prefix].build(name, variant)
+        except UnknownTagError as error:
+            without_tag = without_tag or error
+        except UnknownNameError:
+            continue
+        else:
+            reason = f"a name alone is looked up in {', then '.join(BARE_NAMES)}"
+            return replace(
+                built, choices=(Choice("model source", f"{prefix}:{name}", reason), *built.choices)
+            )
+    raise without_tag or _not_found(name)
+
+
+def _not_found(name: str) -> ModelError:
+    path = Path(name)
+    if path.suffix == ".py":
+        return ModelError(
+            f"{name!r} names a file, but not what to call in it",
+            f"write {name}:NAME, where NAME is a class or function that returns an nn.Module",
+        )
+    if path.exists():
+        return ModelError(
+            f"{name!r} is not a checkpoint: its name does not end in .pth, .pt, .ckpt, .bin or .safetensors",
+            f"if it is one, write --weights {name} after the name of a model",
+        )
+    if "/" in name:
+        return ModelError(
+            f"{name!r} looks like a file, but there is none",
+            f"for a model on the Hugging Face hub write hf-hub:{name}",
+        )
+    near = near_misses(
+        name.partition(".")[0], (one for prefix in BARE_NAMES for one in sources()[prefix].names())
+    )
+    return ModelError(
+        f"there is no model called {name!r}",
+        f"did you mean {_either(near)}?"
+        if near
+        else "write a name from timm or torchvision, such as resnet50, or bundled:efficientnet_lite0",
+    )
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)

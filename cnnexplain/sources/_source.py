@@ -1,0 +1,61 @@
+"""What a source is, what it is asked to build, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cnnexplain.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.preprocess import Preprocess
+
+
+class UnknownNameError(LookupError):
+    """A source has no model of this name; another one may."""
+
+
+class UnknownTagError(ModelError):
+    """A source knows the architecture, but has no such weights for it; another one may."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a model is wanted. `None` leaves it to the architecture."""
+
+    trained: bool = True
+    classes: int | None = None
+    channels: int | None = None
+    size: tuple[int, int] | None = None  # (height, width)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model fresh from its source."""
+
+    module: nn.Module
+    name: str  # the architecture, for people
+    code: str  # where the code came from, in words
+    preprocess: Preprocess
+    crop_pct: float  # the share of the resized picture that `preprocess` keeps
+    weights: str | None = None  # where its weights came from, in words; None where they are random
+    labels: Sequence[str] | None = None
+    choices: tuple[Choice, ...] = ()
+    unused: tuple[str, ...] = ()  # beginnings of checkpoint keys that only training needs
+
+
+class Source(Protocol):
+    """The interface of every file in this folder, as a module."""
+
+    PREFIX: str  # what stands before the colon; the one that is empty takes what no other claims
+    HELP: str  # how such a MODEL is written, and what it means
+
+    def names(self) -> Iterable[str]:
+        """The names that may follow the prefix, where they can be listed: for near misses."""
+
+    def build(self, name: str, variant: Variant) -> Built:
+        """The model called `name`; raises `UnknownNameError` where there is none."""

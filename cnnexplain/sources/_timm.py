@@ -1,0 +1,71 @@
+"""timm's models, and what their configurations say of preprocessing and the names of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cnnexplain.core.preprocess import INTERPOLATIONS, Preprocess
+from cnnexplain.sources._libraries import library
+from cnnexplain.sources._source import Built, Variant
+
+
+def create(name: str, variant: Variant) -> Any:
+    """timm's model called `name`, as `variant` wants it."""
+    create_model = library("timm").create_model
+    wanted = {"num_classes": variant.classes, "in_chans": variant.channels}
+    if variant.size is not None:
+        try:
+            # Vision transformers and their kin are built for one size of input.
+            return create_model(name, variant.trained, img_size=variant.size, **wanted)
+        except TypeError:
+            pass  # This architecture has no img_size: it takes any.
+    return create_model(name, variant.trained, **wanted)
+
+
+def described(module: Any, name: str, code: str, weights: str | None, variant: Variant) -> Built:
+    """timm's `module` with the preprocessing and labels of its configuration."""
+    preprocess, crop_pct = preprocess_of(module.pretrained_cfg, variant.channels)
+    return Built(
+        module=module,
+        name=name,
+        code=code,
+        weights=weights,
+        preprocess=preprocess,
+        crop_pct=crop_pct,
+        labels=_labels_of(module.pretrained_cfg, module.num_classes),
+    )
+
+
+def preprocess_of(config: Mapping[str, Any], channels: int | None = None) -> tuple[Preprocess, float]:
+    """The preprocessing that timm's own evaluation transform has, and its crop proportion."""
+    data = library("timm.data").resolve_data_config(pretrained_cfg=dict(config))
+    configured, height, width = data["input_size"]
+    crop_pct = data["crop_pct"]
+    if data["interpolation"] not in INTERPOLATIONS:
+        raise ValueError(f"unknown interpolation {data['interpolation']!r}")
+    preprocess = Preprocess(
+        input_size=(height, width),
+        channels=channels or configured,
+        resize=(math.floor(height / crop_pct), math.floor(width / crop_pct)),
+        crop_mode=data["crop_mode"],
+        interpolation=data["interpolation"],
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+    return preprocess, crop_pct
+
+
+def _labels_of(config: Mapping[str, Any], classes: int) -> Sequence[str] | None:
+    """One name per class where the configuration, or ImageNet with as many classes, gives them."""
+    names = config.get("label_names") or ()
+    if isinstance(names, Mapping):
+        names = [names.get(str(index), names.get(index, "")) for index in range(classes)]
+    if len(names) == classes:
+        descriptions = config.get("label_descriptions")
+        known = descriptions if isinstance(descriptions, Mapping) else {}
+        return [str(known.get(name, name)) for name in names]
+    data = library("timm.data")
+    subset = data.infer_imagenet_subset({"num_classes": classes})
+    return None if subset is None else list(data.ImageNetInfo(subset).label_descriptions())

@@ -1,0 +1,182 @@
+"""The user's own code: a class or function that returns a model, in a package or in a file."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.errors import ModelError, first_line, near_misses
+from cnnexplain.sources._files import existing_file
+from cnnexplain.sources._shapes import input_channels
+from cnnexplain.sources._source import Built, Variant
+from cnnexplain.sources._timm import preprocess_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREFIX = ""
+HELP = (
+    "package.module:factory or file.py:factory: your own code, a class or function that returns an nn.Module"
+)
+SHOWN = 5
+DEFAULT = Choice(
+    "preprocessing",
+    "as is usual for ImageNet",
+    "your code names none; --input-size, --mean and --std change it",
+)
+
+
+def names() -> Iterable[str]:
+    """None: only the user knows."""
+    return ()
+
+
+def build(name: str, variant: Variant) -> Built:
+    """What the factory returns when it is called. This runs the user's code, as Python would."""
+    where, _, attribute = name.rpartition(":")
+    factory = _attribute(_imported(where, attribute), where, attribute)
+    module = _called(factory, name, variant)
+    config = _timm_config(module)
+    channels = input_channels(module) or variant.channels
+    preprocess, crop_pct = Preprocess(channels=channels or 3), 0.875
+    if config:
+        try:
+            preprocess, crop_pct = preprocess_of(config, channels)
+        except (TypeError, ValueError) as error:
+            raise _failed(f"the pretrained_cfg of {name} cannot be read", error) from error
+    return Built(
+        module=module,
+        name=type(module).__name__,
+        code=name,
+        weights="weights as that code made them",
+        preprocess=preprocess,
+        crop_pct=crop_pct,
+        choices=() if config else (DEFAULT,),
+    )
+
+
+def _imported(where: str, attribute: str) -> ModuleType:
+    """The module: a file by its path, a package by its name with the working folder on the path."""
+    try:
+        if where.endswith(".py"):
+            return _from_file(existing_file(Path(where), "Python file"))
+        _look_in(os.getcwd())
+        return importlib.import_module(where)
+    except ModelError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (where == error.name or where.startswith(f"{error.name}.")):
+            raise _no_such_module(where, attribute) from error
+        raise _failed(f"{where} does not import", error) from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise _failed(f"{where} does not import", error) from error
+
+
+def _from_file(file: Path) -> ModuleType:
+    _look_in(str(file.resolve().parent))
+    spec = spec_from_file_location(f"cnnexplain_own_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ModelError(
+            f"{file} cannot be imported", "write the path of a Python file, for example net.py:Net"
+        )
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look their module up here
+    spec.loader.exec_module(module)
+    return module
+
+
+def _look_in(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _no_such_module(where: str, attribute: str) -> ModelError:
+    from cnnexplain.sources._registry import sources
+
+    prefixes = [prefix for prefix in sources() if prefix]
+    near = [f"{where}.py"] if Path(f"{where}.py").is_file() else near_misses(where, prefixes)
+    return ModelError(
+        f"{where!r} is neither a place that models come from nor a module that can be imported",
+        f"did you mean {near[0]}:{attribute}?"
+        if near
+        else f"the places are {', '.join(f'{prefix}:' for prefix in prefixes)}; your own code is "
+        "package.module:factory, seen from this folder, or path/to/file.py:factory",
+    )
+
+
+def _attribute(module: ModuleType, where: str, name: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if callable(found):
+        return found
+    known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
+    own = [key for key, value in known.items() if getattr(value, "__module__", None) == module.__name__]
+    near = near_misses(name, known) or own[:SHOWN]
+    raise ModelError(
+        f"{where} has nothing called {name!r} that could be called"
+        if name
+        else f"{where}: names no class or function",
+        f"did you mean {' or '.join(f'{where}:{one}' for one in near)}?"
+        if near
+        else f"define a class or function there that returns an nn.Module and write {where}:NAME",
+    )
+
+
+def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
+    from torch import nn
+    from torch.nn.parameter import UninitializedParameter
+
+    if isinstance(factory, nn.Module):
+        return factory
+    try:
+        module = factory(**_arguments(factory, variant))
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise _failed(f"{name} could not be called", error) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"{name} returned {type(module).__name__}, not an nn.Module",
+            "name a class or function that returns the model itself",
+        )
+    if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
+        raise ModelError(
+            f"{name} returned a model whose lazy layers have no shape yet",
+            "run one input through it before returning it",
+        )
+    return module
+
+
+def _arguments(factory: Callable[..., Any], variant: Variant) -> dict[str, int]:
+    """What a checkpoint or an option asks of the model, as far as the factory takes it."""
+    wanted = {"num_classes": variant.classes, "in_chans": variant.channels}
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    if not asked:
+        return {}
+    takes = inspect.signature(factory).parameters
+    return {name: value for name, value in asked.items() if name in takes}
+
+
+def _failed(problem: str, error: BaseException) -> ModelError:
+    return ModelError(
+        f"{problem}: {first_line(error)}",
+        "put this right in your code (--debug shows where it happened); a factory is called without "
+        "arguments",
+    )
+
+
+def _timm_config(module: nn.Module) -> Mapping[str, Any] | None:
+    """The configuration that timm's models, and code written like them, carry."""
+    for name in ("pretrained_cfg", "default_cfg"):
+        config = getattr(module, name, None)
+        if isinstance(config, Mapping) and config:
+            return config
+    return None

@@ -1,0 +1,86 @@
+"""Photographs, pictures of odd shapes, and small models of one's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+NET = '''
+"""A small network, as a user would write it."""
+from collections import OrderedDict
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, num_classes=10, in_chans=3):
+        super().__init__(OrderedDict(
+            conv=nn.Conv2d(in_chans, 4, 3), norm=nn.BatchNorm2d(4), act=nn.ReLU(),
+            pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, num_classes)))
+
+
+def fixed():
+    return Net(7)
+
+
+def broken():
+    raise ValueError("no such luck")
+
+
+def needs(size):
+    return Net(size)
+
+
+def leaves():
+    raise SystemExit(3)
+
+
+def chatty():
+    print("hello from your code")
+    return Net()
+
+
+def pair():
+    return Net(), None
+
+
+def grey():
+    return Net(10, 1).half()
+
+
+def lazy():
+    return nn.Sequential(nn.LazyConv2d(4, 3))
+
+
+instance = Net()
+'''
+
+
+@pytest.fixture
+def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder with net.py in it, which is the working folder."""
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] in ("net", "mypackage")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[[str], Image.Image]:
+    """A photograph of scikit-image."""
+    return lambda name: Image.fromarray(getattr(skimage.data, name)())
+
+
+@pytest.fixture(scope="session")
+def pictures(photo: Callable[[str], Image.Image]) -> list[Image.Image]:
+    """Pictures of many sizes and shapes."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (333, 50, 3), dtype=np.uint8))
+    cat = photo("chelsea")
+    return [cat, photo("coffee"), cat.resize((21, 17)), cat.crop((10, 20, 310, 171)), cat.resize((256, 256)), noise]
