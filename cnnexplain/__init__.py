@@ -1,0 +1,47 @@
+"""Shows what a convolutional network looked at. Names are loaded on first use: importing costs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cnnexplain.api import Explainer, load
+    from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
+    from cnnexplain.core.preprocess import Preprocess
+    from cnnexplain.errors import CnnexplainError
+
+_HOMES = {
+    "Explainer": "cnnexplain.api",
+    "load": "cnnexplain.api",
+    "Explanation": "cnnexplain.core.explanation",
+    "Heatmap": "cnnexplain.core.explanation",
+    "Prediction": "cnnexplain.core.explanation",
+    "Preprocess": "cnnexplain.core.preprocess",
+    "CnnexplainError": "cnnexplain.errors",
+}
+__all__ = [
+    "CnnexplainError",
+    "Explainer",
+    "Explanation",
+    "Heatmap",
+    "Prediction",
+    "Preprocess",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,6 +24,7 @@ class CnnexplainError(Exception):
     """Something the user can put right. `problem`: what was wrong and found; `hint`: what to type instead."""
 
     exit_code = ExitCode.USAGE
+    stops_run = True
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)
@@ -55,6 +56,7 @@ class ImageError(CnnexplainError):
     """One picture that cannot be explained. The others go on."""
 
     exit_code = ExitCode.TOO_MANY_FAILURES
+    stops_run = False
 
 
 class TooManyFailuresError(CnnexplainError):
@@ -70,15 +72,15 @@ class NoImagesError(CnnexplainError):
 
 
 class InterruptedRunError(CnnexplainError):
-    """Ctrl-C. What is done stays and the run can be resumed."""
+    """Ctrl-C or SIGTERM. What is done stays and the run can be resumed."""
 
-    exit_code = ExitCode.INTERRUPTED
+    def __init__(self, problem: str, hint: str, cause: KeyboardInterrupt) -> None:
+        super().__init__(problem, hint)
+        self.exit_code = ExitCode.TERMINATED if isinstance(cause, Terminated) else ExitCode.INTERRUPTED
 
 
-class TerminatedRunError(CnnexplainError):
-    """SIGTERM. What is done stays and the run can be resumed."""
-
-    exit_code = ExitCode.TERMINATED
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as Python makes Ctrl-C an exception."""
 
 
 def near_misses(word: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -86,7 +86,7 @@ class Explanation:
     """All that was found out about one picture."""
 
     image: str
-    picture: Image.Image
+    picture: Image.Image  # RGB; in long runs no larger than it is drawn: `geometry` has the original's size
     geometry: Geometry
     predictions: tuple[Prediction, ...]  # best first
     heatmaps: tuple[Heatmap, ...]

@@ -7,7 +7,7 @@ import stat
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
 
@@ -32,7 +32,7 @@ def decode(path: str) -> Image.Image:
             f"the picture is too large to be safe: {error}",
             f"make it smaller than {MAX_PIXELS / 1e6:.0f} megapixels",
         ) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(
             "this is not a picture that can be read", "JPEG, PNG, GIF, BMP, WebP and TIFF are"
         ) from error

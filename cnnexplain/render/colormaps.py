@@ -38,4 +38,5 @@ def palette(name: str) -> bytes:
     colours = np.array([list(bytes.fromhex(word)) for word in ANCHORS[name].split()], dtype=np.float64)
     places, known = np.linspace(0, 1, 256), np.linspace(0, 1, len(colours))
     channels = [np.interp(places, known, colours[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
+    table: bytes = np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
+    return table

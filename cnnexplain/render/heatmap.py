@@ -71,22 +71,11 @@ class Easel:
 
     @cached_property
     def _shown(self) -> Image.Image:
-        """The picture at the size it is drawn."""
-        picture, longest = self.explanation.picture, max(self.explanation.picture.size)
-        if longest < min(SMALLEST_PANEL, self.options.max_side):
-            times = math.ceil(min(SMALLEST_PANEL, self.options.max_side) / longest)
-            return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-        scale = min(1.0, self.options.max_side / longest)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        return (
-            picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-            if size != picture.size
-            else picture
-        )
+        return drawn(self.explanation.picture, self.options.max_side)
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
-        width, height = self.explanation.picture.size
+        width, height = self.explanation.geometry.picture_size
         return self._shown.width / width, self._shown.height / height
 
     @cached_property
@@ -179,6 +168,18 @@ class Easel:
         if self._seen != (0, 0, *self._shown.size):
             remarks.append("Hatched: never seen by the model.")
         return [" ".join(remarks)]
+
+
+def drawn(picture: Image.Image, max_side: int) -> Image.Image:
+    """A picture at the size it is drawn: no side longer than `max_side`, and a tiny one enlarged."""
+    longest, at_least = max(picture.size), min(SMALLEST_PANEL, max_side)
+    if longest < at_least:
+        times = max_side // longest if longest * 2 > max_side else math.ceil(at_least / longest)
+        return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    if longest <= max_side:
+        return picture
+    size = tuple(max(1, round(side * max_side / longest)) for side in picture.size)
+    return picture.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def _coloured(levels: NDArray[Any], colormap: str) -> Image.Image:

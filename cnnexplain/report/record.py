@@ -27,7 +27,7 @@ def explained(
     """
     return {
         **_start(explanation.image, "ok", command, model),
-        "size": list(explanation.picture.size),
+        "size": list(explanation.geometry.picture_size),
         "predictions": [_prediction(one) for one in explanation.predictions],
         "explanations": [
             _heatmap(heatmap, picture, raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,8 @@ def _read_pickle(path: Path) -> Any:
 
     try:
         # timm's training script keeps its arguments beside the weights; a Namespace holds values and runs nothing.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")  # they are for the file's author
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file from a stranger may make the reader raise anything
         if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):

@@ -54,8 +54,11 @@ def explained(what: str, reason: str | None = None, hint: str = HINT) -> Iterato
     except ModelError:
         raise
     except Exception as error:  # timm's, torch's, the hub's and httpx's errors share no base
-        verb = "downloaded" if reason or isinstance(error, OSError) else "loaded"
-        raise ModelError(f"{what} could not be {verb}: {reason or first_line(error)}", hint) from error
+        if isinstance(error, OSError):
+            raise ModelError(
+                f"{what} could not be downloaded: {reason or first_line(error)}", hint
+            ) from error
+        raise ModelError(f"{what} could not be loaded: {first_line(error)}", hint) from error
     finally:
         if before is None:
             del os.environ[name]

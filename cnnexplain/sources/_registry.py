@@ -22,7 +22,7 @@ SHOWN = 3
 def sources() -> dict[str, Source]:
     """Every source of this folder by its prefix."""
     package = __name__.rpartition(".")[0]
-    names = [found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    names = [found.name for found in pkgutil.iter_modules(import_module(package).__path__)]
     modules = [import_module(f"{package}.{name}") for name in names if not name.startswith("_")]
     return {module.PREFIX: cast(Source, module) for module in modules}
 
@@ -75,7 +75,7 @@ def _not_found(name: str) -> ModelError:
             f"{name!r} names a file, but not what to call in it",
             f"write {name}:NAME, where NAME is a class or function that returns an nn.Module",
         )
-    if path.exists():
+    if name and path.exists():
         return ModelError(
             f"{name!r} is not a checkpoint: its name does not end in .pth, .pt, .ckpt, .bin or .safetensors",
             f"if it is one, write --weights {name} after the name of a model",

@@ -24,7 +24,7 @@ def names() -> Iterable[str]:
 def build(name: str, variant: Variant) -> Built:
     """The model that the repository's config.json describes. Even without weights, that file is needed."""
     reference = f"hf-hub:{name}"
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", name):
         raise ModelError(
             f"{reference} names no repository", f"write hf-hub:owner/name, for example {EXAMPLE}"
         )

@@ -89,12 +89,13 @@ def _weights(architecture: str, tag: str) -> Any:
     known = library("torchvision.models").get_model_weights(architecture)
     if tag in ("", "DEFAULT"):
         return known.DEFAULT
-    if tag not in known.__members__:
+    classifying = {one.name: one for one in known if one.meta["categories"]}
+    if tag not in classifying:
         raise UnknownTagError(
-            f"torchvision has no weights {tag!r} for {architecture}",
-            f"there are {', '.join(f'{architecture}.{one.name}' for one in known)}",
+            f"torchvision has no weights {tag!r} that classify for {architecture}",
+            f"there are {', '.join(f'{architecture}.{one}' for one in classifying)}",
         )
-    return known[tag]
+    return classifying[tag]
 
 
 def _untrained(builder: Any, architecture: str, variant: Variant) -> nn.Module:
@@ -104,7 +105,7 @@ def _untrained(builder: Any, architecture: str, variant: Variant) -> nn.Module:
         settings = {
             "transform_input": variant.channels in (None, 3),
             "aux_logits": False,
-            "init_weights": True,
+            "init_weights": False,
         }
     if variant.classes is not None:
         settings["num_classes"] = variant.classes

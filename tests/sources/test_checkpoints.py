@@ -47,14 +47,16 @@ def test_every_nesting_with_every_prefix(state, nest, prefix):
     assert loaded.reference == "net.pth"
 
 
-@pytest.mark.parametrize("prefix", map("".join, itertools.permutations(PREFIXES, 2)))
+@pytest.mark.parametrize("prefix", ["".join(pair) for pair in itertools.permutations(PREFIXES, 2)])
 def test_stacked_prefixes(state, prefix):
     torch.save({prefix + name: tensor for name, tensor in state.items()}, "net.pth")
     assert holds(load("net.pth", MINE), state)
 
 
 def test_a_prefix_on_some_keys_only(state):
-    torch.save({name if name.startswith("fc") else f"backbone.{name}": one for name, one in state.items()}, "net.pth")
+    torch.save(
+        {name if name.startswith("fc") else f"backbone.{name}": one for name, one in state.items()}, "net.pth"
+    )
     assert holds(load("net.pth", MINE), state)
 
 
@@ -122,11 +124,10 @@ def test_half_precision_and_training_arguments(state):
 
 @pytest.mark.parametrize("classes", [1, 3, 1000])
 def test_the_number_of_classes_is_read_off_the_head(net, classes):
-    torch.save(load("net.py:Net", ModelOptions()).module.state_dict(), "ten.pth")
+    own = load("net.py:Net", ModelOptions()).module
+    torch.save(own.state_dict(), "ten.pth")
     assert "classes" not in choices(load("ten.pth", MINE))
-    import net as own
-
-    torch.save({"state_dict": own.Net(classes).state_dict()}, "net.pth")
+    torch.save({"state_dict": type(own)(classes).state_dict()}, "net.pth")
     loaded = load("net.pth", MINE)
     assert loaded.module.fc.out_features == classes
     assert choices(loaded)["classes"] == str(classes)
@@ -134,17 +135,25 @@ def test_the_number_of_classes_is_read_off_the_head(net, classes):
 
 
 def test_classes_and_channels_together(net):
-    import net as own
-
-    torch.save(own.Net(5, 1).state_dict(), "net.pth")
+    own = load("net:Net", ModelOptions()).module
+    torch.save(type(own)(5, 1).state_dict(), "net.pth")
     loaded = load("net.pth", MINE)
     assert loaded.module(torch.zeros(1, 1, 16, 16)).shape == (1, 5)
     assert loaded.preprocess.channels == 1
     assert (choices(loaded)["classes"], choices(loaded)["input channels"]) == ("5", "1")
 
 
-@pytest.mark.parametrize("arch", ["timm:test_resnet", "resnet10t", "torchvision:resnet18", "squeezenet1_0",
-                                  "torchvision:mobilenet_v3_small", "timm:test_vit"])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "timm:test_resnet",
+        "resnet10t",
+        "torchvision:resnet18",
+        "squeezenet1_0",
+        "torchvision:mobilenet_v3_small",
+        "timm:test_vit",
+    ],
+)
 def test_library_models_take_other_heads_and_channels(net, arch):
     made = load(arch, ModelOptions(pretrained=False))
     torch.save(made.module.state_dict(), "same.pth")
@@ -180,7 +189,9 @@ def test_heads_that_only_training_needs(net, name, monkeypatch):
     # Saved by torchvision with and without them, as its trained models are.
     full = torchvision.models.get_model(name, init_weights=False, transform_input=True)
     torch.save(full.state_dict(), "full.pth")
-    torch.save({key: one for key, one in full.state_dict().items() if not key.lower().startswith("aux")}, "lean.pth")
+    torch.save(
+        {key: one for key, one in full.state_dict().items() if not key.lower().startswith("aux")}, "lean.pth"
+    )
     inputs = torch.rand(1, 3, 96, 96)
     for file in ("full.pth", "lean.pth"):
         loaded = load(file, ModelOptions(arch=f"torchvision:{name}"))

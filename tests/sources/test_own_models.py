@@ -12,7 +12,13 @@ from cnnexplain.sources import load
 
 @pytest.mark.parametrize(
     ("reference", "classes"),
-    [("net.py:Net", 10), ("net:Net", 10), ("net.py:fixed", 7), ("net.py:instance", 10), ("./net.py:chatty", 10)],
+    [
+        ("net.py:Net", 10),
+        ("net:Net", 10),
+        ("net.py:fixed", 7),
+        ("net.py:instance", 10),
+        ("./net.py:chatty", 10),
+    ],
 )
 def test_classes_functions_and_instances_are_called(net, reference, classes):
     loaded = load(reference, ModelOptions())
@@ -71,9 +77,10 @@ def test_a_configuration_like_timms_is_followed(net):
 
 def test_a_bad_configuration_is_named(net):
     (net / "bad.py").write_text(
-        "import net\n\ndef make():\n    model = net.Net()\n    model.pretrained_cfg = {'input_size': 3}\n    return model\n"
+        "import net\n\ndef make():\n    model = net.Net()\n"
+        "    model.pretrained_cfg = {'input_size': 3}\n    return model\n"
     )
-    with pytest.raises(ModelError, match="pretrained_cfg of bad.py:make"):
+    with pytest.raises(ModelError, match=r"pretrained_cfg of bad\.py:make"):
         load("bad.py:make", ModelOptions())
 
 
@@ -128,12 +135,15 @@ def test_a_module_named_without_its_suffix_is_recognised(net):
 
 def test_users_code_is_not_held_to_weights_only(net):
     (net / "loads.py").write_text(
-        "import os, net\n\ndef make():\n    assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ\n    return net.Net()\n"
+        "import os, net\n\ndef make():\n"
+        "    assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ\n    return net.Net()\n"
     )
     assert load("loads.py:make", ModelOptions()).name == "Net"
 
 
 def test_edits_are_seen(net):
     load("net.py:Net", ModelOptions())
-    (net / "net.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 3)\n")
+    (net / "net.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 3)\n"
+    )
     assert isinstance(load("net.py:Net", ModelOptions()).module, torch.nn.Linear)

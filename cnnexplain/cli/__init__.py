@@ -1,0 +1,1 @@
+"""What a person types. Loads no torch until a command runs."""

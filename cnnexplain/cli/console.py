@@ -1,0 +1,147 @@
+"""What a person reads: data on stdout, everything else on stderr. Nothing else in the package prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cnnexplain.core.params import Param
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.engine.model import Model
+    from cnnexplain.errors import CnnexplainError
+    from cnnexplain.runner.request import Outcome
+
+FEW = 10  # up to so many images are told one by one
+
+
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """What is shown while a command runs."""
+
+    json: Annotated[bool, Param("Write one record a line to stdout instead of the report's path.")] = False
+    quiet: Annotated[bool, Param("Show errors only.", ("-q", "--quiet"))] = False
+    verbose: Annotated[bool, Param("Tell every image, however many there are.", ("-v", "--verbose"))] = False
+    debug: Annotated[bool, Param("Show the traceback of an error.")] = False
+
+
+def printable(text: object) -> str:
+    """Text that does nothing to a terminal: control characters and broken bytes are shown, not sent."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
+        for letter in str(text)
+    )
+
+
+def show_error(error: CnnexplainError) -> None:
+    """The two lines of an error."""
+    _tell(f"{_styled('error:', '1;31')} {printable(error.problem)}")
+    _tell(f"{_styled('hint:', '1;36')} {printable(error.hint)}")
+
+
+def show_report(path: object) -> None:
+    """The one line of data of a command that was not asked for records."""
+    sys.stdout.write(f"{os.fspath(path) if isinstance(path, os.PathLike) else path}\n")
+    sys.stdout.flush()
+
+
+class Console:
+    """Tells a person how a run goes; the runner's observer."""
+
+    def __init__(self, options: ConsoleOptions) -> None:
+        self._options = options
+        self._progress: Progress | None = None
+        self._each = options.verbose
+        self._total = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[Console]:
+        """While the block runs a progress bar may be shown; it is gone after it."""
+        try:
+            yield self
+        finally:
+            if self._progress is not None:
+                self._progress.stop()
+
+    def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
+        """Show the model, and what was chosen by default."""
+        self._say("model", f"{model.name}: {source}")
+        for choice in choices:
+            self._say(choice.what, f"{choice.value} ({choice.reason})")
+
+    def planned(self, images: int, done: int) -> None:
+        """Start the progress bar where the work is long and somebody watches."""
+        self._total = images
+        self._each = self._options.verbose or images <= FEW
+        if done:
+            self._say("resumed", f"{done} of {images} images were done before")
+        if not self._options.quiet and images > FEW and _is_terminal():
+            self._progress = _progress_bar(images)
+
+    def recorded(self, record: Mapping[str, Any]) -> None:
+        """Tell one finished image."""
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0])
+        if self._options.json:
+            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()
+        if record["status"] == "error":
+            self._say("failed", f"{record['image']}: {record['error']['message']}")
+        elif self._each:
+            self._say(os.path.basename(record["image"]), "; ".join(_findings(record)))
+
+    def finished(self, outcome: Outcome) -> None:
+        """Tell how it went, and where to look."""
+        done = outcome.images - len(outcome.failed)
+        failures = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        self._say(
+            "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
+        )
+        if not self._options.json:
+            show_report(outcome.report)
+
+    def _say(self, what: str, text: str) -> None:
+        if not self._options.quiet:
+            line = f"{_styled(printable(what), '1')}  {printable(text)}"
+            if self._progress is not None:
+                self._progress.console.file.write("\r\033[K")
+            _tell(line)
+
+
+def _findings(record: Mapping[str, Any]) -> Iterator[str]:
+    for found in record["explanations"]:
+        target, peak = found["target"], found["peak"]
+        where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
+        yield f"{target['label']} {target['probability']:.1%}, {found['method']} at {found['layer']} {where}"
+
+
+def _progress_bar(images: int) -> Progress:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=RichConsole(stderr=True), transient=True)
+    progress.add_task("explaining", total=images)
+    progress.start()
+    return progress
+
+
+def _styled(text: str, code: str) -> str:
+    return f"\033[{code}m{text}\033[0m" if _is_terminal() and not os.environ.get("NO_COLOR") else text
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stderr.flush()

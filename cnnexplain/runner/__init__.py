@@ -1,0 +1,1 @@
+"""The whole story: pictures in, explanations out, a folder that can be continued."""

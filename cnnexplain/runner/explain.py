@@ -1,0 +1,96 @@
+"""From pictures to explanations, in batches that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnexplain.core.explanation import Answer, Batch, Explanation, Heatmap
+from cnnexplain.core.preprocess import Geometry
+from cnnexplain.engine.model import Model, is_out_of_memory
+from cnnexplain.errors import CnnexplainError, ImageError
+from cnnexplain.methods import Method
+
+SHOWN_PREDICTIONS = 5
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded picture: what the model will see of it, and what will be drawn."""
+
+    name: str
+    picture: Image.Image  # RGB; it may be smaller than the original, whose size is in `geometry`
+    pixels: NDArray[np.uint8]  # (H, W, C)
+    geometry: Geometry
+
+
+def explain(
+    model: Model, method: Method, pictures: Sequence[Prepared]
+) -> Iterator[tuple[Prepared, Explanation | CnnexplainError]]:
+    """Explain pictures as one batch, or in halves where memory does not suffice. Inside `model.borrowed()`."""
+    try:
+        answer = _answer(model, method, pictures)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        answer = None
+    if answer is not None:
+        yield from zip(pictures, _separated(model, answer, pictures), strict=True)
+    elif len(pictures) == 1:
+        yield (
+            pictures[0],
+            ImageError(
+                f"there is not enough memory on {model.device} for one picture",
+                "use --device cpu, a smaller --input-size, or --precision bf16",
+            ),
+        )
+    else:
+        middle = len(pictures) // 2
+        yield from explain(model, method, pictures[:middle])
+        yield from explain(model, method, pictures[middle:])
+
+
+def _answer(model: Model, method: Method, pictures: Sequence[Prepared]) -> Answer:
+    batch = Batch(
+        names=tuple(one.name for one in pictures),
+        pictures=tuple(one.picture for one in pictures),
+        geometries=tuple(one.geometry for one in pictures),
+        inputs=model.inputs([one.pixels for one in pictures]),
+    )
+    return method.explain(model, batch)
+
+
+def _separated(
+    model: Model, answer: Answer, pictures: Sequence[Prepared]
+) -> Iterator[Explanation | CnnexplainError]:
+    """A batch's answer, picture by picture."""
+    for row, (picture, ranked) in enumerate(zip(pictures, model.predictions(answer.logits), strict=True)):
+        if not bool(answer.logits[row].isfinite().all()):
+            yield ImageError(
+                "the model's answer is not a number", "try --precision fp32, or check the model's weights"
+            )
+            continue
+        by_index = {prediction.index: prediction for prediction in ranked}
+        heatmaps = tuple(
+            Heatmap(
+                method=found.method,
+                layer=found.layer,
+                target=by_index[int(found.index[row])],
+                values=found.values[row].numpy(),
+                geometry=picture.geometry,
+            )
+            for found in answer.attributions
+        )
+        if broken := next((one for one in heatmaps if not np.isfinite(one.values).all()), None):
+            yield ImageError(
+                f"the {broken.method} map at {broken.layer} is not a number everywhere",
+                "try --precision fp32, or another method with -m",
+            )
+            continue
+        yield Explanation(
+            picture.name, picture.picture, picture.geometry, ranked[:SHOWN_PREDICTIONS], heatmaps
+        )

@@ -1,0 +1,93 @@
+"""What was run: the content of run.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any
+
+from cnnexplain import __version__
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.loading import Loaded
+from cnnexplain.core.params import declared
+from cnnexplain.engine.model import Model
+from cnnexplain.images.find import Source
+from cnnexplain.methods import Method
+from cnnexplain.report.record import plain
+from cnnexplain.runner.request import Request
+
+PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
+
+
+def describe(
+    request: Request,
+    model: Model,
+    loaded: Loaded,
+    method: Method,
+    choices: Iterable[Choice],
+    sources: Sequence[Source],
+    started: float,
+) -> dict[str, Any]:
+    """All that is known before the first picture. `identity` is what a run must share to be continued."""
+    preprocess = asdict(model.preprocess)
+    settled = _values(method)
+    drawing = {**_values(request.render), "save_raw": request.run.save_raw, "precision": model.precision}
+    listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
+    described = {
+        "cnnexplain": __version__,
+        "status": "running",
+        "command": request.command,
+        "arguments": request.arguments,
+        "model": {
+            "reference": loaded.reference,
+            "name": loaded.name,
+            "source": loaded.source,
+            "weights_sha256": model.weights_sha256,
+            "parameters": model.parameters,
+            "classes": len(model.labels),
+            "preprocess": preprocess,
+            "device": str(model.device),
+            "precision": model.precision,
+        },
+        "options": {**settled, **drawing},
+        "choices": [asdict(choice) for choice in choices],
+        "images": {"count": len(sources)},
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        "seed": request.model.seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "identity": {
+            "command": request.command,
+            "model": loaded.name,
+            "weights": model.weights_sha256[:16],
+            "preprocessing": json.dumps(preprocess),
+            "labels": hashlib.sha256("\0".join(model.labels).encode("utf-8", "surrogatepass")).hexdigest()[
+                :16
+            ],
+            **{name.replace("_", "-"): str(value) for name, value in {**settled, **drawing}.items()},
+            "images": f"{len(sources)} with fingerprint {listed[:8]}",
+        },
+    }
+    return dict(plain(described))
+
+
+def concluded(
+    described: Mapping[str, Any], status: str, records: Sequence[Mapping[str, Any]], started: float
+) -> dict[str, Any]:
+    """The same with how it went."""
+    failed = sum(record["status"] == "error" for record in records)
+    images = {**described["images"], "ok": len(records) - failed, "error": failed}
+    return {**described, "status": status, "images": images, "seconds": round(time.time() - started, 3)}
+
+
+def _values(options: Any) -> dict[str, Any]:
+    return {one.name: getattr(options, one.name) for one in declared(type(options))}

@@ -1,0 +1,198 @@
+"""OUT: what a run writes, whole or not at all; continuing a run, and refusing to touch anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from cnnexplain.errors import ImageError, OutputError
+
+REPORT, RECORDS, RUN = "index.html", "results.jsonl", "run.json"
+JOURNAL = ".cnnexplain"  # what is done so far, until the run is finished
+UMASK = os.umask(0)  # can only be read by setting it
+os.umask(UMASK)
+MARK = b"cnnexplain"  # within the first bytes of every file that this program writes
+MARK_WITHIN = 512
+
+
+class Folder:
+    """A run's folder. `identity` is what the run is; only a folder of the same identity is continued."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._aside = path / JOURNAL
+
+    def check(self) -> None:
+        """See that the folder can be made and written to, before any time is spent; make nothing yet."""
+        place = self.path.absolute()
+        while not os.path.lexists(place):
+            place = place.parent
+        if not place.is_dir():
+            raise OutputError(f"{place} is not a folder", "choose a folder for the results with -o")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"results cannot be written to {self.path}: {place} is not yours to write to",
+                "choose a folder that you may write to with -o",
+            )
+
+    def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
+        """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
+        before = self._identity()
+        if before is None:
+            for name in (REPORT, RECORDS, RUN):
+                if (self.path / name).exists():
+                    raise OutputError(
+                        f"{self.path / name} is there already and is not from cnnexplain",
+                        "choose another folder with -o",
+                    )
+        elif overwrite:
+            self._clear()
+        elif difference := _difference(before, identity):
+            raise OutputError(
+                f"{self.path} holds another run: {difference}",
+                "choose another folder with -o, or replace that run with --overwrite",
+            )
+        self._make(self._aside)
+        return Journal(self.path)
+
+    def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
+        """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
+        path = self.path / name
+        if path.exists() and not written_by_us(path):
+            raise ImageError(
+                f"{path} is there already and is not from cnnexplain",
+                "move it away, or choose another folder with -o",
+            )
+        self._make(path.parent)
+        self._write(path, write)
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        text = json.dumps(run, indent=2, allow_nan=False) + "\n"
+        self._write(self.path / RUN, lambda file: file.write(text.encode()))
+
+    def conclude(self, run: Mapping[str, Any], records: Iterable[str], report: str) -> None:
+        """Write what is written once, at a run's end: the records in order, the report, run.json."""
+        self._write(
+            self.path / RECORDS, lambda file: file.writelines(f"{line}\n".encode() for line in records)
+        )
+        self._write(self.path / REPORT, lambda file: file.write(report.encode()))
+        self.write_run(run)
+
+    def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
+        """Have `write` fill a file that appears under its name only when it is whole."""
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._aside, delete=False) as file:
+                write(file)
+            os.chmod(file.name, 0o666 & ~UMASK)
+            os.replace(file.name, path)
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror or error}",
+                "make room or choose another folder with -o; the same command goes on where this one stopped",
+            ) from error
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{folder} cannot be made: {error.strerror or error}", "choose another folder with -o"
+            ) from error
+        if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
+            raise OutputError(
+                f"{folder} leads out of {self.path}", "remove the link, or choose another folder with -o"
+            )
+
+    def _identity(self) -> dict[str, Any] | None:
+        try:
+            run = json.loads((self.path / RUN).read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.path / RUN} cannot be read, so what the folder holds is not known: {error}",
+                "choose another folder with -o",
+            ) from error
+        if not (isinstance(run, dict) and "cnnexplain" in run):
+            return None
+        return dict(run.get("identity") or {})
+
+    def _clear(self) -> None:
+        """Remove what the run before wrote, and nothing else."""
+        for record in Journal(self.path).records():
+            for found in record.get("explanations", ()):
+                for kind in ("picture", "raw"):
+                    path = self.path / str(found.get(kind) or "")
+                    inside = self.path.resolve() in path.resolve().parents
+                    if inside and path.is_file() and not path.is_symlink() and written_by_us(path):
+                        path.unlink()
+        for name in (REPORT, RECORDS, RUN):
+            (self.path / name).unlink(missing_ok=True)
+        Journal(self.path).remove()
+
+
+class Journal:
+    """The records of a run as they come: one line each, later ones replacing earlier ones of the same image."""
+
+    def __init__(self, folder: Path) -> None:
+        self._records = folder / RECORDS
+        self._journal = folder / JOURNAL / "journal.jsonl"
+        self._file: IO[bytes] | None = None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every record, in the order written, the finished run's first. A half-written last line is left out."""
+        for path in (self._records, self._journal):
+            if not path.exists():
+                continue
+            with path.open("rb") as lines:
+                for line in lines:
+                    with contextlib.suppress(ValueError):  # a line that a killed run left unfinished
+                        record = json.loads(line)
+                        if isinstance(record, dict):
+                            yield record
+
+    def add(self, line: str) -> None:
+        """Note one record, for good."""
+        try:
+            if self._file is None:
+                self._journal.parent.mkdir(exist_ok=True)
+                torn = self._journal.exists() and not self._journal.read_bytes().endswith(b"\n")
+                self._file = self._journal.open("ab", buffering=0)
+                if torn:
+                    self._file.write(b"\n")
+            self._file.write(line.encode() + b"\n")
+        except OSError as error:
+            raise OutputError(
+                f"{self._journal} cannot be written: {error.strerror or error}",
+                "make room; the same command goes on where this one stopped",
+            ) from error
+
+    def remove(self) -> None:
+        """The run is finished and its records stand in results.jsonl."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        shutil.rmtree(self._journal.parent, ignore_errors=True)  # ours alone; what stays does no harm
+
+
+def written_by_us(path: Path) -> bool:
+    """Whether a file carries the mark of this program near its beginning."""
+    with path.open("rb") as file:
+        return MARK in file.read(MARK_WITHIN)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            was, is_now = (str(one.get(name, "nothing")) for one in (before, now))
+            if len(was) + len(is_now) > 160:
+                return f"{name} was different"
+            return f"{name} was {was}, and is now {is_now}"
+    return ""

@@ -1,0 +1,60 @@
+"""What the files of a picture are called: safe everywhere, the same every time, never shared by two."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from cnnexplain.core.explanation import Heatmap
+from cnnexplain.images.find import Source
+
+LONGEST = 120  # of a file name's 255 bytes, leaving room for command, method, layer and class
+
+
+def stems(sources: Iterable[Source]) -> list[str]:
+    """A path below OUT for every source, with forward slashes: its folder, its file name, safe letters only.
+
+    A name that had to be changed, or that another picture took first, carries a hash of the picture's path.
+    """
+    taken: set[str] = set()
+    found = []
+    for source in sources:
+        folder = "/".join(safe(part) for part in source.folder.split(os.sep) if part)
+        name = safe(os.path.basename(source.path))
+        stem = f"{folder}/{name}" if folder else name
+        while stem.casefold() in taken:
+            stem = f"{stem}-{_hash(source.path + str(len(stem)))}"
+        taken.add(stem.casefold())
+        found.append(stem)
+    return found
+
+
+def safe(name: str) -> str:
+    """A file name of letters, digits, dot, dash, underscore and plus; changed ones end in a hash of the old."""
+    clean = re.sub(r"[^A-Za-z0-9._+-]", "_", name)
+    clean = re.sub(r"^[.-]", "_", clean)[:LONGEST]
+    return clean if clean == name else f"{clean}-{_hash(name)}"
+
+
+def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
+    """The path below OUT, without its ending, of every heat map of one picture.
+
+    `asked` lists which of `method`, `layer` and `target` the user gave: those are part of the name.
+    """
+    names = []
+    for heatmap in heatmaps:
+        parts = [stem, command]
+        if "method" in asked:
+            parts.append(heatmap.method)
+        if "layer" in asked:
+            parts.append(safe(heatmap.layer))
+        if "target" in asked:
+            parts.append(str(heatmap.target.index))
+        names.append(".".join(parts))
+    return names
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]

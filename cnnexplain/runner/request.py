@@ -1,0 +1,61 @@
+"""What is asked of the runner, who watches it, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.images.find import ImageOptions
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.runner.options import DeviceOptions, RunOptions
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.engine.model import Model
+    from cnnexplain.methods import Method
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a user asked for."""
+
+    command: str
+    reference: str
+    images: tuple[str, ...]
+    method: Method
+    run: RunOptions
+    asked: frozenset[str] = (
+        frozenset()
+    )  # the method's options that were given rather than left to their defaults
+    model: ModelOptions = field(default_factory=ModelOptions)
+    where: DeviceOptions = field(default_factory=DeviceOptions)
+    find: ImageOptions = field(default_factory=ImageOptions)
+    render: RenderOptions = field(default_factory=RenderOptions)
+    arguments: str = ""  # the command line, for the report
+
+
+class Observer(Protocol):
+    """Somebody who watches a run."""
+
+    def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
+        """The model is there and every default is settled."""
+
+    def planned(self, images: int, done: int) -> None:
+        """So many pictures, of which some were done before."""
+
+    def recorded(self, record: Mapping[str, Any]) -> None:
+        """One picture is finished, well or badly."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went."""
+
+    report: Path
+    images: int
+    failed: tuple[Mapping[str, Any], ...]  # the records of the images that failed
+    allowed: float  # how many may
+    seconds: float

@@ -1,0 +1,133 @@
+"""The whole story of a command: find pictures, load the model, explain, draw, write down."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import torch
+
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.engine.model import Model
+from cnnexplain.errors import CnnexplainError, InterruptedRunError
+from cnnexplain.images.decode import decode, refuse_bombs
+from cnnexplain.images.find import find
+from cnnexplain.methods import Method
+from cnnexplain.render.heatmap import drawn
+from cnnexplain.report.page import page
+from cnnexplain.report.record import line
+from cnnexplain.runner import facts
+from cnnexplain.runner.explain import Prepared, explain
+from cnnexplain.runner.folder import REPORT, Folder, Journal
+from cnnexplain.runner.model import build
+from cnnexplain.runner.names import stems
+from cnnexplain.runner.pipeline import ahead, batched
+from cnnexplain.runner.request import Observer, Outcome, Request
+from cnnexplain.runner.write import Job, Result, Writer
+
+
+def run(request: Request, observer: Observer) -> Outcome:
+    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
+    started = time.time()
+    refuse_bombs()
+    torch.manual_seed(request.model.seed)
+    folder = Folder(request.run.output)
+    sources = find(request.images, request.find, outside=request.run.output)
+    allowed = request.run.allowed_failures(len(sources))
+    folder.check()
+    model, loaded, choices = build(request.reference, request.model, request.where)
+    model.require_finite_weights()
+    method, more = request.method.bind(model)
+    observer.loaded(model, loaded.source, (*choices, *more))
+    described = facts.describe(request, model, loaded, method, (*choices, *more), sources, started)
+    journal = folder.open(described["identity"], overwrite=request.run.overwrite)
+    jobs = [Job(source, stem) for source, stem in zip(sources, stems(sources), strict=True)]
+    writer = Writer(
+        folder, request.command, loaded.reference, request.asked, request.render, request.run.save_raw
+    )
+    records = _kept(jobs, journal, writer)
+    folder.write_run(described)
+    observer.planned(len(jobs), len(records))
+    for kept in records.values():
+        observer.recorded(kept)
+    status = "interrupted"
+    try:
+        with model.borrowed():
+            for record in _made(
+                model, method, [job for job in jobs if job.image not in records], writer, request
+            ):
+                journal.add(line(record))
+                records[str(record["image"])] = record
+                observer.recorded(record)
+        status = "finished"
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            f"interrupted after {len(records)} of {len(jobs)} images",
+            "run the same command again to go on from here",
+            interruption,
+        ) from interruption
+    finally:
+        ordered = [records[job.image] for job in jobs if job.image in records]
+        described = facts.concluded(described, status, ordered, started)
+        folder.conclude(described, map(line, ordered), page(described, ordered))
+        journal.remove()
+    failed = tuple(record for record in ordered if record["status"] == "error")
+    return Outcome(folder.path / REPORT, len(jobs), failed, allowed, time.time() - started)
+
+
+def prepare(preprocess: Preprocess, max_side: int | None, path: str) -> Prepared:
+    """Decode a picture and cut out what the model sees. `max_side`: keep no more than will be drawn."""
+    picture = decode(path)
+    pixels, geometry = preprocess.apply(picture)
+    return Prepared(path, picture if max_side is None else drawn(picture, max_side), pixels, geometry)
+
+
+def _kept(jobs: Iterable[Job], journal: Journal, writer: Writer) -> dict[str, dict[str, Any]]:
+    """The records of an earlier run that still hold, by image."""
+    by_image = {job.image: job for job in jobs}
+    last = {str(record.get("image")): record for record in journal.records()}
+    return {
+        image: last[image]
+        for image, job in by_image.items()
+        if image in last and writer.still_there(job, last[image])
+    }
+
+
+def _made(
+    model: Model, method: Method, jobs: Iterable[Job], writer: Writer, request: Request
+) -> Iterator[dict[str, Any]]:
+    """The record of every job, while others are being decoded and drawn."""
+    workers = request.run.workers or os.cpu_count() or 1
+    depth = 2 * request.run.batch_size
+    with ThreadPoolExecutor(workers) as pool:
+        decoded = ahead(pool, partial(_prepared, model.preprocess, request.render.max_side), jobs, depth)
+        yield from ahead(
+            pool, writer.write, _explained(model, method, decoded, request.run.batch_size), depth
+        )
+
+
+def _prepared(preprocess: Preprocess, max_side: int, job: Job) -> tuple[Job, Prepared | CnnexplainError]:
+    try:
+        return job, prepare(preprocess, max_side, job.source.path)
+    except CnnexplainError as error:
+        return job, error
+
+
+def _explained(
+    model: Model, method: Method, decoded: Iterable[tuple[Job, Prepared | CnnexplainError]], size: int
+) -> Iterator[Result]:
+    for batch in batched(decoded, size):
+        jobs = {id(found): job for job, found in batch}
+        good = []
+        for job, found in batch:
+            if isinstance(found, Prepared):
+                good.append(found)
+            else:
+                yield Result(job, found)
+        if good:
+            for prepared, explanation in explain(model, method, good):
+                yield Result(jobs[id(prepared)], explanation)
