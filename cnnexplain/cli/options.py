@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from cnnexplain.core.params import Field, checked, declared
 from cnnexplain.errors import OptionError, near_misses
@@ -42,10 +48,6 @@ def configured(folder: Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def _table(file: Path, known: set[str]) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
     try:
         tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
-ASPECT_SLACK = 2  # cells
+ASPECT_SLACK = 1  # cells, from rounding
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def capture(layers: Mapping[str, nn.Module], input_size: tuple[int, int]) -> Ite
 def map_layout(shape: tuple[int, ...], input_size: tuple[int, int]) -> str | None:
     """How an output of `shape` is laid out: "NCHW", "NHWC", or None where it is not a map of the picture.
 
-    `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell or two, which
+    `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell, which
     tells rows and columns from channels, and maps from attention heads. An output that reads both ways is NCHW.
     """
     if len(shape) != 4 or 0 in shape:

@@ -14,6 +14,8 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.errors import LayerError, near_misses
 
+ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at most so many token layers
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -83,19 +85,18 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
 def choose(trace: Trace, model_name: str) -> Choice:
     """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
     layer = None if trace.default is None else trace.layers[trace.default]
+    after = trace.layers[trace.default + 1 :] if trace.default is not None else trace.layers
+    tokens = sum(one.leaf and _tokens(one) > 1 for one in after)
+    if tokens > ATTENTION_POOL:
+        raise LayerError(
+            f"{model_name} works on tokens, not on maps: {tokens} of its layers are attention or token layers, "
+            + (f"and no map comes after {layer.name!r}" if layer else "and none holds a map"),
+            "class activation maps need a convolutional network; for example bundled:efficientnet_lite0",
+        )
     if layer is None or layer.map is None:
         raise LayerError(
             f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",
             "give a larger --input-size, or name a layer with --layer",
-        )
-    after = trace.layers[(trace.default or 0) + 1 :]
-    tokens = [one for one in after if one.leaf and len(one.shape) == 2 and one.shape[0] > 1]
-    before = [one for one in trace.layers if one.leaf and one.map]
-    if len(tokens) > len(before):
-        raise LayerError(
-            f"{model_name} works on tokens, not on maps: {len(tokens)} of its layers after {layer.name!r} are "
-            "attention or token layers",
-            "class activation maps need a convolutional network; for example bundled:efficientnet_lite0",
         )
     channels, height, width = layer.map
     return Choice(
@@ -143,6 +144,11 @@ def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int
     return Layer(name, type(layer).__name__, shape[1:], as_map, leaf, weighted, same_as_next=False)
 
 
+def _tokens(layer: Layer) -> int:
+    """How many tokens came out of a layer, where its output is a sequence of them."""
+    return layer.shape[0] if len(layer.shape) == 2 else 0
+
+
 def _is_large(layer: Layer) -> bool:
     return layer.map is not None and layer.map[1] * layer.map[2] > 1
 
@@ -150,14 +156,14 @@ def _is_large(layer: Layer) -> bool:
 def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -> int | None:
     """The last map that the scores depend on and that is neither pooled nor already the scores themselves."""
     total = logits.sum()
-    token_counts = {layer.shape[0] for layer in layers if len(layer.shape) == 2}
+    token_counts = {_tokens(layer) for layer in layers} - {0, 1}
     fallback = None
     for place in reversed(range(len(layers))):
         layer, output = layers[place], outputs[place]
         if layer.map is None or not _is_large(layer) or layer.same_as_next or not output.requires_grad:
             continue
-        if layer.map[1] == layer.map[2] and layer.map[1] in token_counts:
-            continue  # attention of every token to every other, which is square but no picture
+        if token_counts.intersection(layer.shape):
+            continue  # attention of tokens to tokens has the look of a map
         (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
         if gradient is None:
             continue

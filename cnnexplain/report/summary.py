@@ -119,7 +119,9 @@ def _preprocessing(steps: Mapping[str, Any]) -> str:
 
 
 def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _text(value)) for name, value in (known or {}).items() if value not in (None, "", [], ()))
+    return tuple(
+        (name, _text(value)) for name, value in (known or {}).items() if value not in (None, "", [], ())
+    )
 
 
 def _text(value: Any) -> str:

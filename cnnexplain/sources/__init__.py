@@ -4,7 +4,7 @@ A new source is a new file here with a `PREFIX`, a `HELP` line, `names()` and `b
 in `_source.py` describes them. Nothing else changes.
 """
 
-from cnnexplain.sources._load import load
+from cnnexplain.sources._load import adopt, load
 from cnnexplain.sources._registry import sources
 
-__all__ = ["load", "sources"]
+__all__ = ["adopt", "load", "sources"]

@@ -34,19 +34,19 @@ def is_checkpoint(reference: str) -> bool:
 
 def read_checkpoint(path: Path) -> tuple[State, tuple[Choice, ...]]:
     """The tensors by name, and which part of the file was taken where it holds several."""
-    existing_file(path, "checkpoint")
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not head:
-        raise ModelError(f"{path} is empty", "copy or download it again")
-    if path.suffix.lower() == ".safetensors" or head[8:10] == b'{"':
+    refuse_foreign(path)
+    if _is_safetensors(path):
         return _read_safetensors(path), ()
-    _refuse_foreign(path, head)
     return _unnested(_read_pickle(path), path)
 
 
-def _refuse_foreign(path: Path, head: bytes) -> None:
-    """Say what a file is that is no plain checkpoint, before anything reads it."""
+def refuse_foreign(path: Path) -> None:
+    """Say what a file is that is no checkpoint, from a look at it; nothing in it is loaded."""
+    head = _head(existing_file(path, "checkpoint"))
+    if not head:
+        raise ModelError(f"{path} is empty", "copy or download it again")
+    if _is_safetensors(path):
+        return
     if head.startswith(b"version https://git-lfs"):
         raise ModelError(
             f"{path} is a pointer of Git LFS, not the weights", "run git lfs pull in its repository"
@@ -71,6 +71,15 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise ModelError(f"{path} is a TorchScript archive, which is code, not a checkpoint", RESAVE)
     if not any(name.endswith("data.pkl") for name in names):
         raise ModelError(f"{path} is a zip archive, but not one that torch.save writes", RESAVE)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def _is_safetensors(path: Path) -> bool:
+    return path.suffix.lower() == ".safetensors" or _head(path)[8:10] == b'{"'
 
 
 def _read_pickle(path: Path) -> Any:

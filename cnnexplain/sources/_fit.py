@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._shapes import class_count, first_convolution
 from cnnexplain.sources._source import Variant
+from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,15 +40,12 @@ class Misfit:
         return self.fitting == 0
 
     def __str__(self) -> str:
-        parts = [
-            f"{len(keys)} {kind} ({', '.join(keys[:SHOWN])}{', …' * (len(keys) > SHOWN)})"
-            for kind, keys in (
-                ("missing", self.missing),
-                ("unexpected", self.unexpected),
-                ("of another shape", self.misshapen),
-            )
-            if keys
-        ]
+        kinds = (
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("of another shape", self.misshapen),
+        )
+        parts = [f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds if keys]
         return f"of the model's {self.total} keys, {'; '.join(parts)}"
 
 
@@ -120,6 +118,11 @@ def put(state: dict[str, Tensor], module: nn.Module, unused: Sequence[str] = ())
             if name in slots and name not in fitting
         ),
     )
+
+
+def _some(keys: Sequence[str]) -> str:
+    shown = [printable(key[:99]) for key in keys[:SHOWN]]
+    return ", ".join([*shown, "…"] if len(keys) > SHOWN else shown)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cnnexplain.errors import ModelError
 from cnnexplain.sources._files import existing_file
+from cnnexplain.sources._text import printable
 
 FORMS = (
     'write one name a line, or JSON such as ["cat", "dog"], {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}'
@@ -27,17 +28,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         names = text.rstrip().splitlines()
     if not names:
         raise ModelError(f"{path} holds no names of classes", FORMS)
-    return cleaned(names)
-
-
-def cleaned(labels: Iterable[str]) -> tuple[str, ...]:
-    """`labels` as they may be shown on a terminal: on one line, without control characters."""
-    return tuple(label if label.isprintable() else _printable(label) for label in map(str.strip, labels))
-
-
-def _printable(label: str) -> str:
-    joiners = "\u200c\u200d"  # part of how some languages are written
-    return "".join(char for char in " ".join(label.split()) if char.isprintable() or char in joiners).strip()
+    return tuple(map(printable, names))
 
 
 def _from_json(text: str, path: Path) -> list[str]:

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.errors import ModelError, OptionError
-from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint
+from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint, refuse_foreign
 from cnnexplain.sources._fit import fitting_variant, put, renamed
-from cnnexplain.sources._labels import cleaned, read_labels
-from cnnexplain.sources._preprocess import overridden, parse_input_size
+from cnnexplain.sources._labels import read_labels
+from cnnexplain.sources._preprocess import Overrides
 from cnnexplain.sources._registry import build, has_prefix
 from cnnexplain.sources._shapes import class_count
 from cnnexplain.sources._source import Built, Variant
+from cnnexplain.sources._text import printable
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net"
 
@@ -25,7 +30,8 @@ ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net
 def load(reference: str, options: ModelOptions) -> Loaded:
     """The model that `reference` means, ready to be asked: in eval mode, in float32, on the CPU."""
     architecture, checkpoint = _what_is_meant(reference, options)
-    size = parse_input_size(options.input_size) if options.input_size is not None else None
+    overrides = Overrides.of(options)
+    size = overrides.size
     labels = read_labels(options.labels) if options.labels is not None else None
     variant = Variant(
         trained=options.pretrained and checkpoint is None,
@@ -47,7 +53,25 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         reference=reference,
         name=built.name,
         source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
-        preprocess=overridden(built.preprocess, built.crop_pct, options),
+        preprocess=overrides.apply(built.preprocess, built.crop_pct),
+        labels=_labels(built, labels, options),
+        choices=built.choices,
+    )
+
+
+def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
+    """A module that the caller made, as it is: where it is, in the mode that it is in."""
+    from cnnexplain.sources.own_code import described
+
+    overrides = Overrides.of(options)
+    labels = read_labels(options.labels) if options.labels is not None else None
+    built = described(module, type(module).__name__, Variant())
+    return Loaded(
+        module=module,
+        reference=built.name,
+        name=built.name,
+        source="a module of your own",
+        preprocess=overrides.apply(built.preprocess, built.crop_pct),
         labels=_labels(built, labels, options),
         choices=built.choices,
     )
@@ -62,6 +86,7 @@ def _what_is_meant(reference: str, options: ModelOptions) -> tuple[str, Path | N
                 f"leave --arch out; or write {options.arch} --weights FILE",
             )
         return reference, options.weights
+    refuse_foreign(Path(reference))
     if options.weights is not None:
         raise OptionError(
             f"--weights {options.weights} is a second checkpoint beside {reference}",
@@ -111,7 +136,7 @@ def _filled(checkpoint: Path, architecture: str, variant: Variant, options: Mode
 
 def _labels(built: Built, given: tuple[str, ...] | None, options: ModelOptions) -> tuple[str, ...] | None:
     if given is None:
-        return None if built.labels is None else cleaned(built.labels)
+        return None if built.labels is None else tuple(map(printable, built.labels))
     classes = class_count(built.module)
     if classes is not None and len(given) != classes:
         raise ModelError(

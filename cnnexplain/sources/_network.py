@@ -71,13 +71,14 @@ def unreachable(url: str) -> str | None:
     parts = urlsplit(url)
     if {parts.scheme, "all"} & getproxies().keys():
         return None
-    host, port = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
+    host = parts.hostname or url
     answers: list[str | None] = []
 
     def knock() -> None:
         try:
+            port = parts.port or (80 if parts.scheme == "http" else 443)
             socket.create_connection((host, port), timeout=PATIENCE).close()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name or port that cannot be is a ValueError
             answers.append(f"{host} cannot be reached ({first_line(error)})")
         else:
             answers.append(None)

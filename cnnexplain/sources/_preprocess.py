@@ -22,6 +22,49 @@ class InputSize:
     channels: int | None = None
 
 
+@dataclass(frozen=True)
+class Overrides:
+    """What the user asked for; `None` leaves it to the model."""
+
+    size: InputSize | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    interpolation: str | None
+    crop_pct: float | None
+    crop_mode: str | None
+
+    @classmethod
+    def of(cls, options: ModelOptions) -> Overrides:
+        """The overrides among `options`, read before anything is loaded."""
+        return cls(
+            size=None if options.input_size is None else parse_input_size(options.input_size),
+            mean=None if options.mean is None else _parse_numbers(options.mean, "--mean"),
+            std=None if options.std is None else _parse_numbers(options.std, "--std"),
+            interpolation=options.interpolation,
+            crop_pct=options.crop_pct,
+            crop_mode=options.crop_mode,
+        )
+
+    def apply(self, preprocess: Preprocess, crop_pct: float) -> Preprocess:
+        """`preprocess` with these; a new size alone keeps `crop_pct`, the proportion of the crop."""
+        size = (self.size.height, self.size.width) if self.size else preprocess.input_size
+        if size != preprocess.input_size or self.crop_pct is not None:
+            preprocess = preprocess.with_crop(size, crop_pct if self.crop_pct is None else self.crop_pct)
+        for flag, numbers in (("--mean", self.mean), ("--std", self.std)):
+            if numbers is not None and len(numbers) not in (1, 3, preprocess.channels):
+                raise OptionError(
+                    f"{flag} has {len(numbers)} numbers, and the model's input {preprocess.channels} channels",
+                    _example(flag),
+                )
+        return replace(
+            preprocess,
+            mean=self.mean or preprocess.mean,
+            std=self.std or preprocess.std,
+            interpolation=self.interpolation or preprocess.interpolation,
+            crop_mode=self.crop_mode or preprocess.crop_mode,
+        )
+
+
 def parse_input_size(text: str) -> InputSize:
     """Read `224`, `224x320` (height x width) or `1x28x28` (channels first)."""
     written = re.fullmatch(r"\d{1,5}(x\d{1,5}){0,2}", text.lower(), re.ASCII)
@@ -36,38 +79,17 @@ def parse_input_size(text: str) -> InputSize:
     return InputSize(numbers[-2], numbers[-1], numbers[0] if len(numbers) == 3 else None)
 
 
-def overridden(preprocess: Preprocess, crop_pct: float, options: ModelOptions) -> Preprocess:
-    """`preprocess` with what the user asked for; a new size keeps the proportion of the crop."""
-    size = preprocess.input_size
-    if options.input_size is not None:
-        wanted = parse_input_size(options.input_size)
-        size = (wanted.height, wanted.width)
-    if size != preprocess.input_size or options.crop_pct is not None:
-        preprocess = preprocess.with_crop(size, crop_pct if options.crop_pct is None else options.crop_pct)
-    channels = preprocess.channels
-    return replace(
-        preprocess,
-        interpolation=options.interpolation or preprocess.interpolation,
-        crop_mode=options.crop_mode or preprocess.crop_mode,
-        mean=preprocess.mean if options.mean is None else _numbers(options.mean, "--mean", channels),
-        std=preprocess.std if options.std is None else _numbers(options.std, "--std", channels),
-    )
-
-
-def _numbers(text: str, flag: str, channels: int) -> tuple[float, ...]:
-    example = f"write one number for all channels, {flag} 0.5, or one for each, {flag} 0.5,0.4,0.3"
+def _parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise OptionError(f"{flag} {text!r} is not a list of numbers", example) from None
+        raise OptionError(f"{flag} {text!r} is not a list of numbers", _example(flag)) from None
     if not all(math.isfinite(number) for number in numbers):
-        raise OptionError(f"{flag} {text!r} holds a number that is not finite", example)
+        raise OptionError(f"{flag} {text!r} holds a number that is not finite", _example(flag))
     if flag == "--std" and not all(number > 0 for number in numbers):
-        raise OptionError(f"{flag} {text!r} holds a number that is not above zero", example)
-    if len(numbers) not in (1, 3, channels):
-        raise OptionError(
-            f"{flag} {text!r} holds {len(numbers)} numbers; the model takes {channels} "
-            f"channel{'s' * (channels != 1)}",
-            example,
-        )
+        raise OptionError(f"{flag} {text!r} holds a number that is not above zero", _example(flag))
     return numbers
+
+
+def _example(flag: str) -> str:
+    return f"write one number for all channels, {flag} 0.5, or one for each, {flag} 0.5,0.4,0.3"

@@ -44,7 +44,11 @@ def build(name: str, variant: Variant) -> Built:
     """What the factory returns when it is called. This runs the user's code, as Python would."""
     where, _, attribute = name.rpartition(":")
     factory = _attribute(_imported(where, attribute), where, attribute)
-    module = _called(factory, name, variant)
+    return described(_called(factory, name, variant), name, variant)
+
+
+def described(module: nn.Module, name: str, variant: Variant) -> Built:
+    """A module that somebody made, with the preprocessing that it carries or else the usual one."""
     config = _timm_config(module)
     channels = input_channels(module) or variant.channels
     preprocess, crop_pct = Preprocess(channels=channels or 3), 0.875

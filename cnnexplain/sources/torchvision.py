@@ -44,15 +44,12 @@ def build(name: str, variant: Variant) -> Built:
     transforms = weights.transforms()
     (size,), (resize,) = transforms.crop_size, transforms.resize_size
     categories = weights.meta["categories"]
-    default = Choice(
-        "weights", f"torchvision:{architecture}.{weights.name}", f"torchvision's default for {architecture}"
-    )
+    full = f"{architecture}.{weights.name}"
+    default = Choice("weights", f"torchvision:{full}", f"torchvision's default for {architecture}")
     return Built(
         module=module,
         name=architecture,
-        code=f"torchvision {architecture}.{weights.name}"
-        if variant.trained
-        else f"torchvision {architecture}",
+        code=f"torchvision {full if variant.trained else architecture}",
         weights="weights from download.pytorch.org" if variant.trained else None,
         preprocess=Preprocess(
             input_size=(size, size),

@@ -226,6 +226,14 @@ def test_keys_that_do_not_fit_are_counted_and_shown(state):
     assert "9 unexpected" in next(choice.reason for choice in loaded.choices if choice.what == "checkpoint")
 
 
+def test_hostile_names_of_keys_reach_no_terminal(state):
+    torch.save(state | {"\x1b[2Jgone\nerror: fake": torch.zeros(1), "x" * 9999: torch.zeros(1)}, "net.pth")
+    with pytest.raises(ModelError) as caught:
+        load("net.pth", MINE)
+    assert caught.value.problem.isprintable()
+    assert len(caught.value.problem) < 400
+
+
 def test_old_checkpoints_that_count_no_batches(state):
     del state["norm.num_batches_tracked"]
     torch.save(state, "net.pth")

@@ -10,7 +10,7 @@ import pytest
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import ModelError
 from cnnexplain.sources import load
-from cnnexplain.sources._labels import cleaned, read_labels
+from cnnexplain.sources._labels import read_labels
 
 
 def written(folder: Path, content: str | bytes, name: str = "labels.txt") -> Path:
@@ -58,7 +58,6 @@ def test_control_characters_are_taken_out(tmp_path):
     ]
     path = written(tmp_path, json.dumps(hostile), "l.json")
     assert read_labels(path) == ("[31mred[0m", "a b c", "evil", "nul", "ok", "\u200dzwj می\u200cخواهم", "x")
-    assert cleaned(["tench, Tinca tinca"]) == ("tench, Tinca tinca",)
 
 
 @pytest.mark.parametrize(

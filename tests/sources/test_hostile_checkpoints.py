@@ -74,6 +74,8 @@ def test_torchscript(net):
         warnings.simplefilter("ignore")  # scripting is on its way out, its files are not
         torch.jit.trace(load("net.py:Net", ModelOptions()).module, torch.zeros(1, 3, 16, 16)).save("net.pt")
     refused("net.pt", "TorchScript", "state_dict()")
+    with pytest.raises(ModelError, match="TorchScript"):  # said before an architecture is asked for
+        load("net.pt", ModelOptions())
 
 
 @pytest.mark.parametrize("name", ["net.pt2", "net.pth"])

@@ -90,6 +90,11 @@ def test_a_name_that_does_not_resolve():
     assert "cannot be reached" in _network.unreachable("https://nowhere.invalid")
 
 
+@pytest.mark.parametrize("url", ["http://host:port", "http://", "nonsense", "http://" + "a" * 300])
+def test_an_endpoint_that_cannot_be(url):
+    assert "cannot be reached" in _network.unreachable(url)
+
+
 def test_a_server_that_answers_and_a_proxy_that_must():
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert _network.unreachable(f"http://127.0.0.1:{server.getsockname()[1]}") is None

@@ -8,13 +8,13 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import OptionError
 from cnnexplain.sources import load
-from cnnexplain.sources._preprocess import InputSize, overridden, parse_input_size
+from cnnexplain.sources._preprocess import InputSize, Overrides, parse_input_size
 
 BASE = Preprocess(input_size=(224, 224), resize=(232, 232))
 
 
 def changed(**options) -> Preprocess:
-    return overridden(BASE, 224 / 232, ModelOptions(**options))
+    return Overrides.of(ModelOptions(**options)).apply(BASE, 224 / 232)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_each_override(options, expected):
 @pytest.mark.parametrize("side", range(32, 520, 8))
 def test_the_proportion_of_timms_crop_is_kept(side):
     base = Preprocess().with_crop((224, 224), 0.9)
-    after = overridden(base, 0.9, ModelOptions(input_size=str(side)))
+    after = Overrides.of(ModelOptions(input_size=str(side))).apply(base, 0.9)
     assert after.resize == (int(side / 0.9), int(side / 0.9))
 
 
@@ -79,8 +79,8 @@ def test_the_proportion_of_timms_crop_is_kept(side):
         ({"std": "inf"}, "not finite"),
         ({"std": "0"}, "not above zero"),
         ({"std": "0.5,-1,2"}, "not above zero"),
-        ({"mean": "0.1,0.2"}, "holds 2 numbers; the model takes 3 channels"),
-        ({"std": "1,1,1,1"}, "holds 4 numbers"),
+        ({"mean": "0.1,0.2"}, "--mean has 2 numbers, and the model's input 3 channels"),
+        ({"std": "1,1,1,1"}, "--std has 4 numbers"),
     ],
 )
 def test_numbers_that_make_no_sense(options, problem):

@@ -7,7 +7,7 @@ import torch
 
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import ModelError
-from cnnexplain.sources import load
+from cnnexplain.sources import adopt, load
 
 
 @pytest.mark.parametrize(
@@ -147,3 +147,17 @@ def test_edits_are_seen(net):
         "from torch import nn\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 3)\n"
     )
     assert isinstance(load("net.py:Net", ModelOptions()).module, torch.nn.Linear)
+
+
+def test_a_module_of_the_callers_is_taken_as_it_is(net):
+    module = load("net.py:grey", ModelOptions()).module.half().train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    loaded = adopt(module, ModelOptions(input_size="28", mean="0.1"))
+    assert loaded.module is module
+    assert module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert loaded.preprocess.input_size == (28, 28)
+    assert loaded.preprocess.mean == (0.1,)
+    (net / "labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(ModelError, match="names 2 classes, but Net has 10"):
+        adopt(module, ModelOptions(labels=net / "labels.txt"))

@@ -72,7 +72,7 @@ def test_bare_names_are_looked_up_and_told(name, found):
         ("net.py", "names a file, but not what to call", "net.py:NAME"),
         ("gone/dir/weights", "looks like a file, but there is none", "hf-hub:gone/dir/weights"),
         ("weights.dat", "not a checkpoint: its name does not end in", "--weights weights.dat"),
-        ("gone.pth", "not the architecture", "--arch"),
+        ("gone.pth", "there is no checkpoint gone.pth", "path"),
     ],
 )
 def test_references_that_mean_nothing(net, reference, problem, hint):

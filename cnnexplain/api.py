@@ -1,0 +1,133 @@
+"""The same explanations from Python.
+
+import cnnexplain
+
+explainer = cnnexplain.load("bundled:efficientnet_lite0")
+explanation = explainer.explain("cat.jpg", "gradcam")
+explanation.predictions[0].label, explanation.heatmaps[0].values, explanation.heatmaps[0].peak
+explainer.picture(explanation).save("cat-gradcam.png")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+from PIL import Image
+from torch import nn
+
+from cnnexplain import methods
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.core.params import checked
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.engine.model import Model, unwrapped
+from cnnexplain.errors import OptionError
+from cnnexplain.images.decode import decode, to_rgb
+from cnnexplain.render.heatmap import Easel
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.runner.explain import Prepared, explain
+from cnnexplain.runner.model import build
+from cnnexplain.runner.options import DeviceOptions
+from cnnexplain.runner.pipeline import batched
+from cnnexplain.sources import adopt
+
+Picture = str | os.PathLike[str] | Image.Image
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A model that can be asked why."""
+
+    model: Model
+    choices: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
+
+    @overload
+    def explain(
+        self, images: Picture, command: str = ..., *, batch_size: int = ..., **options: Any
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self, images: Iterable[Picture], command: str = ..., *, batch_size: int = ..., **options: Any
+    ) -> list[Explanation]: ...
+    def explain(
+        self,
+        images: Picture | Iterable[Picture],
+        command: str = "gradcam",
+        *,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> Explanation | list[Explanation]:
+        """Explain one picture (a path or a PIL image), or several.
+
+        `command` and `options` are those of the command line: for gradcam `method="gradcam,layercam"` (or a
+        tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one
+        `Explanation` for one picture and a list for several. Raises `cnnexplain.CnnexplainError` where a picture,
+        layer or class is not to be had. The module is left exactly as it was, also then.
+        """
+        single = isinstance(images, (str, os.PathLike, Image.Image))
+        asked: list[Picture] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
+        kind = methods.method(command)
+        bound, _ = kind(**checked(kind, options)).bind(self.model)
+        found: list[Explanation] = []
+        with self.model.borrowed():
+            for batch in batched(asked, batch_size):
+                for _, explanation in explain(self.model, bound, [self._prepared(one) for one in batch]):
+                    if not isinstance(explanation, Explanation):
+                        raise explanation
+                    found.append(explanation)
+        return found[0] if single else found
+
+    def picture(
+        self, explanation: Explanation, heatmap: Heatmap | None = None, **options: Any
+    ) -> Image.Image:
+        """The picture that the command would write: `options` are colormap, alpha and max_side."""
+        easel = Easel(explanation, RenderOptions(**checked(RenderOptions, options)))
+        return easel.card(heatmap or explanation.heatmaps[0])
+
+    def _prepared(self, image: Picture) -> Prepared:
+        if isinstance(image, Image.Image):
+            name, picture = str(getattr(image, "filename", "") or "picture"), to_rgb(image)
+        else:
+            name, picture = os.fspath(image), decode(os.fspath(image))
+        pixels, geometry = self.model.preprocess.apply(picture)
+        return Prepared(name, picture, pixels, geometry)
+
+
+def load(
+    model: str | nn.Module,
+    *,
+    device: str | None = None,
+    precision: str = "fp32",
+    preprocess: Preprocess | None = None,
+    labels: Sequence[str] | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Explainer:
+    """Load a model by its name, as MODEL on the command line, or take a module of your own.
+
+    A module of your own is used where it is and is never changed for longer than a call: its training mode,
+    hooks, gradients, `requires_grad` flags and device stay as they are. `preprocess` says what it is fed (default:
+    its timm configuration, or 224x224 as usual for ImageNet); `labels` are names, or a file of them. `options` are
+    those of the command line: weights, arch, pretrained, strict, input_size, mean, std, interpolation, crop_pct,
+    crop_mode, seed. Raises `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
+    """
+    if isinstance(labels, (str, os.PathLike)):
+        options["labels"], labels = labels, None
+    settled = ModelOptions(**checked(ModelOptions, options))
+    where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
+    if isinstance(model, nn.Module):
+        if device is not None:
+            raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
+        loaded = adopt(unwrapped(model), settled)
+        built = Model(loaded.module, loaded.name, loaded.preprocess, loaded.labels, where.precision)
+        choices = loaded.choices if preprocess is None else ()
+    else:
+        built, _, choices = build(model, settled, where)
+    if preprocess is not None:
+        built = replace(built, preprocess=preprocess)
+    if labels is not None:
+        built = replace(built, given_labels=tuple(labels))
+    return Explainer(built, choices)
