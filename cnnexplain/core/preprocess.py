@@ -17,6 +17,7 @@ INTERPOLATIONS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+LARGEST_WHOLE = 16  # times the input's area: up to here a picture is resized as a whole
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -87,18 +88,23 @@ class Preprocess:
     def apply(self, picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
         """The input before normalisation, uint8 (H, W, channels), of an RGB picture, and its geometry.
 
-        Only the part that the model sees is resampled, so that a picture of any aspect ratio is cheap; the
-        filter still reaches beyond the cut, as it does when the whole picture is resized first.
+        The picture is resized and cut as timm and torchvision do, to the last bit. Of a picture so long that
+        this would fill the memory only the part that the model sees is resampled; the filter still reaches
+        beyond the cut, and a value differs by a level or two at most.
         """
         (width, height), (input_h, input_w) = picture.size, self.input_size
         resized_w, resized_h = self._resized(width, height)
         x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
         left, top = max(0, x), max(0, y)
         right, bottom = min(resized_w, x + input_w), min(resized_h, y + input_h)
-        scale_x, scale_y = width / resized_w, height / resized_h
-        box = (left * scale_x, top * scale_y, min(right * scale_x, width), min(bottom * scale_y, height))
         shown = picture.convert("L") if self.channels == 1 else picture
-        shown = shown.resize((right - left, bottom - top), INTERPOLATIONS[self.interpolation], box=box)
+        resample = INTERPOLATIONS[self.interpolation]
+        if resized_w * resized_h <= LARGEST_WHOLE * input_w * input_h:
+            shown = shown.resize((resized_w, resized_h), resample).crop((left, top, right, bottom))
+        else:
+            scale_x, scale_y = width / resized_w, height / resized_h
+            box = (left * scale_x, top * scale_y, min(right * scale_x, width), min(bottom * scale_y, height))
+            shown = shown.resize((right - left, bottom - top), resample, box=box)
         if shown.size != (input_w, input_h):
             canvas = Image.new(shown.mode, (input_w, input_h), self._fill(shown.mode))
             canvas.paste(shown, (left - x, top - y))
