@@ -71,10 +71,6 @@ def run(arguments: Sequence[str]) -> int:
             )
         )
         return int(ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does. Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
     except Exception as error:  # noqa: BLE001 - the one boundary: whatever else arrives here is our own defect
         _trace(arguments)
         show_error(
@@ -91,7 +87,7 @@ def _run(arguments: Sequence[str]) -> int:
     defaults = configured(Path.cwd(), _option_names())
     try:
         code = command.main(
-            args=list(arguments),
+            args=list(arguments) or ["--help"],
             prog_name="cnnexplain",
             standalone_mode=False,
             default_map=dict.fromkeys(methods.names(), defaults),
@@ -106,12 +102,11 @@ def application() -> typer.Typer:
     app = typer.Typer(
         help="Shows what a convolutional network looked at. Start with: "
         "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg -o out",
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         epilog="Every option can also be set as CNNEXPLAIN_<OPTION> or in \\[tool.cnnexplain] of pyproject.toml.",
     )
-    app.callback()(_version_option)
+    app.callback()(_common)
     for name in methods.names():
         method = methods.method(name)
         app.command(name, help=_unwrapped(inspect.getdoc(method) or ""))(_command(name, method))
@@ -123,12 +118,18 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def _version_option(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         sys.stdout.write(f"cnnexplain {__version__}\n")
         raise typer.Exit
+
+
+def _common(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Options of `cnnexplain` itself."""
 
 
 def _command(name: str, method: type[methods.Method]) -> Callable[..., int]:

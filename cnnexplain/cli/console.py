@@ -47,10 +47,13 @@ def show_error(error: CnnexplainError) -> None:
     _tell(f"{_styled('hint:', '1;36')} {printable(error.hint)}")
 
 
-def show_report(path: object) -> None:
-    """The one line of data of a command that was not asked for records."""
-    sys.stdout.write(f"{os.fspath(path) if isinstance(path, os.PathLike) else path}\n")
-    sys.stdout.flush()
+def show_data(line: str) -> None:
+    """One line on stdout. A reader that has gone away, as `head` does, does not end the work."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console:
@@ -91,8 +94,7 @@ class Console:
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
         if self._options.json:
-            sys.stdout.write(json.dumps(record) + "\n")
-            sys.stdout.flush()
+            show_data(json.dumps(record))
         if record["status"] == "error":
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
@@ -106,7 +108,7 @@ class Console:
             "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
         )
         if not self._options.json:
-            show_report(outcome.report)
+            show_data(os.fspath(outcome.report))
 
     def _say(self, what: str, text: str) -> None:
         if not self._options.quiet:

@@ -6,12 +6,24 @@ steps: Annotated[int, Param("Steps of the integral.", min=1)] = 50
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from cnnexplain.errors import OptionError, near_misses
+
+# What each type may be given as, from Python, and what it is called in words.
+GIVEN_AS: dict[type, tuple[tuple[type, ...], str]] = {
+    str: ((str, Integral), "a text"),
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    bool: ((bool,), "True or False"),
+    Path: ((str, os.PathLike), "a path"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,17 +55,24 @@ class Field:
         if value is None and self.optional:
             return None
         if not self.repeated:
-            self._check_one(value)
-            return value
-        values = (value,) if isinstance(value, str) else tuple(value)
+            return self._check_one(value)
+        values = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         if self.param.split:
             values = tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
-        for one in values:
-            self._check_one(one)
-        return tuple(dict.fromkeys(values))
+        if self.default and not values:
+            raise OptionError(f"{self._flag} names nothing", f"leave it out for {', '.join(self.default)}")
+        return tuple(dict.fromkeys(map(self._check_one, values)))
 
-    def _check_one(self, value: Any) -> None:
-        param, flag = self.param, "--" + self.name.replace("_", "-")
+    @property
+    def _flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    def _check_one(self, value: Any) -> Any:
+        param, flag = self.param, self._flag
+        kinds, words = GIVEN_AS[self.type]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
+            raise OptionError(f"{flag} is {value!r}, a {type(value).__name__}", f"give {words}")
+        value = self.type(value)
         if param.choices and value not in param.choices:
             near = near_misses(str(value), param.choices)
             raise OptionError(
@@ -65,6 +84,7 @@ class Field:
                 raise OptionError(f"{flag} {value} is too small", f"the smallest value is {param.min:g}")
             if param.max is not None and not value <= param.max:
                 raise OptionError(f"{flag} {value} is too large", f"the largest value is {param.max:g}")
+        return value
 
 
 def declared(cls: type) -> Iterator[Field]:

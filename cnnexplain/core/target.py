@@ -37,7 +37,7 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
     `labels` has one name per class. Raises `TargetError` for a class that is not there or not unique.
     """
     text = text.strip()
-    if text.isascii() and text.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
         return TargetSpec(index=_checked_index(int(text), len(labels)))
     if match := re.fullmatch(r"top([1-9]\d{0,5})?", text, re.IGNORECASE):
         return TargetSpec(top=min(int(match[1] or 1), len(labels)))

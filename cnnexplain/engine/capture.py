@@ -20,7 +20,7 @@ def capture(layers: Mapping[str, nn.Module], input_size: tuple[int, int]) -> Ite
 
     Where nothing before a layer needs gradients its output becomes a leaf, so that autograd records only what
     comes after. What goes on downstream is a copy: a later in-place operation cannot reach the captured map.
-    A layer that is run several times keeps its last output.
+    A layer that is run several times keeps its last map; what it does to pooled values after that is left alone.
     """
     maps: dict[str, Tensor] = {}
     handles = [layer.register_forward_hook(_keeper(name, maps, input_size)) for name, layer in layers.items()]
@@ -34,30 +34,48 @@ def capture(layers: Mapping[str, nn.Module], input_size: tuple[int, int]) -> Ite
 def map_layout(shape: tuple[int, ...], input_size: tuple[int, int]) -> str | None:
     """How an output of `shape` is laid out: "NCHW", "NHWC", or None where it is not a map of the picture.
 
-    `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell, which
-    tells rows and columns from channels, and maps from attention heads. An output that reads both ways is NCHW.
+    `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell, but for what
+    convolutions without padding cut off; this tells rows and columns from channels, and maps from attention
+    heads. An output that reads both ways is NCHW.
     """
     if len(shape) != 4 or 0 in shape:
         return None
     _, a, b, c = shape
-    aspect = input_size[0] / input_size[1]
-    errors = {"NCHW": abs(b - c * aspect) / max(1, aspect), "NHWC": abs(a - b * aspect) / max(1, aspect)}
+    errors = {
+        "NCHW": 0 if _is_cut(b, c, input_size) else _distortion(b, c, input_size),
+        "NHWC": _distortion(a, b, input_size),
+    }
     layout = min(errors, key=errors.__getitem__)
     return layout if errors[layout] <= ASPECT_SLACK else None
 
 
+def _distortion(rows: int, columns: int, input_size: tuple[int, int]) -> float:
+    """By how many cells a map departs from the input's aspect ratio."""
+    aspect = input_size[0] / input_size[1]
+    return abs(rows - columns * aspect) / max(1, aspect)
+
+
+def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
+    """Whether a map is a smaller copy of an oblong input that lost as many rows as columns, at most half."""
+    height, width = input_size
+    if height == width:
+        return False
+    scale = (columns - rows) / (width - height)
+    return 0 < scale <= 1 and 0 <= height * scale - rows <= rows and width * scale - columns <= columns
+
+
 def _keeper(name: str, maps: dict[str, Tensor], input_size: tuple[int, int]) -> Any:
-    def keep(_module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor:
-        checked = _checked(name, output, arguments)
-        layout = map_layout(tuple(checked.shape), input_size)
-        if layout is None:
-            raise LayerError(
-                f"layer {name!r} returns {tuple(checked.shape[1:])} per picture, which is no map of an input of "
-                f"{input_size[0]}x{input_size[1]}",
-                HINT,
-            )
+    def keep(_module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+        try:
+            layout = _layout(name, output, arguments, input_size)
+        except LayerError:
+            if name in maps:
+                return None
+            raise
         last = layout == "NHWC"
-        as_map = checked.permute(0, 3, 1, 2) if last else checked
+        as_map = output.permute(0, 3, 1, 2) if last else output
+        if name in maps and as_map.shape[2:].numel() == 1:
+            return None
         if not as_map.requires_grad:
             as_map = as_map.detach().requires_grad_()
         maps[name] = as_map
@@ -66,7 +84,7 @@ def _keeper(name: str, maps: dict[str, Tensor], input_size: tuple[int, int]) -> 
     return keep
 
 
-def _checked(name: str, output: Any, arguments: tuple[Any, ...]) -> Tensor:
+def _layout(name: str, output: Any, arguments: tuple[Any, ...], input_size: tuple[int, int]) -> str:
     if not isinstance(output, Tensor):
         raise LayerError(f"layer {name!r} returns a {type(output).__name__}, not one map per picture", HINT)
     if output.ndim != 4:
@@ -80,4 +98,11 @@ def _checked(name: str, output: Any, arguments: tuple[Any, ...]) -> Tensor:
             f"layer {name!r} cuts pictures into pieces: {given.shape[0]} go in, {output.shape[0]} come out",
             HINT,
         )
-    return output
+    layout = map_layout(tuple(output.shape), input_size)
+    if layout is None:
+        raise LayerError(
+            f"layer {name!r} returns {tuple(output.shape[1:])} per picture, which is no map of an input of "
+            f"{input_size[0]}x{input_size[1]}",
+            HINT,
+        )
+    return layout

@@ -155,6 +155,8 @@ def _is_large(layer: Layer) -> bool:
 
 def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -> int | None:
     """The last map that the scores depend on and that is neither pooled nor already the scores themselves."""
+    if not logits.requires_grad:
+        return None
     total = logits.sum()
     token_counts = {_tokens(layer) for layer in layers} - {0, 1}
     fallback = None
@@ -164,6 +166,8 @@ def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -
             continue
         if token_counts.intersection(layer.shape):
             continue  # attention of tokens to tokens has the look of a map
+        if any(one.name == layer.name and _is_large(one) for one in layers[place + 1 :]):
+            continue  # the name stands for a later run of the same module
         (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
         if gradient is None:
             continue

@@ -48,6 +48,7 @@ class Model:
     @cached_property
     def trace(self) -> layers.Trace:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
+        self._require_layers()
         height, width = self.preprocess.input_size
         with self.borrowed():
             return layers.trace(
@@ -124,6 +125,18 @@ class Model:
             raise ModelError(
                 f"{self.name} holds NaN or infinite weights, in {bad[0]!r}{more}",
                 "train or export the model again; a checkpoint from before the loss became NaN may do",
+            )
+
+    def _require_layers(self) -> None:
+        if any(isinstance(child, torch.jit.ScriptModule) for child in self.module.modules()):
+            raise ModelError(
+                f"{self.name} is TorchScript, whose layers cannot be looked into",
+                "give the Python model that it was made from",
+            )
+        if any(tensor.is_inference() for tensor in self._weights()):
+            raise ModelError(
+                f"{self.name} was made under torch.inference_mode(), which bars gradients for good",
+                "make it outside, or under torch.no_grad()",
             )
 
     def inputs(self, pixels: Sequence[NDArray[np.uint8]]) -> Tensor:

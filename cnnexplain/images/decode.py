@@ -7,13 +7,22 @@ import stat
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
 
 # An allowlist: Pillow's rarer readers are slow, memory-hungry, or start other programs.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")  # MPO is read as JPEG
 MAX_PIXELS = 89_478_485  # above this Pillow warns of a decompression bomb
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what undoes each EXIF orientation
 
 
 def decode(path: str) -> Image.Image:
@@ -26,7 +35,7 @@ def decode(path: str) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"the picture is too large to be safe: {error}",
@@ -44,14 +53,25 @@ def decode(path: str) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as the RGB picture that a viewer shows: 16 bits scaled to 8, transparency laid on white."""
+    """The RGB picture that a viewer shows: upright, 16 bits scaled to 8, transparency laid on white."""
+    image = _upright(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _deep_grey(image).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says. A broken EXIF block costs the turn, not the picture."""
+    image.load()  # a TIFF is turned here, by Pillow
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # noqa: BLE001 - from a stranger's bytes, nearly anything
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:

@@ -135,8 +135,7 @@ def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> No
     missing = [source.path for source in found] or [name for name in given if name != "-"]
     if len(missing) == 1 and not os.path.lexists(missing[0]) and not glob.has_magic(missing[0]):
         folder, name = os.path.split(missing[0])
-        beside = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        near = near_misses(name, [one for one in beside if _is_picture(one)])
+        near = near_misses(name, [one for one in _names_in(folder or ".") if _is_picture(one)])
         return NoImagesError(
             f"there is no picture called {missing[0]!r}",
             f"did you mean {os.path.join(folder, near[0])}?"
@@ -147,6 +146,13 @@ def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> No
     return NoImagesError(
         f"no pictures in {where}", "pictures are files ending in " + ", ".join(sorted(SUFFIXES))
     )
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (OSError, ValueError):  # not there, not a folder, not ours to read, or a NUL in its name
+        return []
 
 
 def _is_picture(name: str) -> bool:

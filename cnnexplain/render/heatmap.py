@@ -22,6 +22,7 @@ TITLE, TEXT, SMALL = 26, 17, 15
 BAR_WIDTH, BAR_LABELS = 18, 64
 SMALLEST_PANEL = 224  # a tiny picture is enlarged to this by whole pixels
 NARROWEST = 420  # so that the words have room
+SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have
 
 
 class Easel:
@@ -40,7 +41,7 @@ class Easel:
         inner = max(room + GAP + BAR_WIDTH + BAR_LABELS, NARROWEST)
         remarks = [line for remark in self._remarks(heatmap) for line in wrapped(remark, font(SMALL), inner)]
         top = MARGIN + TITLE + TEXT + 22
-        below = top + (height if beside else height * 2 + GAP)
+        below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
         bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
         paper = Image.new("RGB", (inner + 2 * MARGIN, bottom + MARGIN), PAPER)
         draw = ImageDraw.Draw(paper)
@@ -101,7 +102,7 @@ class Easel:
         pale = Image.blend(self._grey, Image.new("RGB", self._shown.size, "white"), 0.55)
         draw = ImageDraw.Draw(pale)
         for start in range(-pale.height, pale.width, 10):
-            draw.line((start, pale.height, start + pale.height, 0), fill="#aab0ba")
+            draw.line((start, pale.height, start + pale.height, 0), fill="#878d99")
         return pale
 
     def _heat(self, heatmap: Heatmap) -> Image.Image:
@@ -115,7 +116,7 @@ class Easel:
         ]
         y = [min(max((edge / down - top) * rows / (bottom - top), 0), rows) for edge in self._seen[1::2]]
         size = (self._seen[2] - self._seen[0], self._seen[3] - self._seen[1])
-        positive = Image.fromarray(np.maximum(heatmap.values, 0) * np.float32(255 / heatmap.max))
+        positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(heatmap.max) * np.float32(255))
         enlarged = positive.resize(size, Image.Resampling.BILINEAR, box=(x[0], y[0], x[1], y[1]))
         return _coloured(np.asarray(enlarged), self.options.colormap)
 
@@ -194,5 +195,7 @@ def _stamp(canvas: Image.Image, text: str) -> None:
     left, top, right, bottom = draw.textbbox(
         (canvas.width / 2, canvas.height / 2), text, font=face, anchor="mm"
     )
+    if right - left + 16 > canvas.width or bottom - top + 10 > canvas.height:
+        return  # too small for words; the remark below the picture says the same
     draw.rectangle((left - 8, top - 5, right + 8, bottom + 5), fill=PAPER, outline=LINE)
     draw.text((canvas.width / 2, canvas.height / 2), text, font=face, fill=INK, anchor="mm")

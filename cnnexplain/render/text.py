@@ -61,5 +61,5 @@ def write(
 
 
 def number(value: float) -> str:
-    """Three significant digits, with a real minus sign."""
-    return f"{value:.3g}".replace("-", "−")
+    """Three significant digits, with a real minus sign, and none before zero."""
+    return f"{value + 0.0:.3g}".replace("-", "−")

@@ -73,7 +73,7 @@ def describe(
             "labels": hashlib.sha256("\0".join(model.labels).encode("utf-8", "surrogatepass")).hexdigest()[
                 :16
             ],
-            **{name.replace("_", "-"): str(value) for name, value in {**settled, **drawing}.items()},
+            **{name.replace("_", "-"): _in_words(value) for name, value in {**settled, **drawing}.items()},
             "images": f"{len(sources)} with fingerprint {listed[:8]}",
         },
     }
@@ -87,6 +87,10 @@ def concluded(
     failed = sum(record["status"] == "error" for record in records)
     images = {**described["images"], "ok": len(records) - failed, "error": failed}
     return {**described, "status": status, "images": images, "seconds": round(time.time() - started, 3)}
+
+
+def _in_words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _values(options: Any) -> dict[str, Any]:

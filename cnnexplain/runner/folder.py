@@ -64,7 +64,7 @@ class Folder:
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
         path = self.path / name
-        if path.exists() and not written_by_us(path):
+        if path.exists() and not (path.is_file() and written_by_us(path)):
             raise ImageError(
                 f"{path} is there already and is not from cnnexplain",
                 "move it away, or choose another folder with -o",
@@ -99,16 +99,16 @@ class Folder:
             ) from error
 
     def _make(self, folder: Path) -> None:
+        if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
+            raise OutputError(
+                f"{folder} leads out of {self.path}", "remove the link, or choose another folder with -o"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{folder} cannot be made: {error.strerror or error}", "choose another folder with -o"
             ) from error
-        if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
-            raise OutputError(
-                f"{folder} leads out of {self.path}", "remove the link, or choose another folder with -o"
-            )
 
     def _identity(self) -> dict[str, Any] | None:
         try:
@@ -122,7 +122,8 @@ class Folder:
             ) from error
         if not (isinstance(run, dict) and "cnnexplain" in run):
             return None
-        return dict(run.get("identity") or {})
+        identity = run.get("identity")
+        return identity if isinstance(identity, dict) else {}
 
     def _clear(self) -> None:
         """Remove what the run before wrote, and nothing else."""

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Sequence
 from cnnexplain.core.explanation import Heatmap
 from cnnexplain.images.find import Source
 
-LONGEST = 120  # of a file name's 255 bytes, leaving room for command, method, layer and class
+# Of a file name's 255 bytes, leaving room for hashes, command, method and class.
+LONGEST = 100
+LONGEST_LAYER = 60
 
 
 def stems(sources: Iterable[Source]) -> list[str]:
@@ -31,10 +33,10 @@ def stems(sources: Iterable[Source]) -> list[str]:
     return found
 
 
-def safe(name: str) -> str:
+def safe(name: str, longest: int = LONGEST) -> str:
     """A file name of letters, digits, dot, dash, underscore and plus; changed ones end in a hash of the old."""
     clean = re.sub(r"[^A-Za-z0-9._+-]", "_", name)
-    clean = re.sub(r"^[.-]", "_", clean)[:LONGEST]
+    clean = re.sub(r"^[.-]", "_", clean)[:longest]
     return clean if clean == name else f"{clean}-{_hash(name)}"
 
 
@@ -49,7 +51,7 @@ def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: C
         if "method" in asked:
             parts.append(heatmap.method)
         if "layer" in asked:
-            parts.append(safe(heatmap.layer))
+            parts.append(safe(heatmap.layer, LONGEST_LAYER))
         if "target" in asked:
             parts.append(str(heatmap.target.index))
         names.append(".".join(parts))

@@ -1,0 +1,56 @@
+"""The command as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from shell import TINY, TINY_OPTIONS, Finished, Run, environment, spot_picture
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with a tiny model of the user's own, tiny.py, and pictures: a bright spot on grey, top right."""
+    (tmp_path / "tiny.py").write_text(TINY)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        spot_picture().save(pictures / name)
+    return tmp_path
+
+
+@pytest.fixture
+def run(work: Path) -> Run:
+    """Run `cnnexplain` with the given words in the folder `work`."""
+
+    def carry_out(*words: object, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Finished:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "cnnexplain",
+                *(os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in words),
+            ],
+            cwd=work,
+            env=environment(env),
+            input=stdin,
+            capture_output=True,
+            timeout=300,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return carry_out
+
+
+@pytest.fixture
+def tiny(run: Run) -> Run:
+    """Run `gradcam` with the tiny model."""
+
+    def carry_out(*words: object, **settings: object) -> Finished:
+        return run("gradcam", "tiny.py:Net", *words, *TINY_OPTIONS, **settings)
+
+    return carry_out

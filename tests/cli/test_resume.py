@@ -1,0 +1,163 @@
+"""A folder that holds a run: continued, refused, replaced; interrupted runs go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from shell import TINY_OPTIONS, Run, environment, spot_picture
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def timeless(found: dict[str, bytes]) -> dict[str, bytes]:
+    """Without the files that tell when and how fast the run was."""
+    return {name: data for name, data in found.items() if name not in ("run.json", "index.html")}
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_the_same_run_again_redoes_nothing(tiny: Run, work: Path) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    before = {path: path.stat().st_mtime_ns for path in (work / "out").glob("*.png")}
+    again = tiny("pictures", "-o", "out", "--json")
+    assert again.code == 0
+    assert "3 of 3 images were done before" in again.err
+    assert len(again.out.splitlines()) == 3
+    assert {path: path.stat().st_mtime_ns for path in (work / "out").glob("*.png")} == before
+    assert json.loads((work / "out" / "run.json").read_text())["images"] == {"count": 3, "ok": 3, "error": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["-t", "1"], "target was top, and is now 1"),
+        (["-m", "layercam"], "method was gradcam, and is now layercam"),
+        (["--save-raw"], "save-raw was False, and is now True"),
+        (["--limit", "2"], "images was 3 with"),
+        (["--crop-mode", "squash"], "preprocessing was"),
+    ],
+)
+def test_another_run_in_the_same_folder_is_refused_by_name(
+    tiny: Run, work: Path, change: list[str], named: str
+) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    before = contents(work / "out")
+    done = tiny("pictures", "-o", "out", *change)
+    assert done.code == 2
+    assert named in done.error
+    assert "--overwrite" in done.hint
+    assert contents(work / "out") == before
+    assert tiny("pictures", "-o", "out", *change, "--overwrite").code == 0
+    assert len(records(work / "out")) == (2 if "--limit" in change else 3)
+
+
+def test_overwrite_removes_what_we_wrote_and_nothing_else(tiny: Run, work: Path) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    (work / "out" / "a.png.gradcam.txt").write_text("notes")
+    (work / "out" / "mine.png").write_bytes(b"\x89PNG not from here")
+    assert tiny("pictures/b.png", "-o", "out", "--overwrite").code == 0
+    assert sorted(path.name for path in (work / "out").iterdir()) == [
+        "a.png.gradcam.txt", "b.png.gradcam.png", "index.html", "mine.png", "results.jsonl", "run.json",
+    ]  # fmt: skip
+
+
+def test_files_of_somebody_else_are_never_touched(tiny: Run, work: Path) -> None:
+    out = work / "out"
+    out.mkdir()
+    (out / "index.html").write_text("my home page")
+    done = tiny("pictures", "-o", "out")
+    assert done.code == 2
+    assert "not from cnnexplain" in done.error
+    assert contents(out) == {"index.html": b"my home page"}
+    (out / "index.html").unlink()
+    (out / "a.png.gradcam.png").write_bytes(b"my own drawing")
+    done = tiny("pictures", "-o", "out")
+    assert done.code == 3
+    assert (out / "a.png.gradcam.png").read_bytes() == b"my own drawing"
+    assert [record["status"] for record in records(out)] == ["error", "ok", "ok"]
+
+
+def test_failed_changed_and_lost_pictures_are_made_anew(tiny: Run, work: Path) -> None:
+    good = (work / "pictures" / "b.png").read_bytes()
+    (work / "pictures" / "b.png").write_bytes(good[:60])
+    assert tiny("pictures", "-o", "out").code == 3
+    (work / "pictures" / "b.png").write_bytes(good)
+    spot_picture((96, 64), (40, 40)).save(work / "pictures" / "c.png")
+    (work / "out" / "a.png.gradcam.png").unlink()
+    done = tiny("pictures", "-o", "out")
+    assert done.code == 0, done.err
+    found = records(work / "out")
+    assert [record["status"] for record in found] == ["ok", "ok", "ok"]
+    assert found[2]["explanations"][0]["peak"] != found[0]["explanations"][0]["peak"]
+    assert (work / "out" / "a.png.gradcam.png").is_file()
+
+
+def test_out_inside_the_folder_of_pictures_is_not_explained_itself(tiny: Run, work: Path) -> None:
+    for _ in range(2):
+        done = tiny("pictures", "-o", "pictures/out")
+        assert done.code == 0, done.err
+        assert len(records(work / "pictures" / "out")) == 3
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
+    work: Path, run: Run, sent: signal.Signals, code: int
+) -> None:
+    for number in range(12):
+        spot_picture((96, 64), (4 * number, 8)).save(work / "pictures" / f"more{number:02}.png")
+    words = ["gradcam", "tiny.py:Slow", "pictures", *TINY_OPTIONS, "--batch-size", "1"]
+    assert run(*words, "-o", "undisturbed").code == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnexplain", *words, "-o", "out", "-v"],
+        cwd=work,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("c.png"):
+            process.send_signal(sent)
+            break
+    rest = process.stderr.read()
+    assert process.wait(60) == code
+    if sent is not signal.SIGKILL:
+        assert "error: interrupted after" in rest
+        assert "hint: run the same command again" in rest
+        assert json.loads((work / "out" / "run.json").read_text())["status"] == "interrupted"
+        assert 3 <= len(records(work / "out")) < 15
+    time.sleep(0.1)
+    done = run(*words, "-o", "out")
+    assert done.code == 0, done.err
+    assert "were done before" in done.err
+    assert timeless(contents(work / "out")) == timeless(contents(work / "undisturbed"))
+
+
+def test_two_pictures_of_one_name_do_not_share_files(tiny: Run, work: Path) -> None:
+    for folder in ("one", "two"):
+        (work / folder).mkdir()
+        spot_picture().save(work / folder / "cat.png")
+    assert tiny(".", "-o", "tree", "--limit", "2").code == 0
+    assert tiny("one/cat.png", "two/cat.png", "-o", "files").code == 0
+    assert tiny("one", "two", "-o", "folders").code == 0
+    for out in ("files", "folders"):
+        pictures = [record["explanations"][0]["picture"] for record in records(work / out)]
+        assert pictures[0] == "cat.png.gradcam.png"
+        assert len(set(pictures)) == 2
+    assert [record["explanations"][0]["picture"] for record in records(work / "tree")] == [
+        "one/cat.png.gradcam.png",
+        "pictures/a.png.gradcam.png",
+    ]

@@ -1,0 +1,181 @@
+"""stdout is for data, stderr for people; --help is quick; exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell import TINY_OPTIONS, Run, environment
+
+
+def test_help_and_version_load_no_torch(run: Run) -> None:
+    check = (
+        "import sys; from cnnexplain.cli.app import run; code = run(sys.argv[1:]); "
+        "sys.exit(code or 9 * bool({'torch', 'timm', 'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    for words in (["--help"], ["gradcam", "-h"], ["--version"], ["gradcam", "resnet50", "--nonsense"]):
+        done = subprocess.run(
+            [sys.executable, "-c", check, *words], capture_output=True, text=True, env=environment()
+        )
+        assert done.returncode == (2 if "--nonsense" in words else 0), done.stderr
+    assert re.fullmatch(r"cnnexplain \d+\.\d+\.\d+\n", run("--version").out)
+
+
+def test_help_names_every_option_of_the_contract(run: Run) -> None:
+    text = run("gradcam", "--help").out
+    for option in (
+        "-o --output -l --layer -t --target -m --method --device --precision --batch-size --workers --seed --colormap "
+        "--alpha --max-side --save-raw --json -q --quiet -v --verbose --debug --resume --overwrite --max-failures "
+        "--limit --weights --arch --no-pretrained --labels --no-strict --input-size --mean --std --interpolation "
+        "--crop-pct --crop-mode --files-from -0"
+    ).split():
+        assert re.search(rf"(^|[\s]){re.escape(option)}\b", text, re.MULTILINE), option
+
+
+def test_no_command_shows_the_commands(run: Run) -> None:
+    done = run()
+    assert "gradcam" in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+def test_completion_can_be_shown(run: Run) -> None:
+    done = run("--show-completion", "bash", env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert done.code == 0
+    assert "complete" in done.out
+
+
+def test_json_writes_records_and_nothing_else_to_stdout(tiny: Run) -> None:
+    done = tiny("pictures", "-o", "out", "--json")
+    assert done.code == 0, done.err
+    assert [json.loads(line)["image"] for line in done.out.splitlines()] == [
+        f"pictures/{name}.png" for name in "abc"
+    ]
+
+
+def test_quiet_says_nothing_but_the_report(tiny: Run) -> None:
+    done = tiny("pictures", "-o", "out", "-q")
+    assert (done.code, done.out, done.err) == (0, "out/index.html\n", "")
+
+
+def test_options_may_stand_anywhere(run: Run) -> None:
+    done = run("gradcam", "-o", "out", *TINY_OPTIONS, "tiny.py:Net", "-q", "pictures/a.png", "--limit", "1")
+    assert (done.code, done.out) == (0, "out/index.html\n"), done.err
+
+
+def test_names_of_pictures_on_standard_input(tiny: Run) -> None:
+    done = tiny("-", "-o", "out", "--json", stdin=b"pictures/b.png\npictures/a.png\n")
+    assert [json.loads(line)["image"] for line in done.out.splitlines()] == [
+        "pictures/b.png",
+        "pictures/a.png",
+    ]
+    done = tiny("--files-from", "-", "-0", "-o", "out2", "--json", stdin=b"pictures/c.png\0pictures/a.png\0")
+    assert [json.loads(line)["image"] for line in done.out.splitlines()] == [
+        "pictures/c.png",
+        "pictures/a.png",
+    ]
+
+
+def test_a_reader_that_goes_away_is_no_error(work: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "cnnexplain",
+        "gradcam",
+        "tiny.py:Net",
+        "pictures",
+        "-o",
+        "out",
+        "--json",
+        "-q",
+    ]
+    process = subprocess.Popen(
+        [*words, *TINY_OPTIONS], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+    assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("env", "colour", "bar"),
+    [({}, True, True), ({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False)],
+)
+def test_colour_and_progress_only_on_a_terminal(
+    work: Path, env: dict[str, str], colour: bool, bar: bool
+) -> None:
+    for number in range(12):
+        os.link(work / "pictures" / "a.png", work / "pictures" / f"more{number}.png")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "cnnexplain",
+            "gradcam",
+            "tiny.py:Slow",
+            "pictures",
+            "-o",
+            "out",
+            *TINY_OPTIONS,
+        ],
+        cwd=work,
+        env=environment({"TERM": "xterm", **env}),
+        stdout=subprocess.PIPE,
+        stderr=slave,
+    )
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(master)
+    assert process.wait(60) == 0
+    assert (b"\033[1m" in seen) is colour
+    assert (b"/15" in seen) is bar
+
+
+def test_flag_beats_environment_beats_pyproject(tiny: Run, work: Path) -> None:
+    (work / "pyproject.toml").write_text(
+        '[tool.cnnexplain]\ntarget = "top2"\nmax-side = 100\nsave_raw = true\n'
+    )
+    done = tiny("pictures/a.png", "-o", "one", "--json")
+    assert len(json.loads(done.out)["explanations"]) == 2, done.err
+    assert "raw" in json.loads(done.out)["explanations"][0]
+    done = tiny("pictures/a.png", "-o", "two", "--json", env={"CNNEXPLAIN_TARGET": "1"})
+    assert [one["target"]["index"] for one in json.loads(done.out)["explanations"]] == [1]
+    done = tiny("pictures/a.png", "-o", "three", "--json", "-t", "0", env={"CNNEXPLAIN_TARGET": "1"})
+    assert [one["target"]["index"] for one in json.loads(done.out)["explanations"]] == [0]
+    (work / "pyproject.toml").write_text('[tool.cnnexplain]\ntaget = "top2"\n')
+    done = tiny("pictures/a.png", "-o", "four")
+    assert done.code == 2
+    assert "'taget'" in done.error
+    assert "'target'" in done.hint
+
+
+def test_a_defect_is_exit_code_70_and_two_lines(work: Path) -> None:
+    broken = (
+        "import sys, cnnexplain.runner.run as runner\n"
+        "def fail(*_): raise ZeroDivisionError('planted')\n"
+        "runner.run = fail\n"
+        "from cnnexplain.cli.app import run\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", broken, "gradcam", "tiny.py:Net", "pictures", "-o", "out"]
+    done = subprocess.run(words, cwd=work, capture_output=True, text=True, env=environment())
+    assert done.returncode == 70
+    assert re.fullmatch(r"error: .*ZeroDivisionError: planted\nhint: .*--debug.*\n", done.stderr)
+    done = subprocess.run([*words, "--debug"], cwd=work, capture_output=True, text=True, env=environment())
+    assert "Traceback" in done.stderr
