@@ -175,7 +175,7 @@ def drawn(picture: Image.Image, max_side: int) -> Image.Image:
     """A picture at the size it is drawn: no side longer than `max_side`, and a tiny one enlarged."""
     longest, at_least = max(picture.size), min(SMALLEST_PANEL, max_side)
     if longest < at_least:
-        times = max_side // longest if longest * 2 > max_side else math.ceil(at_least / longest)
+        times = min(math.ceil(at_least / longest), max_side // longest)
         return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
     if longest <= max_side:
         return picture

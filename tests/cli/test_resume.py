@@ -90,16 +90,16 @@ def test_files_of_somebody_else_are_never_touched(tiny: Run, work: Path) -> None
 def test_failed_changed_and_lost_pictures_are_made_anew(tiny: Run, work: Path) -> None:
     good = (work / "pictures" / "b.png").read_bytes()
     (work / "pictures" / "b.png").write_bytes(good[:60])
-    assert tiny("pictures", "-o", "out").code == 3
+    assert tiny("pictures", "-o", "out", "-t", "0").code == 3
     (work / "pictures" / "b.png").write_bytes(good)
     spot_picture((96, 64), (40, 40)).save(work / "pictures" / "c.png")
-    (work / "out" / "a.png.gradcam.png").unlink()
-    done = tiny("pictures", "-o", "out")
+    (work / "out" / "a.png.gradcam.0.png").unlink()
+    done = tiny("pictures", "-o", "out", "-t", "0")
     assert done.code == 0, done.err
     found = records(work / "out")
     assert [record["status"] for record in found] == ["ok", "ok", "ok"]
     assert found[2]["explanations"][0]["peak"] != found[0]["explanations"][0]["peak"]
-    assert (work / "out" / "a.png.gradcam.png").is_file()
+    assert (work / "out" / "a.png.gradcam.0.png").is_file()
 
 
 def test_out_inside_the_folder_of_pictures_is_not_explained_itself(tiny: Run, work: Path) -> None:

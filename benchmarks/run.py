@@ -1,0 +1,22 @@
+"""All benchmarks, one after another."""
+
+from __future__ import annotations
+
+import platform
+
+import explaining
+import starting
+import timm
+import torch
+
+
+def main() -> None:
+    print(
+        f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}, {platform.machine()}"
+    )
+    starting.main()
+    explaining.main()
+
+
+if __name__ == "__main__":
+    main()

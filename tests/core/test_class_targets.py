@@ -1,0 +1,81 @@
+"""Every way to say which class is meant, and what is said where none or several are."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnexplain.core.target import TargetSpec, parse_target
+from cnnexplain.errors import TargetError
+
+LABELS = [
+    "tench, Tinca tinca", "tabby, tabby cat", "tiger cat", "Persian cat", "tiger", "crane", "crane", "Ärmel, ß"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("top", TargetSpec(top=1)),
+        ("TOP", TargetSpec(top=1)),
+        (" top3 ", TargetSpec(top=3)),
+        ("top99", TargetSpec(top=8)),
+        ("0", TargetSpec(index=0)),
+        ("007", TargetSpec(index=7)),
+        ("tiger cat", TargetSpec(index=2)),
+        ("TIGER CAT", TargetSpec(index=2)),
+        ("tiger", TargetSpec(index=4)),  # the whole name goes before a part of another
+        ("tabby cat", TargetSpec(index=1)),  # a synonym
+        ("tinca", TargetSpec(index=0)),  # a part
+        ("persian", TargetSpec(index=3)),
+        ("ÄRMEL", TargetSpec(index=7)),
+        ("SS", TargetSpec(index=7)),  # as German folds it
+    ],
+)
+def test_a_class_may_be_written_so(text: str, spec: TargetSpec) -> None:
+    assert parse_target(text, LABELS) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [("cat", ["1 'tabby, tabby cat'", "2 'tiger cat'", "3 'Persian cat'"]), ("crane", ["5 'crane'", "6 'crane'"])],
+)
+def test_an_ambiguous_name_lists_the_candidates(text: str, candidates: list[str]) -> None:
+    with pytest.raises(TargetError) as caught:
+        parse_target(text, LABELS)
+    assert f"fits {len(candidates)} classes: {', '.join(candidates)}" in caught.value.problem
+    assert f"--target {candidates[0][0]}" in caught.value.hint
+
+
+def test_many_candidates_are_counted() -> None:
+    with pytest.raises(TargetError, match=r"fits 1000 classes: .* and 992 more"):
+        parse_target("class", [f"class {index}" for index in range(1000)])
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("tigr", "tiger"), ("persan cat", "Persian cat"), ("tabi cat", "tabby cat"), ("tpo", "")],
+)
+def test_a_slip_of_the_finger_gets_near_misses(text: str, near: str) -> None:
+    with pytest.raises(TargetError, match="there is no class called") as caught:
+        parse_target(text, LABELS)
+    assert (f"'{near}'" if near else "from 0 to 7") in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "-1", "--5", "8", "999999999999999999", "9" * 5000, "-" * 50, "-", "+1", "1.5", "1e3", "٣", "²",
+     "top0", "top-1", "top99999999", "top" + "9" * 5000, "top 3", "0x1", "\0", "\ud800", "zebra" * 999],
+)  # fmt: skip
+def test_nonsense_is_an_error_in_two_lines(text: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        parse_target(text, LABELS)
+    assert caught.value.problem
+    assert caught.value.hint
+
+
+def test_a_number_is_always_an_index() -> None:
+    """Labels that are numbers are named by their index, as every other label can be."""
+    digits = ["9", "8", "7"]
+    assert parse_target("0", digits).index == 0
+    with pytest.raises(TargetError, match="which has 3"):
+        parse_target("9", digits)

@@ -1,0 +1,227 @@
+"""OUT: files appear whole or not at all, a run is continued, and what others wrote is never touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnexplain.errors import ImageError, OutputError
+from cnnexplain.runner import folder as folders
+from cnnexplain.runner.folder import Folder, Journal
+
+IDENTITY = {"command": "gradcam", "model": "resnet50", "images": "3 with fingerprint abc"}
+PICTURE = b"\x89PNG cnnexplain 0.1 pixels"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def started(out: Path, **more: Any) -> tuple[Folder, Journal]:
+    """A run that is under way."""
+    folder = Folder(out)
+    folder.check()
+    journal = folder.open({**IDENTITY, **more}, overwrite=False)
+    folder.write_run({"cnnexplain": "0.1", "identity": {**IDENTITY, **more}})
+    return folder, journal
+
+
+def finished(out: Path, *pictures: str) -> None:
+    folder, journal = started(out)
+    for name in pictures:
+        folder.write(name, lambda file: file.write(PICTURE))
+    records = [json.dumps({"image": name, "explanations": [{"picture": name}]}) for name in pictures]
+    folder.conclude({"cnnexplain": "0.1", "identity": IDENTITY}, records, "<!-- cnnexplain -->")
+    journal.remove()
+
+
+def everything(place: Path) -> list[str]:
+    return sorted(str(one.relative_to(place)) for one in place.rglob("*") if one.is_file())
+
+
+def test_checking_makes_nothing(out: Path) -> None:
+    Folder(out / "deep" / "er").check()
+    assert not out.exists()
+
+
+def test_a_finished_run_leaves_its_files_and_nothing_else(out: Path) -> None:
+    finished(out, "cat.png", "sub/deep/dog.png")
+    assert everything(out) == ["cat.png", "index.html", "results.jsonl", "run.json", "sub/deep/dog.png"]
+    assert (out / "cat.png").read_bytes() == PICTURE
+
+
+def test_a_file_has_the_usual_permissions(out: Path) -> None:
+    finished(out, "cat.png")
+    assert (out / "cat.png").stat().st_mode & 0o777 == 0o666 & ~folders.UMASK
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(28, "No space left on device")])
+def test_a_file_that_fails_midway_leaves_what_was_there(out: Path, error: Exception) -> None:
+    finished(out, "cat.png")
+    folder, journal = started(out)
+
+    def torn(file: Any) -> None:
+        file.write(b"half")
+        raise error
+
+    for name in ("cat.png", "dog.png"):
+        with pytest.raises((RuntimeError, OutputError)) as caught:
+            folder.write(name, torn)
+        if isinstance(error, OSError):
+            assert isinstance(caught.value, OutputError)
+            assert "No space left on device" in caught.value.problem
+    assert (out / "cat.png").read_bytes() == PICTURE
+    visible = [name for name in everything(out) if not name.startswith(".cnnexplain")]
+    assert visible == ["cat.png", "index.html", "results.jsonl", "run.json"]
+    journal.remove()
+    assert everything(out) == visible, "and the end takes the torn ones away"
+
+
+def test_a_picture_that_is_not_ours_is_left_alone(out: Path) -> None:
+    folder, _ = started(out)
+    (out / "cat.png").write_bytes(b"\x89PNG my holidays")
+    (out / "dog.png").mkdir()
+    for name in ("cat.png", "dog.png"):
+        with pytest.raises(ImageError, match="is not from cnnexplain"):
+            folder.write(name, lambda file: file.write(PICTURE))
+    assert (out / "cat.png").read_bytes() == b"\x89PNG my holidays"
+    assert (out / "dog.png").is_dir()
+
+
+@pytest.mark.parametrize("name", ["index.html", "results.jsonl", "run.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_report_that_is_not_ours_is_left_alone(out: Path, name: str, overwrite: bool) -> None:
+    out.mkdir()
+    (out / name).write_text('{"my": "own"}')
+    with pytest.raises(OutputError, match=name):
+        Folder(out).open(IDENTITY, overwrite=overwrite)
+    assert everything(out) == [name]
+    assert (out / name).read_text() == '{"my": "own"}'
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'"cnnexplain"', b'{"cnnexplain": "0.1", "identity": "torn"}']
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_strange_run_json_raises_nothing_but_words(out: Path, content: bytes, overwrite: bool) -> None:
+    out.mkdir()
+    (out / "run.json").write_bytes(content)
+    if overwrite and b"torn" in content:
+        Folder(out).open(IDENTITY, overwrite=True)  # ours after all, and to be replaced
+        return
+    with pytest.raises(OutputError):
+        Folder(out).open(IDENTITY, overwrite=overwrite)
+    assert (out / "run.json").read_bytes() == content
+
+
+def test_a_run_of_another_kind_is_refused_and_the_difference_named(out: Path) -> None:
+    finished(out, "cat.png")
+    before = {name: (out / name).read_bytes() for name in everything(out)}
+    with pytest.raises(OutputError, match="model was resnet50, and is now vgg16") as caught:
+        Folder(out).open({**IDENTITY, "model": "vgg16"}, overwrite=False)
+    assert "--overwrite" in caught.value.hint
+    with pytest.raises(OutputError, match="extra was nothing, and is now 1"):
+        Folder(out).open({**IDENTITY, "extra": "1"}, overwrite=False)
+    with pytest.raises(OutputError, match="images was different"):
+        Folder(out).open({**IDENTITY, "images": "x" * 500}, overwrite=False)
+    assert {name: (out / name).read_bytes() for name in everything(out)} == before
+
+
+def test_the_same_run_is_continued(out: Path) -> None:
+    finished(out, "cat.png")
+    assert [one["image"] for one in Folder(out).open(IDENTITY, overwrite=False).records()] == ["cat.png"]
+
+
+def test_overwriting_removes_what_is_ours_and_nothing_else(out: Path, tmp_path: Path) -> None:
+    finished(out, "cat.png", "sub/dog.png", "gone.png", "link.png", "theirs.png")
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(PICTURE)
+    (out / "gone.png").unlink()
+    (out / "link.png").unlink()
+    (out / "link.png").symlink_to(outside)
+    (out / "theirs.png").write_bytes(b"my holidays")
+    (out / "notes.txt").write_text("cnnexplain was here")
+    with (out / "results.jsonl").open("a") as records:
+        for name in ("../outside.png", str(outside), "notes", "", ".", "sub"):
+            records.write(json.dumps({"image": "x", "explanations": [{"picture": name}]}) + "\n")
+    Folder(out).open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    assert everything(out) == ["link.png", "notes.txt", "theirs.png"]
+    assert outside.read_bytes() == PICTURE
+
+
+@pytest.mark.parametrize("record", [b'{"explanations": null}', b'{"explanations": [3]}', b"3", b"null", b"\xff", b'{"a'])
+def test_overwriting_survives_strange_records(out: Path, record: bytes) -> None:
+    finished(out, "cat.png")
+    with (out / "results.jsonl").open("ab") as records:
+        records.write(record + b"\n")
+    Folder(out).open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    assert everything(out) == []
+
+
+@pytest.mark.parametrize("name", ["sub/cat.png", "sub/deep/cat.png", ".cnnexplain"])
+def test_a_link_that_leads_out_is_refused_and_nothing_is_made_beyond(
+    out: Path, tmp_path: Path, name: str
+) -> None:
+    beyond = tmp_path / "beyond"
+    beyond.mkdir()
+    if name == ".cnnexplain":
+        out.mkdir()
+        (out / name).symlink_to(beyond)
+        with pytest.raises(OutputError, match="leads out"):
+            Folder(out).open(IDENTITY, overwrite=False)
+    else:
+        folder, _ = started(out)
+        (out / "sub").symlink_to(beyond)
+        with pytest.raises(OutputError, match="leads out"):
+            folder.write(name, lambda file: file.write(PICTURE))
+    assert list(beyond.iterdir()) == []
+
+
+def test_an_out_that_is_itself_a_link_is_used(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    out.symlink_to(tmp_path / "real")
+    finished(out, "sub/cat.png")
+    assert "sub/cat.png" in everything(tmp_path / "real")
+
+
+def test_a_line_that_a_killed_run_left_unfinished_is_left_out(out: Path) -> None:
+    _, journal = started(out)
+    journal.add('{"image": "a"}')
+    with (out / ".cnnexplain" / "journal.jsonl").open("ab") as file:
+        file.write(b'{"image": "b", "sta')
+    again = Folder(out).open(IDENTITY, overwrite=False)
+    assert [one["image"] for one in again.records()] == ["a"]
+    again.add('{"image": "c"}')
+    again.add('{"image": "a", "better": true}')
+    assert [one["image"] for one in again.records()] == ["a", "c", "a"]
+    assert (out / ".cnnexplain" / "journal.jsonl").read_bytes().count(b"\n") == 4, "the torn line stands alone"
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "a dangling link"])
+def test_an_out_that_is_no_folder_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    place = {"a file": "file", "below a file": "file/out", "a dangling link": "link/out"}[kind]
+    with pytest.raises(OutputError, match="is not a folder"):
+        Folder(tmp_path / place).check()
+
+
+def test_an_out_that_may_not_be_written_is_refused_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out.mkdir()
+    if os.geteuid() == 0:  # whom no permission stops
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    else:
+        out.chmod(0o500)
+    with pytest.raises(OutputError, match="not yours to write to"):
+        Folder(out / "new").check()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where nobody can make a folder")
+def test_an_out_that_cannot_be_made_is_said_in_words() -> None:
+    with pytest.raises(OutputError, match="cannot be made"):
+        Folder(Path("/proc/self/out")).open(IDENTITY, overwrite=False)
