@@ -111,11 +111,16 @@ class Console:
             show_data(os.fspath(outcome.report))
 
     def _say(self, what: str, text: str) -> None:
-        if not self._options.quiet:
-            line = f"{_styled(printable(what), '1')}  {printable(text)}"
-            if self._progress is not None:
-                self._progress.console.file.write("\r\033[K")
-            _tell(line)
+        if self._options.quiet:
+            return
+        if self._progress is None:
+            _tell(f"{_styled(printable(what), '1')}  {printable(text)}")
+        else:
+            from rich.text import Text
+
+            # Above the bar, which would otherwise be written over.
+            style = "bold" if _may_style() else ""
+            self._progress.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
 
 
 def _findings(record: Mapping[str, Any]) -> Iterator[str]:
@@ -137,7 +142,11 @@ def _progress_bar(images: int) -> Progress:
 
 
 def _styled(text: str, code: str) -> str:
-    return f"\033[{code}m{text}\033[0m" if _is_terminal() and not os.environ.get("NO_COLOR") else text
+    return f"\033[{code}m{text}\033[0m" if _may_style() else text
+
+
+def _may_style() -> bool:
+    return _is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def _is_terminal() -> bool:

@@ -15,16 +15,25 @@ ASPECT_SLACK = 1  # cells, from rounding
 
 
 @contextmanager
-def capture(layers: Mapping[str, nn.Module], input_size: tuple[int, int]) -> Iterator[dict[str, Tensor]]:
-    """Collect the output of each named layer during one forward inside the `with` block, as (N, C, h, w).
+def capture(
+    module: nn.Module, layers: Mapping[str, nn.Module], input_size: tuple[int, int]
+) -> Iterator[dict[str, Tensor]]:
+    """Collect the output of each named layer during one forward of `module` in the `with` block: (N, C, h, w).
 
     Where nothing before a layer needs gradients its output becomes a leaf, so that autograd records only what
     comes after. What goes on downstream is a copy: a later in-place operation cannot reach the captured map.
     A layer that is run several times keeps its last map; what it does to pooled values after that is left alone.
     """
     maps: dict[str, Tensor] = {}
-    handles = [layer.register_forward_hook(_keeper(name, maps, input_size)) for name, layer in layers.items()]
+    pictures: list[int] = []  # how many went in last
+
+    def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        pictures[:] = [len(arguments[0])]
+
+    handles = [module.register_forward_pre_hook(count)]
     try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(_keeper(name, maps, pictures, input_size)))
         yield maps
     finally:
         for handle in handles:
@@ -64,10 +73,10 @@ def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
     return 0 < scale <= 1 and 0 <= height * scale - rows <= rows and width * scale - columns <= columns
 
 
-def _keeper(name: str, maps: dict[str, Tensor], input_size: tuple[int, int]) -> Any:
-    def keep(_module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size: tuple[int, int]) -> Any:
+    def keep(_module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
         try:
-            layout = _layout(name, output, arguments, input_size)
+            layout = _layout(name, output, pictures[0], input_size)
         except LayerError:
             if name in maps:
                 return None
@@ -84,7 +93,7 @@ def _keeper(name: str, maps: dict[str, Tensor], input_size: tuple[int, int]) -> 
     return keep
 
 
-def _layout(name: str, output: Any, arguments: tuple[Any, ...], input_size: tuple[int, int]) -> str:
+def _layout(name: str, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
     if not isinstance(output, Tensor):
         raise LayerError(f"layer {name!r} returns a {type(output).__name__}, not one map per picture", HINT)
     if output.ndim != 4:
@@ -92,10 +101,9 @@ def _layout(name: str, output: Any, arguments: tuple[Any, ...], input_size: tupl
         raise LayerError(
             f"layer {name!r} returns {what} of shape {tuple(output.shape[1:])} per picture", HINT
         )
-    given = next((argument for argument in arguments if isinstance(argument, Tensor)), None)
-    if given is not None and given.ndim == 4 and given.shape[0] != output.shape[0]:
+    if output.shape[0] != pictures:
         raise LayerError(
-            f"layer {name!r} cuts pictures into pieces: {given.shape[0]} go in, {output.shape[0]} come out",
+            f"layer {name!r} works on pieces of pictures: {output.shape[0]} come out for {pictures} in all",
             HINT,
         )
     layout = map_layout(tuple(output.shape), input_size)

@@ -41,6 +41,7 @@ class Trace:
     layers: tuple[Layer, ...]
     scores: int
     default: int | None  # which of the layers is explained when none is named
+    differentiable: bool  # whether the scores have a gradient at all
 
     def maps(self) -> list[Layer]:
         """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
@@ -79,7 +80,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         replace(layer, same_as_next=last_place[id(output)] != place)
         for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
     )
-    return Trace(table, int(logits.shape[1]), _default(table, outputs, logits))
+    return Trace(table, int(logits.shape[1]), _default(table, outputs, logits), logits.requires_grad)
 
 
 def choose(trace: Trace, model_name: str) -> Choice:
@@ -164,7 +165,7 @@ def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -
         layer, output = layers[place], outputs[place]
         if layer.map is None or not _is_large(layer) or layer.same_as_next or not output.requires_grad:
             continue
-        if token_counts.intersection(layer.shape):
+        if token_counts.intersection(layer.map[1:]):
             continue  # attention of tokens to tokens has the look of a map
         if any(one.name == layer.name and _is_large(one) for one in layers[place + 1 :]):
             continue  # the name stands for a later run of the same module

@@ -174,7 +174,7 @@ class Model:
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """The maps (N, C, h, w) of the named layers during one `forward` inside the block."""
         wanted = {name: layers.find(self.module, name)[1] for name in names}
-        with capture.capture(wanted, self.preprocess.input_size) as maps:
+        with capture.capture(self.module, wanted, self.preprocess.input_size) as maps:
             yield maps
             for name in names:
                 if name not in maps:
@@ -194,14 +194,17 @@ class Model:
     def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
         """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
         scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
-        if not score.requires_grad:
+        if score.requires_grad:
+            # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
+            found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
+        elif self.trace.differentiable:
+            found = (None,)
+        else:
             raise ModelError(
                 f"the scores of {self.name} carry no gradient",
                 "the model detaches them or runs under no_grad(); methods without gradients, such as "
                 "-m eigencam, still work",
             )
-        # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-        found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
         if any(one is None for one in found):
             raise LayerError(
                 f"the classes of {self.name} do not depend on the layer that was named",
@@ -218,15 +221,24 @@ class Model:
             chosen = list(scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices.T)
         return [Target(index, scores.gather(1, index[:, None])[:, 0]) for index in chosen]
 
-    def predictions(self, logits: Tensor, *, count: int | None = None) -> list[tuple[Prediction, ...]]:
-        """The `count` best classes (all where None) of each picture, best first."""
+    def predictions(self, logits: Tensor, index: Tensor | None = None) -> list[tuple[Prediction, ...]]:
+        """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
         scores = class_scores(logits.detach()).cpu()
         # One score s stands for the pair (-s, s), whose softmax would be sigmoid(2 s).
         chances = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(1)
-        best = scores.topk(min(count or scores.shape[1], scores.shape[1]), dim=1).indices
+        wanted = scores.argsort(1, descending=True) if index is None else index
+        rows = zip(
+            wanted.tolist(),
+            chances.gather(1, wanted).tolist(),
+            scores.gather(1, wanted).tolist(),
+            strict=True,
+        )
         return [
-            tuple(Prediction(index, self.labels[index], chance[index], score[index]) for index in order)
-            for order, chance, score in zip(best.tolist(), chances.tolist(), scores.tolist(), strict=True)
+            tuple(
+                Prediction(one, self.labels[one], chance, score)
+                for one, chance, score in zip(*row, strict=True)
+            )
+            for row in rows
         ]
 
     @property

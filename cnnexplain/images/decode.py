@@ -68,7 +68,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF says. A broken EXIF block costs the turn, not the picture."""
     image.load()  # a TIFF is turned here, by Pillow
     try:
-        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - from a stranger's bytes, nearly anything
         return image
     return image if turn is None else image.transpose(turn)
@@ -102,5 +102,6 @@ def _require_regular_file(path: str) -> None:
 
 
 def refuse_bombs() -> None:
-    """Make Pillow's warning about decompression bombs an error for the whole process."""
+    """For the whole process: Pillow's warning about bombs is an error, its remarks on odd metadata are dropped."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     warnings.simplefilter("error", Image.DecompressionBombWarning)

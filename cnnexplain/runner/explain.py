@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from cnnexplain.core.explanation import Answer, Batch, Explanation, Heatmap
 from cnnexplain.core.preprocess import Geometry
-from cnnexplain.engine.model import Model, is_out_of_memory
+from cnnexplain.engine.model import Model, class_scores, is_out_of_memory
 from cnnexplain.errors import CnnexplainError, ImageError
 from cnnexplain.methods import Method
 
@@ -68,22 +69,24 @@ def _separated(
     model: Model, answer: Answer, pictures: Sequence[Prepared]
 ) -> Iterator[Explanation | CnnexplainError]:
     """A batch's answer, picture by picture."""
-    for row, (picture, ranked) in enumerate(zip(pictures, model.predictions(answer.logits), strict=True)):
+    best = class_scores(answer.logits).topk(min(SHOWN_PREDICTIONS, len(model.labels)), dim=1).indices
+    explained = [found.index[:, None] for found in answer.attributions]
+    known = model.predictions(answer.logits, torch.cat((best, *explained), dim=1))
+    for row, (picture, predictions) in enumerate(zip(pictures, known, strict=True)):
         if not bool(answer.logits[row].isfinite().all()):
             yield ImageError(
                 "the model's answer is not a number", "try --precision fp32, or check the model's weights"
             )
             continue
-        by_index = {prediction.index: prediction for prediction in ranked}
         heatmaps = tuple(
             Heatmap(
                 method=found.method,
                 layer=found.layer,
-                target=by_index[int(found.index[row])],
+                target=target,
                 values=found.values[row].numpy(),
                 geometry=picture.geometry,
             )
-            for found in answer.attributions
+            for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
         )
         if broken := next((one for one in heatmaps if not np.isfinite(one.values).all()), None):
             yield ImageError(
@@ -91,6 +94,5 @@ def _separated(
                 "try --precision fp32, or another method with -m",
             )
             continue
-        yield Explanation(
-            picture.name, picture.picture, picture.geometry, ranked[:SHOWN_PREDICTIONS], heatmaps
-        )
+        top = predictions[: best.shape[1]]
+        yield Explanation(picture.name, picture.picture, picture.geometry, top, heatmaps)

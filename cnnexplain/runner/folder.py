@@ -156,7 +156,7 @@ class Journal:
                 for line in lines:
                     with contextlib.suppress(ValueError):  # a line that a killed run left unfinished
                         record = json.loads(line)
-                        if isinstance(record, dict):
+                        if _is_record(record):
                             yield record
 
     def add(self, line: str) -> None:
@@ -187,6 +187,12 @@ def written_by_us(path: Path) -> bool:
     """Whether a file carries the mark of this program near its beginning."""
     with path.open("rb") as file:
         return MARK in file.read(MARK_WITHIN)
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a line is a record, as far as a run relies on it."""
+    explanations = value.get("explanations", []) if isinstance(value, dict) else None
+    return isinstance(explanations, list) and all(isinstance(one, dict) for one in explanations)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -37,7 +37,10 @@ def test_a_class_may_be_written_so(text: str, spec: TargetSpec) -> None:
 
 @pytest.mark.parametrize(
     ("text", "candidates"),
-    [("cat", ["1 'tabby, tabby cat'", "2 'tiger cat'", "3 'Persian cat'"]), ("crane", ["5 'crane'", "6 'crane'"])],
+    [
+        ("cat", ["1 'tabby, tabby cat'", "2 'tiger cat'", "3 'Persian cat'"]),
+        ("crane", ["5 'crane'", "6 'crane'"]),
+    ],
 )
 def test_an_ambiguous_name_lists_the_candidates(text: str, candidates: list[str]) -> None:
     with pytest.raises(TargetError) as caught:

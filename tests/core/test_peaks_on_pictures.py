@@ -69,7 +69,9 @@ def within(peak: tuple[int, int] | None, box: Box) -> bool:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("size", [(200, 120), (90, 300), (64, 64), (7, 5), (12, 40), (3, 3), (1000, 31), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(200, 120), (90, 300), (64, 64), (7, 5), (12, 40), (3, 3), (1000, 31), (1, 1)]
+)
 def test_the_peak_is_on_the_object(
     tmp_path: Path, explainer: cnnexplain.Explainer, size: tuple[int, int], place: tuple[float, float]
 ) -> None:
@@ -174,8 +176,9 @@ def test_what_was_never_seen_is_pale_and_hatched(
     assert np.ptp(outside, axis=1).max() <= 25, "grey, or nearly"
     assert len(np.unique(outside, axis=0)) == 2, "the paper and the hatching"
     assert np.ptp(within, axis=1).mean() > 25, "the heat has colour"
-    rim = [pixels[top - 1 if top else bottom, (left + right) // 2], pixels[(top + bottom) // 2, left - 1 if left else right]]  # fmt: skip
-    assert all(np.ptp(one) <= 25 for one in rim), "it begins at the very edge of what was seen"
+    above, beside = top - 1 if top else bottom, left - 1 if left else right
+    for y, x in ((above, (left + right) // 2), ((top + bottom) // 2, beside)):
+        assert np.ptp(pixels[y, x]) <= 25, "it begins at the very edge of what was seen"
 
 
 def _drawn(box: tuple[float, ...], size: tuple[int, int], drawn: tuple[int, int]) -> Box:

@@ -44,7 +44,9 @@ def test_the_input_is_timms(
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("resize", "crop", "how"), [(256, 224, "bilinear"), (232, 224, "bicubic"), (50, 64, "nearest")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("resize", "crop", "how"), [(256, 224, "bilinear"), (232, 224, "bicubic"), (50, 64, "nearest")]
+)
 def test_the_input_is_torchvisions(
     landscape: Image.Image, size: tuple[int, int], resize: int, crop: int, how: str
 ) -> None:
@@ -102,7 +104,9 @@ def test_a_cell_lies_where_its_pixels_are(seed: int) -> None:
     for _ in range(20):
         rows, columns = chance.randint(1, 60), chance.randint(1, 60)
         across, down = (right - left) / columns, (bottom - top) / rows
-        x, y = (chance.uniform(low, high) for low, high in zip(geometry.seen[:2], geometry.seen[2:], strict=True))
+        x, y = (
+            chance.uniform(low, high) for low, high in zip(geometry.seen[:2], geometry.seen[2:], strict=True)
+        )
         row, column = min(rows - 1, int((y - top) / down)), min(columns - 1, int((x - left) / across))
         found = geometry.pixel_of_cell(row, column, (rows, columns))
         assert 0 <= found[0] < size[0]
@@ -139,7 +143,9 @@ def test_the_box_is_where_the_input_came_from(seed: int) -> None:
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
 def test_what_is_seen_never_leaves_the_picture_and_is_never_empty(mode: str) -> None:
     for size in [*SIZES, (3, 5000), (5000, 3), (1, 5000), (60_000, 2)]:
-        geometry = Preprocess((64, 96), resize=(64, 96) if mode != "center" else (72, 108), crop_mode=mode).geometry(size)
+        geometry = Preprocess(
+            (64, 96), resize=(64, 96) if mode != "center" else (72, 108), crop_mode=mode
+        ).geometry(size)
         left, top, right, bottom = geometry.seen
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]

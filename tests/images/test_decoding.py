@@ -213,7 +213,9 @@ def test_of_several_frames_the_first_is_shown(
     assert np.abs(corners(decode(str(path))) - corners(quarters)).max() <= LOSSY
 
 
-@pytest.mark.parametrize("name", [b"new\nline.png", b"\xff\xfe.png", "❄ é.png".encode(), b"no suffix", b"-x.png"])
+@pytest.mark.parametrize(
+    "name", [b"new\nline.png", b"\xff\xfe.png", "❄ é.png".encode(), b"no suffix", b"-x.png"]
+)
 def test_any_name_will_do(tmp_path: Path, quarters: Image.Image, name: bytes) -> None:
     path = os.path.join(tmp_path, os.fsdecode(name))
     quarters.save(path, "PNG")

@@ -75,7 +75,9 @@ def test_a_file_that_is_named_is_taken_whatever_its_name(tree: Path) -> None:
 
 
 def test_the_order_is_that_of_the_arguments_and_nothing_comes_twice(tree: Path) -> None:
-    found = paths("photos/sub/e1.jpg", "photos", "photos/a.jpg", str(tree / "photos" / "a.jpg"), "photos//a.jpg")
+    found = paths(
+        "photos/sub/e1.jpg", "photos", "photos/a.jpg", str(tree / "photos" / "a.jpg"), "photos//a.jpg"
+    )
     assert found == ["photos/sub/e1.jpg", *(one for one in IN_PHOTOS if one != "photos/sub/e1.jpg")]
 
 
@@ -85,7 +87,10 @@ def test_the_order_is_that_of_the_arguments_and_nothing_comes_twice(tree: Path) 
         ("photos/*.jpg", ["photos/a.jpg"]),
         ("photos/[ab].*", ["photos/a.jpg", "photos/b.PNG"]),
         ("photos/sub/e[0-9].jpg", ["photos/sub/e1.jpg"]),
-        ("photos/**/*.jp*g", ["photos/a.jpg", "photos/sub/c.jpeg", "photos/sub/e1.jpg", "photos/sub/e[1].jpg"]),
+        (
+            "photos/**/*.jp*g",
+            ["photos/a.jpg", "photos/sub/c.jpeg", "photos/sub/e1.jpg", "photos/sub/e[1].jpg"],
+        ),
         ("ph*s/Zoo", ["photos/Zoo/f.tiff"]),
     ],
 )

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from networks import ChannelsLast, Readout, Rectified, answer, as_model, heat, pooled, settle
+from networks import ChannelsLast, Rectified, answer, as_model, heat, pooled, settle
 from PIL import Image
 from torch import Tensor, nn
 
@@ -202,11 +202,9 @@ def test_inputs_of_any_shape_and_number_of_channels(channels: int, size: tuple[i
     inputs[..., 2 * (size[0] // 4), 2 * (size[1] // 5)] = 1
     found = heat(network, inputs, target="0")[0]
     assert found.shape == (size[0] // 2, size[1] // 2)
-    row, column = divmod(int(found.argmax()), found.shape[1])
-    # What was bright reaches two neighbours on each side; the middle of the brightest block is it.
-    rows, columns = torch.where(found == found.max())
-    assert abs(rows.float().mean() - size[0] // 4) <= 0.5, (row, column)
-    assert abs(columns.float().mean() - size[1] // 5) <= 0.5, (row, column)
+    rows, columns = torch.where(found == found.max())  # its neighbours may be just as bright
+    assert abs(rows.float().mean() - size[0] // 4) <= 0.5
+    assert abs(columns.float().mean() - size[1] // 5) <= 0.5
 
 
 def test_single_score_is_two_classes_that_speak_against_each_other(inputs: Tensor) -> None:
@@ -244,12 +242,14 @@ def test_bfloat16_is_close_to_float32_and_half_is_finite(
 
 
 def test_half_keeps_gradients_below_its_smallest_number() -> None:
-    """1e-8 is 0 in half precision."""
-    network = Readout(torch.stack((torch.full((2, 8, 8), 1e-8), torch.zeros(2, 8, 8)))).eval()
-    inputs = torch.rand(1, 2, 8, 8)
-    exact = heat(network, inputs, layer="maps", target="0")
-    half = heat(as_model(network, (8, 8), 2, precision="fp16"), inputs, layer="maps", target="0")
-    torch.testing.assert_close(half, exact, rtol=0.1, atol=0)
+    """Pooling divides by 64 x 64: gradients of 1e-8, where half precision ends at 6e-8."""
+    network, inputs = settle(pooled(), (128, 128)), torch.randn(1, 3, 128, 128)
+    with torch.no_grad():
+        network.fc.weight.mul_(1e-4)
+    exact = heat(network, inputs, target="0")
+    half = heat(as_model(network, (128, 128), precision="fp16"), inputs, target="0")
+    assert exact.abs().max() < 1e-6
+    assert (half - exact).abs().max() < np.ptp(exact.numpy()) * 0.02
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -60,7 +60,14 @@ def test_a_picture_of_any_size_has_a_sane_card(
     assert NARROWEST + 2 * MARGIN <= card.width <= 2 * 640 + 200
     assert 150 <= card.height <= 2 * 640 + 250
     words = " ".join(said)
-    for expected in ("tiger cat", "39.3%", "gradcam at layer4", "cat.jpg", "Circle: strongest", "Smallest −0.2"):
+    for expected in (
+        "tiger cat",
+        "39.3%",
+        "gradcam at layer4",
+        "cat.jpg",
+        "Circle: strongest",
+        "Smallest −0.2",
+    ):
         assert expected in words
     assert f"x {heatmap.peak[0]}, y {heatmap.peak[1]}." in words
 
@@ -133,7 +140,17 @@ def test_only_what_speaks_for_the_class_is_warm(easel: Make) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * 3000, "\x1b[31m\0\x07", "\u202eתקווה", "👩‍👧" * 50, "\ud800", "", "a/b\\c", "日本語" * 99, "[red]<script>"],
+    [
+        "x" * 3000,
+        "\x1b[31m\0\x07",
+        "\u202eתקווה",
+        "👩‍👧" * 50,
+        "\ud800",
+        "",
+        "a/b\\c",
+        "日本語" * 99,
+        "[red]<script>",
+    ],
 )
 def test_hostile_words_change_no_measure(easel: Make, text: str) -> None:
     one, heatmap = easel(HILL, label=text, image=f"folder/{text}.jpg", layer=text)

@@ -50,7 +50,7 @@ def test_a_dangerous_name_is_made_safe_and_marked_with_a_hash(name: str) -> None
 
 
 def test_the_hash_is_the_same_in_every_process_and_release() -> None:
-    assert safe("two words.jpg") == "two_words.jpg-34ff50ca"
+    assert safe("two words.jpg") == "two_words.jpg-bb83c02f"
 
 
 def test_no_two_pictures_share_a_name_and_case_does_not_tell_them_apart() -> None:
@@ -71,7 +71,12 @@ def test_no_two_pictures_share_a_name_and_case_does_not_tell_them_apart() -> Non
 
 
 def test_the_first_keeps_its_name_and_the_order_is_kept() -> None:
-    sources = [Source("a/cat.jpg", ""), Source("b/cat.jpg", ""), Source("c/CAT.jpg", ""), Source("c/dog.jpg", "")]
+    sources = [
+        Source("a/cat.jpg", ""),
+        Source("b/cat.jpg", ""),
+        Source("c/CAT.jpg", ""),
+        Source("c/dog.jpg", ""),
+    ]
     first, second, third, fourth = stems(sources)
     assert (first, fourth) == ("cat.jpg", "dog.jpg")
     assert second.startswith("cat.jpg-")

@@ -105,7 +105,8 @@ def test_a_report_that_is_not_ours_is_left_alone(out: Path, name: str, overwrite
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'"cnnexplain"', b'{"cnnexplain": "0.1", "identity": "torn"}']
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b"3", b'"cnnexplain"', b'{"cnnexplain": "0.1", "identity": "torn"}'],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_strange_run_json_raises_nothing_but_words(out: Path, content: bytes, overwrite: bool) -> None:
@@ -154,7 +155,9 @@ def test_overwriting_removes_what_is_ours_and_nothing_else(out: Path, tmp_path: 
     assert outside.read_bytes() == PICTURE
 
 
-@pytest.mark.parametrize("record", [b'{"explanations": null}', b'{"explanations": [3]}', b"3", b"null", b"\xff", b'{"a'])
+@pytest.mark.parametrize(
+    "record", [b'{"explanations": null}', b'{"explanations": [3]}', b"3", b"null", b"\xff", b'{"a']
+)
 def test_overwriting_survives_strange_records(out: Path, record: bytes) -> None:
     finished(out, "cat.png")
     with (out / "results.jsonl").open("ab") as records:
@@ -199,7 +202,9 @@ def test_a_line_that_a_killed_run_left_unfinished_is_left_out(out: Path) -> None
     again.add('{"image": "c"}')
     again.add('{"image": "a", "better": true}')
     assert [one["image"] for one in again.records()] == ["a", "c", "a"]
-    assert (out / ".cnnexplain" / "journal.jsonl").read_bytes().count(b"\n") == 4, "the torn line stands alone"
+    assert (out / ".cnnexplain" / "journal.jsonl").read_bytes().count(b"\n") == 4, (
+        "the torn line stands alone"
+    )
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file", "a dangling link"])
@@ -211,7 +216,9 @@ def test_an_out_that_is_no_folder_is_refused_at_once(tmp_path: Path, kind: str) 
         Folder(tmp_path / place).check()
 
 
-def test_an_out_that_may_not_be_written_is_refused_at_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_out_that_may_not_be_written_is_refused_at_once(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out.mkdir()
     if os.geteuid() == 0:  # whom no permission stops
         monkeypatch.setattr(os, "access", lambda *_: False)

@@ -57,9 +57,11 @@ def test_an_exception_comes_at_its_place(bad: int) -> None:
         return item
 
     found = []
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match=str(bad)):
-        for result in ahead(pool, work, range(10), 4):
-            found.append(result)  # noqa: PERF402
+    with ThreadPoolExecutor(2) as pool:
+        results = ahead(pool, work, range(10), 4)
+        found.extend(next(results) for _ in range(bad))
+        with pytest.raises(ValueError, match=str(bad)):
+            next(results)
     assert found == list(range(bad))
 
 

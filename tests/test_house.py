@@ -1,0 +1,271 @@
+"""The house rules: imports run one way, files are short, one place prints, --help is light, one file adds a thing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cnnexplain
+
+HOUSE = Path(cnnexplain.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
+MODULES = [".".join(("cnnexplain", *one.relative_to(HOUSE).with_suffix("").parts)) for one in FILES]
+
+# What each part may import of the others: cli -> runner -> {methods, sources, images, render, report} -> engine ->
+# core -> errors. Brothers do not know each other.
+ALLOWED = {
+    "errors": set(),
+    "core": {"errors"},
+    "engine": {"core", "errors"},
+    "methods": {"engine", "core", "errors"},
+    "checks": {"engine", "core", "errors"},
+    "sources": {"engine", "core", "errors"},
+    "images": {"core", "errors"},
+    "render": {"core", "errors"},
+    "report": {"core", "errors"},
+    "runner": {"methods", "checks", "sources", "images", "render", "report", "engine", "core", "errors"},
+    "api": {"runner", "methods", "checks", "sources", "images", "render", "engine", "core", "errors"},
+    # The command line reads the methods' and the option classes' declarations to build itself, and errors.
+    "cli": {"runner", "methods", "checks", "core", "errors"},
+    "__main__": {"cli"},
+    "__init__": {"api", "core", "errors"},  # for type checkers; at run time names are loaded on first use
+}
+# Single modules that are allowed beyond that, each for a reason.
+ALLOWED_MODULES = {
+    ("cli", "cnnexplain.images.find"): "declares the options of the pictures; light",
+    ("cli", "cnnexplain.render.options"): "declares the options of drawing; light",
+}
+ONLY_FOR_TYPING = {("cli", "engine"): "the observer's signatures name the model"}
+HEAVY = ("torch", "torchvision", "timm", "numpy", "PIL")
+
+
+@pytest.mark.parametrize("file", FILES, ids=MODULES)
+def test_imports_run_one_way(file: Path) -> None:
+    part = _part(file)
+    for module, typing in _imports(file):
+        other = module.removeprefix("cnnexplain").removeprefix(".").split(".")[0]
+        if other in ("", part):
+            continue  # the package itself: its version
+        fine = (
+            other in ALLOWED[part]
+            or (part, module) in ALLOWED_MODULES
+            or (typing and (part, other) in ONLY_FOR_TYPING)
+        )
+        assert fine, f"{part} must not import {module}"
+
+
+def test_every_exception_to_the_rule_is_needed() -> None:
+    found = {(_part(file), module) for file in FILES for module, _ in _imports(file)}
+    assert set(ALLOWED_MODULES) <= found
+    assert set(ONLY_FOR_TYPING) <= {(part, module.split(".")[1]) for part, module in found if "." in module}
+
+
+@pytest.mark.parametrize("file", FILES, ids=MODULES)
+def test_a_file_is_short_enough_to_be_read(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= 300
+
+
+def test_one_place_prints() -> None:
+    """cli/console.py speaks; cli/app.py tells the version and, with --debug, a traceback."""
+    printing = {
+        str(file.relative_to(HOUSE))
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if _prints(node)
+    }
+    assert printing == {os.path.join("cli", "app.py"), os.path.join("cli", "console.py")}
+
+
+METHODS = [one for one in MODULES if one.startswith("cnnexplain.methods.") and "._" not in one]
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (["cnnexplain", "cnnexplain.cli.app", "cnnexplain.methods", *METHODS], HEAVY),
+        (["cnnexplain.sources"], ("torch", "torchvision", "timm")),
+    ],
+)
+def test_what_the_help_needs_loads_nothing_heavy(modules: list[str], heavy: tuple[str, ...]) -> None:
+    script = f"import sys, {', '.join(modules)}\nprint(*[one for one in {heavy!r} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+NET = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+"""
+BRIGHTNESS = '''
+"""How bright the picture is."""
+from dataclasses import dataclass
+from typing import Annotated
+
+from cnnexplain.core.explanation import Answer, Attribution
+from cnnexplain.core.params import Param
+from cnnexplain.core.target import TargetSpec
+
+__all__ = ["Brightness"]
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """Heat map of the light itself."""
+
+    power: Annotated[int, Param("To which power the light is raised.", min=1, max=9)] = 1
+
+    def bind(self, model):
+        return self, ()
+
+    def explain(self, model, batch):
+        logits = model.forward(batch.inputs)
+        (target,) = model.targets(TargetSpec(), logits)
+        light = (batch.inputs.mean(1) - batch.inputs.min()) ** self.power
+        return Answer(logits.detach(), (Attribution("brightness", "input", target.index, light.detach()),))
+'''
+SOURCE = '''
+"""A model for every day."""
+from torch import nn
+
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.sources._source import Built, UnknownNameError
+
+PREFIX = "toy"
+HELP = "toy:NAME: a toy"
+
+
+def names():
+    return ["monday"]
+
+
+def build(name, variant):
+    if name not in names():
+        raise UnknownNameError(name)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    return Built(module, name, "a toy", Preprocess((32, 32), resize=(32, 32)), 1.0, labels=["work", "rest"])
+'''
+Shell = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def extended(tmp_path: Path) -> Path:
+    """A copy of the package to add to, a model of one's own and a picture with one bright spot."""
+    shutil.copytree(HOUSE, tmp_path / "cnnexplain", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "net.py").write_text(NET)
+    picture = Image.new("RGB", (90, 60))
+    picture.paste("white", (60, 10, 75, 25))
+    picture.save(tmp_path / "spot.png")
+    return tmp_path
+
+
+@pytest.fixture
+def shell(extended: Path) -> Shell:
+    """Runs `python -m cnnexplain`, the copy, and expects it to go well."""
+
+    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnexplain", *arguments],
+            cwd=extended,
+            env={**os.environ, "COLUMNS": "200", "TERM": "dumb", "PYTHONPATH": str(extended)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def records(place: Path) -> list[dict]:
+    return [json.loads(line) for line in (place / "out" / "results.jsonl").read_text().splitlines()]
+
+
+def test_a_method_is_one_file(extended: Path, shell: Shell) -> None:
+    (extended / "cnnexplain" / "methods" / "brightness.py").write_text(BRIGHTNESS)
+    assert "brightness" in shell("--help").stdout
+    shown = shell("brightness", "--help").stdout
+    assert "Heat map of the light itself." in shown
+    assert "--power" in shown
+    call = ("brightness", "net.py:net", "spot.png", "-o", "out", "--crop-mode", "squash")
+    shell(*call, "--input-size", "60", "--power", "2")
+    (record,) = records(extended)
+    (found,) = record["explanations"]
+    assert (record["command"], found["method"], found["layer"]) == ("brightness", "brightness", "input")
+    assert 60 <= found["peak"][0] < 75
+    assert 10 <= found["peak"][1] < 25
+    assert json.loads((extended / "out" / "run.json").read_text())["options"]["power"] == 2
+    with Image.open(extended / "out" / found["picture"]) as card:
+        assert card.width > 300
+    assert "brightness" in (extended / "out" / "index.html").read_text()
+    wrong = shell(*call, "--power", "10", code=2)
+    assert "the largest value is 9" in wrong.stderr
+
+
+def test_a_class_activation_map_is_one_function_and_one_line(extended: Path, shell: Shell) -> None:
+    formulas = extended / "cnnexplain" / "methods" / "_cams.py"
+    text = formulas.read_text()
+    assert text.count("CAMS: dict") == text.count("\n}\n") == 1
+    text = text.replace(
+        "CAMS: dict", 'def sumcam(a, g):\n    """The sum."""\n    return a.sum(1)\n\n\nCAMS: dict'
+    )
+    formulas.write_text(text.replace("\n}\n", '\n    "sumcam": sumcam,\n}\n'))
+    shell("gradcam", "net.py:net", "spot.png", "-o", "out", "-m", "sumcam,gradcam", "--input-size", "60")
+    assert [one["method"] for one in records(extended)[0]["explanations"]] == ["sumcam", "gradcam"]
+
+
+def test_a_model_source_is_one_file(extended: Path, shell: Shell) -> None:
+    (extended / "cnnexplain" / "sources" / "toy.py").write_text(SOURCE)
+    shell("gradcam", "toy:monday", "spot.png", "-o", "out", "-t", "rest")
+    (record,) = records(extended)
+    assert {one["label"] for one in record["predictions"]} == {"work", "rest"}
+    assert record["explanations"][0]["target"]["label"] == "rest"
+    assert "did you mean toy:monday?" in shell("gradcam", "toy:mondy", "spot.png", "-o", "o2", code=2).stderr
+
+
+def _part(file: Path) -> str:
+    first = file.relative_to(HOUSE).parts[0]
+    return first.removesuffix(".py")
+
+
+def _imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """The modules of ours that a file imports, and whether for type checkers only."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for_typing = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for line in block.body
+        for node in ast.walk(line)
+    }
+    for node in ast.walk(tree):
+        found: list[str] = []
+        if isinstance(node, ast.Import):
+            found = [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file} imports by dots"
+            below = [f"{node.module}.{one.name}" for one in node.names]
+            found = [
+                one if one in MODULES or f"{one}.__init__" in MODULES else str(node.module) for one in below
+            ]
+        yield from ((one, id(node) in for_typing) for one in found if one.split(".")[0] == "cnnexplain")
+
+
+def _prints(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        called = ast.unparse(node.func)
+        return called in ("print", "typer.echo", "traceback.print_exc") or called.endswith(
+            ("stdout.write", "stderr.write", "buffer.write")
+        )
+    return False
