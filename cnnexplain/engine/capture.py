@@ -82,7 +82,7 @@ def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size:
                 return None
             raise
         last = layout == "NHWC"
-        as_map = output.permute(0, 3, 1, 2) if last else output
+        as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
         if name in maps and as_map.shape[2:].numel() == 1:
             return None
         if not as_map.requires_grad:

@@ -194,23 +194,23 @@ class Model:
     def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
         """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
         scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
+        found: Sequence[Tensor | None] = ()
         if score.requires_grad:
             # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
             found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
-        elif self.trace.differentiable:
-            found = (None,)
-        else:
+        elif not self.trace.differentiable:
             raise ModelError(
                 f"the scores of {self.name} carry no gradient",
                 "the model detaches them or runs under no_grad(); methods without gradients, such as "
                 "-m eigencam, still work",
             )
-        if any(one is None for one in found):
+        gradients = [one.float() / scale for one in found if one is not None]
+        if len(gradients) < len(wrt):
             raise LayerError(
                 f"the classes of {self.name} do not depend on the layer that was named",
                 "leave --layer out to have one chosen",
             )
-        return [one.float() / scale for one in found]
+        return gradients
 
     def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
         """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -31,11 +33,23 @@ def decode(path: str) -> Image.Image:
     Raises `ImageError` for whatever cannot be read, and for more than `MAX_PIXELS` pixels.
     """
     _require_regular_file(path)
+    with _problems_named(), Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+        return _to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The same for a picture that was opened by somebody else."""
+    with _problems_named():
+        return _to_rgb(image)
+
+
+@contextmanager
+def _problems_named() -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError`."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
-            return to_rgb(image)
+        yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"the picture is too large to be safe: {error}",
@@ -52,7 +66,7 @@ def decode(path: str) -> Image.Image:
         ) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """The RGB picture that a viewer shows: upright, 16 bits scaled to 8, transparency laid on white."""
     image = _upright(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):

@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,10 @@ SUFFIXES = frozenset(
 )
 
 
+SHOWN = 3  # names in a message
+IsResult = Callable[[Path], bool]
+
+
 @dataclass(frozen=True)
 class ImageOptions:
     """Which pictures, beside the IMAGES arguments."""
@@ -54,17 +58,24 @@ class Source:
     folder: str  # "" where it was named itself
 
 
-def find(arguments: Iterable[str], options: ImageOptions, outside: Path | None = None) -> list[Source]:
+def _never(_path: Path) -> bool:
+    return False
+
+
+def find(
+    arguments: Iterable[str], options: ImageOptions, results: Path | None = None, is_result: IsResult = _never
+) -> list[Source]:
     """Every picture that is meant, each once, in the order of the arguments; folders are read sorted.
 
-    A named file is taken whatever its name; in folders only the known suffixes are, and `outside` (where the
-    results go) is left out. Raises `NoImagesError` where there is none.
+    A named file is taken whatever its name; in folders only the known suffixes are. What an earlier run left is no
+    picture to explain: the folder `results` is passed over when it lies within a given one, and where it is the
+    given one itself, the files that `is_result` knows are. Raises `NoImagesError` where there is none.
     """
     given = list(arguments)
     asked = itertools.chain(_expanded(given), _listed(options))
     unique: dict[str, Source] = {}
     for path in asked:
-        for source in _below(path, outside) if os.path.isdir(path) else [Source(path, "")]:
+        for source in _below(path, results, is_result) if os.path.isdir(path) else [Source(path, "")]:
             unique.setdefault(os.path.abspath(source.path), source)
             if options.limit is not None and len(unique) >= options.limit:
                 return list(unique.values())
@@ -83,7 +94,7 @@ def _expanded(arguments: list[str]) -> Iterator[str]:
         if argument == "-":
             yield from _names(sys.stdin.buffer.read(), b"\n")
         elif not os.path.lexists(argument) and glob.has_magic(argument):
-            yield from sorted(glob.glob(argument, recursive=True))
+            yield from sorted(glob.glob(argument, recursive=True)) or [argument]  # reported as missing
         else:
             yield argument
 
@@ -115,9 +126,10 @@ def _names(content: bytes, end: bytes) -> list[str]:
     return [os.fsdecode(line) for line in lines if line]
 
 
-def _below(folder: str, outside: Path | None) -> Iterator[Source]:
+def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
     """The pictures in a folder and all below it, by name; links to folders are not followed, to end for sure."""
-    left_out = outside.resolve() if outside is not None else None
+    left_out = results.resolve() if results is not None else None
+    within = left_out is not None and left_out in (Path(folder).resolve(), *Path(folder).resolve().parents)
     closed: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(
@@ -125,27 +137,33 @@ def _below(folder: str, outside: Path | None) -> Iterator[Source]:
         )
         below = os.path.relpath(root, folder)
         for name in sorted(files):
-            if _is_picture(name):
+            if _is_picture(name) and not (within and is_result(Path(root, name))):
                 yield Source(os.path.join(root, name), "" if below == "." else below)
     for error in closed:
         yield Source(os.fsdecode(error.filename), "")  # reported as a failure when it cannot be decoded
 
 
 def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> NoImagesError:
-    missing = [source.path for source in found] or [name for name in given if name != "-"]
-    if len(missing) == 1 and not os.path.lexists(missing[0]) and not glob.has_magic(missing[0]):
-        folder, name = os.path.split(missing[0])
-        near = near_misses(name, [one for one in _names_in(folder or ".") if _is_picture(one)])
+    named = [source.path for source in found if not glob.has_magic(source.path)]
+    if not named:
+        places = [name for name in given if name != "-"] or [str(options.files_from or "standard input")]
         return NoImagesError(
-            f"there is no picture called {missing[0]!r}",
-            f"did you mean {os.path.join(folder, near[0])}?"
-            if near
-            else "name a picture, a folder of pictures, or a quoted 'glob'",
+            f"no pictures in {_listing(places)}",
+            "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
         )
-    where = ", ".join(map(repr, missing[:3])) or str(options.files_from or "standard input")
+    folder, name = os.path.split(named[0])
+    near = near_misses(name, [one for one in _names_in(folder or ".") if _is_picture(one)])
     return NoImagesError(
-        f"no pictures in {where}", "pictures are files ending in " + ", ".join(sorted(SUFFIXES))
+        f"there is no picture called {_listing(named)}",
+        f"did you mean {os.path.join(folder, near[0])}?"
+        if near
+        else "name a picture, a folder of pictures, or a quoted 'glob'",
     )
+
+
+def _listing(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more
 
 
 def _names_in(folder: str) -> list[str]:

@@ -64,7 +64,7 @@ class Folder:
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
         path = self.path / name
-        if path.exists() and not (path.is_file() and written_by_us(path)):
+        if path.exists() and not written_by_us(path):
             raise ImageError(
                 f"{path} is there already and is not from cnnexplain",
                 "move it away, or choose another folder with -o",
@@ -185,6 +185,8 @@ class Journal:
 
 def written_by_us(path: Path) -> bool:
     """Whether a file carries the mark of this program near its beginning."""
+    if not path.is_file():  # a pipe would keep the run waiting
+        return False
     with path.open("rb") as file:
         return MARK in file.read(MARK_WITHIN)
 

@@ -22,7 +22,7 @@ from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.runner import facts
 from cnnexplain.runner.explain import Prepared, explain
-from cnnexplain.runner.folder import REPORT, Folder, Journal
+from cnnexplain.runner.folder import REPORT, Folder, Journal, written_by_us
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
 from cnnexplain.runner.pipeline import ahead, batched
@@ -36,7 +36,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     folder = Folder(request.run.output)
-    sources = find(request.images, request.find, outside=request.run.output)
+    sources = find(request.images, request.find, request.run.output, written_by_us)
     allowed = request.run.allowed_failures(len(sources))
     folder.check()
     model, loaded, choices = build(request.reference, request.model, request.where)

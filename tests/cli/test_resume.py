@@ -109,6 +109,13 @@ def test_out_inside_the_folder_of_pictures_is_not_explained_itself(tiny: Run, wo
         assert len(records(work / "pictures" / "out")) == 3
 
 
+def test_pictures_may_be_written_beside_the_photos(tiny: Run, work: Path) -> None:
+    for _ in range(2):
+        done = tiny("pictures", "-o", "pictures")
+        assert done.code == 0, done.err
+        assert len(records(work / "pictures")) == 3
+
+
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )

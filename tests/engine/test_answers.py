@@ -24,15 +24,11 @@ def inputs() -> Tensor:
     return torch.randn(3, 3, *SIZE)
 
 
-@pytest.mark.parametrize(
-    "kind", ["tuple", "list", "dict", "dict of segmentation", "object", "(N, K, 1, 1)"]
-)
+@pytest.mark.parametrize("kind", ["tuple", "list", "dict", "dict of segmentation", "object", "(N, K, 1, 1)"])
 def test_scores_are_found_in_whatever_they_come(inner: nn.Module, inputs: Tensor, kind: str) -> None:
     plain, wrapped = answer(inner, inputs), answer(Returning(inner, kind).eval(), inputs)
     torch.testing.assert_close(wrapped.logits, plain.logits, rtol=0, atol=0)
-    torch.testing.assert_close(
-        wrapped.attributions[0].values, plain.attributions[0].values, rtol=0, atol=0
-    )
+    torch.testing.assert_close(wrapped.attributions[0].values, plain.attributions[0].values, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("pictures", [1, 3])
@@ -89,7 +85,7 @@ def test_torchscript_is_refused(inner: nn.Module, inputs: Tensor, compiler: str)
 def test_weights_made_in_inference_mode_are_refused(inputs: Tensor) -> None:
     with torch.inference_mode():
         network = pooled().eval()
-    with pytest.raises(ModelError, match="made under torch.inference_mode"):
+    with pytest.raises(ModelError, match=r"made under torch\.inference_mode"):
         answer(network, inputs)
 
 

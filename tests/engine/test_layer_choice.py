@@ -307,7 +307,9 @@ def test_map_of_pieces_is_not_chosen() -> None:
 
 def test_map_that_is_no_map_of_the_picture_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, (1, 4), 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    with pytest.raises(LayerError, match=r"returns \(8, 32, 8\) per picture, which is no map of an input of 32x32"):
+    with pytest.raises(
+        LayerError, match=r"returns \(8, 32, 8\) per picture, which is no map of an input of 32x32"
+    ):
         heat(network, torch.randn(1, 3, *SIZE), layer="0")
 
 

@@ -106,9 +106,9 @@ def unchanged(module: nn.Sequential) -> Callable[[], None]:
 def test_state_sees_every_kind_of_change(module: nn.Sequential) -> None:
     """The check itself must be able to fail."""
     changes: list[Callable[[], object]] = [
-        lambda: module.features[1].train(),
+        module.features[1].train,
         lambda: module.fc.requires_grad_(True),
-        lambda: module.zero_grad(),
+        module.zero_grad,
         lambda: module.pool.register_forward_hook(doubled),
         lambda: module.pool.register_forward_pre_hook(ignored),
         lambda: module.pool.register_full_backward_hook(ignored),
@@ -142,7 +142,9 @@ def test_several_layers_methods_and_classes_leave_no_trace(
 
 
 @pytest.mark.parametrize("when", ["choosing the layer", "explaining"])
-@pytest.mark.parametrize("error", [ValueError("no such luck"), KeyboardInterrupt(), MemoryError(), SystemExit(1)])
+@pytest.mark.parametrize(
+    "error", [ValueError("no such luck"), KeyboardInterrupt(), MemoryError(), SystemExit(1)]
+)
 def test_forward_that_raises_leaves_no_trace(
     module: nn.Sequential, unchanged: Callable[[], None], error: BaseException, when: str
 ) -> None:

@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_read_is_kept_to_be_reported(
         (["a\0b.jpg"], "no picture called", "name a picture"),
         (["empty"], "no pictures in 'empty'", ".jpg"),
         (["empty", "photos/*.gif"], "no pictures in 'empty', 'photos/*.gif'", ".jpg"),
-        (["one.jpg", "two.jpg"], "'one.jpg', 'two.jpg'", ".jpg"),
+        (["one.jpg", "two.jpg"], "'one.jpg', 'two.jpg'", "glob"),
         (["a\0*.jpg"], "no pictures in", ".jpg"),
     ],
 )

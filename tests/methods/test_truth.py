@@ -94,4 +94,6 @@ def test_xgradcam_leaves_out_maps_that_sum_to_zero() -> None:
 def test_first_component_of_maps_with_its_sign(method: str, maps: Any, expected: Any, copies: int) -> None:
     """Copies of every map scale the component by the root of their number; eigengradcam by the gradient, 2."""
     scale = copies**0.5 * (2 if method == "eigengradcam" else 1)
-    np.testing.assert_allclose(worked(method, maps * copies, 2.0), scale * np.array(expected), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        worked(method, maps * copies, 2.0), scale * np.array(expected), rtol=1e-5, atol=1e-5
+    )

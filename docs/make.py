@@ -1,0 +1,111 @@
+"""Makes anew what the documentation takes from the code: the reference, and every picture.
+
+A picture is what a command on some page writes: `-o out/NAME` there, `pictures/NAME/` here. One that has not changed
+to the eye is left as it is, so that other processors, which round otherwise, change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pages
+import reference
+from PIL import Image
+
+import cnnexplain
+from cnnexplain.cli.app import run
+
+SAME = 2.0  # mean difference of two pictures, of 255 levels, that nobody sees
+
+
+def main() -> None:
+    """Remake the reference pages, the pictures, and, where there is none, the photograph of a report."""
+    for page, text in reference_pages().items():
+        _write(page, text)
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(pages.DOCS, Path(folder, "docs"))
+        pictures(Path(folder))
+        if not pages.REPORT.exists():
+            photograph(Path(folder, "out", "index.html"))
+
+
+def reference_pages() -> dict[Path, str]:
+    """The pages that are written from the code, and what they should hold."""
+    python = pages.DOCS / "python.md"
+    return {
+        pages.DOCS / "commands.md": reference.commands(),
+        python: reference.signatures(python.read_text("utf-8"), cnnexplain),
+    }
+
+
+def pictures(folder: Path) -> None:
+    """Run, in `folder`, the commands that make the pictures, and take over those that differ."""
+    for page in pages.pages():
+        for out, command in pages.made_by(page).items():
+            if (folder / out / "index.html").exists():
+                continue  # shown on two pages
+            _run(command, folder)
+    wanted = {picture for page in pages.pages() for picture in pages.shown(page)}
+    for picture in sorted(wanted):
+        made = folder / "out" / picture.relative_to(pages.PICTURES)
+        if not picture.exists() or not same(made, picture):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made, picture)
+            print(f"new: {picture.relative_to(pages.ROOT)}")
+    for old in set(pages.PICTURES.rglob("*.png")) - wanted - {pages.REPORT}:
+        old.unlink()
+        print(f"gone: {old.relative_to(pages.ROOT)}")
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two pictures look the same."""
+    with Image.open(one) as a, Image.open(other) as b:
+        if a.size != b.size:
+            return False
+        difference = np.asarray(a.convert("RGB"), np.float32) - np.asarray(b.convert("RGB"), np.float32)
+        return float(np.abs(difference).mean()) <= SAME
+
+
+def photograph(report: Path) -> None:
+    """Have a browser take a picture of a report, where there is a browser."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("pictures/report.png was not made: there is no chromium")
+        return
+    flags = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1240")
+    with tempfile.TemporaryDirectory() as profile:
+        command = [browser, *flags, f"--user-data-dir={profile}", f"--screenshot={pages.REPORT}", report.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    with Image.open(pages.REPORT) as picture:
+        small = picture.convert("RGB").quantize(256)
+    small.save(pages.REPORT, optimize=True)
+    print(f"new: {pages.REPORT.relative_to(pages.ROOT)}")
+
+
+def _run(command: str, folder: Path) -> None:
+    import shlex
+
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        code = run(shlex.split(command)[1:])
+    finally:
+        os.chdir(before)
+    if code:
+        sys.exit(f"{command} ended with {code}")
+
+
+def _write(page: Path, text: str) -> None:
+    if not page.exists() or page.read_text("utf-8") != text:
+        page.write_text(text, "utf-8")
+        print(f"new: {page.relative_to(pages.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The reference pages, written from what the code declares."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, fields, is_dataclass
+from types import ModuleType
+from typing import Any, cast
+
+from cnnexplain import __version__, methods
+from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP, SHARED
+from cnnexplain.cli.options import flag
+from cnnexplain.core.params import Field, declared
+from cnnexplain.errors import ExitCode
+from cnnexplain.sources import sources
+
+CODES = {
+    ExitCode.OK: "Everything asked for was done.",
+    ExitCode.CHECK_FAILED: "A check or a comparison failed. `gradcam` never ends so.",
+    ExitCode.USAGE: "An option, a model, a layer, a class or a checkpoint that is not there or makes no sense, "
+    "or an OUT that cannot be used.",
+    ExitCode.TOO_MANY_FAILURES: "Finished, but more images failed than `--max-failures` allows.",
+    ExitCode.NO_IMAGES: "There were no pictures.",
+    ExitCode.DEFECT: "A defect in cnnexplain: please report it.",
+    ExitCode.INTERRUPTED: "Interrupted with Ctrl-C. The same command goes on.",
+    ExitCode.TERMINATED: "Ended from outside (SIGTERM). The same command goes on.",
+}
+HEAD = f"""# Commands
+
+<!-- Written by docs/make.py from the code. Change the code, then run make docs. -->
+
+This is version {__version__}. `cnnexplain --help` and `cnnexplain COMMAND --help` say the same in the terminal.
+
+```
+cnnexplain COMMAND MODEL [IMAGES]... -o OUT [options]
+```
+
+Options may stand before or after the arguments. `cnnexplain --version` shows the version;
+`cnnexplain --install-completion` sets up completion for your shell.
+
+## Where an option may stand
+
+1. On the command line: `--batch-size 16`.
+2. In the environment, under the name in the tables: `CNNEXPLAIN_BATCH_SIZE=16`.
+3. In `pyproject.toml`, of the folder you are in or the nearest one above, without the dashes in front:
+   `batch-size = 16` under `[tool.cnnexplain]`.
+
+What comes first in this list wins.
+"""
+
+
+def commands() -> str:
+    """The page of all commands."""
+    parts = [
+        HEAD,
+        *(_command(name) for name in methods.names()),
+        "## Options of every command\n",
+        *(_panel(title, cls) for title, cls in SHARED.items()),
+        _models(),
+        _exit_codes(),
+    ]
+    return "\n".join(parts)
+
+
+def signatures(page: str, namespace: ModuleType) -> str:
+    """A page with each `<!-- signature: NAME -->` followed by what the code says of NAME."""
+
+    def written(found: re.Match[str]) -> str:
+        return f"<!-- signature: {found[1]} -->\n{_described(namespace, found[1])}\n<!-- end -->"
+
+    return re.sub(r"<!-- signature: ([\w.]+) -->\n.*?<!-- end -->", written, page, flags=re.DOTALL)
+
+
+def _command(name: str) -> str:
+    method = methods.method(name)
+    return "\n".join(
+        [
+            f"## `cnnexplain {name}`\n",
+            _prose(inspect.getdoc(method) or ""),
+            "",
+            "| argument | what it means |",
+            "|---|---|",
+            f"| `MODEL` | {_cell(MODEL_HELP)} See [below](#model). |",
+            f"| `IMAGES` | {_cell(IMAGES_HELP)} |",
+            "",
+            *_table(declared(method)),
+        ]
+    )
+
+
+def _panel(title: str, cls: type) -> str:
+    return "\n".join([f"### {title}\n", *_table(declared(cls))])
+
+
+def _table(options: Iterable[Field]) -> list[str]:
+    head = ["| option | default | what it does | environment |", "|---|---|---|---|"]
+    return [*head, *(_row(option) for option in options), ""]
+
+
+def _row(option: Field) -> str:
+    spelled = option.param.flags or (
+        (f"{flag(option.name)}/--no-{flag(option.name)[2:]}",) if option.type is bool else (flag(option.name),)
+    )
+    names = ", ".join(f"`{one}`" for name in spelled for one in name.split("/"))
+    value = "" if option.type is bool else f" `{option.param.metavar or _kind(option)}`"
+    return f"| {names}{value} | {_default(option)} | {_meaning(option)} | `CNNEXPLAIN_{option.name.upper()}` |"
+
+
+def _kind(option: Field) -> str:
+    return "NAME" if option.param.choices else {int: "N", float: "X"}.get(option.type, "TEXT")
+
+
+def _default(option: Field) -> str:
+    if option.default is MISSING:
+        return "required"
+    if option.default in (None, (), ""):
+        return ""
+    if option.type is bool:
+        return "yes" if option.default else "no"
+    return f"`{','.join(option.default) if option.repeated else option.default}`"
+
+
+def _meaning(option: Field) -> str:
+    param = option.param
+    said = [_cell(param.help)]
+    if param.choices:
+        listed = ", ".join(f"`{one}`" for one in param.choices)
+        said.append(f"{'One or more of' if option.repeated else 'One of'} {listed}.")
+    if option.repeated:
+        said.append("May be repeated" + (", or written with commas." if param.split else "."))
+    bounds = [
+        f"{word} {bound:,.12g}".replace(",", "\N{NO-BREAK SPACE}")
+        for word, bound in (("at least", param.min), ("at most", param.max))
+        if bound is not None and bound < 2**31
+    ]
+    if bounds:
+        said.append(f"{', '.join(bounds)[:1].upper()}{', '.join(bounds)[1:]}.")
+    return " ".join(said)
+
+
+def _models() -> str:
+    rows = [
+        (written, meaning)
+        for source in sorted(sources().values(), key=lambda source: (not source.PREFIX, source.PREFIX))
+        for written, meaning in [source.HELP.split(": ", maxsplit=1)]
+    ]
+    rows.append(("a bare name, as in resnet50", "looked up in timm, then in torchvision; the choice is shown"))
+    rows.append(
+        (
+            "FILE.pth (.pt, .ckpt, .bin, .safetensors) with --arch NAME",
+            "a checkpoint, put into that architecture",
+        )
+    )
+    lines = [f"| {_cell(written)} | {_cell(meaning)} |" for written, meaning in rows]
+    more = "More, with an example of each: [models](models.md).\n"
+    return "\n".join(["## MODEL\n", "| written as | means |", "|---|---|", *lines, "", more])
+
+
+def _exit_codes() -> str:
+    lines = [f"| {int(code)} | {CODES[code]} |" for code in ExitCode]
+    said = "An error is two lines on stderr: `error:` says what was wrong, `hint:` what to type instead.\n"
+    return "\n".join(["## Exit codes\n", "| code | meaning |", "|---|---|", *lines, "", said])
+
+
+def _described(namespace: ModuleType, name: str) -> str:
+    thing: Any = namespace
+    for part in name.split("."):
+        thing = inspect.getattr_static(thing, part) if inspect.isclass(thing) else getattr(thing, part)
+    if isinstance(thing, property):
+        return f"`{name}`: {_prose(inspect.getdoc(thing) or '')}"
+    if is_dataclass(thing):
+        rows = [f"{field.name}: {field.type}" for field in fields(cast(type, thing))]
+        shown = f"{name}({', '.join(rows)})"
+    else:
+        shown = f"{name}{_signature(thing)}"
+    return f"```text\n{_folded(shown)}\n```\n\n{_prose(inspect.getdoc(thing) or '')}"
+
+
+def _signature(function: Any) -> str:
+    found = inspect.signature(function)
+    parameters = [one for one in found.parameters.values() if one.name != "self"]
+    return str(found.replace(parameters=parameters)).replace("'", "")
+
+
+def _folded(shown: str) -> str:
+    """A signature on one line where it is short, or with a parameter a line."""
+    if len(shown) <= 100:
+        return shown
+    name, _, rest = shown.partition("(")
+    inside, closing, result = rest.rpartition(")")
+    depth, parts = 0, [""]
+    for letter in inside:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    lines = "".join(f"    {part.strip()},\n" for part in parts)
+    return f"{name}(\n{lines}{closing}{result}"
+
+
+def _prose(text: str) -> str:
+    """A docstring with each paragraph on one line."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
