@@ -7,6 +7,7 @@ to the eye is left as it is, so that other processors, which round otherwise, ch
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,14 +52,14 @@ def pictures(folder: Path) -> None:
             if (folder / out / "index.html").exists():
                 continue  # shown on two pages
             _run(command, folder)
-    wanted = {picture for page in pages.pages() for picture in pages.shown(page)}
+    wanted = pages.shown()
     for picture in sorted(wanted):
         made = folder / "out" / picture.relative_to(pages.PICTURES)
         if not picture.exists() or not same(made, picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made, picture)
             print(f"new: {picture.relative_to(pages.ROOT)}")
-    for old in set(pages.PICTURES.rglob("*.png")) - wanted - {pages.REPORT}:
+    for old in set(pages.PICTURES.rglob("*.png")) - wanted:
         old.unlink()
         print(f"gone: {old.relative_to(pages.ROOT)}")
 
@@ -76,27 +77,27 @@ def photograph(report: Path) -> None:
     """Have a browser take a picture of a report, where there is a browser."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        print("pictures/report.png was not made: there is no chromium")
+        print("pictures/report.jpg was not made: there is no chromium")
         return
     flags = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1240")
     with tempfile.TemporaryDirectory() as profile:
-        command = [browser, *flags, f"--user-data-dir={profile}", f"--screenshot={pages.REPORT}", report.as_uri()]
+        shot = Path(profile, "shot.png")
+        command = [browser, *flags, f"--user-data-dir={profile}", f"--screenshot={shot}", report.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-    with Image.open(pages.REPORT) as picture:
-        small = picture.convert("RGB").quantize(256)
-    small.save(pages.REPORT, optimize=True)
+        with Image.open(shot) as picture:
+            picture.convert("RGB").save(pages.REPORT, quality=85)
     print(f"new: {pages.REPORT.relative_to(pages.ROOT)}")
 
 
 def _run(command: str, folder: Path) -> None:
-    import shlex
-
-    before = os.getcwd()
+    words, before = shlex.split(command), (os.getcwd(), sys.argv)
     os.chdir(folder)
+    sys.argv = words  # which the report quotes
     try:
-        code = run(shlex.split(command)[1:])
+        code = run(words[1:])
     finally:
-        os.chdir(before)
+        os.chdir(before[0])
+        sys.argv = before[1]
     if code:
         sys.exit(f"{command} ended with {code}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PICTURES = DOCS / "pictures"
-REPORT = PICTURES / "report.png"  # a photograph of a page, made by a browser
+REPORT = PICTURES / "report.jpg"  # a photograph of a page, made by a browser
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Block:
         return found[1] if found else None
 
     def commands(self) -> list[str]:
-        """The commands of a `bash` block, each with its continuation lines, without comments."""
-        joined = re.sub(r"\\\n\s*", "", self.text)
+        """The commands of a block, each with its continuation lines, without comments and what they print."""
+        joined = re.sub(r"\\\n(> )?\s*", "", self.text)
+        if self.language == "console":
+            return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
         return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -59,10 +61,12 @@ def links(page: Path) -> Iterator[str]:
         yield found[1] or found[2]
 
 
-def shown(page: Path) -> set[Path]:
-    """The pictures on a page that the tool has made."""
-    found = {(page.parent / link).resolve() for link in links(page) if link.endswith(".png")}
-    return {picture for picture in found if PICTURES in picture.parents and picture != REPORT}
+def shown() -> set[Path]:
+    """The pictures on all pages that the tool has made."""
+    found = {
+        (page.parent / link).resolve() for page in pages() for link in links(page) if link.endswith(".png")
+    }
+    return {picture for picture in found if PICTURES in picture.parents}
 
 
 def output(command: str) -> str | None:
@@ -77,10 +81,10 @@ def made_by(page: Path) -> dict[str, str]:
 
     What lands in `out/NAME` is shown as `docs/pictures/NAME`.
     """
-    folders = {picture.parent for one in pages() for picture in shown(one)}
+    folders = {picture.parent for picture in shown()}
     found = {}
     for block in blocks(page):
-        if block.language == "bash" and not block.words:
+        if block.language in ("bash", "console") and not block.words:
             for command in block.commands():
                 out = output(command) if command.startswith("cnnexplain ") else None
                 if out and (out == "out" or out.startswith("out/")) and kept(out) in folders:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from cnnexplain import __version__, methods
 from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP, SHARED
@@ -101,11 +101,15 @@ def _table(options: Iterable[Field]) -> list[str]:
 
 def _row(option: Field) -> str:
     spelled = option.param.flags or (
-        (f"{flag(option.name)}/--no-{flag(option.name)[2:]}",) if option.type is bool else (flag(option.name),)
+        (f"{flag(option.name)}/--no-{flag(option.name)[2:]}",)
+        if option.type is bool
+        else (flag(option.name),)
     )
     names = ", ".join(f"`{one}`" for name in spelled for one in name.split("/"))
-    value = "" if option.type is bool else f" `{option.param.metavar or _kind(option)}`"
-    return f"| {names}{value} | {_default(option)} | {_meaning(option)} | `CNNEXPLAIN_{option.name.upper()}` |"
+    value = "" if option.type is bool else f" `{_cell(option.param.metavar or _kind(option))}`"
+    return (
+        f"| {names}{value} | {_default(option)} | {_meaning(option)} | `CNNEXPLAIN_{option.name.upper()}` |"
+    )
 
 
 def _kind(option: Field) -> str:
@@ -128,8 +132,8 @@ def _meaning(option: Field) -> str:
     if param.choices:
         listed = ", ".join(f"`{one}`" for one in param.choices)
         said.append(f"{'One or more of' if option.repeated else 'One of'} {listed}.")
-    if option.repeated:
-        said.append("May be repeated" + (", or written with commas." if param.split else "."))
+    if param.split:
+        said.append("May be repeated, or written with commas.")
     bounds = [
         f"{word} {bound:,.12g}".replace(",", "\N{NO-BREAK SPACE}")
         for word, bound in (("at least", param.min), ("at most", param.max))
@@ -146,7 +150,9 @@ def _models() -> str:
         for source in sorted(sources().values(), key=lambda source: (not source.PREFIX, source.PREFIX))
         for written, meaning in [source.HELP.split(": ", maxsplit=1)]
     ]
-    rows.append(("a bare name, as in resnet50", "looked up in timm, then in torchvision; the choice is shown"))
+    rows.append(
+        ("a bare name, as in resnet50", "looked up in timm, then in torchvision; the choice is shown")
+    )
     rows.append(
         (
             "FILE.pth (.pt, .ckpt, .bin, .safetensors) with --arch NAME",
@@ -167,38 +173,39 @@ def _exit_codes() -> str:
 def _described(namespace: ModuleType, name: str) -> str:
     thing: Any = namespace
     for part in name.split("."):
-        thing = inspect.getattr_static(thing, part) if inspect.isclass(thing) else getattr(thing, part)
-    if isinstance(thing, property):
-        return f"`{name}`: {_prose(inspect.getdoc(thing) or '')}"
-    if is_dataclass(thing):
-        rows = [f"{field.name}: {field.type}" for field in fields(cast(type, thing))]
-        shown = f"{name}({', '.join(rows)})"
-    else:
-        shown = f"{name}{_signature(thing)}"
-    return f"```text\n{_folded(shown)}\n```\n\n{_prose(inspect.getdoc(thing) or '')}"
+        thing = inspect.getattr_static(thing, part)
+    said = _prose(inspect.getdoc(thing) or "")
+    return (
+        f"`{name}`: {said}"
+        if isinstance(thing, property)
+        else f"```text\n{_signature(name, thing)}\n```\n\n{said}"
+    )
 
 
-def _signature(function: Any) -> str:
-    found = inspect.signature(function)
-    parameters = [one for one in found.parameters.values() if one.name != "self"]
-    return str(found.replace(parameters=parameters)).replace("'", "")
+def _signature(name: str, thing: Any) -> str:
+    """A function's or a class's parameters, on one line where that is short, or one a line."""
+    found = inspect.signature(thing)
+    parts, starred = [], False
+    for one in found.parameters.values():
+        if one.name == "self":
+            continue
+        if one.kind is one.KEYWORD_ONLY and not starred:
+            parts.append("*")
+            starred = True
+        stars = "**" if one.kind is one.VAR_KEYWORD else ""
+        default = "" if one.default is one.empty else f" = {one.default!r}"
+        parts.append(f"{stars}{one.name}{_annotation(': ', one.annotation)}{default}")
+    result = _annotation(" -> ", found.return_annotation) if inspect.isfunction(thing) else ""
+    line = f"{name}({', '.join(parts)}){result}"
+    return (
+        line
+        if len(line) <= 100
+        else f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){result}"
+    )
 
 
-def _folded(shown: str) -> str:
-    """A signature on one line where it is short, or with a parameter a line."""
-    if len(shown) <= 100:
-        return shown
-    name, _, rest = shown.partition("(")
-    inside, closing, result = rest.rpartition(")")
-    depth, parts = 0, [""]
-    for letter in inside:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    lines = "".join(f"    {part.strip()},\n" for part in parts)
-    return f"{name}(\n{lines}{closing}{result}"
+def _annotation(before: str, annotation: Any) -> str:
+    return "" if annotation is inspect.Signature.empty else f"{before}{annotation}"
 
 
 def _prose(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import pooled
+from networks import heat, pooled
 from PIL import Image
 from torch import Tensor, nn
 
@@ -214,6 +214,12 @@ def test_hooks_of_the_users_own_are_run(module: nn.Sequential) -> None:
     module.features._forward_hooks.clear()
     without = explainer.explain(PICTURE, layer="features", target="1").heatmaps[0].values
     np.testing.assert_allclose(with_hook, 2 * without, rtol=1e-5)
+
+
+def test_input_that_a_layer_hands_on_is_not_drawn_into_the_graph() -> None:
+    inputs = torch.randn(1, 3, 32, 32)
+    assert heat(nn.Sequential(nn.Identity(), *pooled()).eval(), inputs, layer="0").any()
+    assert not inputs.requires_grad
 
 
 def test_memory_does_not_grow_in_a_loop(module: nn.Sequential) -> None:

@@ -63,7 +63,7 @@ def test_ignored_class_has_no_peak(network: nn.Sequential) -> None:
 
 
 def test_hirescam_is_linear_in_the_class_score(inputs: Tensor) -> None:
-    """At a layer whose score is linear in it, and with any weights: class 2 is 3 of class 0 less 2 of class 1."""
+    """Class 2 is 3 of class 0 less 2 of class 1; what lies between layer and scores need not be linear."""
     network = Rectified(classes=3).eval()
     with torch.no_grad():
         network.fc.weight[2] = 3 * network.fc.weight[0] - 2 * network.fc.weight[1]

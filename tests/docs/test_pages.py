@@ -1,0 +1,120 @@
+"""The pages hold together: what is written from the code is what the code says, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pages
+import pytest
+from conftest import DOCS
+from PIL import Image
+
+from cnnexplain.errors import ExitCode
+from cnnexplain.methods._cams import CAMS
+from cnnexplain.sources._checkpoint import NESTS, SUFFIXES
+from cnnexplain.sources._fit import PREFIXES
+
+EVERY_PAGE = pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
+
+
+def text(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def test_the_reference_is_what_the_code_says_and_needs_no_torch() -> None:
+    script = (
+        "import sys, reference; sys.stdout.write(reference.commands()); assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=DOCS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == text("commands.md"), "run make docs"
+
+
+def test_the_signatures_are_what_the_code_says() -> None:
+    import reference
+
+    import cnnexplain
+
+    assert reference.signatures(text("python.md"), cnnexplain) == text("python.md"), "run make docs"
+    described = set(re.findall(r"<!-- signature: (\w+)", text("python.md")))
+    assert described == set(cnnexplain.__all__) - {"__version__"}
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in pages.links(page):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page if not path else (page.parent / unquote(path)).resolve()
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    code = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", code, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_index_names_every_page() -> None:
+    named = set(pages.links(DOCS / "README.md"))
+    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= named
+
+
+def test_every_picture_is_shown_made_and_described() -> None:
+    kept = set(pages.PICTURES.rglob("*.png"))
+    assert kept == pages.shown()
+    assert kept | {pages.REPORT} == {file for file in pages.PICTURES.rglob("*") if file.is_file()}
+    makers = [pages.kept(out) for page in pages.pages() for out in pages.made_by(page)]
+    assert {picture.parent for picture in kept} == set(makers)
+    for page in pages.pages():
+        for words in re.findall(r"!\[([^\]]*)\]", page.read_text("utf-8")):
+            assert len(words) > 15, f"{page.name}: {words!r} says nothing to one who cannot see the picture"
+
+
+def test_the_pictures_are_small() -> None:
+    files = [file for file in pages.PICTURES.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 3_000_000
+    for file in files:
+        with Image.open(file) as picture:
+            assert max(picture.size) <= 1300
+
+
+def test_every_formula_has_its_paper_and_its_row() -> None:
+    page = text("gradcam.md")
+    for name, formula in CAMS.items():
+        assert f"`{name}`" in page
+        for paper in re.findall(r"arXiv:[\d.]+\d|doi:[\w./]+\w", formula.__doc__ or ""):
+            assert paper in page
+        for authors in re.findall(r"^[A-Z].*? et al\. \d+|^[A-Z]\w+ & \w+ \d+", formula.__doc__ or ""):
+            assert authors in page
+
+
+def test_what_is_said_of_checkpoints_is_what_is_done() -> None:
+    page = text("models.md")
+    for word in (*NESTS, *PREFIXES, *(suffix for suffix in SUFFIXES if suffix != ".pt2")):
+        assert f"`{word}`" in page, word
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = {
+        int(code)
+        for row in re.findall(r"^\| ([\d, ]+) \|", text("pictures.md"), re.M)
+        for code in row.split(",")
+    }
+    assert codes == {int(code) for code in ExitCode} - {ExitCode.CHECK_FAILED}
+
+
+@EVERY_PAGE
+def test_lines_and_words_are_for_readers(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert "TODO" not in prose
+    assert "\t" not in prose
+    assert page.read_text("utf-8").endswith("\n")
