@@ -7,6 +7,7 @@ begins with `# NAME` and a file's ending is that file.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ def shown() -> set[Path]:
 def output(command: str) -> str | None:
     """The folder that a command writes to, as it is typed."""
     words = shlex.split(command)
-    found = [value for flag, value in zip(words, words[1:], strict=False) if flag in ("-o", "--output")]
+    found = [value for flag, value in itertools.pairwise(words) if flag in ("-o", "--output")]
     return found[-1] if found else None
 
 

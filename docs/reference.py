@@ -173,7 +173,7 @@ def _exit_codes() -> str:
 def _described(namespace: ModuleType, name: str) -> str:
     thing: Any = namespace
     for part in name.split("."):
-        thing = inspect.getattr_static(thing, part)
+        thing = inspect.getattr_static(thing, part) if inspect.isclass(thing) else getattr(thing, part)
     said = _prose(inspect.getdoc(thing) or "")
     return (
         f"`{name}`: {said}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from cnnexplain import __version__, methods
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error
 from cnnexplain.cli.options import built, configured, parameters
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.core.params import declared
+from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import (
     CnnexplainError,
     ExitCode,
@@ -61,18 +61,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except CnnexplainError as error:
-        _trace(arguments)
         show_error(error)
         return int(error.exit_code)
-    except KeyboardInterrupt as error:
-        show_error(
-            InterruptedRunError(
-                "interrupted before any picture was explained", "run the command again", error
-            )
-        )
-        return int(ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the one boundary: whatever else arrives here is our own defect
-        _trace(arguments)
         show_error(
             CnnexplainError(
                 f"a defect in cnnexplain: {first_line(error)}",
@@ -84,7 +75,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(application())
-    defaults = configured(Path.cwd(), _option_names())
+    # `--help` and `--version` have no use for a pyproject.toml, and should not trip over a broken one.
+    defaults = configured(_here(), _fields()) if {*arguments}.intersection(methods.names()) else {}
     try:
         code = command.main(
             args=list(arguments) or ["--help"],
@@ -136,7 +128,16 @@ def _command(name: str, method: type[methods.Method]) -> Callable[..., int]:
     """The function that typer calls for one method."""
 
     def command(context: typer.Context, **values: Any) -> int:
-        return _explain(name, method, context, values)
+        try:
+            return _explain(name, method, context, values)
+        except KeyboardInterrupt as error:  # here, since typer would make an exit code of it
+            raise InterruptedRunError(
+                "interrupted before any picture was explained", "run the same command again", error
+            ) from error
+        except Exception:
+            if values["debug"]:
+                traceback.print_exc()
+            raise
 
     signature = [
         inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
@@ -209,16 +210,18 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     return OptionError(problem, help_line)
 
 
-def _option_names() -> set[str]:
+def _fields() -> dict[str, Field]:
     classes = [*SHARED.values(), *(methods.method(name) for name in methods.names())]
-    return {field.name for cls in classes for field in declared(cls)}
+    return {field.name: field for cls in classes for field in declared(cls)}
 
 
-def _trace(arguments: Sequence[str]) -> None:
-    if "--debug" in arguments or os.environ.get("CNNEXPLAIN_DEBUG"):
-        import traceback
-
-        traceback.print_exc()
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise OptionError(
+            f"the working folder is gone: {error.strerror}", "change to one that exists"
+        ) from error
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

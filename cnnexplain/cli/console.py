@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.params import Param
 
@@ -48,12 +48,8 @@ def show_error(error: CnnexplainError) -> None:
 
 
 def show_data(line: str) -> None:
-    """One line on stdout. A reader that has gone away, as `head` does, does not end the work."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """One line on stdout. File names go out as the bytes that they are, whatever the locale."""
+    _put(sys.stdout, os.fsencode(line))
 
 
 class Console:
@@ -150,9 +146,19 @@ def _may_style() -> bool:
 
 
 def _is_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
-    sys.stderr.flush()
+    _put(sys.stderr, line.encode(getattr(sys.stderr, "encoding", None) or "utf-8", "backslashreplace"))
+
+
+def _put(stream: TextIO | None, line: bytes) -> None:
+    """Write one line. A reader that has gone away, as `head` does, does not end the work."""
+    if stream is None:  # closed by whoever started us
+        return
+    try:
+        stream.buffer.write(line + b"\n")
+        stream.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -38,23 +38,32 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def configured(folder: Path, known: Iterable[str]) -> dict[str, Any]:
-    """The options in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`; unknown ones are errors."""
+def configured(folder: Path, known: Mapping[str, Field]) -> dict[str, Any]:
+    """The options in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`, as typer takes them.
+
+    Unknown options are errors. Paths are relative to the file.
+    """
     for place in (folder, *folder.parents):
         file = place / "pyproject.toml"
         if file.is_file():
-            return _table(file, set(known))
+            return {name: _from_file(value, known[name], file) for name, value in _table(file, known).items()}
     return {}
 
 
-def _table(file: Path, known: set[str]) -> dict[str, Any]:
+def _table(file: Path, known: Mapping[str, Field]) -> dict[str, Any]:
     try:
-        tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("cnnexplain", {})
+    except (OSError, ValueError, AttributeError) as error:
         raise OptionError(
             f"{file} cannot be read: {error}", "mend the file, or run the command elsewhere"
         ) from error
-    table = {name.replace("-", "_"): value for name, value in dict(tool.get("cnnexplain", {})).items()}
+    if not isinstance(table, dict):
+        raise OptionError(
+            f"tool.cnnexplain in {file} is no table", "write [tool.cnnexplain] and options below it"
+        )
+    table = {name.replace("-", "_"): value for name, value in table.items()}
+    if "resume" in table:
+        table["overwrite"] = not table.pop("resume")
     for name in table:
         if name not in known:
             near = near_misses(name, known)
@@ -63,6 +72,19 @@ def _table(file: Path, known: set[str]) -> dict[str, Any]:
                 f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}",
             )
     return table
+
+
+def _from_file(value: Any, field: Field, file: Path) -> Any:
+    if isinstance(value, (dict, list)) and not (field.repeated and isinstance(value, list)):
+        raise OptionError(
+            f"{field.name} in {file} is not one value",
+            f"write {field.name} = VALUE, as for {flag(field.name)}",
+        )
+    if field.repeated and not isinstance(value, list):
+        return [str(value)]
+    if field.type is Path and isinstance(value, str) and value != "-":
+        return str(file.parent / value)
+    return value
 
 
 def _parameter(field: Field, panel: str) -> inspect.Parameter:

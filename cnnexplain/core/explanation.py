@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.preprocess import Geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth to compare by
 class Batch:
     """Pictures on their way through a model."""
 
@@ -24,7 +24,7 @@ class Batch:
     inputs: Tensor  # (N, C, H, W) float32, normalised, on the model's device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """A signed map for every picture of a batch, at the method's own resolution."""
 
@@ -34,7 +34,7 @@ class Attribution:
     values: Tensor  # (N, h, w) float32 on the CPU
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What the model said of a batch, and why."""
 
@@ -52,7 +52,7 @@ class Prediction:
     logit: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Heatmap:
     """One signed map of one picture: where the evidence for `target` was found."""
 
@@ -81,7 +81,7 @@ class Heatmap:
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """All that was found out about one picture."""
 

@@ -23,7 +23,7 @@ class TargetSpec:
     index: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """One class per picture of a batch, and its score, still attached to the graph."""
 

@@ -40,7 +40,7 @@ class Model:
     given_labels: Sequence[str] | None = None
     precision: str = "fp32"
 
-    @cached_property
+    @property
     def device(self) -> torch.device:
         """Where the module's weights are."""
         return next((tensor.device for tensor in self._weights()), torch.device("cpu"))
@@ -97,7 +97,10 @@ class Model:
         """Evaluation mode and frozen parameters inside the block; every module exactly as it was after it."""
         modes = [(child, child.training) for child in self.module.modules()]
         frozen = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        rounded = torch.backends.cudnn.allow_tf32
         try:
+            if self.precision == "fp32":
+                torch.backends.cudnn.allow_tf32 = False  # ten bits of precision are not float32
             # Set directly: a train() of the user's own may do more than switch the mode.
             for child, _ in modes:
                 child.training = False
@@ -106,20 +109,16 @@ class Model:
             with torch.inference_mode(False), torch.enable_grad():
                 yield
         finally:
+            torch.backends.cudnn.allow_tf32 = rounded
             for child, mode in modes:
                 child.training = mode
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
     def require_finite_weights(self) -> None:
-        """Raise `ModelError` when a weight or a buffer is NaN or infinite."""
-        bad = [
-            name
-            for name, tensor in self.module.state_dict().items()
-            if isinstance(tensor, Tensor)
-            and tensor.is_floating_point()
-            and not bool(torch.isfinite(tensor).all())
-        ]
+        """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
+        bad = [name for name, one in self.module.named_parameters() if not bool(one.isfinite().all())]
+        bad += [name for name, one in self.module.named_buffers() if bool(one.isnan().any())]
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise ModelError(

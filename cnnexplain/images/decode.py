@@ -90,15 +90,18 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _deep_grey(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits: 16-bit values by their full range, others by their own."""
-    values = np.asarray(image).astype(np.float64)
-    values = np.where(np.isfinite(values), values, 0)
+    values = np.asarray(image)
+    if values.dtype.itemsize == 2:
+        return Image.fromarray((values.view(np.uint16) // 257).astype(np.uint8))
+    values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     if image.mode != "F" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0 if high > 255 or image.mode.startswith("I;16") else 255.0
+        low, high = 0.0, 65535.0 if high > 255 else 255.0
     elif low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    scaled = (values - low) / ((high - low) or 1) * 255
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    values -= low
+    values *= 255 / ((high - low) or 1)
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _require_regular_file(path: str) -> None:

@@ -44,9 +44,7 @@ class ImageOptions:
         Path | None,
         Param("Read the names of pictures from this file, one a line; - is standard input.", metavar="FILE"),
     ] = None
-    null: Annotated[
-        bool, Param("Names in --files-from end with NUL instead of a new line.", ("-0", "--null"))
-    ] = False
+    null: Annotated[bool, Param("Listed names end with NUL instead of a new line.", ("-0", "--null"))] = False
     limit: Annotated[int | None, Param("Take the first N pictures.", min=1, metavar="N")] = None
 
 
@@ -72,13 +70,16 @@ def find(
     given one itself, the files that `is_result` knows are. Raises `NoImagesError` where there is none.
     """
     given = list(arguments)
-    asked = itertools.chain(_expanded(given), _listed(options))
+    if options.null and options.files_from is None and "-" not in given:
+        raise OptionError(
+            "-0 goes with a list of names",
+            "find . -name '*.jpg' -print0 | cnnexplain COMMAND MODEL - -0 -o out",
+        )
     unique: dict[str, Source] = {}
-    for path in asked:
-        for source in _below(path, results, is_result) if os.path.isdir(path) else [Source(path, "")]:
-            unique.setdefault(os.path.abspath(source.path), source)
-            if options.limit is not None and len(unique) >= options.limit:
-                return list(unique.values())
+    for source in _sources(itertools.chain(_expanded(given, options), _listed(options)), results, is_result):
+        if len(unique) == options.limit:
+            break
+        unique.setdefault(os.path.abspath(source.path), source)
     found = list(unique.values())
     if not found and not given and options.files_from is None:
         raise OptionError(
@@ -89,41 +90,46 @@ def find(
     return found
 
 
-def _expanded(arguments: list[str]) -> Iterator[str]:
+def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) -> Iterator[Source]:
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _below(path, results, is_result)
+        else:
+            yield Source(path, "")
+
+
+def _expanded(arguments: list[str], options: ImageOptions) -> Iterator[str]:
     for argument in arguments:
         if argument == "-":
-            yield from _names(sys.stdin.buffer.read(), b"\n")
+            yield from _names(_standard_input(), options)
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             yield from sorted(glob.glob(argument, recursive=True)) or [argument]  # reported as missing
         else:
             yield argument
 
 
-def _listed(options: ImageOptions) -> Iterator[str]:
+def _listed(options: ImageOptions) -> list[str]:
     if options.files_from is None:
-        if options.null:
-            raise OptionError(
-                "-0 goes with --files-from", "find . -name '*.jpg' -print0 | cnnexplain … -0 --files-from -"
-            )
-        return
+        return []
     if str(options.files_from) == "-":
-        content = sys.stdin.buffer.read()
-    else:
-        try:
-            content = options.files_from.read_bytes()
-        except OSError as error:
-            raise OptionError(
-                f"--files-from {options.files_from} cannot be read: {error.strerror}",
-                "give a text file with one picture a line, or - for standard input",
-            ) from error
-    yield from _names(content, b"\0" if options.null else b"\n")
+        return _names(_standard_input(), options)
+    try:
+        return _names(options.files_from.read_bytes(), options)
+    except OSError as error:
+        raise OptionError(
+            f"--files-from {options.files_from} cannot be read: {error.strerror}",
+            "give a text file with one picture a line, or - for standard input",
+        ) from error
 
 
-def _names(content: bytes, end: bytes) -> list[str]:
-    lines = content.split(end)
-    if end == b"\n":
-        lines = [line.removesuffix(b"\r") for line in lines]
-    return [os.fsdecode(line) for line in lines if line]
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None: closed by whoever started us
+
+
+def _names(content: bytes, options: ImageOptions) -> list[str]:
+    if options.null:
+        return [os.fsdecode(name) for name in content.split(b"\0") if name]
+    return [os.fsdecode(line) for line in (one.removesuffix(b"\r") for one in content.split(b"\n")) if line]
 
 
 def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:

@@ -1,4 +1,4 @@
-"""One file, one command. A file's name is the command's, and the first name in its `__all__` is the method."""
+"""One file, one command. A file's name is the command's, and the one name in its `__all__` is the method."""
 
 from __future__ import annotations
 
@@ -40,4 +40,5 @@ def method(name: str) -> type[Method]:
             f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}",
         )
     module: Any = importlib.import_module(f"{__name__}.{name}")
-    return cast("type[Method]", getattr(module, module.__all__[0]))
+    (exported,) = module.__all__
+    return cast("type[Method]", getattr(module, exported))

@@ -28,7 +28,9 @@ def gradcam_pp(a: Tensor, g: Tensor) -> Tensor:
 def xgradcam(a: Tensor, g: Tensor) -> Tensor:
     """Fu et al. 2020 (arXiv:2008.02312), eq. 8: the gradient's mean weighted by the map itself."""
     total = a.sum((2, 3), keepdim=True)
-    weight = ((a * g).sum((2, 3), keepdim=True) / total).where(total != 0, 0)
+    # Where positive and negative values cancel to rounding noise the weight is not defined, and is left out.
+    defined = total.abs() > CANCELLED * a.abs().sum((2, 3), keepdim=True)
+    weight = ((a * g).sum((2, 3), keepdim=True) / total).where(defined, 0)
     return (weight * a).sum(1)
 
 
@@ -61,6 +63,7 @@ CAMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "eigencam": eigencam,
     "eigengradcam": eigengradcam,
 }
+CANCELLED = 1e-6  # about float32's own precision
 NEED_NO_GRADIENT = frozenset({"eigencam"})
 
 
@@ -72,7 +75,9 @@ def _first_component(x: Tensor) -> Tensor:
     import torch
 
     # On the CPU in float64: the matrices are small, and squaring them costs half of the digits.
-    places = x.detach().flatten(2).transpose(1, 2).double().cpu()  # (N, h*w, C)
+    places = x.detach().flatten(2).transpose(1, 2).cpu().double()  # (N, h*w, C)
+    finite = places.isfinite().all(2).all(1)[:, None]  # a broken picture must not cost the others theirs
+    places = places.where(finite[:, :, None], 0)
     mean = places.mean(2)  # (N, h*w)
     places = places - places.mean(1, keepdim=True)
     if places.shape[1] <= places.shape[2]:
@@ -82,6 +87,6 @@ def _first_component(x: Tensor) -> Tensor:
         _, vectors = torch.linalg.eigh(places.mT @ places)
         component = (places @ vectors[..., -1:])[..., 0]
     agrees = (component * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
-    component = component.where(agrees >= 0, -component)
+    component = component.where(agrees >= 0, -component).where(finite, torch.nan)
     projected: Tensor = component.reshape(x.shape[0], *x.shape[2:]).to(x.dtype)
     return projected

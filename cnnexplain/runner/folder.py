@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,8 +12,14 @@ from typing import IO, Any
 
 from cnnexplain.errors import ImageError, OutputError
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 REPORT, RECORDS, RUN = "index.html", "results.jsonl", "run.json"
 JOURNAL = ".cnnexplain"  # what is done so far, until the run is finished
+LOCK, TEMPORARY = "lock", "part-"
 UMASK = os.umask(0)  # can only be read by setting it
 os.umask(UMASK)
 MARK = b"cnnexplain"  # within the first bytes of every file that this program writes
@@ -27,6 +32,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._aside = path / JOURNAL
+        self._held: IO[bytes] | None = None
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
@@ -44,13 +50,17 @@ class Folder:
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
         before = self._identity()
+        for name in (REPORT, RECORDS, RUN):
+            path = self.path / name
+            # Records carry no mark, but are written and replaced together with run.json.
+            if path.exists() and (before is None if name == RECORDS else not written_by_us(path)):
+                raise OutputError(
+                    f"{path} is there already and is not from cnnexplain", "choose another folder with -o"
+                )
+        self._make(self._aside)
+        self._lock()
         if before is None:
-            for name in (REPORT, RECORDS, RUN):
-                if (self.path / name).exists():
-                    raise OutputError(
-                        f"{self.path / name} is there already and is not from cnnexplain",
-                        "choose another folder with -o",
-                    )
+            Journal(self.path).remove()  # of a run that got no further
         elif overwrite:
             self._clear()
         elif difference := _difference(before, identity):
@@ -58,8 +68,30 @@ class Folder:
                 f"{self.path} holds another run: {difference}",
                 "choose another folder with -o, or replace that run with --overwrite",
             )
-        self._make(self._aside)
         return Journal(self.path)
+
+    def close(self) -> None:
+        """Let go of the folder and remove what was only needed on the way; files of others stay."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+        with contextlib.suppress(OSError):  # what stays does no harm, and somebody else may be at work
+            for left in (self._aside / LOCK, *self._aside.glob(f"{TEMPORARY}*")):
+                left.unlink(missing_ok=True)
+            self._aside.rmdir()
+
+    def _lock(self) -> None:
+        """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
+        if fcntl is None:  # no such locks on Windows
+            return
+        self._held = (self._aside / LOCK).open("wb")
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(
+                f"another run is writing into {self.path}",
+                "wait until it is done, or choose another folder with -o",
+            ) from error
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
@@ -88,7 +120,7 @@ class Folder:
     def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Have `write` fill a file that appears under its name only when it is whole."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self._aside, delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self._aside, prefix=TEMPORARY, delete=False) as file:
                 write(file)
             os.chmod(file.name, 0o666 & ~UMASK)
             os.replace(file.name, path)
@@ -180,7 +212,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
-        shutil.rmtree(self._journal.parent, ignore_errors=True)  # ours alone; what stays does no harm
+        self._journal.unlink(missing_ok=True)
 
 
 def written_by_us(path: Path) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
-from cnnexplain.engine.model import Model
+from cnnexplain.engine.model import Model, unwrapped
 from cnnexplain.errors import OptionError, first_line
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.sources import load
@@ -19,13 +20,21 @@ def build(
     device, choices = pick_device(where.device)
     loaded = load(reference, options)
     try:
-        module = loaded.module.to(device).to(memory_format=torch.channels_last)
+        module = _channels_last(unwrapped(loaded.module).to(device))
     except RuntimeError as error:
         raise OptionError(
             f"{loaded.name} cannot be put on {device}: {first_line(error)}", "use --device cpu"
         ) from error
     model = Model(module, loaded.name, loaded.preprocess, loaded.labels, where.precision)
     return model, loaded, (*loaded.choices, *choices)
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """The module with the weights of its 2-D convolutions laid out as processors like them best."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:

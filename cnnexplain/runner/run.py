@@ -13,7 +13,7 @@ import torch
 
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import CnnexplainError, InterruptedRunError
+from cnnexplain.errors import InterruptedRunError
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import find
 from cnnexplain.methods import Method
@@ -75,6 +75,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         described = facts.concluded(described, status, ordered, started)
         folder.conclude(described, map(line, ordered), page(described, ordered))
         journal.remove()
+        folder.close()
     failed = tuple(record for record in ordered if record["status"] == "error")
     return Outcome(folder.path / REPORT, len(jobs), failed, allowed, time.time() - started)
 
@@ -101,8 +102,8 @@ def _made(
     model: Model, method: Method, jobs: Iterable[Job], writer: Writer, request: Request
 ) -> Iterator[dict[str, Any]]:
     """The record of every job, while others are being decoded and drawn."""
-    workers = request.run.workers or os.cpu_count() or 1
-    depth = 2 * request.run.batch_size
+    workers = request.run.workers or _cores()
+    depth = 2 * max(request.run.batch_size, workers)
     with ThreadPoolExecutor(workers) as pool:
         decoded = ahead(pool, partial(_prepared, model.preprocess, request.render.max_side), jobs, depth)
         yield from ahead(
@@ -110,15 +111,20 @@ def _made(
         )
 
 
-def _prepared(preprocess: Preprocess, max_side: int, job: Job) -> tuple[Job, Prepared | CnnexplainError]:
+def _cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _prepared(preprocess: Preprocess, max_side: int, job: Job) -> tuple[Job, Prepared | Exception]:
     try:
         return job, prepare(preprocess, max_side, job.source.path)
-    except CnnexplainError as error:
+    except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
         return job, error
 
 
 def _explained(
-    model: Model, method: Method, decoded: Iterable[tuple[Job, Prepared | CnnexplainError]], size: int
+    model: Model, method: Method, decoded: Iterable[tuple[Job, Prepared | Exception]], size: int
 ) -> Iterator[Result]:
     for batch in batched(decoded, size):
         jobs = {id(found): job for job, found in batch}

@@ -43,7 +43,7 @@ class Result:
     """What became of a job."""
 
     job: Job
-    found: Explanation | CnnexplainError
+    found: Explanation | Exception
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Writer:
         if isinstance(found, Explanation):
             try:
                 made = record.explained(found, self.command, self.model, self._files(job, found))
-            except CnnexplainError as error:
-                if error.stops_run:
+            except Exception as error:
+                if isinstance(error, CnnexplainError) and error.stops_run:
                     raise
                 made = record.failed(job.source.path, error, self.command, self.model)
         else:

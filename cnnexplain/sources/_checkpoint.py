@@ -23,6 +23,7 @@ RESAVE = (
     "where the model was made, save its tensors alone: torch.save(model.state_dict(), 'weights.pth'), "
     "or as .safetensors"
 )
+DEEPEST = 4  # nests within nests; a file may also hold itself
 
 State = dict[str, "Tensor"]
 
@@ -119,9 +120,10 @@ def _read_safetensors(path: Path) -> State:
 def _unnested(data: Any, path: Path) -> tuple[State, tuple[Choice, ...]]:
     """The tensors of a state dict, wherever among `NESTS` it lies."""
     choices: tuple[Choice, ...] = ()
-    while nests := [
-        name for name in NESTS if isinstance(data, Mapping) and isinstance(data.get(name), Mapping)
-    ]:
+    for _ in range(DEEPEST):
+        nests = [name for name in NESTS if isinstance(data, Mapping) and isinstance(data.get(name), Mapping)]
+        if not nests:
+            break
         if len(nests) > 1:
             choices = (Choice("checkpoint part", nests[0], f"the file also holds {', '.join(nests[1:])}"),)
         data = data[nests[0]]

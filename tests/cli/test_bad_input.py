@@ -53,6 +53,9 @@ def bad(work: Path) -> Path:
     (work / "exploit.pth").write_bytes(pickle.dumps({"state_dict": Exploit()}))
     torch.save({"state_dict": Exploit()}, work / "exploit-zip.pth")
     torch.save({"head.weight": torch.zeros(5, 7), "other.bias": torch.zeros(3)}, work / "other.pth")
+    cyclic: dict[str, object] = {}
+    cyclic["model"] = cyclic
+    torch.save(cyclic, work / "cyclic.pth")
     (work / "notes.txt").write_text("mine")
     (work / "two.txt").write_text("bright\ndark\n")
     (work / "three.txt").write_text("a\nb\nc\n")
@@ -61,6 +64,8 @@ def bad(work: Path) -> Path:
 
 CASES: dict[str, tuple[list[str], int, str, str]] = {
     "no such image": (["gradcam", "tiny.py:Net", "pictures/d.png"], 4, r"no picture called 'pictures/d.png'", r"pictures/[abc].png"),
+    "no such image, of one": (["gradcam", "tiny.py:Net", "nothing.png", "--limit", "1"], 4, r"nothing.png", r"name a picture"),
+    "a checkpoint that holds itself": (["gradcam", "tiny.py:Net", PICTURE, "--weights", "cyclic.pth"], 2, r"cyclic.pth", r"."),
     "an empty folder": (["gradcam", "tiny.py:Net", "empty"], 4, r"no pictures in 'empty'", r"\.jpg"),
     "a glob without a match": (["gradcam", "tiny.py:Net", "nothing/*.jpg"], 4, r"no pictures in 'nothing/\*.jpg'", r"\.jpg"),
     "a text file named .jpg": (["gradcam", "tiny.py:Net", "text.jpg"], 3, r"text.jpg: .*not a picture", r"JPEG, PNG"),

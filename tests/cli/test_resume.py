@@ -168,3 +168,64 @@ def test_two_pictures_of_one_name_do_not_share_files(tiny: Run, work: Path) -> N
         "one/cat.png.gradcam.png",
         "pictures/a.png.gradcam.png",
     ]
+
+
+def test_neither_a_page_of_mine_nor_my_notes_are_replaced_in_a_run_that_goes_on(
+    tiny: Run, work: Path
+) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    (work / "out" / "index.html").write_text("my home page")
+    for more in ([], ["--overwrite"]):
+        assert tiny("pictures", "-o", "out", *more).code == 2
+        assert (work / "out" / "index.html").read_text() == "my home page"
+    (work / "out" / "index.html").unlink()
+    (work / "out" / ".cnnexplain").mkdir()
+    (work / "out" / ".cnnexplain" / "notes.txt").write_text("mine")
+    assert tiny("pictures", "-o", "out").code == 0
+    assert (work / "out" / ".cnnexplain" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_while_the_model_loads_is_told_in_two_lines(
+    work: Path, sent: signal.Signals, code: int
+) -> None:
+    (work / "lazy.py").write_text(
+        "import sys, time\ndef net():\n    print('loading', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cnnexplain", "gradcam", "lazy.py:net", "pictures", "-o", "out"],
+        cwd=work,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "loading\n"
+    process.send_signal(sent)
+    rest = process.stderr.read()
+    assert process.wait(60) == code
+    assert rest.startswith("error: interrupted before any picture was explained\nhint: ")
+    assert not (work / "out").exists()
+
+
+def test_a_second_run_into_the_same_folder_at_once_is_refused(work: Path, run: Run) -> None:
+    words = ["gradcam", "tiny.py:Slow", "pictures", *TINY_OPTIONS, "--batch-size", "1", "-o", "out"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "cnnexplain", *words, "-v"],
+        cwd=work,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stderr is not None
+    next(line for line in first.stderr if line.startswith("a.png"))
+    first.send_signal(signal.SIGSTOP)  # it holds the folder for as long as the second one needs
+    second = run(*words)
+    first.send_signal(signal.SIGCONT)
+    first.communicate()
+    assert second.code == 2
+    assert "another run is writing into out" in second.error
+    assert first.returncode == 0
+    assert not (work / "out" / ".cnnexplain").exists()

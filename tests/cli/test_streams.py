@@ -74,6 +74,8 @@ def test_names_of_pictures_on_standard_input(tiny: Run) -> None:
         "pictures/b.png",
         "pictures/a.png",
     ]
+    done = tiny("-", "-0", "-o", "out1", "--json", stdin=b"pictures/c.png\0")
+    assert [json.loads(line)["image"] for line in done.out.splitlines()] == ["pictures/c.png"]
     done = tiny("--files-from", "-", "-0", "-o", "out2", "--json", stdin=b"pictures/c.png\0pictures/a.png\0")
     assert [json.loads(line)["image"] for line in done.out.splitlines()] == [
         "pictures/c.png",
@@ -163,6 +165,42 @@ def test_flag_beats_environment_beats_pyproject(tiny: Run, work: Path) -> None:
     assert done.code == 2
     assert "'taget'" in done.error
     assert "'target'" in done.hint
+
+
+def test_readers_that_went_away_and_narrow_locales_lose_nothing(work: Path) -> None:
+    for name, shell in {
+        "stderr": "2>&1 >/dev/null | head -1",
+        "closed": ">&- 2>&- <&-",
+        "ascii": "",
+    }.items():
+        out = f"oö-{name}"
+        words = " ".join(["gradcam tiny.py:Net pictures -v -o", out, *TINY_OPTIONS, shell])
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m cnnexplain {words}"],
+            cwd=work,
+            capture_output=True,
+            env=environment({"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}),
+        )
+        assert done.returncode == 0, (name, done.stderr)
+        assert len((work / out / "results.jsonl").read_text().splitlines()) == 3
+    assert done.stdout.decode() == "oö-ascii/index.html\n"
+
+
+def test_a_broken_pyproject_is_named_and_help_does_not_trip_over_it(run: Run, work: Path) -> None:
+    for text, problem in {
+        "tool.cnnexplain = 5": "is no table",
+        "[tool.cnnexplain]\nmethod = {}": "method",
+        "[tool": "cannot be read",
+        "[tool.cnnexplain]\nmethod = 'layercamm'": "'layercamm' is not one of",
+    }.items():
+        (work / "pyproject.toml").write_text(text)
+        done = run("gradcam", "tiny.py:Net", "pictures", "-o", "out")
+        assert (done.code, problem in done.error, bool(done.hint)) == (2, True, True), done.err
+        assert run("--version").code == 0
+    (work / "pyproject.toml").write_text(
+        "[tool.cnnexplain]\nmethod = 'layercam,gradcam'\nresume = true\ndebug = false"
+    )
+    assert run("gradcam", "tiny.py:Net", "pictures", "-o", "out", *TINY_OPTIONS).code == 0
 
 
 def test_a_defect_is_exit_code_70_and_two_lines(work: Path) -> None:

@@ -53,7 +53,13 @@ def programs() -> Iterator[tuple[Path, str]]:
     """A folder with `cnnexplain` in it, and the process behind that."""
     with tempfile.TemporaryDirectory() as folder:  # not tmp_path: a socket's address must be short
         address = os.path.join(folder, "s")
-        server = subprocess.Popen([sys.executable, PRELOADED, address], stdout=subprocess.PIPE, text=True)
+        # One thread: on a busy machine several wait for each other far longer than these small models take.
+        server = subprocess.Popen(
+            [sys.executable, PRELOADED, address],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == "ready\n"

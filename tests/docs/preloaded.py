@@ -36,7 +36,8 @@ def serve(address):
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
         door.listen()
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while True:
             link, _ = door.accept()
             if os.fork() == 0:
@@ -79,7 +80,7 @@ def _run(program, *words):
         source = file.read()
     try:
         exec(compile(source, words[0], "exec"), {"__name__": "__main__"})  # noqa: S102
-    except Exception:
+    except Exception:  # noqa: BLE001 - as Python itself does
         import traceback
 
         traceback.print_exc()

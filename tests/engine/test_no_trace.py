@@ -75,6 +75,7 @@ def state(module: nn.Module) -> dict[str, Any]:
         "grad mode": torch.is_grad_enabled(),
         "random": torch.get_rng_state().tolist(),
         "dtype": torch.get_default_dtype(),
+        "rounding": (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark),
     }
     for name, child in module.named_modules():
         found[f"{name} attributes"] = sorted(vars(child))

@@ -45,13 +45,20 @@ class Browser:
 
     def open(self, page: Path, width: int = 1300, height: int = 900, scheme: str = "light") -> None:
         """Show a file in a window of the given size and wait until all is loaded."""
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                   deviceScaleFactor=1, mobile=False)
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.requests.clear()
         self.complaints.clear()
         self._call("Page.navigate", url=page.absolute().as_uri())
-        self.ask("new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))")
+        self.ask(
+            "new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))"
+        )
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page; promises are waited for."""
@@ -109,7 +116,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     command = f'exec "$0" {FLAGS} --user-data-dir="$1" about:blank 3<&{commands_out} 4>&{answers_in}'
     process = subprocess.Popen(
         ["bash", "-c", command, CHROMIUM, str(profile)],
-        pass_fds=(commands_out, answers_in), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        pass_fds=(commands_out, answers_in),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(commands_out)
     os.close(answers_in)
@@ -165,8 +174,13 @@ def _run(**changed: Any) -> dict[str, Any]:
             "parameters": 25557032,
             "classes": 1000,
             "preprocess": {
-                "input_size": [224, 224], "channels": 3, "resize": [235, 235], "crop_mode": "center",
-                "interpolation": "bicubic", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+                "input_size": [224, 224],
+                "channels": 3,
+                "resize": [235, 235],
+                "crop_mode": "center",
+                "interpolation": "bicubic",
+                "mean": [0.485, 0.456, 0.406],
+                "std": [0.229, 0.224, 0.225],
             },
             "device": "cpu",
             "precision": "fp32",

@@ -35,13 +35,19 @@ def html(tmp_path: Path, run: Callable[..., dict[str, Any]], explanation: Callab
     records = [
         record.explained(one, "gradcam", "resnet50", [(picture, None)] * len(one.heatmaps))
         for one, picture in zip(
-            (explanation("cat.jpg", methods=("gradcam", "layercam", "eigencam")), explanation(NASTY, (NASTY,)),
-             explanation(LONG, (LONG,), layer=LONG)),
-            pictures, strict=True,
+            (
+                explanation("cat.jpg", methods=("gradcam", "layercam", "eigencam")),
+                explanation(NASTY, (NASTY,)),
+                explanation(LONG, (LONG,), layer=LONG),
+            ),
+            pictures,
+            strict=True,
         )
     ]
     records.append(record.failed(LONG, ImageError(NASTY, LONG), "gradcam", "resnet50"))
-    changed = run(arguments=LONG, choices=[{"what": LONG, "value": LONG, "reason": LONG}], versions={LONG: LONG})
+    changed = run(
+        arguments=LONG, choices=[{"what": LONG, "value": LONG, "reason": LONG}], versions={LONG: LONG}
+    )
     (out / "index.html").write_text(page(changed, records), "utf-8")
     return out / "index.html"
 
@@ -69,7 +75,9 @@ def test_nothing_runs(browser: Browser, html: Path) -> None:
     assert browser.ask("document.title") == "resnet50 · cnnexplain gradcam"
     assert browser.ask("document.scripts.length") == 0
     # Even a script that got into the page would be stopped.
-    browser.ask("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
+    browser.ask(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))"
+    )
     assert browser.ask("window.ran") is None
     assert any("Content Security Policy" in one for one in browser.complaints)
 
@@ -83,11 +91,14 @@ def test_nothing_overflows(browser: Browser, html: Path, width: int, scheme: str
     assert browser.ask("innerWidth") == width
     assert browser.ask("document.documentElement.scrollWidth") <= width
     # What is clipped would not scroll, so every element is measured too.
-    assert browser.ask("""
+    assert (
+        browser.ask("""
         [...document.querySelectorAll('main *, header *, footer *')]
             .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
             .map(one => one.outerHTML.slice(0, 200))
-    """) == []
+    """)
+        == []
+    )
 
 
 def test_the_scheme_is_the_readers(browser: Browser, html: Path) -> None:
@@ -103,8 +114,15 @@ def test_colours_can_be_read_in_both_schemes() -> None:
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w+);", part)) for part in css.split("@media", 2)[:2])
     for colours in (light, dark):
         for ink, paper in (
-            ("ink", "paper"), ("ink", "card"), ("quiet", "paper"), ("quiet", "card"), ("accent", "paper"),
-            ("accent", "card"), ("bad", "card"), ("bad", "bad-paper"), ("note", "note-paper"),
+            ("ink", "paper"),
+            ("ink", "card"),
+            ("quiet", "paper"),
+            ("quiet", "card"),
+            ("accent", "paper"),
+            ("accent", "card"),
+            ("bad", "card"),
+            ("bad", "bad-paper"),
+            ("note", "note-paper"),
         ):
             assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
 

@@ -62,10 +62,28 @@ def bad(name: str = "b.jpg", problem: str = "b.jpg is cut short") -> dict[str, A
 def test_the_whole_story_is_there(run: Run, explanation: Make) -> None:
     seen = Seen(page(run(), [ok(explanation()), bad()]))
     for said in (
-        "resnet50", "cnnexplain gradcam resnet50 cat.jpg -o out", "timm resnet50.a1_in1k", "0123456789abcdef" * 4,
-        "25,557,032", "2.15.0", "the last map before pooling", "3.2 s", "1 image failed", "1 image explained",
-        "Egyptian cat", "39.0 %", "< 0.1 %", "60 × 40 pixels", "0 to 3.14", "7 × 7", "b.jpg is cut short",
-        "download it again", "2026-11-21 08:00:00 UTC", "cpu in fp32", "bicubic", "0.485, 0.456, 0.406",
+        "resnet50",
+        "cnnexplain gradcam resnet50 cat.jpg -o out",
+        "timm resnet50.a1_in1k",
+        "0123456789abcdef" * 4,
+        "25,557,032",
+        "2.15.0",
+        "the last map before pooling",
+        "3.2 s",
+        "1 image failed",
+        "1 image explained",
+        "Egyptian cat",
+        "39.0 %",
+        "< 0.1 %",
+        "60 × 40 pixels",
+        "0 to 3.14",
+        "7 × 7",
+        "b.jpg is cut short",
+        "download it again",
+        "2026-11-21 08:00:00 UTC",
+        "cpu in fp32",
+        "bicubic",
+        "0.485, 0.456, 0.406",
     ):
         assert said in seen.text, said
     links = [one["href"] for one in seen.all("a")]
@@ -95,7 +113,9 @@ def test_nothing_runs_and_nothing_is_fetched(run: Run, explanation: Make) -> Non
     assert not seen.all("script")
     assert not [name for _, attributes in seen.elements for name in attributes if name.startswith("on")]
     assert not [one for one in seen.elements if "style" in one[1]]
-    addresses = [attributes[key] for _, attributes in seen.elements for key in ("src", "href") if key in attributes]
+    addresses = [
+        attributes[key] for _, attributes in seen.elements for key in ("src", "href") if key in attributes
+    ]
     assert all(one.startswith(("./", "#", "data:image/svg+xml,")) for one in addresses)
     assert not re.search(r"url\(|@import", html)
     policy = next(one for one in seen.all("meta") if one.get("http-equiv") == "Content-Security-Policy")
@@ -104,9 +124,22 @@ def test_nothing_runs_and_nothing_is_fetched(run: Run, explanation: Make) -> Non
 
 
 HOSTILE = [
-    "<script>alert(1)</script>", "</style></title><img src=x onerror=alert(1)>", '"><svg onload=alert(1)>',
-    "' onmouseover='alert(1)", "javascript:alert(1)", "two\nlines", "\x1b[31mred\x07", "\u202egpj.exe",
-    "\u2066isolate", "caf\udce9", "lone \ud83d", "\x00", "{{ 7 * 7 }}", "&lt;b&gt;", "a\u2028b", "soft\u00adhyphen",
+    "<script>alert(1)</script>",
+    "</style></title><img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "two\nlines",
+    "\x1b[31mred\x07",
+    "\u202egpj.exe",
+    "\u2066isolate",
+    "caf\udce9",
+    "lone \ud83d",
+    "\x00",
+    "{{ 7 * 7 }}",
+    "&lt;b&gt;",
+    "a\u2028b",
+    "soft\u00adhyphen",
 ]
 
 
@@ -114,7 +147,9 @@ HOSTILE = [
 def test_hostile_names_are_only_text(name: str, run: Run, explanation: Make) -> None:
     plain = Seen(page(run(options={"a": "b"}), [ok(explanation()), bad()]))
     changed = run(
-        arguments=name, versions={name: name}, options={name: [name]},
+        arguments=name,
+        versions={name: name},
+        options={name: [name]},
         choices=[{"what": name, "value": name, "reason": name}],
         model={**run()["model"], "name": name, "reference": name, "source": name, "weights_sha256": name},
     )
@@ -129,13 +164,16 @@ def test_hostile_names_are_only_text(name: str, run: Run, explanation: Make) -> 
     assert re.fullmatch(r"\./[\w.~/%-]+", seen.all("img")[0]["src"], re.ASCII)
 
 
-@pytest.mark.parametrize(("path", "link"), [
-    ("a b.png", "./a%20b.png"),
-    ("sub/100%#1?.png", "./sub/100%25%231%3F.png"),
-    ("javascript:alert(1)", "./javascript%3Aalert%281%29"),
-    ("//evil.example/x.png", ".///evil.example/x.png"),
-    ("日本.png", "./%E6%97%A5%E6%9C%AC.png"),
-])
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("a b.png", "./a%20b.png"),
+        ("sub/100%#1?.png", "./sub/100%25%231%3F.png"),
+        ("javascript:alert(1)", "./javascript%3Aalert%281%29"),
+        ("//evil.example/x.png", ".///evil.example/x.png"),
+        ("日本.png", "./%E6%97%A5%E6%9C%AC.png"),
+    ],
+)
 def test_links_stay_relative(path: str, link: str) -> None:
     assert words.href(path) == link
 
@@ -145,24 +183,44 @@ def test_names_show_what_they_hide() -> None:
     assert words.shown("café 日本語 👩‍🚀") == "café 日本語 👩‍🚀"
 
 
-@pytest.mark.parametrize(("value", "said"), [
-    (0.39, "39.0 %"), (0.0004, "< 0.1 %"), (0.0, "0.0 %"), (0.0005, "0.1 %"),
-    (0.9996, "> 99.9 %"), (1.0, "100.0 %"), (0.99949, "99.9 %"),
-])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.39, "39.0 %"),
+        (0.0004, "< 0.1 %"),
+        (0.0, "0.0 %"),
+        (0.0005, "0.1 %"),
+        (0.9996, "> 99.9 %"),
+        (1.0, "100.0 %"),
+        (0.99949, "99.9 %"),
+    ],
+)
 def test_no_certainty_that_is_none(value: float, said: str) -> None:
     assert words.percent(value) == said
 
 
-@pytest.mark.parametrize(("seconds", "said"), [
-    (3.21, "3.2 s"), (59.96, "1 min 0 s"), (252, "4 min 12 s"), (7500, "2 h 5 min"),
-])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3.21, "3.2 s"),
+        (59.96, "1 min 0 s"),
+        (252, "4 min 12 s"),
+        (7500, "2 h 5 min"),
+    ],
+)
 def test_durations(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [
-    (3.9e-9, 3.1, "0 to 3.1"), (-3.1, -0.0004, "−3.1 to 0"), (-25, 12345.0, "−25 to 1.23e+04"), (0, 0, "0 to 0"),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (3.9e-9, 3.1, "0 to 3.1"),
+        (-3.1, -0.0004, "−3.1 to 0"),
+        (-25, 12345.0, "−25 to 1.23e+04"),
+        (0, 0, "0 to 0"),
+    ],
+)
 def test_ranges(low: float, high: float, said: str) -> None:
     assert words.span(low, high) == said
 
@@ -176,7 +234,9 @@ def test_failures_come_first_and_many_are_folded(run: Run, explanation: Make) ->
 
 
 def test_an_interrupted_run_says_so(run: Run, explanation: Make) -> None:
-    text = Seen(page(run(status="interrupted", images={"count": 9, "ok": 1, "error": 0}), [ok(explanation())])).text
+    text = Seen(
+        page(run(status="interrupted", images={"count": 9, "ok": 1, "error": 0}), [ok(explanation())])
+    ).text
     assert "This run was interrupted" in text
     assert re.search(r"8\s+not done yet", text)
 

@@ -39,13 +39,24 @@ def test_an_explained_picture(explanation: Make) -> None:
     assert (read["schema"], read["image"], read["status"], read["size"]) == (1, "cat.jpg", "ok", [60, 40])
     assert (read["command"], read["model"], len(read["predictions"])) == ("gradcam", "resnet50", 5)
     assert read["predictions"][0] == {
-        "index": 280, "label": "Egyptian cat", "probability": 0.390123, "logit": 8.0,
+        "index": 280,
+        "label": "Egyptian cat",
+        "probability": 0.390123,
+        "logit": 8.0,
     }
-    assert read["explanations"] == [{
-        "method": "gradcam", "layer": "conv_head", "target": read["predictions"][0], "shape": [7, 7],
-        "min": 0.0, "max": 3.14159, "peak": list(explanation().heatmaps[0].peak or ()),
-        "picture": "cat.jpg.gradcam.png", "raw": "cat.jpg.gradcam.npz",
-    }]
+    assert read["explanations"] == [
+        {
+            "method": "gradcam",
+            "layer": "conv_head",
+            "target": read["predictions"][0],
+            "shape": [7, 7],
+            "min": 0.0,
+            "max": 3.14159,
+            "peak": list(explanation().heatmaps[0].peak or ()),
+            "picture": "cat.jpg.gradcam.png",
+            "raw": "cat.jpg.gradcam.npz",
+        }
+    ]
 
 
 def test_no_raw_file_no_key(explanation: Make) -> None:
@@ -62,7 +73,9 @@ def test_nothing_positive_has_no_peak(explanation: Make) -> None:
 def test_a_record_reads_back_as_it_was(explanation: Make) -> None:
     for one in (
         record.explained(explanation("caf\udce9.jpg"), "gradcam", "m", FILES),
-        record.failed("caf\udce9.jpg", ImageError("cannot read caf\udce9.jpg", "leave it out"), "gradcam", "m"),
+        record.failed(
+            "caf\udce9.jpg", ImageError("cannot read caf\udce9.jpg", "leave it out"), "gradcam", "m"
+        ),
     ):
         assert valid(one) == one
 
@@ -70,7 +83,12 @@ def test_a_record_reads_back_as_it_was(explanation: Make) -> None:
 def test_a_failed_picture() -> None:
     read = valid(record.failed("a.jpg", ImageError("it is cut short", "download it again"), "gradcam", "m"))
     assert read["error"] == {"type": "ImageError", "message": "it is cut short", "hint": "download it again"}
-    assert (read["status"], read["size"], read["predictions"], read["explanations"]) == ("error", None, [], [])
+    assert (read["status"], read["size"], read["predictions"], read["explanations"]) == (
+        "error",
+        None,
+        [],
+        [],
+    )
 
 
 def test_another_librarys_error_is_quoted() -> None:
@@ -78,10 +96,20 @@ def test_another_librarys_error_is_quoted() -> None:
     assert read["error"] == {"type": "ValueError", "message": "ValueError: bad tile"}
 
 
-@pytest.mark.parametrize("name", [
-    "caf\udce9.jpg", "lone \ud83d.jpg", "two\nlines\r.jpg", "\x1b[31m.jpg", "\u202egpj.exe", "\u2028\x85.jpg",
-    '"quotes\'\\.jpg', "日本語 🐈.jpg", "\x00.jpg",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "caf\udce9.jpg",
+        "lone \ud83d.jpg",
+        "two\nlines\r.jpg",
+        "\x1b[31m.jpg",
+        "\u202egpj.exe",
+        "\u2028\x85.jpg",
+        "\"quotes'\\.jpg",
+        "日本語 🐈.jpg",
+        "\x00.jpg",
+    ],
+)
 def test_any_name_is_one_ascii_line_of_real_unicode(name: str, explanation: Make) -> None:
     one = record.explained(explanation(name, labels=(name,)), "gradcam", name, FILES)
     text = record.line(one)
@@ -115,9 +143,16 @@ def test_files_must_match_the_maps(explanation: Make) -> None:
         record.explained(explanation(methods=("gradcam", "layercam")), "gradcam", "m", FILES)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("size", [60]), ("status", "fine"), ("image", None), ("predictions", []), ("schema", 2),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", [60]),
+        ("status", "fine"),
+        ("image", None),
+        ("predictions", []),
+        ("schema", 2),
+    ],
+)
 def test_the_schema_is_strict(key: str, value: Any, explanation: Make) -> None:
     one = record.explained(explanation(), "gradcam", "resnet50", FILES)
     with pytest.raises(jsonschema.ValidationError):
