@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
@@ -25,7 +27,7 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model, unwrapped
-from cnnexplain.errors import OptionError
+from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import decode, to_rgb
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
@@ -35,7 +37,7 @@ from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.pipeline import batched
 from cnnexplain.sources import adopt
 
-Picture = str | os.PathLike[str] | Image.Image
+Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,14 @@ class Explainer:
         batch_size: int = 8,
         **options: Any,
     ) -> Explanation | list[Explanation]:
-        """Explain one picture (a path or a PIL image), or several.
+        """Explain one picture (a path, a PIL image, or a uint8 array (H, W, 3)), or several.
 
         `command` and `options` are those of the command line: for gradcam `method="gradcam,layercam"` (or a
         tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one
         `Explanation` for one picture and a list for several. Raises `cnnexplain.CnnexplainError` where a picture,
         layer or class is not to be had. The module is left exactly as it was, also then.
         """
-        single = isinstance(images, (str, os.PathLike, Image.Image))
+        single = isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
         asked: list[Picture] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
         kind = methods.method(command)
         bound, _ = kind(**checked(kind, options)).bind(self.model)
@@ -89,12 +91,31 @@ class Explainer:
         return easel.card(heatmap or explanation.heatmaps[0])
 
     def _prepared(self, image: Picture) -> Prepared:
-        if isinstance(image, Image.Image):
-            name, picture = str(getattr(image, "filename", "") or "picture"), to_rgb(image)
-        else:
-            name, picture = os.fspath(image), decode(os.fspath(image))
+        name = "picture"
+        try:
+            if isinstance(image, (str, os.PathLike)):
+                name = os.fspath(image)
+                picture = decode(name)
+            elif isinstance(image, Image.Image):
+                name = str(getattr(image, "filename", "") or name)
+                picture = to_rgb(image)
+            else:
+                picture = to_rgb(_from_array(image))
+        except ImageError as error:
+            raise ImageError(f"{name}: {error.problem}", error.hint) from error
         pixels, geometry = self.model.preprocess.apply(picture)
         return Prepared(name, picture, pixels, geometry)
+
+
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    """An RGB or grey picture of bytes, (H, W, 3) or (H, W); nothing else is unmistakable."""
+    is_bytes = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.size > 0
+    if is_bytes and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        return Image.fromarray(array)
+    raise ImageError(
+        f"a {type(array).__name__} is no picture",
+        "give a path, a PIL image, or a uint8 array of shape (height, width, 3)",
+    )
 
 
 def load(

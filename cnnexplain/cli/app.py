@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
 import signal
 import sys
@@ -29,7 +30,7 @@ from cnnexplain.errors import (
     first_line,
     near_misses,
 )
-from cnnexplain.images.find import ImageOptions
+from cnnexplain.images.find import ImageOptions, is_picture
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.options import DeviceOptions, RunOptions
 from cnnexplain.runner.request import Request
@@ -164,6 +165,11 @@ def _explain(name: str, method: type[methods.Method], context: typer.Context, va
     given = {
         one for one in values if getattr(context.get_parameter_source(one), "name", "DEFAULT") != "DEFAULT"
     }
+    if is_picture(values["model"]) and os.path.isfile(values["model"]):
+        raise OptionError(
+            f"{values['model']!r} is a picture and stands where MODEL belongs",
+            f"write the model first: cnnexplain {name} bundled:efficientnet_lite0 {values['model']} -o out",
+        )
     console = Console(built(ConsoleOptions, values))
     asked = frozenset(field.name for field in declared(method) if field.name in given)
     request = Request(
@@ -200,12 +206,14 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     problem = error.format_message().rstrip(".")
     problem = problem[:1].lower() + problem[1:]
     context = getattr(error, "ctx", None)
-    possible = sorted(getattr(error, "possibilities", None) or ())
+    typed = str(getattr(error, "option_name", ""))
+    possible = near_misses(typed, getattr(error, "possibilities", None) or ())
     help_line = f"{context.command_path if context else 'cnnexplain'} --help lists what there is"
     if possible:
         return OptionError(problem.split(" (", maxsplit=1)[0], f"did you mean {' or '.join(possible)}?")
     if problem.startswith("no such command"):
         near = near_misses(next((one for one in arguments if not one.startswith("-")), ""), methods.names())
+        problem = problem.split(". ", maxsplit=1)[0]
         return OptionError(problem, f"did you mean cnnexplain {near[0]}?" if near else help_line)
     return OptionError(problem, help_line)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.params import Param
+from cnnexplain.core.words import percent
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -73,6 +74,7 @@ class Console:
     def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
         """Show the model, and what was chosen by default."""
         self._say("model", f"{model.name}: {source}")
+        self._say("input", model.preprocess.words)
         for choice in choices:
             self._say(choice.what, f"{choice.value} ({choice.reason})")
 
@@ -94,7 +96,11 @@ class Console:
         if record["status"] == "error":
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
-            self._say(os.path.basename(record["image"]), "; ".join(_findings(record)))
+            name = os.path.basename(record["image"])
+            findings = list(_findings(record))
+            self._say(name, findings[0] if len(findings) == 1 else f"{len(findings)} maps")
+            for finding in findings if len(findings) > 1 else ():
+                self._say(" ", finding)
 
     def finished(self, outcome: Outcome) -> None:
         """Tell how it went, and where to look."""
@@ -123,7 +129,12 @@ def _findings(record: Mapping[str, Any]) -> Iterator[str]:
     for found in record["explanations"]:
         target, peak = found["target"], found["peak"]
         where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
-        yield f"{target['label']} {target['probability']:.1%}, {found['method']} at {found['layer']} {where}"
+        what = (
+            f"{target['label']} {percent(target['probability'])}"
+            if found.get("of_class", True)
+            else "no class"
+        )
+        yield f"{what}, {found['method']} at {found['layer']} {where}"
 
 
 def _progress_bar(images: int) -> Progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class Attribution:
     layer: str
     index: Tensor  # (N,) int64, the class that is explained
     values: Tensor  # (N, h, w) float32 on the CPU
+    of_class: bool = (
+        True  # False for a map that no class enters; `index` is then the best class, for the record
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +62,9 @@ class Heatmap:
     method: str
     layer: str
     target: Prediction
-    values: NDArray[np.float32]  # (h, w), signed, on the method's own scale
-    geometry: Geometry
+    values: NDArray[np.float32] = field(repr=False)  # (h, w), signed, on the method's own scale
+    geometry: Geometry = field(repr=False)
+    of_class: bool = True  # False for a map that no class enters
 
     @property
     def min(self) -> float:
@@ -86,8 +90,10 @@ class Explanation:
     """All that was found out about one picture."""
 
     image: str
-    picture: Image.Image  # RGB; in long runs no larger than it is drawn: `geometry` has the original's size
-    geometry: Geometry
+    picture: Image.Image = field(
+        repr=False
+    )  # RGB, perhaps only as large as it is drawn; `geometry` has the size
+    geometry: Geometry = field(repr=False)
     predictions: tuple[Prediction, ...]  # best first
     heatmaps: tuple[Heatmap, ...]
 

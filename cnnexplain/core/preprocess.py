@@ -71,6 +71,18 @@ class Preprocess:
         object.__setattr__(self, "mean", _per_channel(self.mean, self.channels))
         object.__setattr__(self, "std", _per_channel(self.std, self.channels))
 
+    @property
+    def words(self) -> str:
+        """What a person would say of it, to see at a glance whether it is what the model was trained with."""
+        (height, width), resize = self.input_size, "x".join(map(str, self.resize))
+        crop = {
+            "center": f"shorter side to {min(self.resize)}, the middle cut out",
+            "squash": f"both sides to {resize}, the middle cut out",
+            "border": f"longer side to {max(self.resize)}, padded",
+        }[self.crop_mode]
+        mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
+        return f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"
+
     def with_crop(self, input_size: tuple[int, int], crop_pct: float) -> Preprocess:
         """The same preprocessing for an input of another size, cut from `crop_pct` of the resized picture."""
         resize = (math.floor(input_size[0] / crop_pct), math.floor(input_size[1] / crop_pct))

@@ -22,6 +22,13 @@ class TargetSpec:
     top: int = 1
     index: int | None = None
 
+    @property
+    def words(self) -> str:
+        """How it is written, the same for every spelling of the same class."""
+        if self.index is not None:
+            return str(self.index)
+        return "top" if self.top == 1 else f"top{self.top}"
+
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -70,12 +77,14 @@ def _checked_index(index: int, classes: int) -> int:
 
 
 def _matching(text: str, labels: Sequence[str]) -> list[int]:
-    """Classes that the text names, by the strictest reading that finds any: name, synonym, part."""
+    """Classes that the text names, by the strictest reading that finds any: name, synonym, word, part."""
     wanted = text.casefold()
     folded = [label.casefold() for label in labels]
+    word = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
     readings = (
         lambda label: label == wanted,
         lambda label: wanted in [part.strip() for part in label.split(",")],
+        lambda label: word.search(label) is not None,
         lambda label: wanted in label,
     )
     for reading in readings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FP16_GRADIENT_SCALE = 2.0**10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A classifier, what it is fed, and what its classes are called.
 
@@ -34,7 +34,7 @@ class Model:
     it back exactly as it was.
     """
 
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     name: str
     preprocess: Preprocess
     given_labels: Sequence[str] | None = None
@@ -50,10 +50,18 @@ class Model:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
         self._require_layers()
         height, width = self.preprocess.input_size
-        with self.borrowed():
-            return layers.trace(
-                self.module, self._blank((1, self.preprocess.channels, height, width)), self.forward
-            )
+        try:
+            with self.borrowed():
+                return layers.trace(
+                    self.module, self._blank((1, self.preprocess.channels, height, width)), self.forward
+                )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"there is not enough memory on {self.device} for one picture of {height}x{width}",
+                "use --device cpu, or a smaller --input-size",
+            ) from error
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

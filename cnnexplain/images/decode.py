@@ -62,7 +62,8 @@ def _problems_named() -> Iterator[None]:
     except Exception as error:
         # A damaged file makes decoders raise nearly anything; it must cost its own picture only.
         raise ImageError(
-            f"the picture is damaged: {first_line(error)}", "save or download it again"
+            f"the picture is damaged: {str(error).strip() or type(error).__name__}",
+            "save or download it again",
         ) from error
 
 
@@ -92,7 +93,7 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits: 16-bit values by their full range, others by their own."""
     values = np.asarray(image)
     if values.dtype.itemsize == 2:
-        return Image.fromarray((values.view(np.uint16) // 257).astype(np.uint8))
+        return Image.fromarray(((values.view(np.uint16).astype(np.uint32) + 128) // 257).astype(np.uint8))
     values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     if image.mode != "F" and low >= 0 and high <= 65535:

@@ -143,7 +143,7 @@ def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[S
         )
         below = os.path.relpath(root, folder)
         for name in sorted(files):
-            if _is_picture(name) and not (within and is_result(Path(root, name))):
+            if is_picture(name) and not (within and is_result(Path(root, name))):
                 yield Source(os.path.join(root, name), "" if below == "." else below)
     for error in closed:
         yield Source(os.fsdecode(error.filename), "")  # reported as a failure when it cannot be decoded
@@ -158,7 +158,7 @@ def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> No
             "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
         )
     folder, name = os.path.split(named[0])
-    near = near_misses(name, [one for one in _names_in(folder or ".") if _is_picture(one)])
+    near = near_misses(name, [one for one in _names_in(folder or ".") if is_picture(one)])
     return NoImagesError(
         f"there is no picture called {_listing(named)}",
         f"did you mean {os.path.join(folder, near[0])}?"
@@ -179,5 +179,6 @@ def _names_in(folder: str) -> list[str]:
         return []
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file is named as a picture is."""
     return os.path.splitext(name)[1].lower() in SUFFIXES

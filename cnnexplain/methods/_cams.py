@@ -64,7 +64,7 @@ CAMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "eigengradcam": eigengradcam,
 }
 CANCELLED = 1e-6  # about float32's own precision
-NEED_NO_GRADIENT = frozenset({"eigencam"})
+CLASS_FREE = frozenset({"eigencam"})  # no class enters, and so no gradient is needed
 
 
 def _first_component(x: Tensor) -> Tensor:

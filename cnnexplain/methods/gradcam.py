@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
+from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Attribution
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import parse_target
-from cnnexplain.methods._cams import CAMS, NEED_NO_GRADIENT
+from cnnexplain.methods._cams import CAMS, CLASS_FREE
 
 if TYPE_CHECKING:
-    from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
     from cnnexplain.engine.model import Model
 
@@ -55,11 +55,19 @@ class GradCAM:
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
-        parse_target(self.target, model.labels)
-        if self.layer:
-            return replace(self, layer=tuple(dict.fromkeys(map(model.find_layer, self.layer)))), ()
-        choice = model.choose_layer()
-        return replace(self, layer=(choice.value,)), (choice,)
+        target = parse_target(self.target, model.labels)
+        choices = []
+        if target.index is not None and str(target.index) != self.target:
+            choices.append(
+                Choice(
+                    "target", f"{target.index} {model.labels[target.index]}", f"what {self.target!r} names"
+                )
+            )
+        layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        if not layer:
+            choices.append(model.choose_layer())
+            layer = (choices[-1].value,)
+        return replace(self, layer=layer, target=target.words), tuple(choices)
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward for all, and one backward per class, whatever the number of formulas and layers."""
@@ -67,17 +75,14 @@ class GradCAM:
             logits = model.forward(batch.inputs)
         maps = [captured[layer] for layer in self.layer]  # each (N, C, h, w)
         targets = model.targets(parse_target(self.target, model.labels), logits)
-        needs_gradient = not NEED_NO_GRADIENT.issuperset(self.method)
         found = []
         for rank, target in enumerate(targets, start=1):
-            gradients = (
-                model.gradient(target.score, maps, keep_graph=rank < len(targets)) if needs_gradient else maps
-            )
+            formulas = [name for name in self.method if rank == 1 or name not in CLASS_FREE]
+            gradients = maps
+            if not CLASS_FREE.issuperset(formulas):
+                gradients = model.gradient(target.score, maps, keep_graph=rank < len(targets))
             for layer, a, g in zip(self.layer, maps, gradients, strict=True):
-                found += [
-                    Attribution(
-                        name, layer, target.index.cpu(), CAMS[name](a.detach().float(), g).float().cpu()
-                    )
-                    for name in self.method
-                ]
+                for name in formulas:
+                    values = CAMS[name](a.detach().float(), g).float().cpu()
+                    found.append(Attribution(name, layer, target.index.cpu(), values, name not in CLASS_FREE))
         return Answer(logits.detach().cpu(), tuple(found))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.core.words import number, percent
 from cnnexplain.render.colormaps import palette
 from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.text import font, number, wrapped, write
+from cnnexplain.render.text import font, wrapped, write
 
 PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
 MARGIN, GAP = 20, 12
@@ -127,9 +128,10 @@ class Easel:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
 
     def _heading(self, draw: ImageDraw.ImageDraw, heatmap: Heatmap, width: float) -> None:
-        chance = f"  {heatmap.target.probability:.1%}"
+        title = heatmap.target.label if heatmap.of_class else "What stands out"
+        chance = f"  {percent(heatmap.target.probability)}" if heatmap.of_class else "  no class"
         room = width - font(TITLE).getlength(chance)
-        used = write(draw, (MARGIN, MARGIN - 6), heatmap.target.label, TITLE, INK, bold=True, width=room)
+        used = write(draw, (MARGIN, MARGIN - 6), title, TITLE, INK, bold=True, width=room)
         write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)
         name = os.path.basename(self.explanation.image)
         write(
@@ -153,19 +155,18 @@ class Easel:
             write(draw, (left + BAR_WIDTH + 6, y), number(value), SMALL, INK, anchor=anchor)
 
     def _remarks(self, heatmap: Heatmap) -> list[str]:
-        remarks = []
+        cells = f"{heatmap.values.shape[0]}x{heatmap.values.shape[1]}"
         if heatmap.peak is None:
-            remarks.append(
-                f"Nothing at this layer speaks for the class: the largest value is {number(heatmap.max)}."
-            )
+            speaks = "speaks for the class" if heatmap.of_class else "stands out"
+            remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
         else:
-            remarks.append(
-                f"Circle: strongest, {number(heatmap.max)}, at x {heatmap.peak[0]}, y {heatmap.peak[1]}."
-            )
+            x, y = heatmap.peak
+            remarks = [f"Circle: the strongest of {cells} cells, {number(heatmap.max)}, around x {x}, y {y}."]
         if heatmap.min < 0:
-            remarks.append(
-                f"Smallest {number(heatmap.min)}; what is negative speaks against the class and has no colour."
+            meaning = (
+                "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
             )
+            remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")
         if self._seen != (0, 0, *self._shown.size):
             remarks.append("Hatched: never seen by the model.")
         return [" ".join(remarks)]

@@ -58,8 +58,3 @@ def write(
     shown = fitted(text, face, width)
     draw.text(place, shown, font=face, fill=colour, anchor=anchor)
     return face.getlength(shown)
-
-
-def number(value: float) -> str:
-    """Three significant digits, with a real minus sign, and none before zero."""
-    return f"{value + 0.0:.3g}".replace("-", "−")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.report.words import href, percent, shape, size, span
+from cnnexplain.core.words import percent
+from cnnexplain.report.words import href, shape, size, span
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,22 @@ def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:
 
 def _figure(explanation: Mapping[str, Any], picture_size: list[int]) -> Figure:
     target, peak = explanation["target"], explanation["peak"]
-    sure = percent(target["probability"])
-    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive: no part speaks for it"
+    of_class = explanation.get("of_class", True)
+    subject = (
+        f"{target['label']}, {percent(target['probability'])}" if of_class else "what stands out, no class"
+    )
+    what = _quoted(target) if of_class else "no class"
+    nothing = "nothing positive: no part speaks for it" if of_class else "nothing stands out"
+    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
     links = [Link("picture", href(explanation["picture"]))]
     if explanation.get("raw"):
         links.append(Link("raw map", href(explanation["raw"])))
     return Figure(
         src=href(explanation["picture"]),
-        alt=f"{explanation['method']} of ‘{target['label']}’ ({sure}) at {explanation['layer']}: {where}"
+        alt=f"{explanation['method']} of {what} at {explanation['layer']}: {where}"
         + (f" of {size(picture_size)}" if peak else ""),
         title=explanation["method"],
-        subject=f"{target['label']}, {sure}",
+        subject=subject,
         facts=(
             ("layer", explanation["layer"]),
             ("map", shape(explanation["shape"])),
@@ -102,3 +108,7 @@ def _figure(explanation: Mapping[str, Any], picture_size: list[int]) -> Figure:
         ),
         links=tuple(links),
     )
+
+
+def _quoted(target: Mapping[str, Any]) -> str:
+    return f"‘{target['label']}’ ({percent(target['probability'])})"

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from cnnexplain.report.card import card
 from cnnexplain.report.summary import summary
-from cnnexplain.report.words import count, percent, shown
+from cnnexplain.report.words import count, shown
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
@@ -39,7 +39,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_final, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"count": count, "percent": percent}
+    environment.filters["count"] = count
     return environment.from_string(_text_of("page.html"))
 
 

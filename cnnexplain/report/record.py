@@ -98,6 +98,8 @@ def _heatmap(heatmap: Heatmap, picture: str, raw: str | None) -> dict[str, Any]:
         "peak": heatmap.peak and list(heatmap.peak),
         "picture": picture,
     }
+    if not heatmap.of_class:
+        record["of_class"] = False
     return record if raw is None else {**record, "raw": raw}
 
 

@@ -104,7 +104,7 @@ def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any
         "Preprocessing": _preprocessing(model.get("preprocess") or {}),
         "Device": " in ".join(model[key] for key in ("device", "precision") if model.get(key)),
         "Seed": run.get("seed"),
-        "Started": (run.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
+        "Started": (run.get("started") or "").replace("T", " ").replace("Z", " UTC"),
     }
 
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from cnnexplain.core.words import number
 from cnnexplain.report.record import readable
 
 # Controls, formatting (which can turn the reading direction round) and line breaks are shown, not obeyed.
@@ -29,20 +30,6 @@ def _visible(sign: str) -> str:
 def href(path: str) -> str:
     """A link to a file under OUT, whatever its name: always relative, every special character quoted."""
     return "./" + quote(readable(path))
-
-
-def percent(share: float) -> str:
-    """A probability for people: 39.0 %. Never a certainty that is none."""
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %"
-
-
-def number(value: float) -> str:
-    """Three digits, with a true minus sign: −0.0213."""
-    return f"{value:.3g}".replace("-", "−")
 
 
 def span(low: float, high: float) -> str:

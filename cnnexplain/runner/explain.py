@@ -85,6 +85,7 @@ def _separated(
                 target=target,
                 values=found.values[row].numpy(),
                 geometry=picture.geometry,
+                of_class=found.of_class,
             )
             for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
         )

@@ -59,7 +59,7 @@ def describe(
         "options": {**settled, **drawing},
         "choices": [asdict(choice) for choice in choices],
         "images": {"count": len(sources)},
-        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        "started": f"{datetime.fromtimestamp(started, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         "seed": request.model.seed,
         "versions": {
             "python": platform.python_version(),
@@ -74,7 +74,7 @@ def describe(
                 :16
             ],
             **{name.replace("_", "-"): _in_words(value) for name, value in {**settled, **drawing}.items()},
-            "images": f"{len(sources)} with fingerprint {listed[:8]}",
+            "images": f"{_some(sources)} (fingerprint {listed[:8]})",
         },
     }
     return dict(plain(described))
@@ -87,6 +87,12 @@ def concluded(
     failed = sum(record["status"] == "error" for record in records)
     images = {**described["images"], "ok": len(records) - failed, "error": failed}
     return {**described, "status": status, "images": images, "seconds": round(time.time() - started, 3)}
+
+
+def _some(sources: Sequence[Source]) -> str:
+    """Enough to tell one choice of pictures from another."""
+    first, last = (os.path.basename(sources[end].path) for end in (0, -1))
+    return first if len(sources) == 1 else f"{len(sources)} from {first} to {last}"
 
 
 def _in_words(value: Any) -> str:

@@ -49,16 +49,23 @@ class Folder:
 
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
+        self._make(self._aside)
+        self._lock()
+        try:
+            self._accept(identity, overwrite)
+        except OutputError:
+            self.close()
+            raise
+        return Journal(self.path)
+
+    def _accept(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         before = self._identity()
         for name in (REPORT, RECORDS, RUN):
             path = self.path / name
-            # Records carry no mark, but are written and replaced together with run.json.
-            if path.exists() and (before is None if name == RECORDS else not written_by_us(path)):
+            if path.exists() and (before is None or (name == REPORT and not written_by_us(path))):
                 raise OutputError(
                     f"{path} is there already and is not from cnnexplain", "choose another folder with -o"
                 )
-        self._make(self._aside)
-        self._lock()
         if before is None:
             Journal(self.path).remove()  # of a run that got no further
         elif overwrite:
@@ -68,7 +75,6 @@ class Folder:
                 f"{self.path} holds another run: {difference}",
                 "choose another folder with -o, or replace that run with --overwrite",
             )
-        return Journal(self.path)
 
     def close(self) -> None:
         """Let go of the folder and remove what was only needed on the way; files of others stay."""

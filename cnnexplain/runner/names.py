@@ -52,7 +52,7 @@ def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: C
             parts.append(heatmap.method)
         if "layer" in asked:
             parts.append(safe(heatmap.layer, LONGEST_LAYER))
-        if "target" in asked:
+        if "target" in asked and heatmap.of_class:
             parts.append(str(heatmap.target.index))
         names.append(".".join(parts))
     return names

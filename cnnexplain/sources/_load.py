@@ -138,10 +138,11 @@ def _labels(built: Built, given: tuple[str, ...] | None, options: ModelOptions) 
     if given is None:
         return None if built.labels is None else tuple(map(printable, built.labels))
     classes = class_count(built.module)
-    if classes is not None and len(given) != classes:
+    allowed = {1: (1, 2)}.get(classes, (classes,)) if classes is not None else ()
+    if allowed and len(given) not in allowed:
         raise ModelError(
             f"{options.labels} names {len(given)} classes, but {built.name} has {classes}",
-            f"give a file with {classes} names, one a line",
+            f"give a file with {' or '.join(map(str, allowed))} names, one a line",
         )
     return given
 

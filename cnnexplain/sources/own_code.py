@@ -31,7 +31,7 @@ SHOWN = 5
 DEFAULT = Choice(
     "preprocessing",
     "as is usual for ImageNet",
-    "your code names none; --input-size, --mean and --std change it",
+    "your code names none; --input-size, --crop-pct, --mean and --std change it",
 )
 
 
@@ -51,7 +51,7 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
     """A module that somebody made, with the preprocessing that it carries or else the usual one."""
     config = _timm_config(module)
     channels = input_channels(module) or variant.channels
-    preprocess, crop_pct = Preprocess(channels=channels or 3), 0.875
+    preprocess, crop_pct = Preprocess(channels=channels or 3), 1.0  # small inputs are rarely cropped
     if config:
         try:
             preprocess, crop_pct = preprocess_of(config, channels)
@@ -61,7 +61,7 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
         module=module,
         name=type(module).__name__,
         code=name,
-        weights="weights as that code made them",
+        weights="weights as that code made them (--weights FILE loads others)",
         preprocess=preprocess,
         crop_pct=crop_pct,
         choices=() if config else (DEFAULT,),

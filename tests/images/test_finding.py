@@ -232,7 +232,7 @@ def test_a_list_with_no_pictures_is_no_pictures(
         ({}, "no pictures were named"),
         ({"files_from": Path("gone")}, "cannot be read"),
         ({"files_from": Path("photos")}, "cannot be read"),
-        ({"null": True}, "-0 goes with --files-from"),
+        ({"null": True}, "-0 goes with a list of names"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused(tree: Path, options: dict[str, object], problem: str) -> None:

@@ -65,7 +65,7 @@ def test_a_picture_of_any_size_has_a_sane_card(
         "39.3%",
         "gradcam at layer4",
         "cat.jpg",
-        "Circle: strongest",
+        "Circle: the strongest",
         "Smallest −0.2",
     ):
         assert expected in words

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from cnnexplain.core.words import number
 from cnnexplain.render.colormaps import ANCHORS, palette
 from cnnexplain.render.options import COLORMAPS
-from cnnexplain.render.text import fitted, font, number, wrapped, write
+from cnnexplain.render.text import fitted, font, wrapped, write
 
 
 def test_every_colour_map_on_offer_has_its_colours() -> None:

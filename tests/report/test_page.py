@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.words import percent
 from cnnexplain.errors import ImageError
 from cnnexplain.report import record, words
 from cnnexplain.report.page import SHOWN_FAILURES, page
@@ -73,8 +74,8 @@ def test_the_whole_story_is_there(run: Run, explanation: Make) -> None:
         "1 image failed",
         "1 image explained",
         "Egyptian cat",
-        "39.0 %",
-        "< 0.1 %",
+        "39.0%",
+        "<0.1%",
         "60 × 40 pixels",
         "0 to 3.14",
         "7 × 7",
@@ -96,10 +97,10 @@ def test_alternative_text_says_something(run: Run, explanation: Make) -> None:
     spoken = Seen(page(run(), [ok(explanation()), ok(explanation(values=np.full((7, 7), -1.0)))])).all("img")
     x, y = explanation().heatmaps[0].peak or (0, 0)
     assert spoken[0]["alt"] == (
-        f"gradcam of ‘Egyptian cat’ (39.0 %) at conv_head: strongest at x {x}, y {y} of 60 × 40"
+        f"gradcam of ‘Egyptian cat’ (39.0%) at conv_head: strongest at x {x}, y {y} of 60 × 40"
     )
     assert spoken[1]["alt"] == (
-        "gradcam of ‘Egyptian cat’ (39.0 %) at conv_head: nothing positive: no part speaks for it"
+        "gradcam of ‘Egyptian cat’ (39.0%) at conv_head: nothing positive: no part speaks for it"
     )
 
 
@@ -186,17 +187,17 @@ def test_names_show_what_they_hide() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.39, "39.0 %"),
-        (0.0004, "< 0.1 %"),
-        (0.0, "0.0 %"),
-        (0.0005, "0.1 %"),
-        (0.9996, "> 99.9 %"),
-        (1.0, "100.0 %"),
-        (0.99949, "99.9 %"),
+        (0.39, "39.0%"),
+        (0.0004, "<0.1%"),
+        (0.0, "0.0%"),
+        (0.0005, "0.1%"),
+        (0.9996, ">99.9%"),
+        (1.0, "100.0%"),
+        (0.99949, "99.9%"),
     ],
 )
 def test_no_certainty_that_is_none(value: float, said: str) -> None:
-    assert words.percent(value) == said
+    assert percent(value) == said
 
 
 @pytest.mark.parametrize(

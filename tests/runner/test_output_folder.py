@@ -38,6 +38,7 @@ def finished(out: Path, *pictures: str) -> None:
     records = [json.dumps({"image": name, "explanations": [{"picture": name}]}) for name in pictures]
     folder.conclude({"cnnexplain": "0.1", "identity": IDENTITY}, records, "<!-- cnnexplain -->")
     journal.remove()
+    folder.close()
 
 
 def everything(place: Path) -> list[str]:
@@ -79,6 +80,7 @@ def test_a_file_that_fails_midway_leaves_what_was_there(out: Path, error: Except
     visible = [name for name in everything(out) if not name.startswith(".cnnexplain")]
     assert visible == ["cat.png", "index.html", "results.jsonl", "run.json"]
     journal.remove()
+    folder.close()
     assert everything(out) == visible, "and the end takes the torn ones away"
 
 
@@ -150,7 +152,9 @@ def test_overwriting_removes_what_is_ours_and_nothing_else(out: Path, tmp_path: 
     with (out / "results.jsonl").open("a") as records:
         for name in ("../outside.png", str(outside), "notes", "", ".", "sub"):
             records.write(json.dumps({"image": "x", "explanations": [{"picture": name}]}) + "\n")
-    Folder(out).open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    folder = Folder(out)
+    folder.open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    folder.close()
     assert everything(out) == ["link.png", "notes.txt", "theirs.png"]
     assert outside.read_bytes() == PICTURE
 
@@ -162,7 +166,9 @@ def test_overwriting_survives_strange_records(out: Path, record: bytes) -> None:
     finished(out, "cat.png")
     with (out / "results.jsonl").open("ab") as records:
         records.write(record + b"\n")
-    Folder(out).open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    folder = Folder(out)
+    folder.open({**IDENTITY, "model": "vgg16"}, overwrite=True)
+    folder.close()
     assert everything(out) == []
 
 
@@ -193,8 +199,9 @@ def test_an_out_that_is_itself_a_link_is_used(out: Path, tmp_path: Path) -> None
 
 
 def test_a_line_that_a_killed_run_left_unfinished_is_left_out(out: Path) -> None:
-    _, journal = started(out)
+    folder, journal = started(out)
     journal.add('{"image": "a"}')
+    folder.close()  # as the system does for a process that was killed
     with (out / ".cnnexplain" / "journal.jsonl").open("ab") as file:
         file.write(b'{"image": "b", "sta')
     again = Folder(out).open(IDENTITY, overwrite=False)

@@ -1,0 +1,17 @@
+"""How numbers are written for people, in the terminal, in pictures and on pages alike."""
+
+from __future__ import annotations
+
+
+def percent(share: float) -> str:
+    """A probability: 39.0%. Never a certainty, or an impossibility, that is none."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return f"{share:.1%}"
+
+
+def number(value: float) -> str:
+    """Three digits, with a true minus sign: −0.0213."""
+    return f"{value + 0:.3g}".replace("-", "−")
