@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import capture, layers
+from cnnexplain.engine import capture, layers, weights
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, OptionError, first_line
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -86,14 +85,7 @@ class Model:
     @cached_property
     def weights_sha256(self) -> str:
         """A fingerprint of all weights and buffers: names, types, shapes and values."""
-        digest = hashlib.sha256()
-        for name, tensor in self.module.state_dict().items():
-            if not isinstance(tensor, Tensor):
-                continue
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
-        return digest.hexdigest()
+        return weights.fingerprint(self.module)
 
     @property
     def parameters(self) -> int:
@@ -125,8 +117,7 @@ class Model:
 
     def require_finite_weights(self) -> None:
         """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
-        bad = [name for name, one in self.module.named_parameters() if not bool(one.isfinite().all())]
-        bad += [name for name, one in self.module.named_buffers() if bool(one.isnan().any())]
+        bad = weights.broken(self.module)
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise ModelError(

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pages
 import pytest
-from conftest import DOCS
+from doc_shell import DOCS
 from PIL import Image
 
 from cnnexplain.errors import ExitCode

@@ -8,7 +8,7 @@ from pathlib import Path
 import make
 import pages
 import pytest
-from conftest import DOCS, Shell
+from doc_shell import DOCS, Shell
 from pages import Block
 
 # Other than these, commands on the pages do not need anything to be installed.

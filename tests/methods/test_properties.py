@@ -136,7 +136,7 @@ def test_methods_and_layers_together_cost_one_forward_and_a_backward_per_class(
     options = {"method": tuple(CAMS), "layer": ("features.2", "features.4", "features")}
     together = counted.answer(inputs, target="top2", **options)
     assert (counted.forwards, counted.backwards) == (1, 2)
-    assert len(together.attributions) == 2 * 3 * len(CAMS)
+    assert len(together.attributions) == 2 * 3 * len(CAMS) - 3  # no class enters eigencam, so it comes once
     for one in together.attributions:
         alone = [
             each
