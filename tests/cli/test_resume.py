@@ -43,7 +43,7 @@ def test_the_same_run_again_redoes_nothing(tiny: Run, work: Path) -> None:
         (["-t", "1"], "target was top, and is now 1"),
         (["-m", "layercam"], "method was gradcam, and is now layercam"),
         (["--save-raw"], "save-raw was False, and is now True"),
-        (["--limit", "2"], "images was 3 with"),
+        (["--limit", "2"], "images was 3 from a.png to c.png"),
         (["--crop-mode", "squash"], "preprocessing was"),
     ],
 )
