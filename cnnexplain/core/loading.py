@@ -64,7 +64,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as its source hands it over: in eval mode, on the CPU, in float32."""
+    """A model as its source hands it over: in eval mode, on the CPU, in float32; the caller's own as it was."""
 
     module: nn.Module
     reference: str  # as the user wrote it

@@ -22,10 +22,10 @@ HINT = (
 
 
 @contextmanager
-def hub_download(what: str, *, cached: bool = False) -> Iterator[None]:
+def hub_download(what: str, *, cached: bool = False, hint: str = HINT) -> Iterator[None]:
     """Run a download from the Hugging Face hub; from its cache alone if the file is there or the hub is not."""
     reason = None if cached else unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    with _hub_mode(offline=cached or reason is not None), explained(what, reason):
+    with _hub_mode(offline=cached or reason is not None), explained(what, reason, hint):
         yield
 
 

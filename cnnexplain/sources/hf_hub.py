@@ -13,6 +13,10 @@ from cnnexplain.sources._timm import create, described
 
 PREFIX = "hf-hub"
 HELP = "hf-hub:owner/name: a timm model on the Hugging Face hub"
+NEEDS_HUB = (
+    "even without weights this needs its config.json; without a network use bundled:efficientnet_lite0, or an "
+    "architecture by its own name, as in timm:resnet50 --weights FILE"
+)
 EXAMPLE = "hf-hub:timm/resnet18.a1_in1k"
 
 
@@ -29,7 +33,7 @@ def build(name: str, variant: Variant) -> Built:
             f"{reference} names no repository", f"write hf-hub:owner/name, for example {EXAMPLE}"
         )
     library("timm")
-    with hub_download(reference):
+    with hub_download(reference, hint=NEEDS_HUB):
         try:
             module = create(reference, variant)
         except KeyError as error:
