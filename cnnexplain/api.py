@@ -72,6 +72,8 @@ class Explainer:
         """
         single = isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
         asked: list[Picture] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = methods.method(command)
         bound, _ = kind(**checked(kind, options)).bind(self.model)
         found: list[Explanation] = []
@@ -139,9 +141,18 @@ def load(
         options["labels"], labels = labels, None
     settled = ModelOptions(**checked(ModelOptions, options))
     where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
+    if not isinstance(model, (str, nn.Module)):
+        raise OptionError(
+            f"a {type(model).__name__} is no model", "give a name, as on the command line, or an nn.Module"
+        )
     if isinstance(model, nn.Module):
         if device is not None:
             raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
+        if useless := sorted({"weights", "arch", "pretrained", "strict", "seed"}.intersection(options)):
+            raise OptionError(
+                f"{useless[0]} means nothing for a module that is made already",
+                "load the weights yourself: module.load_state_dict(...)",
+            )
         loaded = adopt(unwrapped(model), settled)
         built = Model(loaded.module, loaded.name, loaded.preprocess, loaded.labels, where.precision)
         choices = loaded.choices if preprocess is None else ()
@@ -150,5 +161,5 @@ def load(
     if preprocess is not None:
         built = replace(built, preprocess=preprocess)
     if labels is not None:
-        built = replace(built, given_labels=tuple(labels))
+        built = replace(built, given_labels=tuple(map(str, labels)))
     return Explainer(built, choices)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.params import Param
 from cnnexplain.core.words import percent
+from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -171,5 +172,10 @@ def _put(stream: TextIO | None, line: bytes) -> None:
     try:
         stream.buffer.write(line + b"\n")
         stream.buffer.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise OutputError(
+                f"standard output cannot be written: {error.strerror}",
+                "the results are in the folder named with -o",
+            ) from error

@@ -53,7 +53,7 @@ def configured(folder: Path, known: Mapping[str, Field]) -> dict[str, Any]:
 def _table(file: Path, known: Mapping[str, Field]) -> dict[str, Any]:
     try:
         table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("cnnexplain", {})
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise OptionError(
             f"{file} cannot be read: {error}", "mend the file, or run the command elsewhere"
         ) from error

@@ -11,6 +11,15 @@ from torch import Tensor, nn
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
+CHANNELS_FIRST = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.BatchNorm2d,
+    nn.InstanceNorm2d,
+    nn.GroupNorm,
+    nn.MaxPool2d,
+)
+CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 ASPECT_SLACK = 1  # cells, from rounding
 
 
@@ -25,10 +34,11 @@ def capture(
     A layer that is run several times keeps its last map; what it does to pooled values after that is left alone.
     """
     maps: dict[str, Tensor] = {}
-    pictures: list[int] = []  # how many went in last
+    pictures: list[int] = []  # how many went in
 
     def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        pictures[:] = [len(arguments[0])]
+        if arguments and not pictures:  # a module that calls itself does so with whatever it likes
+            pictures.append(len(arguments[0]))
 
     handles = [module.register_forward_pre_hook(count)]
     try:
@@ -40,12 +50,14 @@ def capture(
             handle.remove()
 
 
-def map_layout(shape: tuple[int, ...], input_size: tuple[int, int]) -> str | None:
+def map_layout(
+    shape: tuple[int, ...], input_size: tuple[int, int], layer: nn.Module | None = None
+) -> str | None:
     """How an output of `shape` is laid out: "NCHW", "NHWC", or None where it is not a map of the picture.
 
     `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell, but for what
     convolutions without padding cut off; this tells rows and columns from channels, and maps from attention
-    heads. An output that reads both ways is NCHW.
+    heads. Where the kind of `layer` says it, that decides; otherwise an output that reads both ways is NCHW.
     """
     if len(shape) != 4 or 0 in shape:
         return None
@@ -55,6 +67,10 @@ def map_layout(shape: tuple[int, ...], input_size: tuple[int, int]) -> str | Non
         "NHWC": _distortion(a, b, input_size),
     }
     layout = min(errors, key=errors.__getitem__)
+    if isinstance(layer, CHANNELS_FIRST):
+        layout = "NCHW"
+    elif type(layer) in CHANNELS_LAST:  # not those derived from them, which may do as they like
+        layout = "NHWC"
     return layout if errors[layout] <= ASPECT_SLACK else None
 
 
@@ -74,9 +90,9 @@ def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
 
 
 def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size: tuple[int, int]) -> Any:
-    def keep(_module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+    def keep(layer: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
         try:
-            layout = _layout(name, output, pictures[0], input_size)
+            layout = _layout(name, layer, output, pictures[0], input_size)
         except LayerError:
             if name in maps:
                 return None
@@ -93,7 +109,7 @@ def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size:
     return keep
 
 
-def _layout(name: str, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
+def _layout(name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
     if not isinstance(output, Tensor):
         raise LayerError(f"layer {name!r} returns a {type(output).__name__}, not one map per picture", HINT)
     if output.ndim != 4:
@@ -106,7 +122,7 @@ def _layout(name: str, output: Any, pictures: int, input_size: tuple[int, int]) 
             f"layer {name!r} works on pieces of pictures: {output.shape[0]} come out for {pictures} in all",
             HINT,
         )
-    layout = map_layout(tuple(output.shape), input_size)
+    layout = map_layout(tuple(output.shape), input_size, layer)
     if layout is None:
         raise LayerError(
             f"layer {name!r} returns {tuple(output.shape[1:])} per picture, which is no map of an input of "

@@ -126,7 +126,7 @@ def _dotted(module: nn.Module, wanted: str) -> str:
     place: nn.Module | None = module
     for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
         children = list(place._modules) if place is not None else []
-        from_end = re.fullmatch(r"-\d+", part) and len(children) >= -int(part)
+        from_end = re.fullmatch(r"-[1-9]\d{0,5}", part) and len(children) >= -int(part)
         child = children[int(part)] if from_end else part
         place = place._modules.get(child) if place is not None else None
         name = f"{name}.{child}" if name else child
@@ -135,7 +135,7 @@ def _dotted(module: nn.Module, wanted: str) -> str:
 
 def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int]) -> Layer:
     shape = tuple(int(length) for length in output.shape)
-    layout = map_layout(shape, size) if shape[:1] == (1,) and output.is_floating_point() else None
+    layout = map_layout(shape, size, layer) if shape[:1] == (1,) and output.is_floating_point() else None
     as_map = None
     if layout:
         rows = 1 if layout == "NCHW" else 0

@@ -17,7 +17,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import capture, layers, weights
+from cnnexplain.engine import borrow, capture, layers, weights
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, OptionError, first_line
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,13 +54,15 @@ class Model:
                 return layers.trace(
                     self.module, self._blank((1, self.preprocess.channels, height, width)), self.forward
                 )
+        except CnnexplainError:
+            raise
         except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"there is not enough memory on {self.device} for one picture of {height}x{width}",
-                "use --device cpu, or a smaller --input-size",
-            ) from error
+            if is_out_of_memory(error):
+                raise ModelError(
+                    f"there is not enough memory on {self.device} for one picture of {height}x{width}",
+                    "use --device cpu, or a smaller --input-size",
+                ) from error
+            raise self._failed_backwards(error) from error
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -92,28 +94,9 @@ class Model:
         """The number of trainable numbers in the model."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
-    @contextmanager
-    def borrowed(self) -> Iterator[None]:
+    def borrowed(self) -> AbstractContextManager[None]:
         """Evaluation mode and frozen parameters inside the block; every module exactly as it was after it."""
-        modes = [(child, child.training) for child in self.module.modules()]
-        frozen = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        rounded = torch.backends.cudnn.allow_tf32
-        try:
-            if self.precision == "fp32":
-                torch.backends.cudnn.allow_tf32 = False  # ten bits of precision are not float32
-            # Set directly: a train() of the user's own may do more than switch the mode.
-            for child, _ in modes:
-                child.training = False
-            for parameter in frozen:
-                parameter.requires_grad_(False)
-            with torch.inference_mode(False), torch.enable_grad():
-                yield
-        finally:
-            torch.backends.cudnn.allow_tf32 = rounded
-            for child, mode in modes:
-                child.training = mode
-            for parameter in frozen:
-                parameter.requires_grad_(True)
+        return borrow.borrowed(self.module, exact=self.precision == "fp32")
 
     def require_finite_weights(self) -> None:
         """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
@@ -158,7 +141,7 @@ class Model:
                 output = self.module(inputs)
         except CnnexplainError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
             if is_out_of_memory(error):
                 raise
@@ -195,7 +178,14 @@ class Model:
         found: Sequence[Tensor | None] = ()
         if score.requires_grad:
             # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-            found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
+            try:
+                found = torch.autograd.grad(
+                    score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True
+                )
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise self._failed_backwards(error) from error
         elif not self.trace.differentiable:
             raise ModelError(
                 f"the scores of {self.name} carry no gradient",
@@ -209,6 +199,12 @@ class Model:
                 "leave --layer out to have one chosen",
             )
         return gradients
+
+    def _failed_backwards(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"the gradients of {self.name} cannot be computed: {first_line(error)}",
+            "look for in-place changes or operations of its own without a backward; -m eigencam needs no gradients",
+        )
 
     def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
         """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""

@@ -15,6 +15,9 @@ def fingerprint(module: nn.Module) -> str:
         if not isinstance(tensor, Tensor):
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if not _is_plain(tensor):
+            digest.update(repr(tensor).encode())
+            continue
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
     return digest.hexdigest()
@@ -23,6 +26,16 @@ def fingerprint(module: nn.Module) -> str:
 def broken(module: nn.Module) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
     return [
-        *(name for name, one in module.named_parameters() if not bool(one.isfinite().all())),
-        *(name for name, one in module.named_buffers() if bool(one.isnan().any())),
+        *(
+            name
+            for name, one in module.named_parameters()
+            if _is_plain(one) and not bool(one.isfinite().all())
+        ),
+        *(name for name, one in module.named_buffers() if _is_plain(one) and bool(one.isnan().any())),
     ]
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds one number a place, as sparse, quantised, nested and meta tensors do not."""
+    odd = tensor.is_quantized or tensor.is_nested or tensor.is_meta
+    return tensor.layout is torch.strided and not odd

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,12 @@ class Folder:
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
+        try:
+            self.path.resolve()
+        except (OSError, RuntimeError) as error:  # links that lead in a circle
+            raise OutputError(
+                f"{self.path} leads nowhere: {error}", "choose another folder with -o"
+            ) from error
         place = self.path.absolute()
         while not os.path.lexists(place):
             place = place.parent
@@ -90,7 +97,7 @@ class Folder:
         """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
         if fcntl is None:  # no such locks on Windows
             return
-        self._held = (self._aside / LOCK).open("wb")
+        self._held = _open_own(self._aside / LOCK)
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -125,12 +132,16 @@ class Folder:
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Have `write` fill a file that appears under its name only when it is whole."""
+        part = None
         try:
             with tempfile.NamedTemporaryFile(dir=self._aside, prefix=TEMPORARY, delete=False) as file:
+                part = file.name
                 write(file)
-            os.chmod(file.name, 0o666 & ~UMASK)
-            os.replace(file.name, path)
+            os.chmod(part, 0o666 & ~UMASK)
+            os.replace(part, path)
         except OSError as error:
+            if part is not None:
+                Path(part).unlink(missing_ok=True)  # it may hold the room that the others need
             raise OutputError(
                 f"{path} cannot be written: {error.strerror or error}",
                 "make room or choose another folder with -o; the same command goes on where this one stopped",
@@ -149,11 +160,11 @@ class Folder:
             ) from error
 
     def _identity(self) -> dict[str, Any] | None:
+        if not (self.path / RUN).is_file():  # a pipe would keep us waiting
+            return None
         try:
             run = json.loads((self.path / RUN).read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise OutputError(
                 f"{self.path / RUN} cannot be read, so what the folder holds is not known: {error}",
                 "choose another folder with -o",
@@ -168,10 +179,11 @@ class Folder:
         for record in Journal(self.path).records():
             for found in record.get("explanations", ()):
                 for kind in ("picture", "raw"):
-                    path = self.path / str(found.get(kind) or "")
-                    inside = self.path.resolve() in path.resolve().parents
-                    if inside and path.is_file() and not path.is_symlink() and written_by_us(path):
-                        path.unlink()
+                    with contextlib.suppress(OSError, ValueError):  # a name that no file of ours has
+                        path = self.path / str(found.get(kind) or "")
+                        inside = self.path.resolve() in path.resolve().parents
+                        if inside and not path.is_symlink() and written_by_us(path):
+                            path.unlink()
         for name in (REPORT, RECORDS, RUN):
             (self.path / name).unlink(missing_ok=True)
         Journal(self.path).remove()
@@ -188,11 +200,11 @@ class Journal:
     def records(self) -> Iterator[dict[str, Any]]:
         """Every record, in the order written, the finished run's first. A half-written last line is left out."""
         for path in (self._records, self._journal):
-            if not path.exists():
+            if not path.is_file():
                 continue
             with path.open("rb") as lines:
                 for line in lines:
-                    with contextlib.suppress(ValueError):  # a line that a killed run left unfinished
+                    with contextlib.suppress(ValueError, RecursionError):  # left unfinished by a killed run
                         record = json.loads(line)
                         if _is_record(record):
                             yield record
@@ -202,8 +214,8 @@ class Journal:
         try:
             if self._file is None:
                 self._journal.parent.mkdir(exist_ok=True)
-                torn = self._journal.exists() and not self._journal.read_bytes().endswith(b"\n")
-                self._file = self._journal.open("ab", buffering=0)
+                self._file = _open_own(self._journal)
+                torn = self._journal.stat().st_size > 0 and not self._journal.read_bytes().endswith(b"\n")
                 if torn:
                     self._file.write(b"\n")
             self._file.write(line.encode() + b"\n")
@@ -219,6 +231,28 @@ class Journal:
             self._file.close()
             self._file = None
         self._journal.unlink(missing_ok=True)
+
+
+def _open_own(path: Path) -> IO[bytes]:
+    """Open a file of ours for appending; never through a link that somebody laid, nor a pipe."""
+    try:
+        handle = os.open(
+            path,
+            os.O_WRONLY
+            | os.O_APPEND
+            | os.O_CREAT
+            | getattr(os, "O_NOFOLLOW", 0)
+            | getattr(os, "O_NONBLOCK", 0),
+            0o666,
+        )
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", "remove it, or choose another folder with -o"
+        ) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OutputError(f"{path} is not a file of ours", "remove it, or choose another folder with -o")
+    return os.fdopen(handle, "ab", buffering=0)
 
 
 def written_by_us(path: Path) -> bool:

@@ -32,7 +32,7 @@ def build(
 def _channels_last(module: nn.Module) -> nn.Module:
     """The module with the weights of its 2-D convolutions laid out as processors like them best."""
     for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.ndim == 4:
+        if tensor.layout is torch.strided and not tensor.is_nested and tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return module
 

@@ -29,7 +29,9 @@ class RunOptions:
     output: Annotated[
         Path, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
     ]
-    batch_size: Annotated[int, Param("Pictures that go through the model at once.", min=1, metavar="N")] = 8
+    batch_size: Annotated[
+        int, Param("Pictures that go through the model at once.", min=1, max=65536, metavar="N")
+    ] = 8
     workers: Annotated[
         int | None,
         Param("Threads that decode and draw; as many as there are cores when left out.", min=1, metavar="N"),

@@ -18,7 +18,8 @@ from cnnexplain.images.find import Source
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.report import record
-from cnnexplain.runner.folder import Folder
+from cnnexplain.report.card import card
+from cnnexplain.runner.folder import Folder, written_by_us
 from cnnexplain.runner.names import picture_names
 
 # Larger files than zlib's best, but a third of the time; pictures are the slowest part of a long run.
@@ -72,18 +73,19 @@ class Writer:
         return {**made, "file": _file_facts(job.source.path)}
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
-        """Whether an earlier run's record still holds: it went well, its files exist, the picture is the same."""
-        files = [
-            one.get(kind)
-            for one in done.get("explanations", ())
-            for kind in ("picture", "raw")
-            if kind in one
-        ]
-        return (
-            done.get("status") == "ok"
-            and done.get("file") == _file_facts(job.source.path)
-            and all(name and (self.folder.path / name).is_file() for name in files)
-        )
+        """Whether an earlier run's record still holds: whole, well, its files there, the picture the same."""
+        try:
+            record.line(done)
+            card(done, 1)
+            files = [one[kind] for one in done["explanations"] for kind in ("picture", "raw") if kind in one]
+            return (
+                done["status"] == "ok"
+                and done["file"] == _file_facts(job.source.path)
+                and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
+                and all(written_by_us(self.folder.path / name) for name in files)
+            )
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError):
+            return False  # somebody edited it; the picture is explained again
 
     def _files(self, job: Job, explanation: Explanation) -> list[tuple[str, str | None]]:
         easel = Easel(explanation, self.render)

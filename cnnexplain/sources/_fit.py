@@ -95,7 +95,11 @@ def put(state: dict[str, Tensor], module: nn.Module, unused: Sequence[str] = ())
     """Load what fits into `module`, and say what does not."""
     slots = module.state_dict()
     fitting = {
-        name: tensor for name, tensor in state.items() if name in slots and tensor.shape == slots[name].shape
+        name: tensor
+        for name, tensor in state.items()
+        if name in slots
+        and tensor.shape == slots[name].shape
+        and tensor.is_floating_point() == slots[name].is_floating_point()  # integers are no trained weights
     }
     try:
         module.load_state_dict(fitting, strict=False)
@@ -113,11 +117,17 @@ def put(state: dict[str, Tensor], module: nn.Module, unused: Sequence[str] = ())
         ),
         unexpected=tuple(name for name in state if name not in slots and not name.startswith(tuple(unused))),
         misshapen=tuple(
-            f"{name} {_shape(tensor)}, not {_shape(slots[name])}"
+            f"{name} {_shape(tensor)} {_kind(tensor)}, not {_shape(slots[name])} {_kind(slots[name])}"
+            if _kind(tensor) != _kind(slots[name])
+            else f"{name} {_shape(tensor)}, not {_shape(slots[name])}"
             for name, tensor in state.items()
             if name in slots and name not in fitting
         ),
     )
+
+
+def _kind(tensor: Tensor) -> str:
+    return "real" if tensor.is_floating_point() else "complex" if tensor.is_complex() else "whole"
 
 
 def _some(keys: Sequence[str]) -> str:

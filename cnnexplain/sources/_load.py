@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
-from cnnexplain.errors import ModelError, OptionError
+from cnnexplain.errors import ModelError, OptionError, first_line
 from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint, refuse_foreign
 from cnnexplain.sources._fit import fitting_variant, put, renamed
 from cnnexplain.sources._labels import read_labels
@@ -49,7 +49,7 @@ def load(reference: str, options: ModelOptions) -> Loaded:
             f"write --input-size {built.preprocess.channels}x{size.height}x{size.width}",
         )
     return Loaded(
-        module=built.module.float().cpu().eval(),
+        module=_ready(built),
         reference=reference,
         name=built.name,
         source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
@@ -57,6 +57,16 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         labels=_labels(built, labels, options),
         choices=built.choices,
     )
+
+
+def _ready(built: Built) -> nn.Module:
+    try:
+        return built.module.float().cpu().eval()
+    except Exception as error:  # whatever a stranger's module raises
+        raise ModelError(
+            f"{built.name} cannot be put into evaluation mode, in float32 on the CPU: {first_line(error)}",
+            "give an ordinary nn.Module whose weights have values",
+        ) from error
 
 
 def adopt(module: nn.Module, options: ModelOptions) -> Loaded:

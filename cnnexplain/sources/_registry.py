@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -75,7 +76,7 @@ def _not_found(name: str) -> ModelError:
             f"{name!r} names a file, but not what to call in it",
             f"write {name}:NAME, where NAME is a class or function that returns an nn.Module",
         )
-    if name and path.exists():
+    if name and os.path.exists(name):
         return ModelError(
             f"{name!r} is not a checkpoint: its name does not end in .pth, .pt, .ckpt, .bin or .safetensors",
             f"if it is one, write --weights {name} after the name of a model",

@@ -229,3 +229,18 @@ def test_a_second_run_into_the_same_folder_at_once_is_refused(work: Path, run: R
     assert "another run is writing into out" in second.error
     assert first.returncode == 0
     assert not (work / "out" / ".cnnexplain").exists()
+
+
+def test_records_that_somebody_edited_are_made_anew(tiny: Run, work: Path) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    before = records(work / "out")
+    edited = [dict(record) for record in before]
+    del edited[0]["predictions"]
+    edited[1]["explanations"] = [
+        {**before[1]["explanations"][0], "picture": "../pictures/a.png", "peak": [1]}
+    ]
+    lines = [*map(json.dumps, edited[:2]), "[" * 100_000]
+    (work / "out" / "results.jsonl").write_text("\n".join(lines) + "\n")
+    done = tiny("pictures", "-o", "out")
+    assert done.code == 0, done.err
+    assert records(work / "out") == before

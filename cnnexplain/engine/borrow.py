@@ -1,0 +1,45 @@
+"""A user's module, used for a while and given back exactly as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+# One thread at a time has a module: two would restore each other's changes.
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_LOCKS_LOCK = threading.Lock()
+
+
+@contextmanager
+def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
+    """Evaluation mode and frozen parameters inside the block; every module as it was after it, also on errors.
+
+    `exact`: keep GPUs from rounding float32 convolutions to ten bits of precision (TF32).
+    """
+    with _LOCKS_LOCK:
+        lock = _LOCKS.setdefault(module, threading.RLock())
+    with lock:
+        modes = [(child, child.training) for child in module.modules()]
+        frozen = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        rounded = torch.backends.cudnn.allow_tf32
+        try:
+            if exact:
+                torch.backends.cudnn.allow_tf32 = False
+            # Set directly: a train() of the user's own may do more than switch the mode.
+            for child, _ in modes:
+                child.training = False
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = rounded
+            for child, mode in modes:
+                child.training = mode
+            for parameter in frozen:
+                parameter.requires_grad_(True)
