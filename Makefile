@@ -25,6 +25,10 @@ help:  ## Show what there is
 install: .venv/installed  ## Install cnnexplain into .venv
 	@echo "Installed. Try: $(BIN)/cnnexplain --help"
 
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 demo: .venv/installed  ## Explain a real photo with the bundled model
 	$(BIN)/cnnexplain gradcam bundled:efficientnet_lite0 docs/photos/chelsea.png docs/photos/coffee.png \
 		--target top3 -o demo
@@ -42,7 +46,7 @@ lint: .venv/installed-test  ## Check style and types
 bench: .venv/installed-bench  ## Measure speed, side by side with the peers
 	$(BIN)/python benchmarks/run.py
 
-docs: .venv/installed-test  ## Make the pictures and the command reference in docs/ anew
+docs: .venv/installed-docs  ## Make the pictures and the command reference in docs/ anew
 	$(BIN)/python docs/make.py
 
 clean:  ## Remove what was installed and made

@@ -32,9 +32,8 @@ class Attribution:
     layer: str
     index: Tensor  # (N,) int64, the class that is explained
     values: Tensor  # (N, h, w) float32 on the CPU
-    of_class: bool = (
-        True  # False for a map that no class enters; `index` is then the best class, for the record
-    )
+    # False for a map that no class enters; `index` is then the best class, for the record.
+    of_class: bool = True
 
 
 @dataclass(frozen=True, eq=False)

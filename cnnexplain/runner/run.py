@@ -80,13 +80,6 @@ def run(request: Request, observer: Observer) -> Outcome:
     return Outcome(folder.path / REPORT, len(jobs), failed, allowed, time.time() - started)
 
 
-def prepare(preprocess: Preprocess, max_side: int | None, path: str) -> Prepared:
-    """Decode a picture and cut out what the model sees. `max_side`: keep no more than will be drawn."""
-    picture = decode(path)
-    pixels, geometry = preprocess.apply(picture)
-    return Prepared(path, picture if max_side is None else drawn(picture, max_side), pixels, geometry)
-
-
 def _kept(jobs: Iterable[Job], journal: Journal, writer: Writer) -> dict[str, dict[str, Any]]:
     """The records of an earlier run that still hold, by image."""
     by_image = {job.image: job for job in jobs}
@@ -117,8 +110,11 @@ def _cores() -> int:
 
 
 def _prepared(preprocess: Preprocess, max_side: int, job: Job) -> tuple[Job, Prepared | Exception]:
+    """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
     try:
-        return job, prepare(preprocess, max_side, job.source.path)
+        picture = decode(job.source.path)
+        pixels, geometry = preprocess.apply(picture)
+        return job, Prepared(job.source.path, drawn(picture, max_side), pixels, geometry)
     except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
         return job, error
 
