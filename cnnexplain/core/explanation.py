@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +25,25 @@ class Batch:
     inputs: Tensor  # (N, C, H, W) float32, normalised, on the model's device
 
 
+# What the numbers of a map mean, which decides how they are drawn.
+# "evidence": positive speaks for the class and is what is looked for; negative speaks against it.
+# "signed": both signs count alike, and zero is the middle.
+# "magnitude": never negative; zero is nothing.
+Scale = Literal["evidence", "signed", "magnitude"]
+PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What else is to be known of one finding: plain data for the record, sentences for people."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what JSON can hold, by the record's keys
+    remarks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """A signed map for every picture of a batch, at the method's own resolution."""
+    """A map for every picture of a batch, at the method's own resolution."""
 
     method: str
     layer: str
@@ -34,6 +51,22 @@ class Attribution:
     values: Tensor  # (N, h, w) float32 on the CPU
     # False for a map that no class enters; `index` is then the best class, for the record.
     of_class: bool = True
+    scale: Scale = "evidence"
+    details: tuple[Detail, ...] = ()  # one for every picture, or none at all
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """For every picture of a batch, what one unit of a layer saw, projected back to the input."""
+
+    rule: str
+    layer: str
+    channel: Tensor  # (N,) int64
+    cell: Tensor | None  # (N, 2) int64, row and column of the unit; None for a channel as a whole
+    activation: Tensor  # (N,) float32, of the unit, or the channel's largest
+    sees: Tensor  # (N, 4) int64: left, top, right, bottom of what it can see, in the input's pixels
+    values: Tensor  # (N, C, H, W) float32 on the CPU, zero outside `sees`
+    details: tuple[Detail, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +74,8 @@ class Answer:
     """What the model said of a batch, and why."""
 
     logits: Tensor  # (N, K)
-    attributions: tuple[Attribution, ...]
+    attributions: tuple[Attribution, ...] = ()
+    projections: tuple[Projection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +90,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """One signed map of one picture: where the evidence for `target` was found."""
+    """One map of one picture: where the evidence for `target` was found."""
 
     method: str
     layer: str
@@ -64,6 +98,8 @@ class Heatmap:
     values: NDArray[np.float32] = field(repr=False)  # (h, w), signed, on the method's own scale
     geometry: Geometry = field(repr=False)
     of_class: bool = True  # False for a map that no class enters
+    scale: Scale = "evidence"
+    detail: Detail = field(default_factory=Detail, repr=False)
 
     @property
     def min(self) -> float:
@@ -85,6 +121,47 @@ class Heatmap:
 
 
 @dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What one unit of a layer saw in one picture, in pixels: the patch it can see, and what of it counted."""
+
+    rule: str
+    layer: str
+    channel: int
+    cell: tuple[int, int] | None  # row and column of the unit in its layer; None for a channel as a whole
+    activation: float
+    sees: tuple[int, int, int, int]  # left, top, right, bottom of what it can see, in the input's pixels
+    values: NDArray[np.float32] = field(repr=False)  # (C, bottom - top, right - left) of the input, signed
+    input_size: tuple[int, int] = field(repr=False)  # (height, width)
+    geometry: Geometry = field(repr=False)
+    detail: Detail = field(default_factory=Detail, repr=False)
+
+    @property
+    def min(self) -> float:
+        """The smallest value."""
+        return float(self.values.min())
+
+    @property
+    def max(self) -> float:
+        """The largest value."""
+        return float(self.values.max())
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """`sees` in the picture's pixels."""
+        return self.geometry.box_of(self.sees, self.input_size)
+
+    @property
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the pixel that counted most, whatever its sign; None where none did."""
+        strength = abs(self.values).max(0)
+        if not strength.max() > 0:
+            return None
+        row, column = divmod(int(strength.argmax()), strength.shape[1])
+        left, top, _, _ = self.sees
+        return self.geometry.pixel_of_cell(top + row, left + column, self.input_size)
+
+
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """All that was found out about one picture."""
 
@@ -94,7 +171,8 @@ class Explanation:
     )  # RGB, perhaps only as large as it is drawn; `geometry` has the size
     geometry: Geometry = field(repr=False)
     predictions: tuple[Prediction, ...]  # best first
-    heatmaps: tuple[Heatmap, ...]
+    heatmaps: tuple[Heatmap, ...] = ()
+    reconstructions: tuple[Reconstruction, ...] = ()  # by layer, then by unit, then by rule
 
     def heatmap(self, **wanted: Any) -> Heatmap:
         """The first map whose fields are as `wanted`, for example `heatmap(method="gradcam++")`."""

@@ -48,6 +48,21 @@ class Geometry:
         width, height = self.picture_size
         return min(max(math.floor(x), 0), width - 1), min(max(math.floor(y), 0), height - 1)
 
+    def box_of(
+        self, box: tuple[float, float, float, float], shape: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """Where `box` (left, top, right, bottom), in cells of a map of `shape` (h, w), lies on the picture."""
+        left, top, right, bottom = self.box
+        across, down = (right - left) / shape[1], (bottom - top) / shape[0]
+        return left + box[0] * across, top + box[1] * down, left + box[2] * across, top + box[3] * down
+
+    def cell_of_pixel(self, x: int, y: int, shape: tuple[int, int]) -> tuple[int, int] | None:
+        """The cell (row, column) of a map of `shape` (h, w) over the middle of a pixel; None where none lies."""
+        left, top, right, bottom = self.box
+        row = math.floor((y + 0.5 - top) * shape[0] / (bottom - top))
+        column = math.floor((x + 0.5 - left) * shape[1] / (right - left))
+        return (row, column) if 0 <= row < shape[0] and 0 <= column < shape[1] else None
+
 
 @dataclass(frozen=True)
 class Preprocess:

@@ -1,0 +1,27 @@
+"""Every picture that is drawn of one explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+
+from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.render.heatmap import Easel
+from cnnexplain.render.options import RenderOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A finished picture, and the findings that it shows; none for the overview of all layers."""
+
+    image: Image.Image
+    shows: tuple[Heatmap, ...] | tuple[Reconstruction, ...]
+
+
+def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Picture]:
+    """A card for every heat map; a sheet for every layer with reconstructions, and a strip of several layers."""
+    easel = Easel(explanation, options)
+    for heatmap in explanation.heatmaps:
+        yield Picture(easel.card(heatmap), (heatmap,))
