@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
+from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import number, percent
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Console:
         elif self._each:
             name = os.path.basename(record["image"])
             findings = list(_findings(record))
-            self._say(name, findings[0] if len(findings) == 1 else f"{len(findings)} maps")
+            kind = "layers" if any("unit" in one for one in record["explanations"]) else "maps"
+            self._say(name, findings[0] if len(findings) == 1 else f"{len(findings)} {kind}")
             for finding in findings if len(findings) > 1 else ():
                 self._say(" ", finding)
 
@@ -127,15 +129,32 @@ class Console:
 
 
 def _findings(record: Mapping[str, Any]) -> Iterator[str]:
+    sheets: dict[str, list[Mapping[str, Any]]] = {}
     for found in record["explanations"]:
-        target, peak = found["target"], found["peak"]
-        where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
-        what = (
-            f"{target['label']} {percent(target['probability'])}"
-            if found.get("of_class", True)
-            else "no class"
-        )
-        yield f"{what}, {found['method']} at {found['layer']} {where}"
+        if "unit" in found:
+            sheets.setdefault(found["picture"], []).append(found)
+        else:
+            yield _map(found)
+    yield from map(_sheet, sheets.values())
+
+
+def _map(found: Mapping[str, Any]) -> str:
+    target, peak, layer = found["target"], found["peak"], found["layer"]
+    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
+    what = (
+        f"{target['label']} {percent(target['probability'])}" if found.get("of_class", True) else "no class"
+    )
+    return f"{what}, {found['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"
+
+
+def _sheet(shown: Sequence[Mapping[str, Any]]) -> str:
+    """What one picture shows of a layer's units, each perhaps by several rules."""
+    units = {(one["unit"]["channel"], str(one["unit"]["cell"])): one["unit"]["activation"] for one in shown}
+    rules = " and ".join(dict.fromkeys(one["method"] for one in shown))
+    (channel, _), activation = max(units.items(), key=lambda unit: unit[1])
+    many = f"{len(units)} unit" + "s" * (len(units) != 1)
+    strongest = f"strongest channel {channel} ({number(activation)})"
+    return f"{many} of {shown[0]['layer']} by {rules}, {strongest}"
 
 
 def _progress_bar(images: int) -> Progress:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnexplain.core.words import percent
-from cnnexplain.report.words import href, shape, size, span
+from cnnexplain.report.figures import Figure, figures
+from cnnexplain.report.words import size
 
 
 @dataclass(frozen=True)
@@ -22,26 +23,6 @@ class Bar:
     value: str
     note: str = ""
     marked: bool = False
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link to a file under OUT."""
-
-    text: str
-    href: str
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One picture with its caption. `alt` says what the picture shows to those who cannot see it."""
-
-    src: str
-    alt: str
-    title: str
-    subject: str
-    facts: tuple[tuple[str, str], ...]
-    links: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +38,11 @@ class Card:
     hint: str = ""
 
     @property
+    def wide(self) -> bool:
+        """Whether the figures need all the room there is."""
+        return len(self.figures) > 1 or any(one.wide for one in self.figures)
+
+    @property
     def best(self) -> Bar | None:
         """The first answer, for the index."""
         return self.bars[0] if self.bars else None
@@ -65,13 +51,13 @@ class Card:
 def card(record: Mapping[str, Any], position: int) -> Card:
     """The card of one record; `position` counts the run's images from 1 and makes the anchor."""
     error = record.get("error") or {}
-    asked = {one["target"]["index"] for one in record["explanations"]}
+    asked = {one["target"]["index"] for one in record["explanations"] if one["target"]}
     return Card(
         anchor=f"image-{position}",
         heading=record["image"],
         facts=(f"{size(record['size'])} pixels",) if record["size"] else (),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
-        figures=tuple(_figure(one, record["size"]) for one in record["explanations"]),
+        figures=tuple(figures(record)),
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
     )
@@ -80,35 +66,3 @@ def card(record: Mapping[str, Any], position: int) -> Card:
 def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:
     share = prediction["probability"]
     return Bar(prediction["label"], share, percent(share), f"class {prediction['index']}", marked)
-
-
-def _figure(explanation: Mapping[str, Any], picture_size: list[int]) -> Figure:
-    target, peak = explanation["target"], explanation["peak"]
-    of_class = explanation.get("of_class", True)
-    subject = (
-        f"{target['label']}, {percent(target['probability'])}" if of_class else "what stands out, no class"
-    )
-    what = _quoted(target) if of_class else "no class"
-    nothing = "nothing positive: no part speaks for it" if of_class else "nothing stands out"
-    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
-    links = [Link("picture", href(explanation["picture"]))]
-    if explanation.get("raw"):
-        links.append(Link("raw map", href(explanation["raw"])))
-    return Figure(
-        src=href(explanation["picture"]),
-        alt=f"{explanation['method']} of {what} at {explanation['layer']}: {where}"
-        + (f" of {size(picture_size)}" if peak else ""),
-        title=explanation["method"],
-        subject=subject,
-        facts=(
-            ("layer", explanation["layer"]),
-            ("map", shape(explanation["shape"])),
-            ("range", span(explanation["min"], explanation["max"])),
-            ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "nothing positive"),
-        ),
-        links=tuple(links),
-    )
-
-
-def _quoted(target: Mapping[str, Any]) -> str:
-    return f"‘{target['label']}’ ({percent(target['probability'])})"

@@ -5,35 +5,43 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
-from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
+from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction
 from cnnexplain.errors import CnnexplainError, ImageError, first_line
 
 SCHEMA = 1
 DIGITS = 6  # significant ones, about what float32 holds
 
+Finding = Heatmap | Reconstruction
+Files = Mapping[Finding, tuple[str, str | None]]
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def explained(
-    explanation: Explanation, command: str, model: str, files: Sequence[tuple[str, str | None]]
+    explanation: Explanation, command: str, model: str, files: Files, overview: str | None = None
 ) -> dict[str, Any]:
     """The record of a picture that was explained.
 
-    `files` has, for every heat map, the paths of its picture and of its raw map (or None), relative to OUT,
-    with forward slashes. Raises `ImageError` when the model answered with something that is not a number.
+    `files` has, for every finding, the paths of its picture and of its raw values (or None), relative to OUT,
+    with forward slashes; findings may share them. `overview` is the path of the picture of several layers.
+    Raises `ImageError` when the model answered with something that is not a number.
     """
-    return {
+    if files.keys() != {*explanation.heatmaps, *explanation.reconstructions}:
+        raise ValueError("every finding needs its files, and there are no others")
+    record = {
         **_start(explanation.image, "ok", command, model),
         "size": list(explanation.geometry.picture_size),
         "predictions": [_prediction(one) for one in explanation.predictions],
         "explanations": [
-            _heatmap(heatmap, picture, raw)
-            for heatmap, (picture, raw) in zip(explanation.heatmaps, files, strict=True)
+            *(_heatmap(one, *files[one]) for one in explanation.heatmaps),
+            *(_reconstruction(one, *files[one]) for one in explanation.reconstructions),
         ],
     }
+    return record if overview is None else {**record, "overview": overview}
 
 
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:
@@ -92,6 +100,7 @@ def _heatmap(heatmap: Heatmap, picture: str, raw: str | None) -> dict[str, Any]:
         "method": heatmap.method,
         "layer": readable(heatmap.layer),
         "target": _prediction(heatmap.target),
+        "scale": heatmap.scale,
         "shape": list(heatmap.values.shape),
         "min": _number(heatmap.min, f"{heatmap.method}'s smallest value"),
         "max": _number(heatmap.max, f"{heatmap.method}'s largest value"),
@@ -100,7 +109,70 @@ def _heatmap(heatmap: Heatmap, picture: str, raw: str | None) -> dict[str, Any]:
     }
     if not heatmap.of_class:
         record["of_class"] = False
-    return record if raw is None else {**record, "raw": raw}
+    return _detailed(record, raw, heatmap.detail)
+
+
+def _reconstruction(found: Reconstruction, picture: str, raw: str | None) -> dict[str, Any]:
+    unit = {
+        "channel": int(found.channel),
+        "cell": found.cell and [int(place) for place in found.cell],
+        "activation": _number(found.activation, f"the activation of channel {found.channel}"),
+        "sees": _pixels(found),
+    }
+    record = {
+        "method": found.rule,
+        "layer": readable(found.layer),
+        "target": None,
+        "unit": unit,
+        "shape": list(found.values.shape[1:]),
+        "min": _number(found.min, f"{found.rule}'s smallest value"),
+        "max": _number(found.max, f"{found.rule}'s largest value"),
+        "peak": found.peak and list(found.peak),
+        "picture": picture,
+    }
+    return _detailed(record, raw, found.detail)
+
+
+def _pixels(found: Reconstruction) -> list[int]:
+    """The box that a unit sees in whole pixels of the picture, none of them left out."""
+    width, height = found.geometry.picture_size
+    left, top, right, bottom = (round(edge, 6) for edge in found.box)  # 32.0000000001 is 32
+    return [
+        min(max(place, 0), end)
+        for place, end in (
+            (math.floor(left), width),
+            (math.floor(top), height),
+            (math.ceil(right), width),
+            (math.ceil(bottom), height),
+        )
+    ]
+
+
+def _detailed(record: dict[str, Any], raw: str | None, detail: Detail) -> dict[str, Any]:
+    if raw is not None:
+        record["raw"] = raw
+    if detail.remarks:
+        record["remarks"] = [readable(one) for one in detail.remarks]
+    if taken := record.keys() & detail.facts.keys():
+        raise ValueError(f"a fact must not be called {', '.join(sorted(taken))}")
+    return {**record, **{readable(name): _fact(value, name) for name, value in detail.facts.items()}}
+
+
+def _fact(value: Any, what: str) -> Any:
+    """What JSON can hold, NumPy's numbers made Python's own."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, Mapping):
+        return {readable(key): _fact(one, f"{what} {key}") for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_fact(one, what) for one in value]
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return _number(float(value), what)
+    raise TypeError(f"{what} cannot be recorded: it is a {type(value).__name__}")
 
 
 def _number(value: float, what: str) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnexplain.report.card import Bar, Card
-from cnnexplain.report.words import count, duration, shape
+from cnnexplain.report.words import count, duration, shape, words
 
 SHOWN_CLASSES = 8
 
@@ -114,21 +114,11 @@ def _preprocessing(steps: Mapping[str, Any]) -> str:
     return (
         f"resized to {shape(steps['resize'])}, {steps['interpolation']}; "
         f"{_CROPS.get(steps['crop_mode'], steps['crop_mode'])} to {shape(steps['input_size'])}; "
-        f"{count(steps['channels'], 'channel')}; mean {_text(steps['mean'])}; std {_text(steps['std'])}"
+        f"{count(steps['channels'], 'channel')}; mean {words(steps['mean'])}; std {words(steps['std'])}"
     )
 
 
 def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, _text(value)) for name, value in (known or {}).items() if value not in (None, "", [], ())
+        (name, words(value)) for name, value in (known or {}).items() if value not in (None, "", [], ())
     )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(one) for one in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and value >= 10_000:
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

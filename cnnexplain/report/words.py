@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from cnnexplain.core.words import number
@@ -36,6 +37,26 @@ def span(low: float, high: float) -> str:
     """From low to high, where what is lost beside the other end is nought: 0 to 3.1."""
     least = 1e-3 * max(abs(low), abs(high))
     return " to ".join(number(end if abs(end) > least else 0) for end in (low, high))
+
+
+def listed(names: Sequence[str]) -> str:
+    """deconv, guided and gradient."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def words(value: Any) -> str:
+    """Plain data as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {words(one)}" for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(words(one) for one in value)
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def size(sides: Sequence[int]) -> str:

@@ -46,16 +46,44 @@ def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: C
     `asked` lists which of `method`, `layer` and `target` the user gave: those are part of the name.
     """
     names = []
+    of_layer = _parts(heatmap.layer for heatmap in heatmaps)
     for heatmap in heatmaps:
         parts = [stem, command]
         if "method" in asked:
             parts.append(heatmap.method)
         if "layer" in asked:
-            parts.append(safe(heatmap.layer, LONGEST_LAYER))
+            parts.append(of_layer[heatmap.layer])
         if "target" in asked and heatmap.of_class:
             parts.append(str(heatmap.target.index))
         names.append(".".join(parts))
     return names
+
+
+def sheet_names(stem: str, command: str, layers: Iterable[str], asked: Collection[str]) -> dict[str, str]:
+    """The path below OUT, without its ending, of the sheet of every layer of one picture, by layer.
+
+    The layer is part of the name where it was asked for, and where there are several: the name without one
+    is then the overview's.
+    """
+    of_layer = _parts(layers)
+    named = "layer" in asked or len(of_layer) > 1
+    return {
+        layer: f"{stem}.{command}.{part}" if named else f"{stem}.{command}"
+        for layer, part in of_layer.items()
+    }
+
+
+def _parts(layers: Iterable[str]) -> dict[str, str]:
+    """What stands for each layer in file names: never the same for two, not even but for the case."""
+    taken: set[str] = set()
+    found = {}
+    for layer in dict.fromkeys(layers):
+        part = safe(layer, LONGEST_LAYER)
+        while part.casefold() in taken:
+            part = f"{part}-{_hash(layer + str(len(part)))}"
+        taken.add(part.casefold())
+        found[layer] = part
+    return found
 
 
 def _hash(text: str) -> str:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from cnnexplain import __version__
-from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.errors import CnnexplainError
 from cnnexplain.images.find import Source
-from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.pictures import pictures
 from cnnexplain.report import record
 from cnnexplain.report.card import card
 from cnnexplain.runner.folder import Folder, written_by_us
-from cnnexplain.runner.names import picture_names
+from cnnexplain.runner.names import picture_names, sheet_names
 
 # Larger files than zlib's best, but a third of the time; pictures are the slowest part of a long run.
 PNG_COMPRESSION = 3
@@ -63,7 +65,7 @@ class Writer:
         job, found = result.job, result.found
         if isinstance(found, Explanation):
             try:
-                made = record.explained(found, self.command, self.model, self._files(job, found))
+                made = record.explained(found, self.command, self.model, *self._files(job, found))
             except Exception as error:
                 if isinstance(error, CnnexplainError) and error.stops_run:
                     raise
@@ -77,28 +79,39 @@ class Writer:
         try:
             record.line(done)
             card(done, 1)
-            files = [one[kind] for one in done["explanations"] for kind in ("picture", "raw") if kind in one]
+            files = {one[kind] for one in done["explanations"] for kind in ("picture", "raw") if kind in one}
+            files |= {done["overview"]} if "overview" in done else set()
             return (
                 done["status"] == "ok"
                 and done["file"] == _file_facts(job.source.path)
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
                 and all(written_by_us(self.folder.path / name) for name in files)
             )
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError):
             return False  # somebody edited it; the picture is explained again
 
-    def _files(self, job: Job, explanation: Explanation) -> list[tuple[str, str | None]]:
-        easel = Easel(explanation, self.render)
-        names = picture_names(job.stem, self.command, explanation.heatmaps, self.asked)
-        files: list[tuple[str, str | None]] = []
-        for name, heatmap in zip(names, explanation.heatmaps, strict=True):
-            card = easel.card(heatmap)
-            self.folder.write(f"{name}.png", lambda file, card=card: _save_png(card, file))  # type: ignore[misc]
+    def _files(self, job: Job, explanation: Explanation) -> tuple[record.Files, str | None]:
+        """Draw and write everything; tell where each finding went, and the overview."""
+        maps = picture_names(job.stem, self.command, explanation.heatmaps, self.asked)
+        layers = (one.layer for one in explanation.reconstructions)
+        sheets = sheet_names(job.stem, self.command, layers, self.asked)
+        of_map = dict(zip(explanation.heatmaps, maps, strict=True))
+        files: dict[record.Finding, tuple[str, str | None]] = {}
+        overview = None
+        for picture in pictures(explanation, self.render):
+            name = f"{job.stem}.{self.command}"
+            if picture.shows:
+                first = picture.shows[0]
+                name = of_map[first] if isinstance(first, Heatmap) else sheets[first.layer]
+            self.folder.write(f"{name}.png", partial(_save_png, picture.image))
+            if not picture.shows:
+                overview = f"{name}.png"
+                continue
             raw = f"{name}.npz" if self.save_raw else None
             if raw is not None:
-                self.folder.write(raw, lambda file, heatmap=heatmap: _save_raw(heatmap, file))  # type: ignore[misc]
-            files.append((f"{name}.png", raw))
-        return files
+                self.folder.write(raw, partial(_save_raw, picture.shows))
+            files.update(dict.fromkeys(picture.shows, (f"{name}.png", raw)))
+        return files, overview
 
 
 def _save_png(picture: Image.Image, file: IO[bytes]) -> None:
@@ -107,9 +120,28 @@ def _save_png(picture: Image.Image, file: IO[bytes]) -> None:
     picture.save(file, "PNG", pnginfo=marked, compress_level=PNG_COMPRESSION)
 
 
-def _save_raw(heatmap: Heatmap, file: IO[bytes]) -> None:
-    """The map as `values`, with the box that it covers in the original's pixels (left, top, right, bottom)."""
-    np.savez(file, cnnexplain=__version__, values=heatmap.values, box=np.array(heatmap.geometry.box))
+def _save_raw(shown: Sequence[Heatmap | Reconstruction], file: IO[bytes]) -> None:
+    """A map or a sheet as arrays, with the box that they cover in the original's pixels."""
+    units = [one for one in shown if isinstance(one, Reconstruction)]
+    arrays = _sheet(units) if units else {"values": shown[0].values}
+    # The mark goes first, where it is looked for.
+    np.savez(file, cnnexplain=__version__, **arrays, box=np.array(shown[0].geometry.box))
+
+
+def _sheet(units: Sequence[Reconstruction]) -> dict[str, NDArray[Any]]:
+    """Every unit's values on the whole input, and which unit it is."""
+    values = np.zeros((len(units), len(units[0].values), *units[0].input_size), np.float32)
+    for place, unit in zip(values, units, strict=True):
+        left, top, right, bottom = unit.sees
+        place[:, top:bottom, left:right] = unit.values
+    return {
+        "values": values,
+        "rules": np.array([unit.rule for unit in units]),
+        "channels": np.array([unit.channel for unit in units], np.int64),
+        "cells": np.array([unit.cell or (-1, -1) for unit in units], np.int64),
+        "activations": np.array([unit.activation for unit in units], np.float32),
+        "sees": np.array([unit.sees for unit in units], np.int64),
+    }
 
 
 def _file_facts(path: str) -> dict[str, int] | None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
+from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction, Scale
 from cnnexplain.core.preprocess import Preprocess
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -137,12 +137,19 @@ def run_fixture() -> Callable[..., dict[str, Any]]:
     return _run
 
 
+@pytest.fixture(name="units")
+def units_fixture() -> Callable[..., Explanation]:
+    return _units
+
+
 def _explanation(
     image: str = "cat.jpg",
     labels: tuple[str, ...] = ("Egyptian cat", "tabby, tabby cat", "tiger cat", "lynx", "plastic bag"),
     values: np.ndarray[Any, Any] | None = None,
     methods: tuple[str, ...] = ("gradcam",),
     layer: str = "conv_head",
+    scale: Scale = "evidence",
+    detail: Detail | None = None,
 ) -> Explanation:
     """What was found out about a made-up picture of 60 x 40 pixels."""
     picture = Image.new("RGB", (60, 40), "navy")
@@ -155,8 +162,52 @@ def _explanation(
     if values is None:
         values = np.zeros((7, 7))
         values[2, 5] = 3.14159265
-    maps = tuple(Heatmap(one, layer, predictions[0], values.astype(np.float32), geometry) for one in methods)
+    maps = tuple(
+        Heatmap(
+            one,
+            layer,
+            predictions[0],
+            values.astype(np.float32),
+            geometry,
+            scale=scale,
+            detail=detail or Detail(),
+        )
+        for one in methods
+    )
     return Explanation(image, picture, geometry, predictions, maps)
+
+
+def _units(
+    image: str = "cat.jpg",
+    layers: tuple[str, ...] = ("blocks.2",),
+    rules: tuple[str, ...] = ("deconv",),
+    channels: tuple[int, ...] = (55, 7, 0),
+    sees: tuple[int, int, int, int] = (100, 20, 150, 60),
+    detail: Detail | None = None,
+) -> Explanation:
+    """What units of a made-up picture saw: the first of each layer the strongest, the last one without a place."""
+    made = _explanation(image)
+    left, top, right, bottom = sees
+    values = np.zeros((3, bottom - top, right - left), np.float32)
+    values[1, 4, 5], values[2, 3, 2] = -2.5, 1.25
+    found = tuple(
+        Reconstruction(
+            rule,
+            layer,
+            channel,
+            None if place == len(channels) - 1 else (place, 4),
+            3.41123456 - place,
+            sees,
+            values,
+            (224, 224),
+            made.geometry,
+            detail or Detail(),
+        )
+        for layer in layers
+        for place, channel in enumerate(channels)
+        for rule in rules
+    )
+    return Explanation(image, made.picture, made.geometry, made.predictions, (), found)
 
 
 def _run(**changed: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.explanation import Detail, Explanation
 from cnnexplain.errors import ImageError
 from cnnexplain.report import record
 from cnnexplain.report.page import page
@@ -25,7 +25,12 @@ LONG = "an_endless_name_" * 16
 
 
 @pytest.fixture
-def html(tmp_path: Path, run: Callable[..., dict[str, Any]], explanation: Callable[..., Explanation]) -> Path:
+def html(
+    tmp_path: Path,
+    run: Callable[..., dict[str, Any]],
+    explanation: Callable[..., Explanation],
+    units: Callable[..., Explanation],
+) -> Path:
     """A report in a folder whose name, like those in it, is as awkward as names can be."""
     out = tmp_path / "out #1 100%? 'é'"
     pictures = ("plain.png", "sub folder/100% #1?&'\".png", "wide.png")
@@ -33,17 +38,34 @@ def html(tmp_path: Path, run: Callable[..., dict[str, Any]], explanation: Callab
     for picture in pictures:
         Image.new("RGB", (1300, 560), MAGENTA).save(out / picture)
     records = [
-        record.explained(one, "gradcam", "resnet50", [(picture, None)] * len(one.heatmaps))
-        for one, picture in zip(
+        record.explained(
+            one,
+            "gradcam",
+            "resnet50",
+            {found: (picture, None) for found, picture in zip(one.heatmaps, shown, strict=True)},
+        )
+        for one, shown in zip(
             (
                 explanation("cat.jpg", methods=("gradcam", "layercam", "eigencam")),
                 explanation(NASTY, (NASTY,)),
                 explanation(LONG, (LONG,), layer=LONG),
             ),
-            pictures,
+            (pictures, pictures[1:2], pictures[2:]),
             strict=True,
         )
     ]
+    detail = Detail({LONG: {LONG: LONG}}, (LONG,))
+    several = units(layers=(LONG, NASTY), channels=tuple(range(12)), detail=detail)
+    sheets = dict(zip((LONG, NASTY), pictures, strict=False))
+    records.append(
+        record.explained(
+            several,
+            "deconv",
+            "resnet50",
+            {found: (sheets[found.layer], None) for found in several.reconstructions},
+            "wide.png",
+        )
+    )
     records.append(record.failed(LONG, ImageError(NASTY, LONG), "gradcam", "resnet50"))
     changed = run(
         arguments=LONG, choices=[{"what": LONG, "value": LONG, "reason": LONG}], versions={LONG: LONG}
@@ -63,7 +85,7 @@ WIDTHS = """
 
 def test_every_picture_is_seen(browser: Browser, html: Path) -> None:
     browser.open(html)
-    assert browser.ask(WIDTHS) == [1300] * 5
+    assert browser.ask(WIDTHS) == [1300] * 8
     colours = browser.look().getcolors(1 << 24) or []
     assert {colour: count for count, colour in colours}.get(MAGENTA, 0) > 50_000
     assert all(one.startswith(("file:", "data:")) for one in browser.requests)
@@ -87,14 +109,15 @@ def test_nothing_runs(browser: Browser, html: Path) -> None:
 def test_nothing_overflows(browser: Browser, html: Path, width: int, scheme: str) -> None:
     browser.open(html, width, scheme=scheme)
     browser.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert browser.ask(WIDTHS) == [1300] * 5
+    assert browser.ask(WIDTHS) == [1300] * 8
     assert browser.ask("innerWidth") == width
     assert browser.ask("document.documentElement.scrollWidth") <= width
-    # What is clipped would not scroll, so every element is measured too.
+    # What is clipped would not scroll, so every element is measured too; a list may scroll by itself.
     assert (
         browser.ask("""
         [...document.querySelectorAll('main *, header *, footer *')]
             .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+            .filter(one => !one.parentElement.closest('.list'))
             .map(one => one.outerHTML.slice(0, 200))
     """)
         == []

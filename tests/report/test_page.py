@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.explanation import Detail, Explanation
 from cnnexplain.core.words import percent
 from cnnexplain.errors import ImageError
 from cnnexplain.report import record, words
@@ -53,7 +53,8 @@ class Seen(HTMLParser):
 
 
 def ok(explanation: Explanation, picture: str = "a.png", raw: str | None = "a.npz") -> dict[str, Any]:
-    return record.explained(explanation, "gradcam", "resnet50", [(picture, raw)] * len(explanation.heatmaps))
+    found = (*explanation.heatmaps, *explanation.reconstructions)
+    return record.explained(explanation, "gradcam", "resnet50", dict.fromkeys(found, (picture, raw)))
 
 
 def bad(name: str = "b.jpg", problem: str = "b.jpg is cut short") -> dict[str, Any]:
@@ -251,3 +252,134 @@ def test_every_index_entry_leads_to_its_card(run: Run, explanation: Make) -> Non
 
 def test_a_run_that_says_little_still_makes_a_page() -> None:
     Seen(page({"cnnexplain": "0.1.0", "command": "gradcam", "status": "finished"}, []))
+
+
+def figures(seen: Seen) -> list[str]:
+    return [one["src"] for one in seen.all("img")]
+
+
+COMPLETE = {"steps": 50, "difference": 5.1, "sum": 5.09, "gap": 0.01}
+GUIDED = {"rule": "guided", "count": 49, "kinds": {"SiLU": 2, "ReLU6": 47}}
+
+
+def test_a_pixel_map_is_told_as_one(run: Run, explanation: Make) -> None:
+    detail = Detail({"completeness": COMPLETE, "rectifiers": GUIDED, "samples": 25}, ("Mind the gap.",))
+    made = explanation(layer="input", scale="signed", methods=("gradient",), detail=detail)
+    seen = Seen(page(run(choices=[]), [ok(made)]))
+    text = " ".join(seen.text.split())
+    for said in (
+        "gradient of Egyptian cat, 39.0%",
+        "scale signed: for and against",
+        "completeness sum 5.09 of 5.10 (gap 0.2%, 50 steps)",
+        "backward guided rule at 49 rectifiers: 47 ReLU6, 2 SiLU",
+        "samples 25",
+        "Mind the gap.",
+    ):
+        assert said in text, said
+    assert "layer input" not in text
+    assert seen.all("img")[0]["alt"].startswith(
+        "gradient of ‘Egyptian cat’ (39.0%) in pixels: strongest at x "
+    )
+
+
+def test_a_magnitude_of_nothing_is_zero(run: Run, explanation: Make) -> None:
+    seen = Seen(page(run(), [ok(explanation(layer="input", scale="magnitude", values=np.zeros((4, 4))))]))
+    assert seen.all("img")[0]["alt"] == "gradcam of ‘Egyptian cat’ (39.0%) in pixels: zero everywhere"
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"), [(0.0, "gap cannot be told"), (-2.0, "sum 5.09 of −2.00 (gap 354.5%")]
+)
+def test_a_sum_is_compared_whatever_it_should_be(
+    difference: float, said: str, run: Run, explanation: Make
+) -> None:
+    detail = Detail({"completeness": {**COMPLETE, "difference": difference}})
+    assert said in Seen(page(run(), [ok(explanation(detail=detail))])).text
+
+
+def test_records_of_earlier_releases_still_make_cards(run: Run, explanation: Make) -> None:
+    one = ok(explanation())
+    del one["explanations"][0]["scale"]
+    assert page(run(), [one]) == page(run(), [ok(explanation())])
+
+
+def test_the_units_of_a_sheet_are_one_figure(run: Run, units: Make) -> None:
+    made = units(rules=("deconv", "guided"), detail=Detail({"rectifiers": GUIDED}, ("Mind.",)))
+    seen = Seen(page(run(versions={}), [ok(made, "sheet.png", "sheet.npz")]))
+    assert figures(seen) == ["./sheet.png"]
+    assert seen.all("img")[0]["alt"] == (
+        "3 units of blocks.2, projected back to pixels by deconv and guided: what each saw of 60 × 40; "
+        "the strongest is channel 55 (3.41)"
+    )
+    text = " ".join(seen.text.split())
+    first, *_, last = (one["unit"]["sees"] for one in ok(made)["explanations"])
+    for said in (
+        "blocks.2 · 3 units, deconv and guided",
+        "strongest channel 55 (3.41)",
+        f"1 55 3.41 0, 4 {first[0]}–{first[2]} {first[1]}–{first[3]}",
+        f"3 0 1.41 all {last[0]}–{last[2]} {last[1]}–{last[3]}",
+        "backward guided rule at 49 rectifiers",
+    ):
+        assert said in text, said
+    assert text.count("Mind.") == text.count("backward") == 1
+    assert len(seen.all("tr")) == 1 + 3
+    links = {one["href"] for one in seen.all("a")}
+    assert {"./sheet.png", "./sheet.npz"} <= links
+    assert "marked" not in [one.get("class") for one in seen.all("li")], "no class is asked about"
+
+
+@pytest.mark.parametrize(("number_of", "folded"), [(9, False), (10, True)])
+def test_many_units_are_folded_away(number_of: int, folded: bool, run: Run, units: Make) -> None:
+    seen = Seen(page(run(), [ok(units(channels=tuple(range(number_of))))]))
+    (found,) = (one for one in seen.all("details") if one.get("class") == "list")
+    assert ("open" not in found) == folded
+    assert len(seen.all("tr")) == 1 + number_of
+
+
+def test_the_overview_comes_first(run: Run, units: Make) -> None:
+    made = units(layers=("blocks.0", "blocks.2", "blocks.4"))
+    one = ok(made)
+    for found in one["explanations"]:
+        found["picture"] = f"{found['layer']}.png"
+    seen = Seen(page(run(), [{**one, "overview": "all & more.png"}]))
+    assert figures(seen) == [
+        "./all%20%26%20more.png",
+        "./blocks.0.png",
+        "./blocks.2.png",
+        "./blocks.4.png",
+    ]
+    assert "blocks.0, blocks.2 and blocks.4" in seen.all("img")[0]["alt"]
+    assert "All layers · 3, from blocks.0 to blocks.4" in seen.text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_layers_rules_facts_and_remarks_are_only_text(name: str, run: Run, units: Make) -> None:
+    def made(name: str) -> str:
+        detail = Detail(
+            {f"fact {name}": {name: [name]}, "rectifiers": {"rule": name, "count": 1, "kinds": {name: 1}}},
+            (name,),
+        )
+        sheet = units(layers=(name, f"{name}2"), rules=(name,), detail=detail)
+        return page(run(), [{**ok(sheet, f"{name}.png", f"{name}.npz"), "overview": name}])
+
+    html = made(name)
+    html.encode("utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200e\u200f\u2028-\u202e\u2066-\u2069]", html)
+    seen = Seen(html)
+    assert [tag for tag, _ in seen.elements] == [tag for tag, _ in Seen(made("plain")).elements]
+    assert seen.text.count(words.shown(name)) >= 9
+    assert all(re.fullmatch(r"\./[\w.~/%-]+", src, re.ASCII) for src in figures(seen))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_lists(names: list[str], said: str) -> None:
+    assert words.listed(names) == said
+
+
+def test_sheets_have_all_the_room_there_is(run: Run, explanation: Make, units: Make) -> None:
+    for made, wide in ((explanation(), False), (units(), True)):
+        seen = Seen(page(run(), [ok(made)]))
+        assert ("class" in seen.all("figure")[0]) == wide
+        assert ("many" in seen.all("article")[0]["class"]) == wide

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from cnnexplain.core.explanation import Explanation, Prediction
+from cnnexplain.core.explanation import Detail, Explanation, Prediction
+from cnnexplain.core.preprocess import Geometry
 from cnnexplain.errors import ImageError
 from cnnexplain.report import record
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
-FILES = [("cat.jpg.gradcam.png", "cat.jpg.gradcam.npz")]
+FILES = ("cat.jpg.gradcam.png", "cat.jpg.gradcam.npz")
 
 Make = Callable[..., Explanation]
 
@@ -30,12 +32,24 @@ def valid(one: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
+def explained(
+    explanation: Explanation,
+    command: str = "gradcam",
+    model: str = "m",
+    files: tuple[str, str | None] = FILES,
+    overview: str | None = None,
+) -> dict[str, Any]:
+    """The record of an explanation with one picture for everything."""
+    found = (*explanation.heatmaps, *explanation.reconstructions)
+    return record.explained(explanation, command, model, dict.fromkeys(found, files), overview)
+
+
 def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 def test_an_explained_picture(explanation: Make) -> None:
-    read = valid(record.explained(explanation(), "gradcam", "resnet50", FILES))
+    read = valid(explained(explanation(), "gradcam", "resnet50"))
     assert (read["schema"], read["image"], read["status"], read["size"]) == (1, "cat.jpg", "ok", [60, 40])
     assert (read["command"], read["model"], len(read["predictions"])) == ("gradcam", "resnet50", 5)
     assert read["predictions"][0] == {
@@ -49,6 +63,7 @@ def test_an_explained_picture(explanation: Make) -> None:
             "method": "gradcam",
             "layer": "conv_head",
             "target": read["predictions"][0],
+            "scale": "evidence",
             "shape": [7, 7],
             "min": 0.0,
             "max": 3.14159,
@@ -60,19 +75,19 @@ def test_an_explained_picture(explanation: Make) -> None:
 
 
 def test_no_raw_file_no_key(explanation: Make) -> None:
-    read = valid(record.explained(explanation(), "gradcam", "resnet50", [("a.png", None)]))
+    read = valid(explained(explanation(), "gradcam", "resnet50", ("a.png", None)))
     assert "raw" not in read["explanations"][0]
 
 
 def test_nothing_positive_has_no_peak(explanation: Make) -> None:
-    read = valid(record.explained(explanation(values=np.full((3, 5), -2.0)), "gradcam", "m", FILES))
+    read = valid(explained(explanation(values=np.full((3, 5), -2.0))))
     assert read["explanations"][0]["peak"] is None
     assert read["explanations"][0]["shape"] == [3, 5]
 
 
 def test_a_record_reads_back_as_it_was(explanation: Make) -> None:
     for one in (
-        record.explained(explanation("caf\udce9.jpg"), "gradcam", "m", FILES),
+        explained(explanation("caf\udce9.jpg")),
         record.failed(
             "caf\udce9.jpg", ImageError("cannot read caf\udce9.jpg", "leave it out"), "gradcam", "m"
         ),
@@ -111,7 +126,7 @@ def test_another_librarys_error_is_quoted() -> None:
     ],
 )
 def test_any_name_is_one_ascii_line_of_real_unicode(name: str, explanation: Make) -> None:
-    one = record.explained(explanation(name, labels=(name,)), "gradcam", name, FILES)
+    one = explained(explanation(name, labels=(name,)), "gradcam", name)
     text = record.line(one)
     assert text.isascii()
     assert len(text.splitlines()) == 1
@@ -129,18 +144,24 @@ def test_bytes_that_are_not_utf8_are_named() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_a_number_is_refused(value: float, explanation: Make) -> None:
     with pytest.raises(ImageError, match="not a finite number"):
-        record.explained(explanation(values=np.array([[0.0, value]])), "gradcam", "m", FILES)
+        explained(explanation(values=np.array([[0.0, value]])))
     good = explanation()
     bad = Explanation(good.image, good.picture, good.geometry, (Prediction(0, "cat", value, 1.0),), ())
     with pytest.raises(ImageError, match="a probability"):
-        record.explained(bad, "gradcam", "m", [])
+        explained(bad)
     with pytest.raises(ValueError, match="JSON"):
         record.line({"min": value})
 
 
-def test_files_must_match_the_maps(explanation: Make) -> None:
-    with pytest.raises(ValueError, match="zip"):
-        record.explained(explanation(methods=("gradcam", "layercam")), "gradcam", "m", FILES)
+def test_every_finding_needs_its_files_and_there_are_no_others(explanation: Make, units: Make) -> None:
+    both = explanation(methods=("gradcam", "layercam"))
+    for one, files in (
+        (both, {both.heatmaps[0]: FILES}),
+        (units(), {}),
+        (explanation(), dict.fromkeys(both.heatmaps, FILES)),
+    ):
+        with pytest.raises(ValueError, match="needs its files"):
+            record.explained(one, "gradcam", "m", files)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +175,7 @@ def test_files_must_match_the_maps(explanation: Make) -> None:
     ],
 )
 def test_the_schema_is_strict(key: str, value: Any, explanation: Make) -> None:
-    one = record.explained(explanation(), "gradcam", "resnet50", FILES)
+    one = explained(explanation(), "gradcam", "resnet50")
     with pytest.raises(jsonschema.ValidationError):
         valid({**one, key: value})
     valid({**one, "another": value})
@@ -164,3 +185,136 @@ def test_records_need_neither_jinja_nor_torch() -> None:
     code = "import sys, cnnexplain.report.record; print({'jinja2', 'torch', 'numpy', 'PIL'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+COMPLETE = {"baseline": "mean", "steps": 50, "difference": 5.10000049, "sum": 5.09, "gap": 0.01}
+GUIDED = {"rule": "guided", "count": 49, "kinds": {"ReLU6": 49}}
+
+
+def test_what_else_was_found_out_stands_under_its_own_keys(explanation: Make) -> None:
+    facts = {
+        "completeness": COMPLETE,
+        "rectifiers": GUIDED,
+        "samples": np.int64(25),
+        "noise": np.float32(0.15),
+        "even": True,
+        "names": ("caf\udce9", None),
+        "none": {},
+    }
+    detail = Detail(facts, ("Mind the caf\udce9.",))
+    one = explained(explanation(layer="input", scale="signed", detail=detail))
+    (read,) = valid(one)["explanations"]
+    assert read["scale"] == "signed"
+    assert read["completeness"] == {**COMPLETE, "difference": 5.1}
+    assert read["rectifiers"] == GUIDED
+    assert (read["samples"], read["noise"], read["even"]) == (25, 0.15, True)
+    assert (read["names"], read["none"]) == (["caf\\xe9", None], {})
+    assert read["remarks"] == ["Mind the caf\\xe9."]
+    assert valid(one) == one
+    assert "remarks" not in explained(explanation())["explanations"][0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.float32(np.inf), {"a": [{"b": -np.inf}]}])
+def test_a_fact_that_is_not_a_number_is_refused(value: Any, explanation: Make) -> None:
+    with pytest.raises(ImageError, match=r"gap.* is .*not a finite number"):
+        explained(explanation(detail=Detail({"gap": value})))
+
+
+def test_facts_that_cannot_be_recorded_are_a_defect(explanation: Make, units: Make) -> None:
+    with pytest.raises(TypeError, match="weights cannot be recorded: it is a ndarray"):
+        explained(explanation(detail=Detail({"weights": np.zeros(3)})))
+    for one, name in ((explanation, "layer"), (explanation, "raw"), (units, "unit")):
+        with pytest.raises(ValueError, match=f"must not be called {name}"):
+            explained(one(detail=Detail({name: 3})))
+
+
+def test_a_unit(units: Make) -> None:
+    made = units(rules=("deconv", "guided"), detail=Detail({"rectifiers": GUIDED}, ("So it is.",)))
+    read = valid(explained(made, "deconv", files=("cat.jpg.deconv.png", None)))
+    assert len(read["explanations"]) == 6
+    assert "overview" not in read
+    first = made.reconstructions[0]
+    assert read["explanations"][0] == {
+        "method": "deconv",
+        "layer": "blocks.2",
+        "target": None,
+        "unit": {"channel": 55, "cell": [0, 4], "activation": 3.41123, "sees": sees(first.box)},
+        "shape": [40, 50],
+        "min": -2.5,
+        "max": 1.25,
+        "peak": list(first.peak or ()),
+        "picture": "cat.jpg.deconv.png",
+        "remarks": ["So it is."],
+        "rectifiers": GUIDED,
+    }
+    assert [one["method"] for one in read["explanations"]] == ["deconv", "guided"] * 3
+    assert read["explanations"][-1]["unit"]["cell"] is None
+
+
+def sees(box: tuple[float, ...]) -> list[int]:
+    left, top, right, bottom = box
+    return [int(np.floor(left)), int(np.floor(top)), int(np.ceil(right)), int(np.ceil(bottom))]
+
+
+def test_what_a_unit_sees_is_whole_pixels_of_the_picture(units: Make) -> None:
+    made = units(sees=(0, 0, 224, 224))
+    one = made.reconstructions[0]
+    for box, wanted in (
+        ((-3.2, -0.1, 71.5, 40.0), [0, 0, 60, 40]),
+        ((12.3, 4.0, 12.4, 5.0000000001), [12, 4, 13, 5]),
+        ((-9.0, 50.0, -2.0, 58.0), [0, 40, 0, 40]),  # nothing but padding
+    ):
+        moved = replace(one, sees=(0, 0, 224, 224), geometry=Geometry((60, 40), box))
+        unit = explained(replace(made, reconstructions=(moved,)))["explanations"][0]["unit"]
+        assert unit["sees"] == wanted
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_unit_that_is_not_a_number_is_refused(value: float, units: Make) -> None:
+    made = units()
+    one = made.reconstructions[0]
+    for bad in (replace(one, activation=value), replace(one, values=one.values + np.float32(value))):
+        with pytest.raises(ImageError, match="not a finite number"):
+            explained(replace(made, reconstructions=(bad,)))
+
+
+def test_the_overview_of_several_layers(units: Make) -> None:
+    made = units(layers=("blocks.0", "blocks.2"))
+    assert valid(explained(made, overview="cat.jpg.deconv.png"))["overview"] == "cat.jpg.deconv.png"
+    with pytest.raises(jsonschema.ValidationError):
+        valid(explained(made, overview="/a.png"))
+    failed = record.failed("a.jpg", ImageError("cut short", "load it again"), "deconv", "m")
+    with pytest.raises(jsonschema.ValidationError):
+        valid({**failed, "overview": "a.png"})
+
+
+def test_the_schema_is_strict_with_units_and_maps(explanation: Make, units: Make) -> None:
+    one = explained(units())
+    unit = one["explanations"][0]
+    target = one["predictions"][0]
+    bad: list[dict[str, Any]] = [
+        {**unit, "target": target},
+        {key: value for key, value in unit.items() if key != "unit"},
+        {key: value for key, value in unit.items() if key != "target"},
+        {**unit, "scale": "signed"},
+        {**unit, "remarks": []},
+        {**unit, "remarks": "So it is."},
+        {**unit, "rectifiers": {"rule": "guided", "count": -1}},
+        {**unit, "completeness": {"sum": 3}},
+        *({**unit, "unit": {**unit["unit"], **change}} for change in (
+            {"channel": None}, {"cell": [1]}, {"cell": [-1, -1]}, {"activation": "3"}, {"sees": [0.5, 0, 1, 1]},
+            {"sees": None},
+        )),
+        {**explained(explanation())["explanations"][0], "target": None},
+        {**explained(explanation())["explanations"][0], "scale": "loud"},
+    ]  # fmt: skip
+    for found in bad:
+        with pytest.raises(jsonschema.ValidationError):
+            valid({**one, "explanations": [found]})
+    valid({**one, "explanations": [unit, explained(explanation())["explanations"][0]]})
+
+
+def test_records_of_earlier_releases_are_valid(explanation: Make) -> None:
+    one = explained(explanation())
+    before = {key: value for key, value in one["explanations"][0].items() if key != "scale"}
+    valid({**one, "explanations": [before]})

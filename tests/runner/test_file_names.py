@@ -12,7 +12,7 @@ import pytest
 from cnnexplain.core.explanation import Heatmap, Prediction
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.images.find import Source
-from cnnexplain.runner.names import picture_names, safe, stems
+from cnnexplain.runner.names import picture_names, safe, sheet_names, stems
 
 SAFE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*")
 EVERYTHING = frozenset({"method", "layer", "target"})
@@ -112,3 +112,32 @@ def test_a_layer_cannot_lead_out_of_the_folder() -> None:
     (name,) = picture_names("sub/cat.jpg", "gradcam", [heatmap(layer="../../../etc/x y")], EVERYTHING)
     assert name.startswith("sub/cat.jpg.gradcam.gradcam._")
     assert name.count("/") == 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "asked", "names"),
+    [
+        (["blocks.2"], (), {"blocks.2": "cat.jpg.deconv"}),
+        (["blocks.2"] * 6, (), {"blocks.2": "cat.jpg.deconv"}),
+        (["blocks.2"], ("layer",), {"blocks.2": "cat.jpg.deconv.blocks.2"}),
+        (["a", "b", "a"], (), {"a": "cat.jpg.deconv.a", "b": "cat.jpg.deconv.b"}),
+        ([], ("layer",), {}),
+    ],
+)
+def test_a_sheet_is_named_after_its_layer_where_that_tells_something(
+    layers: list[str], asked: tuple[str, ...], names: dict[str, str]
+) -> None:
+    assert sheet_names("cat.jpg", "deconv", layers, asked) == names
+
+
+def test_layers_that_would_be_named_alike_still_differ() -> None:
+    spaced = safe("a b")
+    layers = ["a b", spaced, "A", "a", "", "x" * 99, "x" * 98]
+    names = sheet_names("cat.jpg", "deconv", layers, ())
+    assert names["a b"] == f"cat.jpg.deconv.{spaced}"
+    assert len({one.casefold() for one in (*names.values(), "cat.jpg.deconv")}) == len(layers) + 1
+    assert names == sheet_names("cat.jpg", "deconv", layers, ()), "the same from run to run"
+    maps = picture_names("cat.jpg", "gradcam", [heatmap(layer=one) for one in layers], {"layer"})
+    assert [one.removeprefix("cat.jpg.gradcam") for one in maps] == [
+        one.removeprefix("cat.jpg.deconv") for one in names.values()
+    ]

@@ -1,0 +1,203 @@
+"""The figures of one card: every picture once, with what is to be known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnnexplain.core.explanation import PIXELS
+from cnnexplain.core.words import number, percent
+from cnnexplain.report.words import count, href, listed, shape, size, span, words
+
+SHOWN_UNITS = 9  # a longer list is folded away
+FEW = 3  # what differs from unit to unit more than this is left to the record
+
+_SCALES = {"signed": "signed: for and against", "magnitude": "magnitude"}
+# What has a place of its own; whatever else a method found out is told as it is.
+_PLACED = {"method", "layer", "target", "of_class", "unit", "scale", "shape", "min", "max", "peak", "picture",
+           "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link to a file under OUT."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is listed below a picture; the first cell of a row is what it is about."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture with its caption. `alt` says what the picture shows to those who cannot see it."""
+
+    src: str
+    alt: str
+    title: str
+    subject: str
+    joint: str = " of "  # between title and subject
+    facts: tuple[Fact, ...] = ()
+    remarks: tuple[str, ...] = ()
+    table: Table | None = None
+    links: tuple[Link, ...] = ()
+    wide: bool = False  # needs all the room there is
+
+
+def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
+    """A figure for every picture of a record: the overview first, then maps and sheets in their order."""
+    sheets: dict[str, list[Mapping[str, Any]]] = {}
+    maps: dict[str, Figure] = {}
+    for one in record["explanations"]:
+        if "unit" in one:
+            sheets.setdefault(one["picture"], []).append(one)
+        else:
+            maps.setdefault(one["picture"], _map(one, record["size"]))
+    if record.get("overview"):
+        yield _overview(record)
+    yield from maps.values()
+    for shown in sheets.values():
+        yield _sheet(shown, record["size"])
+
+
+def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
+    target, peak, layer, method = found["target"], found["peak"], found["layer"], found["method"]
+    of_class = found.get("of_class", True)
+    chance = percent(target["probability"])
+    what = f"‘{target['label']}’ ({chance})" if of_class else "no class"
+    where = f"strongest at x {peak[0]}, y {peak[1]} of {size(picture_size)}" if peak else _nothing(found)
+    scale = _SCALES.get(found.get("scale", ""))
+    facts = (
+        ("layer", "" if layer == PIXELS else layer),
+        ("map", shape(found["shape"])),
+        ("range", span(found["min"], found["max"])),
+        ("scale", scale or ""),
+        ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "nothing positive"),
+        *_more([found]),
+    )
+    return Figure(
+        src=href(found["picture"]),
+        alt=f"{method} of {what} {'in pixels' if layer == PIXELS else f'at {layer}'}: {where}",
+        title=method,
+        subject=f"{target['label']}, {chance}" if of_class else "what stands out, no class",
+        facts=tuple(fact for fact in facts if fact[1]),
+        remarks=_remarks([found]),
+        links=_links(found, "raw map"),
+    )
+
+
+def _nothing(found: Mapping[str, Any]) -> str:
+    if found.get("scale") == "magnitude":
+        return "zero everywhere"
+    return "nothing positive: no part speaks for it" if found.get("of_class", True) else "nothing stands out"
+
+
+def _sheet(shown: Sequence[Mapping[str, Any]], picture_size: Sequence[int]) -> Figure:
+    layer, units = shown[0]["layer"], _units(shown)
+    rules = listed(list(dict.fromkeys(one["method"] for one in shown)))
+    best = max(units, key=lambda unit: unit["activation"])
+    strongest = f"channel {best['channel']} ({number(best['activation'])})"
+    many = count(len(units), "unit")
+    return Figure(
+        src=href(shown[0]["picture"]),
+        alt=f"{many} of {layer}, projected back to pixels by {rules}: what each saw of {size(picture_size)}; "
+        f"the strongest is {strongest}",
+        title=layer,
+        joint=" · ",
+        subject=f"{many}, {rules}",
+        facts=(("strongest", strongest), *_more(shown)),
+        remarks=_remarks(shown),
+        table=Table(
+            title="The units one by one",
+            head=("unit", "channel", "activation", "row, column", "sees x", "sees y"),
+            rows=tuple((str(place), *_row(unit)) for place, unit in enumerate(units, 1)),
+            folded=len(units) > SHOWN_UNITS,
+        ),
+        links=_links(shown[0], "raw values"),
+        wide=True,
+    )
+
+
+def _row(unit: Mapping[str, Any]) -> tuple[str, ...]:
+    left, top, right, bottom = unit["sees"]
+    cell = ", ".join(str(place) for place in unit["cell"]) if unit["cell"] else "all"
+    return str(unit["channel"]), number(unit["activation"]), cell, f"{left}–{right}", f"{top}–{bottom}"
+
+
+def _overview(record: Mapping[str, Any]) -> Figure:
+    layers = list(dict.fromkeys(one["layer"] for one in record["explanations"]))
+    path = href(record["overview"])
+    return Figure(
+        src=path,
+        alt=f"What the strongest units of {listed(layers)} saw, projected back to pixels, layer beside layer",
+        title="All layers",
+        joint=" · ",
+        subject=f"{len(layers)}, from {layers[0]} to {layers[-1]}",
+        links=(Link("picture", path),),
+        wide=True,
+    )
+
+
+def _units(shown: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Every unit once, by whatever many rules it was projected."""
+    units = {str((one["layer"], one["unit"]["channel"], one["unit"]["cell"])): one["unit"] for one in shown}
+    return list(units.values())
+
+
+def _links(found: Mapping[str, Any], raw: str) -> tuple[Link, ...]:
+    picture = Link("picture", href(found["picture"]))
+    return (picture, Link(raw, href(found["raw"]))) if found.get("raw") else (picture,)
+
+
+def _remarks(shown: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(remark) for one in shown for remark in one.get("remarks") or ()))
+
+
+def _more(shown: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
+    """What the methods found out besides: each thing once, however many findings share the picture."""
+    told: dict[str, dict[str, None]] = {}
+    for one in shown:
+        for name, text in _told(one):
+            told.setdefault(name, {})[text] = None
+    for name, texts in told.items():
+        if len(texts) <= FEW:
+            yield name, "; ".join(texts)
+
+
+def _told(found: Mapping[str, Any]) -> Iterator[Fact]:
+    if found.get("completeness"):
+        yield "completeness", _completeness(found["completeness"])
+    if found.get("rectifiers"):
+        yield "backward", _rectifiers(found["rectifiers"])
+    for name, value in found.items():
+        if name not in _PLACED:
+            yield name.replace("_", " "), words(value)
+
+
+def _completeness(found: Mapping[str, Any]) -> str:
+    difference, total = found["difference"], found["sum"]
+    gap = percent(abs(difference - total) / abs(difference)) if difference else "cannot be told"
+    steps = f", {count(found['steps'], 'step')}" if found.get("steps") else ""
+    return f"sum {_aligned(total)} of {_aligned(difference)} (gap {gap}{steps})"
+
+
+def _aligned(value: float) -> str:
+    """Three digits, noughts at the end too, so that two numbers can be compared."""
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+
+
+def _rectifiers(found: Mapping[str, Any]) -> str:
+    kinds = found.get("kinds") or {}
+    each = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind)))
+    return f"{found['rule']} rule at {count(found['count'], 'rectifier')}" + (f": {each}" if each else "")
