@@ -148,13 +148,15 @@ def load(
     if isinstance(model, nn.Module):
         if device is not None:
             raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
-        if useless := sorted({"weights", "arch", "pretrained", "strict", "seed"}.intersection(options)):
+        if useless := sorted({"weights", "arch", "pretrained", "strict"}.intersection(options)):
             raise OptionError(
                 f"{useless[0]} means nothing for a module that is made already",
                 "load the weights yourself: module.load_state_dict(...)",
             )
         loaded = adopt(unwrapped(model), settled)
-        built = Model(loaded.module, loaded.name, loaded.preprocess, loaded.labels, where.precision)
+        built = Model(
+            loaded.module, loaded.name, loaded.preprocess, loaded.labels, where.precision, settled.seed
+        )
         choices = loaded.choices if preprocess is None else ()
     else:
         built, _, choices = build(model, settled, where)

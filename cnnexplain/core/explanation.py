@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnexplain.core.preprocess import Geometry
+    from cnnexplain.errors import ImageError
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth to compare by
@@ -76,6 +77,9 @@ class Answer:
     logits: Tensor  # (N, K)
     attributions: tuple[Attribution, ...] = ()
     projections: tuple[Projection, ...] = ()
+    problems: Mapping[int, ImageError] = field(
+        default_factory=dict
+    )  # by row, of pictures that cannot be explained
 
 
 @dataclass(frozen=True)

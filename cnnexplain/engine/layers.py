@@ -107,6 +107,29 @@ def choose(trace: Trace, model_name: str) -> Choice:
     )
 
 
+def stages(trace: Trace, model_name: str) -> Choice:
+    """The last map of every resolution on the way to the classes, from shallow to deep, as one name a stage.
+
+    Of the maps of one size the last that the outermost modules return. Raises `LayerError` where there is none.
+    """
+    last = choose(trace, model_name).value
+    names: dict[tuple[int, int], Layer] = {}
+    for layer in trace.layers:
+        if layer.map is None or not _is_large(layer) or layer.same_as_next or "pool" in layer.kind.lower():
+            continue
+        size = layer.map[1:]
+        if size not in names or layer.name.count(".") <= names[size].name.count("."):
+            names[size] = layer
+        if layer.name == last:
+            break
+    # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
+    ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
+    sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)
+    return Choice(
+        "layers", ", ".join(layer.name for layer in ordered), f"the last map of every size: {sizes}"
+    )
+
+
 def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
     """The layer that a user named, `layer4.1` or, as Python writes it, `layer4[-1]`; its name and module."""
     by_name = {name: child for name, child in module.named_modules(remove_duplicate=False) if name}

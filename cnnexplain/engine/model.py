@@ -17,7 +17,10 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import borrow, capture, layers, weights
+from cnnexplain.engine import borrow, capture, layers, scores, weights
+from cnnexplain.engine.chunks import Chunks, is_out_of_memory
+from cnnexplain.engine.fields import Field, receptive_fields
+from cnnexplain.engine.rectifiers import Rectifiers
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, OptionError, first_line
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,6 +41,8 @@ class Model:
     preprocess: Preprocess
     given_labels: Sequence[str] | None = None
     precision: str = "fp32"
+    seed: int = 0  # what is random in a method starts from it
+    chunks: Chunks = field(default_factory=Chunks, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -48,21 +53,33 @@ class Model:
     def trace(self) -> layers.Trace:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
         self._require_layers()
-        height, width = self.preprocess.input_size
         try:
             with self.borrowed():
-                return layers.trace(
-                    self.module, self._blank((1, self.preprocess.channels, height, width)), self.forward
-                )
+                return layers.trace(self.module, self._blank(), self.forward)
         except CnnexplainError:
             raise
         except Exception as error:
             if is_out_of_memory(error):
+                height, width = self.preprocess.input_size
                 raise ModelError(
                     f"there is not enough memory on {self.device} for one picture of {height}x{width}",
                     "use --device cpu, or a smaller --input-size",
                 ) from error
             raise self._failed_backwards(error) from error
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
+        with self.borrowed():
+            return receptive_fields(self.module, self._blank(), self.forward)
+
+    @cached_property
+    def way(self) -> Rectifiers:
+        """The rectifiers and max-poolings that a picture meets. Costs one forward pass, once."""
+        met = self.overriding()
+        with self.borrowed(), met:
+            self.forward(self._blank().requires_grad_().clone())
+        return met
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -149,7 +166,7 @@ class Model:
                 f"{self.name} failed on an input of {tuple(inputs.shape)}: {first_line(error)}",
                 "give the size it was made for, for example --input-size 32 or 1x28x28",
             ) from error
-        return self._logits(output, len(inputs))
+        return scores.logits_of(output, len(inputs), self.name)
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
@@ -164,9 +181,22 @@ class Model:
                         "leave --layer out to have one chosen",
                     )
 
+    def overriding(self) -> Rectifiers:
+        """A context in which rectifiers obey a backward rule, wherever they stand in the model's code."""
+        return Rectifiers()
+
     def choose_layer(self) -> Choice:
         """The layer to explain when none is named, with the reason."""
         return layers.choose(self.trace, self.name)
+
+    def choose_stages(self) -> Choice:
+        """The layers to show when none is named, one for every size of map, with the reason."""
+        return layers.stages(self.trace, self.name)
+
+    def channels_of(self, name: str) -> int | None:
+        """How many channels a layer's map has; None where it holds none."""
+        found = [one.map for one in self.trace.layers if one.name == name and one.map]
+        return found[-1][0] if found else None
 
     def find_layer(self, name: str) -> str:
         """The full name of a layer that a user named; `LayerError` with near misses where there is none."""
@@ -174,31 +204,44 @@ class Model:
 
     def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
         """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
-        scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
-        found: Sequence[Tensor | None] = ()
-        if score.requires_grad:
-            # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-            try:
-                found = torch.autograd.grad(
-                    score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True
-                )
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-                raise self._failed_backwards(error) from error
-        elif not self.trace.differentiable:
-            raise ModelError(
-                f"the scores of {self.name} carry no gradient",
-                "the model detaches them or runs under no_grad(); methods without gradients, such as "
-                "-m eigencam, still work",
-            )
-        gradients = [one.float() / scale for one in found if one is not None]
-        if len(gradients) < len(wrt):
+        found = self._backward(score, wrt, keep_graph)
+        if len(found) < len(wrt):
             raise LayerError(
                 f"the classes of {self.name} do not depend on the layer that was named",
                 "leave --layer out to have one chosen",
             )
-        return gradients
+        return found
+
+    def gradient_to_input(self, score: Tensor, inputs: Tensor, *, keep_graph: bool = False) -> Tensor:
+        """The gradient (N, C, H, W), float32, of each picture's score (N,), of a class or of a unit."""
+        found = self._backward(score, (inputs,), keep_graph)
+        if not found:
+            raise ModelError(
+                f"{self.name} passes no gradient back to the picture",
+                "it detaches or quantises it on the way; class activation maps of a later layer still work: "
+                "cnnexplain gradcam",
+            )
+        return found[0]
+
+    def _backward(self, score: Tensor, wrt: Sequence[Tensor], keep_graph: bool) -> list[Tensor]:
+        """The gradients that there are: fewer than were asked for where the score does not depend on one."""
+        if not score.requires_grad:
+            if self.trace.differentiable:
+                return []
+            raise ModelError(
+                f"the scores of {self.name} carry no gradient",
+                "the model detaches them or runs under no_grad(); methods without gradients, such as "
+                "gradcam -m eigencam, still work",
+            )
+        scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
+        try:
+            # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
+            found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise self._failed_backwards(error) from error
+        return [one.float() / scale for one in found if one is not None]
 
     def _failed_backwards(self, error: Exception) -> ModelError:
         return ModelError(
@@ -208,32 +251,15 @@ class Model:
 
     def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
         """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""
-        scores = class_scores(logits)
-        if spec.index is not None:
-            chosen = [torch.full((len(scores),), spec.index, device=scores.device)]
-        else:
-            chosen = list(scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices.T)
-        return [Target(index, scores.gather(1, index[:, None])[:, 0]) for index in chosen]
+        return scores.targets(spec, logits)
+
+    def score(self, logits: Tensor, index: Tensor) -> Tensor:
+        """The score (N,) of one class `index` (N,) per picture, attached to the graph."""
+        return scores.scores_at(logits, index)
 
     def predictions(self, logits: Tensor, index: Tensor | None = None) -> list[tuple[Prediction, ...]]:
         """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
-        scores = class_scores(logits.detach()).cpu()
-        # One score s stands for the pair (-s, s), whose softmax would be sigmoid(2 s).
-        chances = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(1)
-        wanted = scores.argsort(1, descending=True) if index is None else index
-        rows = zip(
-            wanted.tolist(),
-            chances.gather(1, wanted).tolist(),
-            scores.gather(1, wanted).tolist(),
-            strict=True,
-        )
-        return [
-            tuple(
-                Prediction(one, self.labels[one], chance, score)
-                for one, chance, score in zip(*row, strict=True)
-            )
-            for row in rows
-        ]
+        return scores.predictions(logits, self.labels, index)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -243,35 +269,9 @@ class Model:
         yield from self.module.parameters()
         yield from self.module.buffers()
 
-    def _blank(self, shape: tuple[int, ...]) -> Tensor:
+    def _blank(self) -> Tensor:
+        shape = (1, self.preprocess.channels, *self.preprocess.input_size)
         return torch.zeros(shape, device=self.device, dtype=self._dtype)
-
-    def _logits(self, output: Any, pictures: int) -> Tensor:
-        logits = _first_tensor(output)
-        if logits is not None:
-            if logits.ndim == 1 and logits.shape[0] == pictures:
-                logits = logits[:, None]
-            if logits.ndim == 4 and logits.shape[2:] == (1, 1):
-                logits = logits[:, :, 0, 0]
-            if logits.ndim == 2 and logits.shape[0] == pictures and logits.shape[1] > 0:
-                return logits.float()
-        what = f"a {type(output).__name__}" if logits is None else f"a tensor of shape {tuple(logits.shape)}"
-        raise ModelError(
-            f"{self.name} returns {what}, not one row of class scores per picture",
-            "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)",
-        )
-
-
-def class_scores(logits: Tensor) -> Tensor:
-    """One score per class (N, K): the logits, or (-s, s) for a model with the single logit s."""
-    return torch.cat((-logits, logits), dim=1) if logits.shape[1] == 1 else logits
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the CPU's allocator, had no memory left."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -280,15 +280,3 @@ def unwrapped(module: nn.Module) -> nn.Module:
         return unwrapped(module.module)
     compiled = getattr(module, "_orig_mod", None)
     return unwrapped(compiled) if isinstance(compiled, nn.Module) else module
-
-
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    for name in ("logits", "out"):
-        found = output.get(name) if isinstance(output, dict) else getattr(output, name, None)
-        if isinstance(found, Tensor):
-            return found
-    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return output[0]
-    return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Attribution
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import parse_target
 from cnnexplain.methods._cams import CAMS, CLASS_FREE
+from cnnexplain.methods._options import TargetOption, settled_target
 
 if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
     from cnnexplain.engine.model import Model
 
@@ -44,30 +45,16 @@ class GradCAM:
             metavar="NAME",
         ),
     ] = ()
-    target: Annotated[
-        str,
-        Param(
-            "Class to explain: top, top3, an index, a label or a part of one.",
-            ("-t", "--target"),
-            metavar="CLASS",
-        ),
-    ] = "top"
+    target: TargetOption = "top"
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
-        target = parse_target(self.target, model.labels)
-        choices = []
-        if target.index is not None and str(target.index) != self.target:
-            choices.append(
-                Choice(
-                    "target", f"{target.index} {model.labels[target.index]}", f"what {self.target!r} names"
-                )
-            )
+        target, choices = settled_target(model, self.target)
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         if not layer:
-            choices.append(model.choose_layer())
+            choices += (model.choose_layer(),)
             layer = (choices[-1].value,)
-        return replace(self, layer=layer, target=target.words), tuple(choices)
+        return replace(self, layer=layer, target=target.words), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward for all, and one backward per class, whatever the number of formulas and layers."""

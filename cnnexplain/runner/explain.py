@@ -10,9 +10,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnexplain.core.explanation import Answer, Batch, Explanation, Heatmap
+from cnnexplain.core.explanation import (
+    Answer,
+    Batch,
+    Detail,
+    Explanation,
+    Heatmap,
+    Projection,
+    Reconstruction,
+)
 from cnnexplain.core.preprocess import Geometry
-from cnnexplain.engine.model import Model, class_scores, is_out_of_memory
+from cnnexplain.engine.chunks import is_out_of_memory
+from cnnexplain.engine.model import Model
+from cnnexplain.engine.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError
 from cnnexplain.methods import Method
 
@@ -78,6 +88,9 @@ def _separated(
                 "the model's answer is not a number", "try --precision fp32, or check the model's weights"
             )
             continue
+        if row in answer.problems:
+            yield answer.problems[row]
+            continue
         heatmaps = tuple(
             Heatmap(
                 method=found.method,
@@ -86,14 +99,41 @@ def _separated(
                 values=found.values[row].numpy(),
                 geometry=picture.geometry,
                 of_class=found.of_class,
+                scale=found.scale,
+                detail=found.details[row] if found.details else Detail(),
             )
             for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
         )
-        if broken := next((one for one in heatmaps if not np.isfinite(one.values).all()), None):
+        reconstructions = tuple(_reconstruction(one, row, picture) for one in answer.projections)
+        broken = [f"{one.method} map at {one.layer}" for one in heatmaps if not _finite(one)]
+        broken += [f"{one.rule} of {one.layer}" for one in reconstructions if not _finite(one)]
+        if broken:
             yield ImageError(
-                f"the {broken.method} map at {broken.layer} is not a number everywhere",
-                "try --precision fp32, or another method with -m",
+                f"the {broken[0]} is not a number everywhere",
+                "try --precision fp32, or another method",
             )
             continue
         top = predictions[: best.shape[1]]
-        yield Explanation(picture.name, picture.picture, picture.geometry, top, heatmaps)
+        yield Explanation(picture.name, picture.picture, picture.geometry, top, heatmaps, reconstructions)
+
+
+def _finite(found: Heatmap | Reconstruction) -> bool:
+    return bool(np.isfinite(found.values).all())
+
+
+def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstruction:
+    """One picture's share of a projection, no larger than what the unit can see."""
+    left, top, right, bottom = found.sees[row].tolist()
+    place = None if found.cell is None else found.cell[row].tolist()
+    return Reconstruction(
+        rule=found.rule,
+        layer=found.layer,
+        channel=int(found.channel[row]),
+        cell=None if place is None else (place[0], place[1]),
+        activation=float(found.activation[row]),
+        sees=(left, top, right, bottom),
+        values=found.values[row, :, top:bottom, left:right].numpy().copy(),
+        input_size=(found.values.shape[2], found.values.shape[3]),
+        geometry=picture.geometry,
+        detail=found.details[row] if found.details else Detail(),
+    )

@@ -74,6 +74,7 @@ def describe(
                 :16
             ],
             **{name.replace("_", "-"): _in_words(value) for name, value in {**settled, **drawing}.items()},
+            "seed": str(model.seed),
             "images": f"{_some(sources)} (fingerprint {listed[:8]})",
         },
     }

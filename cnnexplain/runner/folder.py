@@ -177,13 +177,13 @@ class Folder:
     def _clear(self) -> None:
         """Remove what the run before wrote, and nothing else."""
         for record in Journal(self.path).records():
-            for found in record.get("explanations", ()):
-                for kind in ("picture", "raw"):
-                    with contextlib.suppress(OSError, ValueError):  # a name that no file of ours has
-                        path = self.path / str(found.get(kind) or "")
-                        inside = self.path.resolve() in path.resolve().parents
-                        if inside and not path.is_symlink() and written_by_us(path):
-                            path.unlink()
+            found = [one.get(kind) for one in record.get("explanations", ()) for kind in ("picture", "raw")]
+            for name in (*found, record.get("overview")):
+                with contextlib.suppress(OSError, ValueError):  # a name that no file of ours has
+                    path = self.path / str(name or "")
+                    inside = self.path.resolve() in path.resolve().parents
+                    if inside and not path.is_symlink() and written_by_us(path):
+                        path.unlink()
         for name in (REPORT, RECORDS, RUN):
             (self.path / name).unlink(missing_ok=True)
         Journal(self.path).remove()

@@ -25,7 +25,7 @@ def build(
         raise OptionError(
             f"{loaded.name} cannot be put on {device}: {first_line(error)}", "use --device cpu"
         ) from error
-    model = Model(module, loaded.name, loaded.preprocess, loaded.labels, where.precision)
+    model = Model(module, loaded.name, loaded.preprocess, loaded.labels, where.precision, options.seed)
     return model, loaded, (*loaded.choices, *choices)
 
 

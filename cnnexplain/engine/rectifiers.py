@@ -1,0 +1,156 @@
+"""Backward rules for ReLU and its kin, wherever they stand in the code of a network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Rule = Literal["gradient", "guided", "deconv"]
+
+# What a rectifier is called in torch (without the underscore of the in-place form), and by people.
+KIN = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "hardtanh": "Hardtanh",
+    "leaky_relu": "LeakyReLU",
+    "prelu": "PReLU",
+    "rrelu": "RReLU",
+    "elu": "ELU",
+    "selu": "SELU",
+    "celu": "CELU",
+    "silu": "SiLU",
+    "gelu": "GELU",
+    "hardswish": "Hardswish",
+    "mish": "Mish",
+    "softplus": "Softplus",
+    "threshold": "Threshold",
+    "clamp": "clamp(min=0)",
+    "clamp_min": "clamp(min=0)",
+    "clip": "clamp(min=0)",
+    "maximum": "maximum(0)",
+    "max": "maximum(0)",
+}
+
+
+class Rectifiers(TorchFunctionMode):
+    """While it is active every rectifier that the input passes is noted, and obeys `rule` on the way back.
+
+    With φ the rectifier, y = φ(x), and g the gradient that arrives from above, what goes on below is
+
+        gradient   φ'(x) g
+        guided     φ'(x) max(g, 0) where y > 0, else 0    (Springenberg et al. 2014, arXiv:1412.6806, section 3.4)
+        deconv     max(g, 0)                              (Zeiler & Fergus 2013, arXiv:1311.2901, section 2.1)
+
+    `rule` may be changed between one backward pass and the next over the same graph. The forward pass is untouched.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rule: Rule = "gradient"
+        self.seen: list[str] = []  # the kind of every rectifier, in the order of the forward pass
+        self.switches = 0  # how many max-poolings there were, whose backward pass is the unpooling
+        self._passed: set[int] = set()
+
+    def use(self, rule: Rule) -> None:
+        """From now on go back by `rule`; and forget what was passed."""
+        self.rule = rule
+        self._passed.clear()
+
+    def passed(self) -> Counter[str]:
+        """How many rectifiers of each kind the signal met on its way back since `use`."""
+        return Counter(self.seen[number] for number in sorted(self._passed))
+
+    def meet(self, number: int) -> None:
+        """Note that the signal has come to a rectifier."""
+        self._passed.add(number)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Carry out `func`, as a rectifier that can be overridden where it is one."""
+        kwargs = kwargs or {}
+        kind = _kind(func, args, kwargs)
+        given = args[0] if args else kwargs.get("input")
+        self.switches += "max_pool2d" in getattr(func, "__name__", "")
+        if kind is None or not isinstance(given, Tensor) or not given.requires_grad:
+            return func(*args, **kwargs)
+        rest = {name: value for name, value in kwargs.items() if name != "input"}
+
+        in_place = func.__name__.endswith("_") or rest.get("inplace") or any(one is True for one in args[1:])
+
+        def rectify(x: Tensor) -> Tensor:
+            found: Tensor = func(x.clone() if in_place else x, *args[1:], **rest)
+            return found
+
+        number = len(self.seen)
+        self.seen.append(kind)
+        result: Tensor = _Rectified.apply(given.clone() if in_place else given, rectify, kind, number, self)
+        if not in_place:
+            return result
+        # The user's own tensor, and every view of it, holds the result.
+        return given.copy_(result)
+
+
+class _Rectified(torch.autograd.Function):
+    """One rectifier of the forward pass. It keeps its slopes, so that later in-place changes cannot reach them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, rectify: Callable[[Tensor], Tensor], kind: str, number: int, mode: Rectifiers
+    ) -> Tensor:
+        with torch.enable_grad():
+            inside = x.detach().requires_grad_()
+            y = rectify(inside)
+            # The slope of ReLU is all or nothing, which a byte can hold.
+            slope = y.detach() > 0 if kind == "ReLU" else torch.autograd.grad(y.sum(), inside)[0]
+        y = y.detach()
+        ctx.slope, ctx.active, ctx.number, ctx.mode = slope, y > 0, number, mode
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        ctx.mode.meet(ctx.number)
+        if ctx.mode.rule == "deconv":
+            below = gradient.clamp(min=0)
+        elif ctx.mode.rule == "guided":
+            below = gradient.clamp(min=0) * ctx.slope * ctx.active
+        else:
+            below = gradient * ctx.slope
+        return below, None, None, None, None
+
+
+def _kind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """What kind of rectifier a call is, if it is one."""
+    name = getattr(func, "__name__", "").rstrip("_")
+    kind = KIN.get(name)
+    if kind == "Hardtanh":
+        low, high = _argument(args, kwargs, 1, "min_val", -1.0), _argument(args, kwargs, 2, "max_val", 1.0)
+        return "ReLU6" if (low, high) == (0, 6) else kind
+    if kind == "clamp(min=0)":
+        return kind if _is_zero(_argument(args, kwargs, 1, "min", None)) else None
+    if kind == "maximum(0)":
+        other = _argument(args, kwargs, 1, "other", None)
+        return kind if isinstance(other, Tensor) and _is_zero(other) else None
+    if kind == "Threshold":
+        return "ReLU" if args[1:3] == (0, 0) else None
+    return kind
+
+
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether an argument is nought, as a number or as a constant tensor."""
+    if isinstance(value, Tensor):
+        return not value.requires_grad and not bool(value.any())
+    return isinstance(value, (int, float)) and value == 0

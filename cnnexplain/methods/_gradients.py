@@ -1,0 +1,156 @@
+"""The formulas of pixel maps: from the gradients of a class score to one map of the input's pixels.
+
+A formula takes `Passes`, which computes what several formulas share once, and returns `Found`: values for every
+channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnnexplain.core.explanation import Detail, Scale
+from cnnexplain.methods._cams import gradcam
+from cnnexplain.methods._copies import noisy
+from cnnexplain.methods._integral import IntegralOptions, integrated
+from cnnexplain.methods._rules import CLASS_BLIND, obeyed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.target import Target
+    from cnnexplain.engine.model import Model
+    from cnnexplain.engine.rectifiers import Rectifiers, Rule
+
+
+class Found(NamedTuple):
+    """What a formula found for a batch."""
+
+    values: Tensor  # (N, C, H, W)
+    details: tuple[Detail, ...] = ()  # one for every picture, or none at all
+
+
+@dataclass(eq=False)
+class Passes:
+    """One class of a batch, and the passes through the model that lead to it."""
+
+    model: Model
+    pixels: Tensor  # (N, C, H, W), the leaf of the graph that leads to the class's score
+    target: Target
+    rectifiers: Rectifiers | None  # None where no formula has a rule
+    layer_maps: Tensor | None  # (N, C, h, w), for guided Grad-CAM
+    samples: int
+    noise: float
+    integral: IntegralOptions
+    _gradients: dict[Rule, Found] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Tensor:
+        """The pictures as the model sees them, (N, C, H, W)."""
+        return self.pixels.detach()
+
+    def gradient(self, rule: Rule = "gradient") -> Found:
+        """The gradient of the class score with every rectifier obeying a rule, and how many did."""
+        if rule not in self._gradients:
+            self._obey(rule)
+            back = self.model.gradient_to_input(self.target.score, self.pixels, keep_graph=True)
+            found = Found(back)
+            if self.rectifiers is not None and rule != "gradient":
+                found = Found(back, (obeyed(self.rectifiers, CLASS_BLIND),) * len(back))
+            self._gradients[rule] = found
+        return self._gradients[rule]
+
+    @cached_property
+    def noisy(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
+        return noisy(self.model, self.inputs, self.target.index, self.samples, self.noise)
+
+    def gradcam(self) -> Tensor:
+        """The Grad-CAM of the layer, rectified, (N, h, w)."""
+        if self.layer_maps is None:
+            raise ValueError("no layer was captured")
+        self._obey("gradient")
+        (g,) = self.model.gradient(self.target.score, (self.layer_maps,), keep_graph=True)
+        return gradcam(self.layer_maps.detach().float(), g).relu()
+
+    def _obey(self, rule: Rule) -> None:
+        if self.rectifiers is not None:
+            self.rectifiers.use(rule)
+
+
+def gradient(passes: Passes) -> Found:
+    """Simonyan et al. 2013 (arXiv:1312.6034), section 3: how much the score changes with a pixel."""
+    return passes.gradient()
+
+
+def input_x_gradient(passes: Passes) -> Found:
+    """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
+    return Found(passes.gradient().values * passes.inputs)
+
+
+def smoothgrad(passes: Passes) -> Found:
+    """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
+    return Found(passes.noisy[0])
+
+
+def vargrad(passes: Passes) -> Found:
+    """Adebayo et al. 2018 (arXiv:1810.03292), appendix: the variance of the gradient over noisy copies."""
+    return Found(passes.noisy[1])
+
+
+def integrated_gradients(passes: Passes) -> Found:
+    """Sundararajan et al. 2017 (arXiv:1703.01365), eq. 1: the gradient along the way from a baseline."""
+    return Found(*integrated(passes.model, passes.inputs, passes.target, passes.integral))
+
+
+def guided_backprop(passes: Passes) -> Found:
+    """Springenberg et al. 2014 (arXiv:1412.6806), section 3.4: only positive signals through active units."""
+    return passes.gradient("guided")
+
+
+def deconvnet(passes: Passes) -> Found:
+    """Zeiler & Fergus 2013 (arXiv:1311.2901), section 2.1, begun at a class: only positive signals."""
+    return passes.gradient("deconv")
+
+
+def guided_gradcam(passes: Passes) -> Found:
+    """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
+    from torch.nn.functional import interpolate
+
+    values, details = passes.gradient("guided")
+    enlarged = interpolate(passes.gradcam()[:, None], size=values.shape[2:], mode="bilinear")
+    return Found(values * enlarged, details)
+
+
+def largest(values: Tensor) -> Tensor:
+    """One value a pixel: the largest absolute value over the channels (Simonyan et al. 2013, section 3.1)."""
+    return values.abs().amax(1)
+
+
+def summed(values: Tensor) -> Tensor:
+    """One value a pixel: the sum over the channels, which keeps sign and total."""
+    return values.sum(1)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A formula, how its channels become one value, what that value means, and the rule it needs."""
+
+    formula: Callable[[Passes], Found]
+    reduce: Callable[[Tensor], Tensor]
+    scale: Scale
+    rule: Rule = "gradient"
+
+
+MAPS = {
+    "gradient": Map(gradient, largest, "magnitude"),
+    "input-x-gradient": Map(input_x_gradient, summed, "signed"),
+    "smoothgrad": Map(smoothgrad, largest, "magnitude"),
+    "vargrad": Map(vargrad, largest, "magnitude"),
+    "integrated-gradients": Map(integrated_gradients, summed, "signed"),
+    "guided-backprop": Map(guided_backprop, summed, "signed", "guided"),
+    "guided-gradcam": Map(guided_gradcam, summed, "signed", "guided"),
+    "deconvnet": Map(deconvnet, summed, "signed", "deconv"),
+}

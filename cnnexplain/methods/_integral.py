@@ -1,0 +1,196 @@
+"""Integrated gradients: the integral from a baseline to the picture, with its steps where the score bends."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from cnnexplain.core.explanation import Detail
+from cnnexplain.core.words import number, percent
+from cnnexplain.methods._baselines import BASELINES
+from cnnexplain.methods._copies import at_each
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.target import Target
+    from cnnexplain.engine.model import Model
+
+FIRST = 9  # steps before the first look at where the score bends
+AT_ONCE = 8  # steps between two looks
+MOST = 10  # times the steps that were asked for are taken at most to close the gap
+STRAIGHT = 1e-5  # of the difference: a smaller sum of local gaps is rounding
+KEPT = 2**30  # bytes of gradients that are kept at once
+
+
+@dataclass(frozen=True)
+class IntegralOptions:
+    """How the integral is taken."""
+
+    steps: int
+    baseline: str
+    quadrature: str
+    max_gap: float
+
+
+def integrated(
+    model: Model, inputs: Tensor, target: Target, options: IntegralOptions
+) -> tuple[Tensor, tuple[Detail, ...]]:
+    """Integrated gradients (N, C, H, W) of a batch, and how complete each picture's sum is."""
+    import torch
+
+    start = BASELINES[options.baseline](model, inputs)
+    way = inputs - start
+    with torch.no_grad():
+        difference = target.score.detach() - model.score(model.forward(start), target.index)
+    integral = _adaptive if options.quadrature == "adaptive" else _gauss_legendre
+    together = max(1, KEPT // (2 * options.steps * bytes_of(tuple(inputs.shape[1:]))))
+    values, details = torch.empty_like(inputs, dtype=torch.float32), []
+    for first in range(0, len(inputs), together):
+        part = slice(first, first + together)
+        means, steps = integral(model, start[part], way[part], target.index[part], options)
+        values[part] = means * way[part]
+        sums = values[part].flatten(1).sum(1).tolist()
+        for one, total, taken in zip(difference[part].tolist(), sums, steps, strict=True):
+            details.append(_completeness(one, total, taken, options))
+    return values, tuple(details)
+
+
+def bytes_of(shape: tuple[int, ...]) -> int:
+    """What one gradient takes."""
+    channels, height, width = shape
+    return 4 * channels * height * width
+
+
+@dataclass(eq=False)
+class _Path:
+    """The steps taken between a baseline, at 0, and a picture, at 1; in order."""
+
+    places: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    slopes: list[float] = field(default_factory=list)  # of the score along the way
+    gradients: list[Tensor] = field(default_factory=list)
+
+    def add(self, place: float, score: float, slope: float, gradient: Tensor) -> None:
+        at = bisect.bisect(self.places, place)
+        self.places.insert(at, place)
+        self.scores.insert(at, score)
+        self.slopes.insert(at, slope)
+        self.gradients.insert(at, gradient)
+
+    def gaps(self) -> list[float]:
+        """By how much the score's rise from step to step departs from what the slopes at its ends say."""
+        rises = [after - before for before, after in pairwise(self.scores)]
+        slopes = [(before + after) / 2 for before, after in pairwise(self.slopes)]
+        return [
+            rise - slope * width for rise, slope, width in zip(rises, slopes, self._widths(), strict=True)
+        ]
+
+    def wanted(self, options: IntegralOptions, most: int) -> list[float]:
+        """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good."""
+        if not self.places:
+            # Networks bend most near the baseline.
+            count = min(FIRST, options.steps)
+            return [(step / (count - 1)) ** 2 for step in range(count)]
+        gaps, taken = self.gaps(), len(self.places)
+        difference = abs(self.scores[-1] - self.scores[0])
+        enough = taken >= options.steps and abs(sum(gaps)) <= options.max_gap * difference
+        if enough or taken >= most or sum(map(abs, gaps)) <= STRAIGHT * difference:
+            return []
+        count = min(AT_ONCE, (options.steps if taken < options.steps else most) - taken)
+        worst = heapq.nlargest(count, range(len(gaps)), key=lambda place: abs(gaps[place]))
+        return [(self.places[place] + self.places[place + 1]) / 2 for place in worst]
+
+    def mean(self) -> Tensor:
+        """The mean gradient of the way by the trapezoidal rule, (C, H, W)."""
+        widths = self._widths()
+        weights = [(before + after) / 2 for before, after in pairwise([0.0, *widths, 0.0])]
+        total = self.gradients[0] * weights[0]
+        for gradient, weight in zip(self.gradients[1:], weights[1:], strict=True):
+            total.add_(gradient, alpha=weight)
+        return total
+
+    def _widths(self) -> list[float]:
+        return [after - before for before, after in pairwise(self.places)]
+
+
+def _adaptive(
+    model: Model, start: Tensor, way: Tensor, index: Tensor, options: IntegralOptions
+) -> tuple[Tensor, list[int]]:
+    """Mean gradients (N, C, H, W), trapezoidal, with steps put where the score bends; and how many steps each took.
+
+    Score and gradient of a step come from the same pass, so that the gap between any two steps is known exactly.
+    """
+    import torch
+
+    paths = [_Path() for _ in start]
+    most = min(MOST * options.steps, KEPT // (len(paths) * bytes_of(tuple(start.shape[1:]))))
+    while asked := [
+        (picture, place) for picture, path in enumerate(paths) for place in path.wanted(options, most)
+    ]:
+
+        def make(rows: range, asked: list[tuple[int, float]] = asked) -> tuple[Tensor, Tensor]:
+            picture = torch.tensor([asked[row][0] for row in rows], device=start.device)
+            place = torch.tensor([asked[row][1] for row in rows], device=start.device, dtype=start.dtype)
+            return start[picture] + place[:, None, None, None] * way[picture], picture
+
+        def take(
+            rows: range, scores: Tensor, gradients: Tensor, asked: list[tuple[int, float]] = asked
+        ) -> None:
+            pictures = [asked[row][0] for row in rows]
+            slopes = (gradients * way[pictures]).flatten(1).sum(1)
+            steps = zip(rows, scores.tolist(), slopes.tolist(), gradients, strict=True)
+            for row, score, slope, gradient in steps:
+                picture, place = asked[row]
+                paths[picture].add(place, score, slope, gradient)
+
+        at_each(model, index, len(asked), make, take)
+    return torch.stack([path.mean() for path in paths]), [len(path.places) for path in paths]
+
+
+def _gauss_legendre(
+    model: Model, start: Tensor, way: Tensor, index: Tensor, options: IntegralOptions
+) -> tuple[Tensor, list[int]]:
+    """Mean gradients (N, C, H, W) by Gauss-Legendre quadrature, which knows nothing of the score; as Captum."""
+    import numpy as np
+    import torch
+
+    places, weights = np.polynomial.legendre.leggauss(options.steps)  # for -1..1
+    place = torch.tensor((places + 1) / 2, dtype=start.dtype, device=start.device)
+    weight = torch.tensor(weights / 2, dtype=torch.float32, device=start.device)
+    total = torch.zeros_like(start, dtype=torch.float32)
+
+    def make(rows: range) -> tuple[Tensor, Tensor]:
+        row = torch.arange(rows.start, rows.stop, device=start.device)
+        picture, step = row // options.steps, row % options.steps
+        return start[picture] + place[step][:, None, None, None] * way[picture], picture
+
+    def take(rows: range, _scores: Tensor, gradients: Tensor) -> None:
+        row = torch.arange(rows.start, rows.stop, device=start.device)
+        weighted = gradients * weight[row % options.steps][:, None, None, None]
+        total.index_add_(0, row // options.steps, weighted)
+
+    at_each(model, index, options.steps * len(start), make, take)
+    return total, [options.steps] * len(start)
+
+
+def _completeness(difference: float, total: float, steps: int, options: IntegralOptions) -> Detail:
+    gap = difference - total
+    share = abs(gap / difference) if difference else float("inf")
+    missing = f", with {percent(share)} missing or too much" if share < 10 else ""
+    remark = (
+        f"In {steps} steps the pixels add up to {number(total)} of the {number(difference)} by which the score "
+        f"exceeds that of the {options.baseline} baseline{missing}."
+    )
+    facts = {
+        "baseline": options.baseline,
+        "quadrature": options.quadrature,
+        "steps": steps,
+        "difference": difference,
+        "sum": total,
+        "gap": gap,
+    }
+    return Detail({"completeness": facts}, (remark,))

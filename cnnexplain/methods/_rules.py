@@ -1,0 +1,44 @@
+"""What is said of backward rules: how many rectifiers obeyed them, and what not to believe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from cnnexplain.core.explanation import Detail
+from cnnexplain.errors import ModelError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+    from cnnexplain.engine.rectifiers import Rectifiers
+
+CLASS_BLIND = (
+    "It hardly depends on the class: shuffling the weights of the last layers changes it little "
+    "(Adebayo et al. 2018)."
+)
+
+
+def require_rectifiers(model: Model, what: str, instead: str) -> None:
+    """Raise `ModelError` for a network in which a rule would find nothing to rule."""
+    if not model.way.seen:
+        raise ModelError(
+            f"{model.name} has no rectifier (ReLU or one of its kin) that {what} could override",
+            f"it would be the plain gradient under another name; use {instead}",
+        )
+
+
+def obeyed(rectifiers: Rectifiers, *more: str) -> Detail:
+    """How many rectifiers the signal met on its way back, in data and in words."""
+    kinds = rectifiers.passed()
+    facts = {"rule": rectifiers.rule, "count": kinds.total(), "kinds": dict(kinds.most_common())}
+    if kinds:
+        remark = f"The {rectifiers.rule} rule held at {_counted(kinds)}."
+    else:
+        remark = (
+            f"No rectifier lies on the way to the picture: the {rectifiers.rule} rule had nothing to change."
+        )
+    return Detail({"rectifiers": facts}, (remark, *more))
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -1,0 +1,240 @@
+"""What single units of a layer saw, projected back to the pixels (Zeiler & Fergus 2013, arXiv:1311.2901)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Answer, Detail, Projection
+from cnnexplain.core.params import Param
+from cnnexplain.errors import ImageError, OptionError
+from cnnexplain.methods._rules import obeyed, require_rectifiers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.engine.model import Model
+    from cnnexplain.engine.rectifiers import Rectifiers, Rule
+
+__all__ = ["Deconv"]
+
+RULES: tuple[Rule, ...] = ("deconv", "guided", "gradient")
+
+
+ENOUGH_SWITCHES = 2
+
+
+@dataclass(frozen=True)
+class Deconv:
+    """What the strongest units of a layer saw, projected back to the pixels (deconvnet, Zeiler & Fergus 2013).
+
+    Max-pooling is undone by its recorded switches, convolutions by their transposes, rectifiers by the rule.
+    """
+
+    layer: Annotated[
+        tuple[str, ...],
+        Param(
+            "Layer whose units are shown; may be repeated. Left out, the last map of every size.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = ()
+    top: Annotated[
+        int, Param("How many channels, each where it is strongest.", min=1, max=4096, metavar="K")
+    ] = 9
+    channel: Annotated[
+        tuple[int, ...], Param("This channel instead; may be repeated.", min=0, metavar="C")
+    ] = ()
+    at: Annotated[
+        str | None,
+        Param(
+            "Place of the unit, as pixels of the picture; left out, where the channel is strongest.",
+            metavar="X,Y",
+        ),
+    ] = None
+    whole: Annotated[bool, Param("All places of the channel at once.", ("--whole",))] = False
+    rule: Annotated[
+        tuple[str, ...],
+        Param(
+            "What rectifiers do on the way back; left out, deconv where max-pooling leaves it switches, else guided.",
+            metavar="NAME",
+            choices=RULES,
+            split=True,
+        ),
+    ] = ()
+
+    def bind(self, model: Model) -> tuple[Deconv, tuple[Choice, ...]]:
+        """Settle the layers, and see that the units are there and the rules have something to rule."""
+        self._place()
+        if self.whole and (self.at is not None or not self.channel):
+            raise OptionError(
+                "--whole takes one place away from --at"
+                if self.at
+                else "--whole needs to know which channel",
+                "give --channel C with either --at X,Y or --whole",
+            )
+        choices: tuple[Choice, ...] = ()
+        rules = self.rule
+        if not rules:
+            choices = (_chosen_rule(model),)
+            rules = (choices[0].value,)
+        for rule in rules:
+            if rule != "gradient":
+                require_rectifiers(model, f"--rule {rule}", "--rule gradient")
+        layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        if not layers:
+            choices += (model.choose_stages(),)
+            layers = tuple(choices[-1].value.split(", "))
+        for layer in layers:
+            channels = model.channels_of(layer)
+            for channel in self.channel:
+                if channels is not None and channel >= channels:
+                    raise OptionError(
+                        f"--channel {channel} is not in {layer}, which has {channels}",
+                        f"give a channel from 0 to {channels - 1}",
+                    )
+        return replace(self, layer=layers, rule=rules), choices
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """One forward, and one backward for each unit and rule."""
+        pixels = batch.inputs.detach().requires_grad_()
+        with ExitStack() as stack:
+            captured = stack.enter_context(model.capture(*self.layer))
+            ruled = any(rule != "gradient" for rule in self.rule)
+            rectifiers = stack.enter_context(model.overriding()) if ruled else None
+            # A copy, so that a model may write into its input.
+            logits = model.forward(pixels.clone()).detach().cpu()
+        problems = self._problems(batch)
+        found = [
+            projection
+            for layer in self.layer
+            for projection in self._projections(model, batch, pixels, layer, captured[layer], rectifiers)
+        ]
+        return Answer(logits, projections=tuple(found), problems=problems)
+
+    def _projections(
+        self,
+        model: Model,
+        batch: Batch,
+        pixels: Tensor,
+        layer: str,
+        maps: Tensor,
+        rectifiers: Rectifiers | None,
+    ) -> Iterator[Projection]:
+        """By unit, then by rule."""
+        import torch
+
+        height, width = pixels.shape[2:]
+        values = maps.detach().float()  # (N, C, h, w)
+        for channel in self._channels(values).T:  # (N,)
+            rows = torch.arange(len(values), device=values.device)
+            own = values[rows, channel]  # (N, h, w)
+            cell = self._cells(batch, own)
+            seed = torch.zeros_like(maps)
+            if cell is None:
+                activation = own.flatten(1).amax(1)
+                seed[rows, channel] = own.clamp(min=0).to(seed)
+                sees = torch.tensor([[0, 0, width, height]]).expand(len(values), 4)
+            else:
+                activation = own[rows, cell[:, 0], cell[:, 1]]
+                seed[rows, channel, cell[:, 0], cell[:, 1]] = activation.clamp(min=0).to(seed)
+                field = model.fields[layer]
+                boxes = [field.box((row, column), (height, width)) for row, column in cell.tolist()]
+                sees = torch.tensor(boxes)
+            for rule in RULES:
+                if rule not in self.rule:
+                    continue
+                if rectifiers is not None:
+                    rectifiers.use(rule)
+                score = (maps * seed).flatten(1).sum(1)
+                back = model.gradient_to_input(score, pixels, keep_graph=True)
+                detail = Detail()
+                if rectifiers is not None and rule != "gradient":
+                    detail = obeyed(rectifiers)
+                yield Projection(
+                    rule,
+                    layer,
+                    channel.cpu(),
+                    None if cell is None else cell.cpu(),
+                    activation.cpu(),
+                    sees,
+                    back.cpu(),
+                    tuple(_with_silence(detail, float(one)) for one in activation),
+                )
+
+    def _channels(self, values: Tensor) -> Tensor:
+        """Which channels are shown of each picture, (N, K)."""
+        import torch
+
+        if self.channel:
+            return torch.tensor(self.channel, device=values.device).expand(len(values), -1)
+        # Of channels that are equally strong, as where ReLU6 ends, those that are so in more places.
+        spread = values.flatten(2).sum(2).argsort(dim=1, descending=True)  # (N, C)
+        strongest = values.flatten(2).amax(2).gather(1, spread)
+        order = strongest.argsort(dim=1, descending=True, stable=True)
+        return spread.gather(1, order)[:, : self.top]
+
+    def _cells(self, batch: Batch, own: Tensor) -> Tensor | None:
+        """Row and column of the unit in each picture's map of one channel, (N, 2); None for all of them."""
+        import torch
+
+        if self.whole:
+            return None
+        width = own.shape[2]
+        place = self._place()
+        if place is None:
+            # Of places that are equally strong the one whose surroundings are strongest.
+            around = torch.nn.functional.avg_pool2d(own[:, None], 3, 1, 1)[:, 0]
+            strongest = own.amax((1, 2), keepdim=True)
+            strongest = around.where(own == strongest, -torch.inf).flatten(1).argmax(1)
+            return torch.stack((strongest // width, strongest % width), dim=1)
+        shape = (own.shape[1], width)
+        cells = [geometry.cell_of_pixel(*place, shape) or (0, 0) for geometry in batch.geometries]
+        return torch.tensor(cells, device=own.device)
+
+    def _place(self) -> tuple[int, int] | None:
+        if self.at is None:
+            return None
+        match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", self.at)
+        if match is None:
+            raise OptionError(f"--at {self.at!r} is no place", "give x and y in pixels: --at 120,80")
+        return int(match[1]), int(match[2])
+
+    def _problems(self, batch: Batch) -> dict[int, ImageError]:
+        """The pictures that were not seen where the user asks, by row."""
+        place = self._place()
+        if place is None:
+            return {}
+        problems = {}
+        for row, geometry in enumerate(batch.geometries):
+            left, top, right, bottom = geometry.seen
+            if not (left <= place[0] + 0.5 < right and top <= place[1] + 0.5 < bottom):
+                problems[row] = ImageError(
+                    f"the model does not see x {place[0]}, y {place[1]}",
+                    f"it sees x {left:.0f} to {right:.0f} and y {top:.0f} to {bottom:.0f} of this picture",
+                )
+        return problems
+
+
+def _with_silence(detail: Detail, activation: float) -> Detail:
+    """The same, with a word where the unit is not active and so nothing is projected."""
+    if activation > 0:
+        return detail
+    return Detail(detail.facts, ("A unit that is not positive has nothing to project.", *detail.remarks))
+
+
+def _chosen_rule(model: Model) -> Choice:
+    poolings = model.way.switches
+    if poolings >= ENOUGH_SWITCHES:
+        return Choice("rule", "deconv", f"{poolings} max-poolings, whose switches lead back to this picture")
+    return Choice(
+        "rule",
+        "guided",
+        f"{poolings or 'no'} max-pooling: without switches a deconvnet's pictures depend little on this picture "
+        "(Springenberg et al. 2014)",
+    )

@@ -1,0 +1,143 @@
+"""Maps of the pixels that a class score depends on: gradients and what is made of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from cnnexplain.core.explanation import PIXELS, Answer, Attribution
+from cnnexplain.core.params import Param
+from cnnexplain.core.target import parse_target
+from cnnexplain.errors import OptionError
+from cnnexplain.methods._baselines import BASELINES
+from cnnexplain.methods._gradients import MAPS, Passes
+from cnnexplain.methods._integral import KEPT, IntegralOptions, bytes_of
+from cnnexplain.methods._options import TargetOption, settled_target
+from cnnexplain.methods._rules import require_rectifiers
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.engine.model import Model
+
+__all__ = ["Saliency"]
+
+WITH_LAYER = "guided-gradcam"
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Map of the pixels that the class score depends on: gradients, integrated gradients, guided backpropagation.
+
+    Several methods share their passes through the model. A map has one value for every pixel of the model's
+    input; it is signed where the method has a sign.
+    """
+
+    method: Annotated[
+        tuple[str, ...],
+        Param(
+            "Formula; several share their passes through the model.",
+            ("-m", "--method"),
+            metavar="NAME",
+            choices=tuple(MAPS),
+            split=True,
+        ),
+    ] = ("gradient",)
+    target: TargetOption = "top"
+    layer: Annotated[
+        str | None,
+        Param(
+            "Layer of the Grad-CAM in guided-gradcam. Left out, the last map before pooling is taken.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = None
+    steps: Annotated[int, Param("Steps of integrated-gradients.", min=2, max=5000, metavar="N")] = 50
+    baseline: Annotated[
+        str, Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES))
+    ] = "black"
+    quadrature: Annotated[
+        str,
+        Param(
+            "How the integral is taken: adaptive steps where the score bends, gauss-legendre steps as Captum does.",
+            choices=("adaptive", "gauss-legendre"),
+        ),
+    ] = "adaptive"
+    max_gap: Annotated[
+        float,
+        Param(
+            "Share of the score's difference that the sum may miss; adaptive adds steps until it does not.",
+            min=0,
+            max=1,
+            metavar="SHARE",
+        ),
+    ] = 0.01
+    samples: Annotated[
+        int, Param("Noisy copies for smoothgrad and vargrad.", min=2, max=5000, metavar="N")
+    ] = 25
+    noise: Annotated[
+        float,
+        Param(
+            "Standard deviation of their noise: a share of the input's range.", min=0, max=10, metavar="SHARE"
+        ),
+    ] = 0.15
+
+    def bind(self, model: Model) -> tuple[Saliency, tuple[Choice, ...]]:
+        """Check the class, find the layer where one is needed, and see that every rule has something to rule."""
+        target, choices = settled_target(model, self.target)
+        for name in self.method:
+            if MAPS[name].rule != "gradient":
+                require_rectifiers(model, name, "-m gradient or -m integrated-gradients")
+        layer = self.layer
+        if WITH_LAYER in self.method:
+            if layer is None:
+                choices += (model.choose_layer(),)
+            layer = model.find_layer(layer or choices[-1].value)
+        elif layer is not None:
+            raise OptionError(
+                f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
+                f"leave --layer out, or add -m {WITH_LAYER}",
+            )
+        self._require_room(model)
+        return replace(self, target=target.words, layer=layer), choices
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
+        pixels = batch.inputs.detach().requires_grad_()
+        layers = (self.layer,) if self.layer is not None else ()
+        with ExitStack() as stack:
+            maps = stack.enter_context(model.capture(*layers))
+            ruled = any(MAPS[name].rule != "gradient" for name in self.method)
+            rectifiers = stack.enter_context(model.overriding()) if ruled else None
+            # A copy, so that a model may write into its input.
+            logits = model.forward(pixels.clone())
+        integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
+        found = []
+        for target in model.targets(parse_target(self.target, model.labels), logits):
+            map_of_layer = maps.get(self.layer or "")
+            passes = Passes(
+                model, pixels, target, rectifiers, map_of_layer, self.samples, self.noise, integral
+            )
+            for name in self.method:
+                values, details = MAPS[name].formula(passes)
+                layer = self.layer if name == WITH_LAYER and self.layer else PIXELS
+                found.append(
+                    Attribution(
+                        name,
+                        layer,
+                        target.index.cpu(),
+                        MAPS[name].reduce(values).cpu(),
+                        scale=MAPS[name].scale,
+                        details=details,
+                    )
+                )
+        return Answer(logits.detach().cpu(), tuple(found))
+
+    def _require_room(self, model: Model) -> None:
+        shape = (model.preprocess.channels, *model.preprocess.input_size)
+        if self.quadrature == "adaptive" and self.steps * bytes_of(shape) > KEPT:
+            raise OptionError(
+                f"--steps {self.steps} would keep {self.steps * bytes_of(shape) / 2**30:.1f} GiB of gradients",
+                f"at most {KEPT // bytes_of(shape)} fit; --quadrature gauss-legendre keeps none",
+            )
