@@ -8,6 +8,9 @@ import numpy as np
 
 # 33 colours each, evenly spaced; between them colours are mixed linearly (at most 6 of 255 levels off).
 # inferno, magma and viridis: N. Smith and S. van der Walt, CC0; cividis: J. Nuñez, C. Anderton, R. Renslow, CC0.
+# RdBu and PuOr: after C. Brewer's schemes of these names (colorbrewer2.org, Apache-2.0), the other way round, so that
+# what is positive is warm; their lightness (CIELAB) was made the same on both sides of the middle. ember: made for
+# cnnexplain in CIELAB, lightness rising evenly from 8 to 88 on both sides, with as much colour as a screen can show.
 ANCHORS = {
     "inferno": (
         "000004 040312 0b0724 150b37 210c4a 2f0a5b 3d0965 4a0c6b 57106e 64156e 71196e "
@@ -29,14 +32,33 @@ ANCHORS = {
         "5a5f6e 61656f 686a71 6f7073 767676 7d7c78 838179 8b8778 928d78 9a9376 a29975 "
         "aaa073 b3a670 bbad6d c3b369 ccba64 d4c15f ddc858 e6d051 efd748 f8df3c fee838"
     ),
+    "RdBu": (
+        "053061 00407b 004f91 125ea3 206db0 267bb7 358abc 4f98c4 6aa9cd 82b9d6 97c7de "
+        "add4e5 c3deec d4e6f1 e2eef5 eef5f9 f7f7f7 fbf2ed fde9dd fdddcb fed1b7 fdc1a1 "
+        "f9af8c f39c7b eb8769 e07059 d65c4b ce4741 c43237 b51c2d 9f0726 850022 67001f"
+    ),
+    "PuOr": (
+        "4b1d68 54257e 603090 6d3da1 7a4ead 8265b3 8b7ab9 988cc2 a79dcd b5add8 c1bbe0 "
+        "ccc9e7 d5d6ec dfe1f1 e8ebf6 f1f4fa f7f7f7 faf3e8 fae9d1 f9deb6 f9d29c f7c37f "
+        "f3b463 eca34a e3902e d77e0d c56e00 b15d00 9d4e00 8a4000 793600 672c00 572500"
+    ),
+    "ember": (
+        "a8e6ff 81daff 4dceff 00c1fb 00b2eb 00a4dc 0095cc 0087bd 007aad 006c9e 005f8e "
+        "00527f 0b456c 1b3955 1e2d40 1d222b 181818 2b1f1b 3d261e 502e21 633722 763f23 "
+        "884923 9a5321 ac5e1e be6919 cf750f db8418 e79324 f3a230 feb23c ffc469 ffd698"
+    ),
 }
+# What the ends of a diverging map are called: that of the largest values, that of the smallest.
+ENDS = {"RdBu": ("Red", "blue"), "PuOr": ("Orange", "purple"), "ember": ("Orange", "blue")}
+MIDDLE = 127  # the place of zero in a diverging map's palette, which ends at twice this
 
 
 @cache
 def palette(name: str) -> bytes:
-    """256 RGB triples, as a picture of mode P takes them."""
+    """256 RGB triples, as a picture of mode P takes them. Of a diverging map the last stands twice."""
     colours = np.array([list(bytes.fromhex(word)) for word in ANCHORS[name].split()], dtype=np.float64)
-    places, known = np.linspace(0, 1, 256), np.linspace(0, 1, len(colours))
+    last = 2 * MIDDLE if name in ENDS else 255
+    places, known = np.arange(256) / last, np.linspace(0, 1, len(colours))
     channels = [np.interp(places, known, colours[:, channel]) for channel in range(3)]
     table: bytes = np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
     return table

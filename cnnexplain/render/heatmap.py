@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import math
 import os
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.core.explanation import PIXELS, Explanation, Heatmap
 from cnnexplain.core.words import number, percent
-from cnnexplain.render.colormaps import palette
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.panel import (
+    FAINT,
+    GAP,
+    INK,
+    MARGIN,
+    NARROWEST,
+    PAPER,
+    SMALL,
+    TEXT,
+    TITLE,
+    Shown,
+    drawn,
+    stamp,
+)
+from cnnexplain.render.scale import PixelScale, colormap, painted
 from cnnexplain.render.text import font, wrapped, write
 
-PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
-MARGIN, GAP = 20, 12
-TITLE, TEXT, SMALL = 26, 17, 15
+__all__ = ["Easel", "drawn"]
+
 BAR_WIDTH, BAR_LABELS = 18, 64
-SMALLEST_PANEL = 224  # a tiny picture is enlarged to this by whole pixels
-NARROWEST = 420  # so that the words have room
-SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have
+SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room
+LARGE_CELL = 4  # drawn pixels; a map of pixels so coarse is shown as the squares it is made of
 
 
 class Easel:
@@ -32,15 +43,21 @@ class Easel:
     def __init__(self, explanation: Explanation, options: RenderOptions) -> None:
         self.explanation = explanation
         self.options = options
+        self.shown = Shown(explanation, options.max_side)
 
     def card(self, heatmap: Heatmap) -> Image.Image:
         """The finished picture of one heat map."""
-        panels = (self._shown, self.overlay(heatmap))
-        width, height = self._shown.size
+        scale = self._scale(heatmap)
+        panels = (self.shown.picture, self._overlay(heatmap, scale))
+        width, height = self.shown.picture.size
         beside = width <= 2 * height
         room = width * 2 + GAP if beside else width
-        inner = max(room + GAP + BAR_WIDTH + BAR_LABELS, NARROWEST)
-        remarks = [line for remark in self._remarks(heatmap) for line in wrapped(remark, font(SMALL), inner)]
+        ticks = _ticks(heatmap, scale)
+        labels = max(
+            [BAR_LABELS, *(math.ceil(font(SMALL).getlength(tick)) + 6 for tick in ticks or () if scale)]
+        )
+        inner = max(room + GAP + BAR_WIDTH + labels, NARROWEST)
+        remarks = [line for one in self._remarks(heatmap, scale) for line in wrapped(one, font(SMALL), inner)]
         top = MARGIN + TITLE + TEXT + 22
         below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
         bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
@@ -51,78 +68,62 @@ class Easel:
             paper.paste(
                 panel, (MARGIN + place * beside * (width + GAP), top + place * (not beside) * (height + GAP))
             )
-        if heatmap.max > 0:
-            self._bar(paper, heatmap, (MARGIN + room + GAP, top, below))
+        if ticks:
+            self._bar(paper, scale, ticks, (MARGIN + room + GAP, top, below))
         for line, text in enumerate(remarks):
             write(draw, (MARGIN, below + 10 + line * (SMALL + 6)), text, SMALL, FAINT)
         return paper
 
     def overlay(self, heatmap: Heatmap) -> Image.Image:
         """The map laid on the picture where the model saw it; what the model never saw is hatched."""
-        seen = self._seen
-        canvas = self._unseen.copy()
-        grey = self._grey.crop(seen)
+        return self._overlay(heatmap, self._scale(heatmap))
+
+    def _scale(self, heatmap: Heatmap) -> PixelScale | None:
+        return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
+
+    def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
+        grey = self.shown.grey.crop(self.shown.seen)
+        if scale is not None:
+            if not scale.limit > 0:
+                canvas = self.shown.over_unseen(grey)
+                stamp(canvas, "zero everywhere")
+                return canvas
+            return self.shown.over_unseen(self._blended(grey, self._pixels(heatmap, scale), 1.0))
         if heatmap.max > 0:
-            grey = Image.blend(grey, self._heat(heatmap), self.options.alpha)
-        canvas.paste(grey, seen[:2])
+            grey = self._blended(grey, self._heat(heatmap), 0.55)
+        canvas = self.shown.over_unseen(grey)
         if heatmap.peak is None:
-            _stamp(canvas, "nothing positive here")
+            stamp(canvas, "nothing positive here")
         else:
             self._mark(canvas, heatmap.peak)
         return canvas
 
-    @cached_property
-    def _shown(self) -> Image.Image:
-        return drawn(self.explanation.picture, self.options.max_side)
-
-    @cached_property
-    def _scale(self) -> tuple[float, float]:
-        width, height = self.explanation.geometry.picture_size
-        return self._shown.width / width, self._shown.height / height
-
-    @cached_property
-    def _seen(self) -> tuple[int, int, int, int]:
-        """What the model saw, in whole pixels of the drawn picture; at least one."""
-        across, down = self._scale
-        left, top, right, bottom = self.explanation.geometry.seen
-        x, y = (
-            min(round(left * across), self._shown.width - 1),
-            min(round(top * down), self._shown.height - 1),
-        )
-        return x, y, max(x + 1, round(right * across)), max(y + 1, round(bottom * down))
-
-    @cached_property
-    def _grey(self) -> Image.Image:
-        return self._shown.convert("L").convert("RGB")
-
-    @cached_property
-    def _unseen(self) -> Image.Image:
-        """The picture as the model never saw it: pale and hatched."""
-        if self._seen == (0, 0, *self._shown.size):
-            return self._shown
-        pale = Image.blend(self._grey, Image.new("RGB", self._shown.size, "white"), 0.55)
-        draw = ImageDraw.Draw(pale)
-        for start in range(-pale.height, pale.width, 10):
-            draw.line((start, pale.height, start + pale.height, 0), fill="#878d99")
-        return pale
+    def _blended(self, grey: Image.Image, colours: Image.Image, usual: float) -> Image.Image:
+        alpha = usual if self.options.alpha is None else self.options.alpha
+        return colours if alpha == 1 else Image.blend(grey, colours, alpha)
 
     def _heat(self, heatmap: Heatmap) -> Image.Image:
         """The positive part of the map in colours, at the size of what the model saw."""
-        across, down = self._scale
-        left, top, right, bottom = self.explanation.geometry.box
         rows, columns = heatmap.values.shape
-        x = [
-            min(max((edge / across - left) * columns / (right - left), 0), columns)
-            for edge in self._seen[0::2]
-        ]
-        y = [min(max((edge / down - top) * rows / (bottom - top), 0), rows) for edge in self._seen[1::2]]
-        size = (self._seen[2] - self._seen[0], self._seen[3] - self._seen[1])
         positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(heatmap.max) * np.float32(255))
-        enlarged = positive.resize(size, Image.Resampling.BILINEAR, box=(x[0], y[0], x[1], y[1]))
-        return _coloured(np.asarray(enlarged), self.options.colormap)
+        enlarged = positive.resize(
+            self.shown.seen_size, Image.Resampling.BILINEAR, box=self.shown.cells((rows, columns))
+        )
+        return _coloured(np.asarray(enlarged), colormap(self.options, signed=False))
+
+    def _pixels(self, heatmap: Heatmap, scale: PixelScale) -> Image.Image:
+        """A map of pixels in colours, at the size of what the model saw."""
+        rows, columns = heatmap.values.shape
+        box, size = self.shown.cells((rows, columns)), self.shown.seen_size
+        times = [size[axis] / max(box[axis + 2] - box[axis], 1e-9) for axis in (0, 1)]
+        # Bilinear enlarges smoothly. Where the map shrinks, thin lines would thin out; a mean keeps them.
+        smooth = all(1 <= one < LARGE_CELL for one in times)
+        resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX
+        levels = Image.fromarray(scale.levels(heatmap.values))
+        return painted(levels.resize(size, resample, box=box), scale.colormap)
 
     def _mark(self, canvas: Image.Image, peak: tuple[int, int]) -> None:
-        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self._scale, strict=True))
+        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self.shown.scale, strict=True))
         draw = ImageDraw.Draw(canvas)
         for radius, colour, width in ((8, "black", 4), (7, "white", 2)):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
@@ -133,70 +134,59 @@ class Easel:
         room = width - font(TITLE).getlength(chance)
         used = write(draw, (MARGIN, MARGIN - 6), title, TITLE, INK, bold=True, width=room)
         write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)
+        where = "" if heatmap.layer == PIXELS else f" at {heatmap.layer}"
         name = os.path.basename(self.explanation.image)
-        write(
-            draw,
-            (MARGIN, MARGIN + TITLE + 4),
-            f"{heatmap.method} at {heatmap.layer} · {name}",
-            TEXT,
-            FAINT,
-            width=width,
-        )
+        place = (MARGIN, MARGIN + TITLE + 4)
+        write(draw, place, f"{heatmap.method}{where} · {name}", TEXT, FAINT, width=width)
 
-    def _bar(self, paper: Image.Image, heatmap: Heatmap, place: tuple[int, int, int]) -> None:
+    def _bar(
+        self,
+        paper: Image.Image,
+        scale: PixelScale | None,
+        ticks: tuple[str, str, str],
+        place: tuple[int, int, int],
+    ) -> None:
         left, top, bottom = place
-        levels = np.linspace(255, 0, bottom - top)[:, None].repeat(BAR_WIDTH, axis=1)
-        paper.paste(_coloured(levels, self.options.colormap), (left, top))
+        name = scale.colormap if scale else colormap(self.options, signed=False)
+        last = scale.steps if scale else 255
+        levels = np.linspace(last, 0, bottom - top)[:, None].repeat(BAR_WIDTH, axis=1)
+        paper.paste(_coloured(levels, name), (left, top))
         draw = ImageDraw.Draw(paper)
-        ticks = [(top, heatmap.max, "lt"), (bottom, 0.0, "ls")]
-        if bottom - top > 4 * SMALL:
-            ticks.append(((top + bottom) // 2, heatmap.max / 2, "lm"))
-        for y, value, anchor in ticks:
-            write(draw, (left + BAR_WIDTH + 6, y), number(value), SMALL, INK, anchor=anchor)
+        for y, text, anchor in zip(
+            (top, (top + bottom) // 2, bottom), ticks, ("lt", "lm", "ls"), strict=True
+        ):
+            if anchor != "lm" or bottom - top > 4 * SMALL:
+                write(draw, (left + BAR_WIDTH + 6, y), text, SMALL, INK, anchor=anchor)
 
-    def _remarks(self, heatmap: Heatmap) -> list[str]:
-        cells = f"{heatmap.values.shape[0]}x{heatmap.values.shape[1]}"
-        if heatmap.peak is None:
-            speaks = "speaks for the class" if heatmap.of_class else "stands out"
-            remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
-        else:
-            x, y = heatmap.peak
-            remarks = [f"Circle: the strongest of {cells} cells, {number(heatmap.max)}, around x {x}, y {y}."]
-        if heatmap.min < 0:
-            meaning = (
-                "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
-            )
-            remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")
-        if self._seen != (0, 0, *self._shown.size):
+    def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
+        remarks = [scale.remark(of_class=heatmap.of_class)] if scale else _of_evidence(heatmap)
+        if not self.shown.seen_whole:
             remarks.append("Hatched: never seen by the model.")
-        return [" ".join(remarks)]
+        return [" ".join(remarks), *heatmap.detail.remarks]
 
 
-def drawn(picture: Image.Image, max_side: int) -> Image.Image:
-    """A picture at the size it is drawn: no side longer than `max_side`, and a tiny one enlarged."""
-    longest, at_least = max(picture.size), min(SMALLEST_PANEL, max_side)
-    if longest < at_least:
-        times = min(math.ceil(at_least / longest), max_side // longest)
-        return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-    if longest <= max_side:
-        return picture
-    size = tuple(max(1, round(side * max_side / longest)) for side in picture.size)
-    return picture.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
+def _of_evidence(heatmap: Heatmap) -> list[str]:
+    cells = f"{heatmap.values.shape[0]}x{heatmap.values.shape[1]}"
+    if heatmap.peak is None:
+        speaks = "speaks for the class" if heatmap.of_class else "stands out"
+        remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
+    else:
+        x, y = heatmap.peak
+        remarks = [f"Circle: the strongest of {cells} cells, {number(heatmap.max)}, around x {x}, y {y}."]
+    if heatmap.min < 0:
+        meaning = "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
+        remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")
+    return remarks
 
 
-def _coloured(levels: NDArray[Any], colormap: str) -> Image.Image:
-    indexed = Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
-    indexed.putpalette(palette(colormap))
-    return indexed.convert("RGB")
+def _ticks(heatmap: Heatmap, scale: PixelScale | None) -> tuple[str, str, str] | None:
+    """What stands at the top, the middle and the bottom of the bar; None where there is nothing to measure."""
+    if scale is not None:
+        return scale.ticks if scale.limit > 0 else None
+    if not heatmap.max > 0:
+        return None
+    return number(heatmap.max), number(heatmap.max / 2), "0"
 
 
-def _stamp(canvas: Image.Image, text: str) -> None:
-    draw = ImageDraw.Draw(canvas)
-    face = font(max(10, min(22, canvas.width // 10)), bold=True)
-    left, top, right, bottom = draw.textbbox(
-        (canvas.width / 2, canvas.height / 2), text, font=face, anchor="mm"
-    )
-    if right - left + 16 > canvas.width or bottom - top + 10 > canvas.height:
-        return  # too small for words; the remark below the picture says the same
-    draw.rectangle((left - 8, top - 5, right + 8, bottom + 5), fill=PAPER, outline=LINE)
-    draw.text((canvas.width / 2, canvas.height / 2), text, font=face, fill=INK, anchor="mm")
+def _coloured(levels: NDArray[Any], name: str) -> Image.Image:
+    return painted(Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)), name)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cnnexplain.core.params import Param
 
-COLORMAPS = ("inferno", "magma", "viridis", "cividis")
+SEQUENTIAL = ("inferno", "magma", "viridis", "cividis")
+DIVERGING = ("RdBu", "PuOr", "ember")  # for maps with a sign; ember is dark in the middle
+COLORMAPS = SEQUENTIAL + DIVERGING
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,21 @@ class RenderOptions:
     """Options of the pictures; they change nothing in the numbers."""
 
     colormap: Annotated[
-        str, Param("Colours of the map; all are readable for colour-blind people.", choices=COLORMAPS)
-    ] = "inferno"
-    alpha: Annotated[float, Param("How strongly the map covers the picture, 0 to 1.", min=0, max=1)] = 0.55
+        str | None,
+        Param(
+            "Colours of the map: inferno where this is left out, and RdBu for signed maps. The last three are for "
+            "signed maps, the others for the rest; maps of the other kind keep theirs. All are readable for "
+            "colour-blind people.",
+            choices=COLORMAPS,
+        ),
+    ] = None
+    alpha: Annotated[
+        float | None,
+        Param(
+            "How strongly the map covers the picture, 0 to 1: 0.55 for class activation maps where this is left "
+            "out, and 1 for maps of pixels.",
+            min=0,
+            max=1,
+        ),
+    ] = None
     max_side: Annotated[int, Param("Longest side of a drawn picture, in pixels.", min=32, max=16384)] = 640

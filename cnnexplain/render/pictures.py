@@ -10,6 +10,8 @@ from PIL import Image
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.sheet import sheet, strip
+from cnnexplain.render.unit import by_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,3 +27,9 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
     easel = Easel(explanation, options)
     for heatmap in explanation.heatmaps:
         yield Picture(easel.card(heatmap), (heatmap,))
+    layers = by_layer(explanation.reconstructions)
+    for layer, units in layers.items():
+        shows = tuple(one for one in explanation.reconstructions if one.layer == layer)
+        yield Picture(sheet(easel.shown, layer, units), shows)
+    if len(layers) > 1:
+        yield Picture(strip(easel.shown, layers), ())

@@ -9,26 +9,14 @@ import pytest
 from PIL import Image
 
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.render import heatmap as drawing
-from cnnexplain.render.heatmap import BAR_WIDTH, MARGIN, NARROWEST, drawn
-from cnnexplain.render.options import COLORMAPS
+from cnnexplain.core.words import number
+from cnnexplain.render.colormaps import palette
+from cnnexplain.render.heatmap import BAR_WIDTH
+from cnnexplain.render.options import SEQUENTIAL
+from cnnexplain.render.panel import MARGIN, NARROWEST, drawn
 
 Make = Callable[..., tuple]
 HILL = np.exp(-(((np.arange(7)[:, None] - 2) / 2) ** 2 + ((np.arange(7) - 4) / 2) ** 2)) - 0.2
-
-
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every line of words that is drawn."""
-    lines: list[str] = []
-    write = drawing.write
-
-    def listening(draw, place, text, *rest, **more):
-        lines.append(text)
-        return write(draw, place, text, *rest, **more)
-
-    monkeypatch.setattr(drawing, "write", listening)
-    return lines
 
 
 MAPS = {
@@ -81,8 +69,8 @@ def test_any_map_can_be_drawn(easel: Make, said: list[str], name: str, preproces
     bar = _bar(card)
     assert (bar is not None) == (heatmap.max > 0)
     if heatmap.max > 0:
-        assert drawing.number(heatmap.max) in said
-        assert drawing.number(heatmap.max / 2) in said
+        assert number(heatmap.max) in said
+        assert number(heatmap.max / 2) in said
         assert "0" in said
         overlay = np.asarray(one.overlay(heatmap))
         assert np.ptp(overlay, axis=2).max() > 40, "its strongest cell has colour"
@@ -114,11 +102,11 @@ def test_the_bar_has_the_true_scale_and_the_colours_only_the_order(easel: Make, 
     assert "819" in said
 
 
-@pytest.mark.parametrize("colormap", COLORMAPS)
+@pytest.mark.parametrize("colormap", SEQUENTIAL)
 def test_the_bar_runs_through_the_whole_colour_map(easel: Make, colormap: str) -> None:
     one, heatmap = easel(HILL, colormap=colormap)
     bar = _bar(np.asarray(one.card(heatmap)), colormap)
-    colours = np.frombuffer(drawing.palette(colormap), np.uint8).reshape(256, 3)
+    colours = np.frombuffer(palette(colormap), np.uint8).reshape(256, 3)
     assert (bar[0] == colours[-1]).all()
     assert (bar[-1] == colours[0]).all()
 
@@ -126,7 +114,7 @@ def test_the_bar_runs_through_the_whole_colour_map(easel: Make, colormap: str) -
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_alpha_says_how_strongly_the_map_covers(easel: Make, alpha: float) -> None:
     one, heatmap = easel(np.ones((4, 4)), Image.new("RGB", (300, 300), (100, 100, 100)), alpha=alpha)
-    hottest = np.frombuffer(drawing.palette("inferno"), np.uint8)[-3:]
+    hottest = np.frombuffer(palette("inferno"), np.uint8)[-3:]
     expected = 100 * (1 - alpha) + hottest * alpha
     assert np.abs(np.asarray(one.overlay(heatmap))[200, 200] - expected).max() <= 1.5
 
@@ -195,7 +183,7 @@ def test_a_tiny_picture_is_enlarged_without_blur(easel: Make) -> None:
 
 def _bar(card: np.ndarray, colormap: str = "inferno") -> np.ndarray | None:
     """One column of the colour bar: where the paper ends, `BAR_WIDTH` wide, in the map's colours from the top."""
-    hottest = np.frombuffer(drawing.palette(colormap), np.uint8)[-3:]
+    hottest = np.frombuffer(palette(colormap), np.uint8)[-3:]
     first = (card == hottest).all(axis=2)
     for y, x in np.argwhere(first):
         if x + BAR_WIDTH <= card.shape[1] and first[y, x : x + BAR_WIDTH].all():

@@ -7,26 +7,68 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.words import number
-from cnnexplain.render.colormaps import ANCHORS, palette
-from cnnexplain.render.options import COLORMAPS
+from cnnexplain.render.colormaps import ANCHORS, ENDS, MIDDLE, palette
+from cnnexplain.render.options import COLORMAPS, DIVERGING, SEQUENTIAL
 from cnnexplain.render.text import fitted, font, wrapped, write
 
 
 def test_every_colour_map_on_offer_has_its_colours() -> None:
     assert set(COLORMAPS) == set(ANCHORS)
+    assert set(DIVERGING) == set(ENDS), "and the ends of those with a sign have names"
 
 
-@pytest.mark.parametrize("name", COLORMAPS)
+@pytest.mark.parametrize("name", SEQUENTIAL)
 def test_a_colour_map_grows_lighter_all_the_way(name: str) -> None:
     """Then it reads on a grey printer, and to people who see few colours."""
-    colours = np.frombuffer(palette(name), np.uint8).reshape(256, 3) / 255
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ [0.2126, 0.7152, 0.0722]
-    lightness = np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
+    lightness = _lightness(np.frombuffer(palette(name), np.uint8).reshape(256, 3) / 255)
     assert (np.diff(lightness) > -0.25).all(), "but for the rounding to 8 bits"
     assert (np.diff(lightness[::8]) > 0.5).all()
     assert lightness[-1] - lightness[0] > 70
     assert np.abs(np.diff(lightness[::16]) - (lightness[-1] - lightness[0]) / 16).max() < 4, "evenly"
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_a_diverging_map_is_neutral_in_the_middle_and_as_light_on_both_sides(name: str) -> None:
+    colours = np.frombuffer(palette(name), np.uint8).reshape(256, 3).astype(int)
+    assert np.ptp(colours[MIDDLE]) == 0, "zero has no hue"
+    lightness = _lightness(colours[: 2 * MIDDLE + 1] / 255)
+    assert np.abs(lightness - lightness[::-1]).max() < 1.5
+    away = (lightness - lightness[MIDDLE])[MIDDLE:] * np.sign(lightness[-1] - lightness[MIDDLE])
+    assert (np.diff(away[::8]) > 0.5).all(), "farther from zero is farther from the middle's lightness"
+    assert away[-1] > 70
+    red, blue = colours[:, 0], colours[:, 2]
+    assert (red[MIDDLE + 13 :] > blue[MIDDLE + 13 :]).all(), "what is positive is warm"
+    assert (red[: MIDDLE - 12] < blue[: MIDDLE - 12]).all(), "what is negative is cold"
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_the_sides_of_a_diverging_map_differ_for_colour_blind_people(name: str) -> None:
+    """Without red-sensitive cones, or green-sensitive ones (Machado et al. 2009, severity 1), and in linear light."""
+    protan = [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ]
+    deutan = [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ]
+    colours = _linear(np.frombuffer(palette(name), np.uint8).reshape(256, 3)[: 2 * MIDDLE + 1] / 255)
+    for seen in (protan, deutan):
+        found = np.clip(colours @ np.array(seen).T, 0, 1)
+        encoded = np.where(found <= 0.0031308, found * 12.92, 1.055 * found ** (1 / 2.4) - 0.055)
+        difference = np.abs(encoded - encoded[::-1]).max(axis=1)
+        assert difference[: MIDDLE - 25].min() > 0.15
+
+
+def _linear(colours: np.ndarray) -> np.ndarray:
+    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+
+
+def _lightness(colours: np.ndarray) -> np.ndarray:
+    luminance = _linear(colours) @ [0.2126, 0.7152, 0.0722]
+    return np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
 
 
 HOSTILE = [
