@@ -26,6 +26,9 @@ def outlined(shown: Shown, units: Sequence[Unit]) -> Image.Image:
         box = _drawn(shown, unit)
         if box is not None:
             ranks.setdefault(box, []).append(unit.rank)
+    height = TAG + PADDING
+    if min(canvas.size) < 2 * height or len(ranks) * height**2 > CROWDED * canvas.width * canvas.height:
+        return canvas  # too small; the captions say where each unit looks
     for grown, colour in ((1, "#000000"), (0, "#ffffff")):
         for left, top, right, bottom in ranks:
             draw.rectangle(
@@ -34,9 +37,6 @@ def outlined(shown: Shown, units: Sequence[Unit]) -> Image.Image:
                 width=1 + 2 * grown,
             )
     taken: list[Box] = []
-    height = TAG + PADDING
-    if canvas.height < 2 * height or len(ranks) * height**2 > CROWDED * canvas.width * canvas.height:
-        return canvas  # too small for numbers; the captions say where each unit looks
     for box, who in ranks.items():
         text = ", ".join(map(str, who))
         taken.append(_tag(draw, canvas.size, box, text, taken))

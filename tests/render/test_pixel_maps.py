@@ -47,6 +47,14 @@ def test_red_is_for_and_blue_against(easel: Make, said: list[str]) -> None:
     assert "Red speaks for the class, blue against." in " ".join(said)
 
 
+def test_a_map_with_one_sign_only_keeps_zero_in_the_middle(easel: Make) -> None:
+    for sign, level in ((1, 2 * MIDDLE), (-1, 0)):
+        one, heatmap = easel(sign * np.abs(QUARTERS), scale="signed")
+        drawn = np.asarray(one.overlay(heatmap))
+        assert (drawn[50, 75] == colours("RdBu")[level]).all()
+        assert (drawn[150, 75] == colours("RdBu")[MIDDLE]).all()
+
+
 @pytest.mark.parametrize("shift", [0.0, 3.0, -3.0])
 def test_a_signed_map_is_coloured_alike_on_both_sides_of_zero(easel: Make, shift: float) -> None:
     """Turning the sign turns the colours, also where there is more of one sign than of the other."""

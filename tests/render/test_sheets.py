@@ -215,12 +215,12 @@ def test_a_sheet_says_what_is_to_be_known(
 def test_a_sheet_shows_the_reconstruction_and_the_patch(explained: Explain) -> None:
     values = np.zeros((3, 4, 4))
     values[0] = 1.0
-    found = explained({"values": values, "sees": (2, 2, 6, 6)}, picture=quadrants((320, 320)))
+    found = explained({"values": values, "sees": (20, 2, 24, 6)}, picture=quadrants((320, 320)))
     (made,) = pictures(found, RenderOptions(max_side=320))
     paper = np.asarray(made.image)
     side = paper[:, MARGIN + 320 + 10 :]
     projection = np.argwhere((side == (255, GREY, GREY)).all(axis=2))
-    patch = np.argwhere((side == (255, 0, 0)).all(axis=2))
+    patch = np.argwhere((side == (0, 255, 0)).all(axis=2))
     assert len(projection) == len(patch) == 112 * 112, "of one size"
     assert projection[0, 0] == patch[0, 0], "side by side"
     assert patch[:, 1].min() - projection[:, 1].max() == 5
@@ -250,6 +250,14 @@ def test_outlines_are_where_the_units_look_and_equal_ones_share_a_number(explain
     alone = np.asarray(outlined(Shown(found, 640), units[:1]))
     assert (alone[60:78, 100:103] == 60).all()
     assert (drawn[60:78, 100:103] == 0).any(), "1, 2 instead of 1"
+
+
+@pytest.mark.parametrize("size", [(600, 20), (20, 600), (90, 60)])
+def test_a_picture_too_small_for_outlines_has_none(explained: Explain, size: tuple[int, int]) -> None:
+    wanted = [{"channel": one, "sees": (one, one, one + 8, one + 8)} for one in range(9)]
+    found = explained(*wanted, picture=Image.new("RGB", size, (90, 120, 90)))
+    shown = Shown(found, min(640, max(size)))
+    assert outlined(shown, by_layer(found.reconstructions)["features.3"]).tobytes() == found.picture.tobytes()
 
 
 @pytest.mark.filterwarnings("error")
@@ -307,6 +315,17 @@ def test_the_strip_goes_from_shallow_to_deep(explained: Explain, said: list[str]
     assert "sees the whole 32×32 input" in strips
     assert sum("channel 2 ·" in line for line in strips) == 3
     assert not any("channel 3 ·" in line for line in strips), "the first three of each"
+
+
+def test_the_strip_shows_the_reconstruction_and_the_patch(explained: Explain) -> None:
+    values = np.zeros((3, 4, 4))
+    values[0] = 1.0
+    unit = {"values": values, "sees": (20, 2, 24, 6)}
+    found = explained({"layer": "a", **unit}, {"layer": "b", **unit}, picture=quadrants((320, 320)))
+    *_, made = pictures(found, RenderOptions())
+    paper = np.asarray(made.image)
+    assert (paper == (255, GREY, GREY)).all(axis=2).sum() == 2 * 112 * 112
+    assert (paper == (0, 255, 0)).all(axis=2).sum() == 2 * 112 * 112
 
 
 def test_a_strip_of_many_layers_takes_several_rows(explained: Explain) -> None:
