@@ -40,11 +40,14 @@ KIN = {
 class Rectifiers(TorchFunctionMode):
     """While it is active every rectifier that the input passes is noted, and obeys `rule` on the way back.
 
-    With φ the rectifier, y = φ(x), and g the gradient that arrives from above, what goes on below is
+    With φ the rectifier, x what it was given, and g the gradient that arrives from above, what goes on below is
 
         gradient   φ'(x) g
-        guided     φ'(x) max(g, 0) where y > 0, else 0    (Springenberg et al. 2014, arXiv:1412.6806, section 3.4)
-        deconv     max(g, 0)                              (Zeiler & Fergus 2013, arXiv:1311.2901, section 2.1)
+        guided     max(g, 0) where x > 0, else 0    (Springenberg et al. 2014, arXiv:1412.6806, section 3.4)
+        deconv     max(g, 0)                        (Zeiler & Fergus 2013, arXiv:1311.2901, section 2.1)
+
+    The two rules ask whether a unit was active and not how steeply it rises: under them every rectifier is the ReLU
+    that it stands for, also where ReLU6 has reached its ceiling and its slope is zero.
 
     `rule` may be changed between one backward pass and the next over the same graph. The forward pass is untouched.
     """
@@ -111,10 +114,9 @@ class _Rectified(torch.autograd.Function):
             inside = x.detach().requires_grad_()
             y = rectify(inside)
             # The slope of ReLU is all or nothing, which a byte can hold.
-            slope = y.detach() > 0 if kind == "ReLU" else torch.autograd.grad(y.sum(), inside)[0]
-        y = y.detach()
-        ctx.slope, ctx.active, ctx.number, ctx.mode = slope, y > 0, number, mode
-        return y
+            slope = None if kind == "ReLU" else torch.autograd.grad(y.sum(), inside)[0]
+        ctx.closed, ctx.slope, ctx.number, ctx.mode = (x > 0).logical_not_(), slope, number, mode
+        return y.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -122,7 +124,9 @@ class _Rectified(torch.autograd.Function):
         if ctx.mode.rule == "deconv":
             below = gradient.clamp(min=0)
         elif ctx.mode.rule == "guided":
-            below = gradient.clamp(min=0) * ctx.slope * ctx.active
+            below = gradient.clamp(min=0).masked_fill_(ctx.closed, 0)
+        elif ctx.slope is None:
+            below = gradient.masked_fill(ctx.closed, 0)
         else:
             below = gradient * ctx.slope
         return below, None, None, None, None
