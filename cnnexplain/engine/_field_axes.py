@@ -1,0 +1,185 @@
+"""What the cells of a map see of the input, along its rows and its columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from torch import Tensor
+
+NOTHING = (1 << 40, -1)  # what a cell over padding sees: the neutral element of a hull
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Along one axis, cell i of a map sees the input's pixels from stride*i + low to stride*i + high.
+
+    An infinite `low` and `high` say that every cell sees all that any cell sees. Near an edge cells see less, or
+    reflections of it: `seen` holds the first and last pixel of every cell; one for all where there is no end.
+    """
+
+    stride: float
+    low: float
+    high: float
+    seen: tuple[tuple[int, int], ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def size(self) -> int | None:
+        """How many pixels a cell sees far from any edge; None for the whole input."""
+        return None if math.isinf(self.high) else math.floor(self.high - self.low + 1e-6) + 1
+
+    def span(self, i: int, length: int) -> tuple[int, int]:
+        """The first pixel that cell i sees and the one past the last, of an input of `length`; at least one pixel."""
+        first, last = NOTHING
+        if self.seen:
+            first, last = self.seen[0 if self.size is None else i]
+        if first > last:
+            first, last = 0, length - 1
+            if self.size is not None:
+                first = math.ceil(self.stride * i + self.low - 1e-6)
+                last = math.floor(self.stride * i + self.high + 1e-6)
+        first = min(max(first, 0), length - 1)
+        return first, max(first, min(last, length - 1)) + 1
+
+    def whole(self) -> Axis:
+        """Every cell sees what any sees."""
+        return Axis(1, -math.inf, math.inf, (_hull(self.seen),))
+
+    def joined(self, other: Axis) -> Axis:
+        """Each cell sees what it sees in either; both have as many cells."""
+        if self == other and self.seen == other.seen:
+            return self
+        seen = tuple(_hull(pair) for pair in zip(self.seen, other.seen, strict=True))
+        ends = (0, len(seen) - 1)
+        fits = []
+        for stride in (self.stride, other.stride):
+            lows = [one.stride * i + one.low - stride * i for one in (self, other) for i in ends]
+            highs = [one.stride * i + one.high - stride * i for one in (self, other) for i in ends]
+            fits.append(Axis(stride, min(lows), max(highs), seen))
+        return min(fits, key=lambda fit: fit.high - fit.low)
+
+    def through(
+        self,
+        windows: Sequence[Sequence[int]],
+        stride: float,
+        real: Callable[[int], int] = lambda cell: cell,
+    ) -> Axis:
+        """Cells that each look at a window of this axis' cells, ascending; those below 0 or past the end are padding.
+
+        `stride`: by how many cells windows lie apart. `real` says which cell stands for one of the padding.
+        """
+        lows = [window[0] - stride * i for i, window in enumerate(windows) if window]
+        highs = [window[-1] - stride * i for i, window in enumerate(windows) if window]
+        count = len(self.seen)
+        seen = tuple(
+            _hull(self.seen[cell] for cell in map(real, window) if 0 <= cell < count) for window in windows
+        )
+        return Axis(
+            self.stride * stride,
+            self.stride * min(lows, default=0) + self.low,
+            self.stride * max(highs, default=0) + self.high,
+            seen,
+        )
+
+
+# Also the dimension that holds the cells; None: any element sees all of the axis.
+Along = tuple[Axis, "int | None"]
+Seen = tuple[Along, Along]  # of the input's rows, and of its columns
+How = Callable[[Axis, int], "Along | None"]  # None: every element of the result sees all of it
+
+
+@dataclass
+class Call:
+    """One call of a function: what went in, by the names that its rule knows, and one of the tensors that came out."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    given: dict[str, Any]
+    out: Tensor
+    look: Callable[[Tensor], Seen | None]  # what a tensor saw before; None: it does not depend on the input
+
+    @property
+    def x(self) -> Tensor:
+        """The first operand."""
+        return cast(Tensor, self.given["input"])
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that went in."""
+        return tensors_in((self.args, self.kwargs))
+
+    def carried(self, how: How) -> Seen | None:
+        """The input's, each direction along its dimension as `how` says, and all that the other tensors see."""
+        others = [everything(self.look(one)) for one in self.tensors() if one is not self.x]
+        return union([each(self.look(self.x), how), *others])
+
+
+Rule = Callable[[Call], "Seen | None"]
+
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(one)
+
+
+def each(seen: Seen | None, how: How) -> Seen | None:
+    """`how` for both directions, where they lie along a dimension."""
+    if seen is None:
+        return None
+    rows, columns = (
+        (axis, dim) if dim is None else how(axis, dim) or (axis.whole(), None) for axis, dim in seen
+    )
+    return rows, columns
+
+
+def everything(seen: Seen | None) -> Seen | None:
+    """Every element sees what any element sees."""
+    return each(seen, lambda _axis, _dim: None)
+
+
+def union(several: Iterable[Seen | None]) -> Seen | None:
+    """Each element sees what it sees in any; the dimensions are those of the same result."""
+    total: Seen | None = None
+    for seen in several:
+        if seen is not None:
+            total = seen if total is None else (_both(total[0], seen[0]), _both(total[1], seen[1]))
+    return total
+
+
+def fitting(seen: Seen | None, out: Tensor) -> Seen | None:
+    """As it is, where the tensor has as many cells along its dimensions; `ValueError` otherwise."""
+    for axis, dim in seen or ():
+        if dim is not None and out.shape[dim] != len(axis.seen):
+            raise ValueError(f"{len(axis.seen)} cells along dimension {dim} of {tuple(out.shape)}")
+    return seen
+
+
+def same(one: Seen | None, other: Seen | None) -> bool:
+    """Whether two are equal to the last pixel."""
+    if one is None or other is None:
+        return one is other
+    return all(a == b and a[0].seen == b[0].seen for a, b in zip(one, other, strict=True))
+
+
+def _both(one: Along, other: Along) -> Along:
+    if one[1] == other[1] is not None:
+        return one[0].joined(other[0]), one[1]
+    return Axis(1, 0, 0, one[0].seen + other[0].seen).whole(), None
+
+
+def _hull(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    first, last = NOTHING
+    for low, high in spans:
+        first, last = min(first, low), max(last, high)
+    return first, last
+
+
+def anything(call: Call) -> Seen | None:
+    """A function that is not known may mix all it is given."""
+    return union(everything(call.look(one)) for one in call.tensors())

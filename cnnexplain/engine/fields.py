@@ -1,0 +1,164 @@
+"""Which of the input's pixels each cell of each layer's map can see: receptive fields, followed through one pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from cnnexplain.engine._field_axes import Axis, Call, Seen, anything, fitting, same, tensors_in
+from cnnexplain.engine._field_rules import call_of
+from cnnexplain.engine.capture import map_layout
+
+__all__ = ["Axis", "Field", "receptive_fields"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the cells of one layer's map see of the input."""
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def whole(self) -> bool:
+        """Whether every cell sees the whole input, in both directions."""
+        return self.rows.size is self.columns.size is None
+
+    def box(self, cell: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What `cell` (row, column) sees of an input (height, width): left, top, right, bottom in its pixels.
+
+        Right and bottom are one past the last pixel, as crops have them.
+        """
+        top, bottom = self.rows.span(cell[0], input_size[0])
+        left, right = self.columns.span(cell[1], input_size[1])
+        return left, top, right, bottom
+
+
+def receptive_fields(
+    module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
+) -> dict[str, Field]:
+    """The field of every named submodule's map when `forward` sends `inputs` (1, C, H, W) through the module.
+
+    A layer that is run several times has the field of its last map. Fields are exact for what convolutional
+    networks are made of and never too small: an operation that is not known sees all that it is given. They hold
+    for inputs of this size. Leaves no hook behind.
+    """
+    size = (int(inputs.shape[2]), int(inputs.shape[3]))
+    following = _Following(size)
+    fields: dict[str, Field] = {}
+
+    def noting(name: str) -> Any:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if not isinstance(output, Tensor) or output.shape[:1] != (1,) or not output.is_floating_point():
+                return
+            layout = map_layout(tuple(output.shape), size, layer)
+            if layout is None:
+                return
+            first = 2 if layout == "NCHW" else 1
+            if name not in fields or output.shape[first : first + 2].numel() > 1:
+                fields[name] = following.field(output, first)
+
+        return note
+
+    handles = []
+    try:
+        for name, child in module.named_modules(remove_duplicate=False):
+            if name:
+                handles.append(child.register_forward_hook(noting(name)))
+        with torch.enable_grad():
+            # A copy, so that a model may write into its input.
+            start = inputs.detach().requires_grad_().clone()
+            following.begin(start)
+            with following:
+                forward(start)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return fields
+
+
+class _Following(TorchFunctionMode):
+    """Notes for every tensor made from the input what its elements see of it.
+
+    The input requires a gradient: what does too, but is not noted, came out of an operation that cannot be seen,
+    such as a script, and may see everything.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = ((Axis(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
+        self.unseen: Seen = rows, columns
+        self.noted = (
+            WeakTensorKeyDictionary()
+        )  # of each tensor: what it sees, and its memory's age at that time
+        # How often memory took in something new: tensors noted before that, which share it, are not what they were.
+        self.ages: dict[int, int] = {}
+
+    def begin(self, inputs: Tensor) -> None:
+        """Every cell of `inputs` (1, C, H, W) sees itself."""
+        rows, columns = (
+            (Axis(1, 0, 0, tuple((i, i) for i in range(inputs.shape[dim]))), dim) for dim in (2, 3)
+        )
+        self._note(inputs, (rows, columns))
+
+    def field(self, output: Tensor, first: int) -> Field:
+        """The field of a map whose rows and columns are the dimensions `first` and the one behind it."""
+        seen = self._look(output)
+        if seen is None:
+            seen = self.unseen
+        rows, columns = (
+            axis if dim == wanted else axis.whole()
+            for (axis, dim), wanted in zip(seen, (first, first + 1), strict=True)
+        )
+        return Field(rows, columns)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        before = {id(one): self._look(one) for one in tensors_in((args, kwargs))}
+        result = func(*args, **kwargs)
+        written = args[:1] if getattr(func, "__name__", "") == "__setitem__" else result
+        known = any(seen is not None for seen in before.values())
+        for out in tensors_in(written):
+            seen = None
+            if known:
+                rule, given = call_of(func, args, kwargs)
+                call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
+                try:
+                    seen = fitting(rule(call), out)
+                except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError):
+                    seen = anything(call)  # called in a way that the rule does not know
+            if id(out) in before and not same(before[id(out)], seen):
+                self._grown(out)
+            if known or out.requires_grad:
+                self._note(out, seen)
+        return result
+
+    def _look(self, one: Tensor) -> Seen | None:
+        if one not in self.noted:
+            return self.unseen if one.requires_grad and one.grad_fn is not None else None
+        seen, age = self.noted[one]
+        return seen if self.ages.get(_memory(one), 0) == age else self.unseen
+
+    def _note(self, one: Tensor, seen: Seen | None) -> None:
+        self.noted[one] = seen, self.ages.get(_memory(one), 0)
+
+    def _grown(self, one: Tensor) -> None:
+        self.ages[_memory(one)] = self.ages.get(_memory(one), 0) + 1
+        if one._base is not None:
+            self._note(one._base, self.unseen)
+
+
+def _memory(one: Tensor) -> int:
+    try:
+        return int(one.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return 0  # sparse and other tensors that share theirs with none
