@@ -31,13 +31,14 @@ from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import decode, to_rgb
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.pictures import Picture, pictures
 from cnnexplain.runner.explain import Prepared, explain
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.pipeline import batched
 from cnnexplain.sources import adopt
 
-Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+Given = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Explainer:
 
     @overload
     def explain(
-        self, images: Picture, command: str = ..., *, batch_size: int = ..., **options: Any
+        self, images: Given, command: str = ..., *, batch_size: int = ..., **options: Any
     ) -> Explanation: ...
     @overload
     def explain(
-        self, images: Iterable[Picture], command: str = ..., *, batch_size: int = ..., **options: Any
+        self, images: Iterable[Given], command: str = ..., *, batch_size: int = ..., **options: Any
     ) -> list[Explanation]: ...
     def explain(
         self,
-        images: Picture | Iterable[Picture],
+        images: Given | Iterable[Given],
         command: str = "gradcam",
         *,
         batch_size: int = 8,
@@ -71,7 +72,7 @@ class Explainer:
         layer or class is not to be had. The module is left exactly as it was, also then.
         """
         single = isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
-        asked: list[Picture] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
+        asked: list[Given] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = methods.method(command)
@@ -88,11 +89,19 @@ class Explainer:
     def picture(
         self, explanation: Explanation, heatmap: Heatmap | None = None, **options: Any
     ) -> Image.Image:
-        """The picture that the command would write: `options` are colormap, alpha and max_side."""
-        easel = Easel(explanation, RenderOptions(**checked(RenderOptions, options)))
-        return easel.card(heatmap or explanation.heatmaps[0])
+        """The picture that the command would write of one heat map, or else the first that it would write.
 
-    def _prepared(self, image: Picture) -> Prepared:
+        `options` are colormap, alpha and max_side.
+        """
+        if heatmap is None:
+            return self.pictures(explanation, **options)[0].image
+        return Easel(explanation, RenderOptions(**checked(RenderOptions, options))).card(heatmap)
+
+    def pictures(self, explanation: Explanation, **options: Any) -> list[Picture]:
+        """All that the command would write: an `image` each, with the findings that it `shows`."""
+        return list(pictures(explanation, RenderOptions(**checked(RenderOptions, options))))
+
+    def _prepared(self, image: Given) -> Prepared:
         name = "picture"
         try:
             if isinstance(image, (str, os.PathLike)):

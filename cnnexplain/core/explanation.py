@@ -28,9 +28,10 @@ class Batch:
 
 # What the numbers of a map mean, which decides how they are drawn.
 # "evidence": positive speaks for the class and is what is looked for; negative speaks against it.
-# "signed": both signs count alike, and zero is the middle.
+# "signed": positive speaks for the class and negative against it, and both count alike.
+# "direction": the score rises where the input rises if positive, where it falls if negative.
 # "magnitude": never negative; zero is nothing.
-Scale = Literal["evidence", "signed", "magnitude"]
+Scale = Literal["evidence", "signed", "direction", "magnitude"]
 PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
 
 

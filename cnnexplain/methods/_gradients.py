@@ -150,7 +150,7 @@ MAPS = {
     "smoothgrad": Map(smoothgrad, largest, "magnitude"),
     "vargrad": Map(vargrad, largest, "magnitude"),
     "integrated-gradients": Map(integrated_gradients, summed, "signed"),
-    "guided-backprop": Map(guided_backprop, summed, "signed", "guided"),
-    "guided-gradcam": Map(guided_gradcam, summed, "signed", "guided"),
-    "deconvnet": Map(deconvnet, summed, "signed", "deconv"),
+    "guided-backprop": Map(guided_backprop, summed, "direction", "guided"),
+    "guided-gradcam": Map(guided_gradcam, summed, "direction", "guided"),
+    "deconvnet": Map(deconvnet, summed, "direction", "deconv"),
 }

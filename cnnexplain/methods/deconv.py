@@ -153,9 +153,7 @@ class Deconv:
                     rectifiers.use(rule)
                 score = (maps * seed).flatten(1).sum(1)
                 back = model.gradient_to_input(score, pixels, keep_graph=True)
-                detail = Detail()
-                if rectifiers is not None and rule != "gradient":
-                    detail = obeyed(rectifiers)
+                empty = (back.flatten(1) == 0).all(1).tolist()
                 yield Projection(
                     rule,
                     layer,
@@ -164,7 +162,10 @@ class Deconv:
                     activation.cpu(),
                     sees,
                     back.cpu(),
-                    tuple(_with_silence(detail, float(one)) for one in activation),
+                    tuple(
+                        _detail(rectifiers, one, nothing)
+                        for one, nothing in zip(activation.tolist(), empty, strict=True)
+                    ),
                 )
 
     def _channels(self, values: Tensor) -> Tensor:
@@ -221,11 +222,19 @@ class Deconv:
         return problems
 
 
-def _with_silence(detail: Detail, activation: float) -> Detail:
-    """The same, with a word where the unit is not active and so nothing is projected."""
-    if activation > 0:
-        return detail
-    return Detail(detail.facts, ("A unit that is not positive has nothing to project.", *detail.remarks))
+def _detail(rectifiers: Rectifiers | None, activation: float, nothing: bool) -> Detail:
+    """How many rectifiers obeyed the rule; and why there is nothing to see where there is nothing."""
+    remarks = []
+    if not activation > 0:
+        remarks.append("A unit that is not positive has nothing to project.")
+    elif nothing:
+        remarks.append(
+            "Where nothing came back, every way was closed: the gradient of a rectifier at its ceiling, as of "
+            "ReLU6 at 6, is zero."
+        )
+    if rectifiers is None or rectifiers.rule == "gradient":
+        return Detail(remarks=tuple(remarks))
+    return obeyed(rectifiers, *remarks)
 
 
 def _chosen_rule(model: Model) -> Choice:

@@ -24,13 +24,10 @@ from cnnexplain.render.panel import (
     TEXT,
     TITLE,
     Shown,
-    drawn,
     stamp,
 )
 from cnnexplain.render.scale import PixelScale, colormap, painted
 from cnnexplain.render.text import font, wrapped, write
-
-__all__ = ["Easel", "drawn"]
 
 BAR_WIDTH, BAR_LABELS = 18, 64
 SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room

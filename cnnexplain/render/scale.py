@@ -15,7 +15,7 @@ from cnnexplain.render.colormaps import ENDS, MIDDLE, palette
 from cnnexplain.render.options import RenderOptions
 
 # A few pixels are often many times as strong as all others, which would then have no colour.
-SHARE = 99.5  # percent
+SHARE = 99.0  # percent
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class PixelScale:
     """How a map of pixels is coloured."""
 
     signed: bool
+    direction: bool  # the sign says which way a pixel would have to change
     colormap: str
     smallest: float
     largest: float
@@ -31,10 +32,10 @@ class PixelScale:
     @classmethod
     def of(cls, heatmap: Heatmap, options: RenderOptions) -> PixelScale:
         """The scale that suits a map."""
-        signed = heatmap.scale == "signed"
+        signed = heatmap.scale in ("signed", "direction")
         strength = np.abs(heatmap.values) if signed else np.maximum(heatmap.values, 0)
         name = colormap(options, signed=signed)
-        return cls(signed, name, heatmap.min, heatmap.max, limit(strength))
+        return cls(signed, heatmap.scale == "direction", name, heatmap.min, heatmap.max, limit(strength))
 
     @property
     def steps(self) -> int:
@@ -73,11 +74,12 @@ class PixelScale:
                 f"the largest is {number(self.largest)}."
             )
         warm, cold = ENDS[self.colormap]
-        meaning = (
-            f"{warm} speaks for the class, {cold} against."
-            if of_class
-            else f"{warm} is positive, {cold} negative."
-        )
+        if self.direction:
+            meaning = f"{warm}: lighter would raise the score; {cold.lower()}: darker would."
+        elif of_class:
+            meaning = f"{warm} speaks for the class, {cold} against."
+        else:
+            meaning = f"{warm} is positive, {cold} negative."
         ends = f"±{number(self.limit)}"
         share = f", which {SHARE:g}% of the pixels do not exceed" if beyond else ""
         return (

@@ -13,7 +13,11 @@ from cnnexplain.report.words import count, href, listed, shape, size, span, word
 SHOWN_UNITS = 9  # a longer list is folded away
 FEW = 3  # what differs from unit to unit more than this is left to the record
 
-_SCALES = {"signed": "signed: for and against", "magnitude": "magnitude"}
+_SCALES = {
+    "signed": "signed: for and against",
+    "direction": "signed: lighter or darker",
+    "magnitude": "magnitude",
+}
 # What has a place of its own; whatever else a method found out is told as it is.
 _PLACED = {"method", "layer", "target", "of_class", "unit", "scale", "shape", "min", "max", "peak", "picture",
            "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
@@ -176,28 +180,6 @@ def _more(shown: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
 
 
 def _told(found: Mapping[str, Any]) -> Iterator[Fact]:
-    if found.get("completeness"):
-        yield "completeness", _completeness(found["completeness"])
-    if found.get("rectifiers"):
-        yield "backward", _rectifiers(found["rectifiers"])
     for name, value in found.items():
         if name not in _PLACED:
             yield name.replace("_", " "), words(value)
-
-
-def _completeness(found: Mapping[str, Any]) -> str:
-    difference, total = found["difference"], found["sum"]
-    gap = percent(abs(difference - total) / abs(difference)) if difference else "cannot be told"
-    steps = f", {count(found['steps'], 'step')}" if found.get("steps") else ""
-    return f"sum {_aligned(total)} of {_aligned(difference)} (gap {gap}{steps})"
-
-
-def _aligned(value: float) -> str:
-    """Three digits, noughts at the end too, so that two numbers can be compared."""
-    return f"{value:#.3g}".rstrip(".").replace("-", "−")
-
-
-def _rectifiers(found: Mapping[str, Any]) -> str:
-    kinds = found.get("kinds") or {}
-    each = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind)))
-    return f"{found['rule']} rule at {count(found['count'], 'rectifier')}" + (f": {each}" if each else "")

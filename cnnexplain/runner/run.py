@@ -17,7 +17,7 @@ from cnnexplain.errors import InterruptedRunError
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import find
 from cnnexplain.methods import Method
-from cnnexplain.render.heatmap import drawn
+from cnnexplain.render.panel import drawn
 from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.runner import facts
