@@ -31,6 +31,7 @@ class Layer:
     map: tuple[int, int, int] | None
     leaf: bool
     weighted: bool
+    moved: bool  # whether it depends on the picture, as positional maps do not
     same_as_next: bool  # the module around it, or an in-place one behind it, returned the very same tensor
 
 
@@ -115,7 +116,8 @@ def stages(trace: Trace, model_name: str) -> Choice:
     last = choose(trace, model_name).value
     names: dict[tuple[int, int], Layer] = {}
     for layer in trace.layers:
-        if layer.map is None or not _is_large(layer) or layer.same_as_next or "pool" in layer.kind.lower():
+        pooled = "pool" in layer.kind.lower()
+        if layer.map is None or not _is_large(layer) or layer.same_as_next or pooled or not layer.moved:
             continue
         size = layer.map[1:]
         if size not in names or layer.name.count(".") <= names[size].name.count("."):
@@ -165,7 +167,8 @@ def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int
         as_map = (shape[3] if rows == 0 else shape[1], shape[rows + 1], shape[rows + 2])
     leaf = next(layer.children(), None) is None
     weighted = leaf and next(layer.parameters(), None) is not None
-    return Layer(name, type(layer).__name__, shape[1:], as_map, leaf, weighted, same_as_next=False)
+    kind = type(layer).__name__
+    return Layer(name, kind, shape[1:], as_map, leaf, weighted, output.requires_grad, same_as_next=False)
 
 
 def _tokens(layer: Layer) -> int:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 FIRST = 9  # steps before the first look at where the score bends
+# The share of the way at which the first step is taken: at the very baseline, a picture of one colour,
+# normalisations may have no gradient.
+NEAR = 1e-4
 AT_ONCE = 8  # steps between two looks
 MOST = 10  # times the steps that were asked for are taken at most to close the gap
 STRAIGHT = 1e-5  # of the difference: a smaller sum of local gaps is rounding
@@ -94,7 +97,7 @@ class _Path:
         if not self.places:
             # Networks bend most near the baseline.
             count = min(FIRST, options.steps)
-            return [(step / (count - 1)) ** 2 for step in range(count)]
+            return [NEAR + (1 - NEAR) * (step / (count - 1)) ** 2 for step in range(count)]
         gaps, taken = self.gaps(), len(self.places)
         difference = abs(self.scores[-1] - self.scores[0])
         enough = taken >= options.steps and abs(sum(gaps)) <= options.max_gap * difference
@@ -107,7 +110,7 @@ class _Path:
     def mean(self) -> Tensor:
         """The mean gradient of the way by the trapezoidal rule, (C, H, W)."""
         widths = self._widths()
-        weights = [(before + after) / 2 for before, after in pairwise([0.0, *widths, 0.0])]
+        weights = [(before + after) / 2 for before, after in pairwise([2 * NEAR, *widths, 0.0])]
         total = self.gradients[0] * weights[0]
         for gradient, weight in zip(self.gradients[1:], weights[1:], strict=True):
             total.add_(gradient, alpha=weight)
