@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import listed, number, percent
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _map(found: Mapping[str, Any]) -> str:
 def _sheet(shown: Sequence[Mapping[str, Any]]) -> str:
     """What one picture shows of a layer's units, each perhaps by several rules."""
     units = {(one["unit"]["channel"], str(one["unit"]["cell"])): one["unit"]["activation"] for one in shown}
-    rules = " and ".join(dict.fromkeys(one["method"] for one in shown))
+    rules = listed(list(dict.fromkeys(one["method"] for one in shown)))
     (channel, _), activation = max(units.items(), key=lambda unit: unit[1])
     many = f"{len(units)} unit" + "s" * (len(units) != 1)
     strongest = f"strongest channel {channel} ({number(activation)})"

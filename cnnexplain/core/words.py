@@ -1,6 +1,8 @@
-"""How numbers are written for people, in the terminal, in pictures and on pages alike."""
+"""How numbers and lists are written for people, in the terminal, in pictures and on pages alike."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def percent(share: float) -> str:
@@ -15,3 +17,8 @@ def percent(share: float) -> str:
 def number(value: float) -> str:
     """Three digits, with a true minus sign: −0.0213."""
     return f"{value + 0:.3g}".replace("-", "−")
+
+
+def listed(names: Sequence[str]) -> str:
+    """deconv, guided and gradient."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
-from cnnexplain.core.words import number, percent
-from cnnexplain.report.words import count, href, listed, shape, size, span, words
+from cnnexplain.core.words import listed, number, percent
+from cnnexplain.report.words import count, href, shape, size, span, words
 
 SHOWN_UNITS = 9  # a longer list is folded away
 FEW = 3  # what differs from unit to unit more than this is left to the record

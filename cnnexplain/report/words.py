@@ -39,11 +39,6 @@ def span(low: float, high: float) -> str:
     return " to ".join(number(end if abs(end) > least else 0) for end in (low, high))
 
 
-def listed(names: Sequence[str]) -> str:
-    """deconv, guided and gradient."""
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
-
-
 def words(value: Any) -> str:
     """Plain data as people write it."""
     if isinstance(value, Mapping):

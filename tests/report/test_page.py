@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnnexplain.core.explanation import Detail, Explanation
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import listed, percent
 from cnnexplain.errors import ImageError
 from cnnexplain.report import record, words
 from cnnexplain.report.page import SHOWN_FAILURES, page
@@ -362,7 +362,7 @@ def test_hostile_layers_rules_facts_and_remarks_are_only_text(name: str, run: Ru
     ("names", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
 def test_lists(names: list[str], said: str) -> None:
-    assert words.listed(names) == said
+    assert listed(names) == said
 
 
 def test_sheets_have_all_the_room_there_is(run: Run, explanation: Make, units: Make) -> None:
