@@ -18,7 +18,7 @@ from cnnexplain.sources import sources
 
 CODES = {
     ExitCode.OK: "Everything asked for was done.",
-    ExitCode.CHECK_FAILED: "A check or a comparison failed. `gradcam` never ends so.",
+    ExitCode.CHECK_FAILED: "A check or a comparison failed. No command ends so yet.",
     ExitCode.USAGE: "An option, a model, a layer, a class or a checkpoint that is not there or makes no sense, "
     "or an OUT that cannot be used.",
     ExitCode.TOO_MANY_FAILURES: "Finished, but more images failed than `--max-failures` allows.",

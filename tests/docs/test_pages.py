@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,8 +14,12 @@ import pytest
 from doc_shell import DOCS
 from PIL import Image
 
+from cnnexplain.engine.rectifiers import KIN
 from cnnexplain.errors import ExitCode
+from cnnexplain.methods._baselines import BASELINES
 from cnnexplain.methods._cams import CAMS
+from cnnexplain.methods._gradients import MAPS
+from cnnexplain.methods.deconv import RULES
 from cnnexplain.sources._checkpoint import NESTS, SUFFIXES
 from cnnexplain.sources._fit import PREFIXES
 
@@ -82,7 +87,7 @@ def test_every_picture_is_shown_made_and_described() -> None:
 
 def test_the_pictures_are_small() -> None:
     files = [file for file in pages.PICTURES.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 3_000_000
+    assert sum(file.stat().st_size for file in files) < 7_000_000
     for file in files:
         with Image.open(file) as picture:
             assert max(picture.size) <= 1300
@@ -96,6 +101,28 @@ def test_every_formula_has_its_paper_and_its_row() -> None:
             assert paper in page
         for authors in re.findall(r"^[A-Z].*? et al\. \d+|^[A-Z]\w+ & \w+ \d+", formula.__doc__ or ""):
             assert authors in page
+
+
+def test_every_map_of_pixels_has_its_paper_and_its_row() -> None:
+    page = text("saliency.md")
+    for name, entry in MAPS.items():
+        assert f"| `{name}` |" in page
+        said = entry.formula.__doc__ or ""
+        for paper in re.findall(r"arXiv:[\d.]+\d", said):
+            assert paper in page
+        assert re.split(r" \(arXiv", said)[0] in page
+
+
+def test_what_is_said_of_baselines_rules_and_rectifiers_is_what_there_is() -> None:
+    page = text("saliency.md")
+    for name in BASELINES:
+        assert f"| `{name}` |" in page
+    for kind in set(KIN.values()) - {"Threshold"}:  # is called ReLU where it is one
+        assert kind in page, kind
+    for rule in RULES:
+        assert f"| `{rule}` |" in text("deconv.md")
+    for key in json.loads(text("record.schema.json"))["$defs"]["explanation"]["properties"]:
+        assert f"`{key}`" in text("pictures.md"), key
 
 
 def test_what_is_said_of_checkpoints_is_what_is_done() -> None:
