@@ -15,7 +15,7 @@ from cnnexplain.render.colormaps import ENDS, MIDDLE, palette
 from cnnexplain.render.options import RenderOptions
 
 # A few pixels are often many times as strong as all others, which would then have no colour.
-SHARE = 99.0  # percent
+SHARE = 98.0  # percent
 
 
 @dataclass(frozen=True)
