@@ -185,3 +185,12 @@ class Permute(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1)
+
+
+def explained(method: Any, module: nn.Module | Model, inputs: Tensor, **fields: Any) -> Answer:
+    """What a method, such as `Saliency(...)`, finds for inputs (N, C, H, W). `fields` go to `as_model`."""
+    shape = tuple(inputs.shape[2:]), inputs.shape[1]
+    model = module if isinstance(module, Model) else as_model(module, *shape, **fields)
+    bound, _ = method.bind(model)
+    with model.borrowed():
+        return bound.explain(model, Batch((), (), (), inputs))
