@@ -67,7 +67,7 @@ class Projection:
     cell: Tensor | None  # (N, 2) int64, row and column of the unit; None for a channel as a whole
     activation: Tensor  # (N,) float32, of the unit, or the channel's largest
     sees: Tensor  # (N, 4) int64: left, top, right, bottom of what it can see, in the input's pixels
-    values: Tensor  # (N, C, H, W) float32 on the CPU, zero outside `sees`
+    values: tuple[Tensor, ...]  # for each picture (C, bottom - top, right - left), float32 on the CPU
     details: tuple[Detail, ...] = ()
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 
+Result = TypeVar("Result")
+
+# What the CPU's allocators, Apple's GPUs and cuDNN say, each without an error class of its own.
+SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 ROWS = {"cpu": 8, "cuda": 64, "mps": 16}
 
 
@@ -15,26 +20,35 @@ class Chunks:
     def __init__(self) -> None:
         self.limit: int | None = None  # what memory allowed; None until it was found wanting
 
-    def over(self, rows: int, device: torch.device, work: Callable[[range], None]) -> None:
-        """Do `work` for all rows, some at a time, and fewer at a time after an out-of-memory error.
+    def over(
+        self, rows: int, device: torch.device, work: Callable[[range], Result]
+    ) -> Iterator[tuple[range, Result]]:
+        """`work` of all rows, some at a time, and fewer at a time after an out-of-memory error.
 
-        `work` must leave nothing behind when it fails. The error of a single row is raised.
+        The error of a single row is raised.
         """
         start = 0
         while start < rows:
             size = min(self.limit or ROWS.get(device.type, 8), rows - start)
+            chunk = range(start, start + size)
             try:
-                work(range(start, start + size))
+                result = work(chunk)
             except Exception as error:
-                if not is_out_of_memory(error) or size == 1:
+                if not is_out_of_memory(error):
+                    raise
+                if size == 1:
+                    self.limit = (
+                        None  # something else holds the memory; with that gone more rows may fit again
+                    )
                     raise
                 self.limit = size // 2
             else:
+                yield chunk, result
                 start += size
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device, or the CPU's allocator, had no memory left."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
     )

@@ -108,7 +108,7 @@ def choose(trace: Trace, model_name: str) -> Choice:
     )
 
 
-def stages(trace: Trace, model_name: str) -> Choice:
+def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
     """The last map of every resolution on the way to the classes, from shallow to deep, as one name a stage.
 
     Of the maps of one size the last that the outermost modules return. Raises `LayerError` where there is none.
@@ -116,8 +116,8 @@ def stages(trace: Trace, model_name: str) -> Choice:
     last = choose(trace, model_name).value
     names: dict[tuple[int, int], Layer] = {}
     for layer in trace.layers:
-        pooled = "pool" in layer.kind.lower()
-        if layer.map is None or not _is_large(layer) or layer.same_as_next or pooled or not layer.moved:
+        shown = _is_large(layer) and layer.moved and not layer.same_as_next and not _only_pools(layer)
+        if layer.map is None or not (shown or layer.name == last):
             continue
         size = layer.map[1:]
         if size not in names or layer.name.count(".") <= names[size].name.count("."):
@@ -127,9 +127,8 @@ def stages(trace: Trace, model_name: str) -> Choice:
     # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
     ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
     sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)
-    return Choice(
-        "layers", ", ".join(layer.name for layer in ordered), f"the last map of every size: {sizes}"
-    )
+    chosen = tuple(layer.name for layer in ordered)
+    return chosen, Choice("layers", ", ".join(chosen), f"the last map of every size: {sizes}")
 
 
 def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
@@ -176,6 +175,10 @@ def _tokens(layer: Layer) -> int:
     return layer.shape[0] if len(layer.shape) == 2 else 0
 
 
+def _only_pools(layer: Layer) -> bool:
+    return "pool" in layer.kind.lower() and not layer.weighted
+
+
 def _is_large(layer: Layer) -> bool:
     return layer.map is not None and layer.map[1] * layer.map[2] > 1
 
@@ -199,7 +202,7 @@ def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -
         if gradient is None:
             continue
         names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
-        if any("pool" in one.kind.lower() and not one.weighted for one in names if one.leaf):
+        if any(_only_pools(one) for one in names if one.leaf):
             continue
         if (
             layer.map

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks, is_out_of_memory
-from cnnexplain.engine.fields import Field, receptive_fields
-from cnnexplain.engine.rectifiers import Rectifiers
-from cnnexplain.errors import CnnexplainError, LayerError, ModelError, OptionError, first_line
+from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
+from cnnexplain.engine.rectifiers import Met, Rectifiers
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
 
+Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Gradients of a class score fall below fp16's smallest number; a power of two is undone without loss.
-FP16_GRADIENT_SCALE = 2.0**10
+# Gradients fall below fp16's smallest number, or rise above its largest: the first scale at which they do not is
+# taken. Powers of two are undone without loss.
+FP16_GRADIENT_SCALES = (2.0**10, 1.0, 2.0**-10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +54,34 @@ class Model:
     @cached_property
     def trace(self) -> layers.Trace:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
+        return self._looked_at(lambda: layers.trace(self.module, self._blank(), self.forward))
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
+        return self._looked_at(lambda: receptive_fields(self.module, self._blank(), self.forward))
+
+    def field(self, name: str) -> Field:
+        """What one cell of a layer's map can see: the whole input where it could not be followed."""
+        return self.fields.get(name, EVERYTHING)
+
+    @cached_property
+    def met(self) -> Met:
+        """The rectifiers and max-poolings that a picture meets. Costs one forward pass, once."""
+
+        def look() -> Met:
+            with self.rectifiers() as found:
+                self.forward(self._blank().requires_grad_().clone())
+            return Met(tuple(found.seen), found.switches)
+
+        return self._looked_at(look)
+
+    def _looked_at(self, look: Callable[[], Looked]) -> Looked:
+        """What a look at one blank picture's way shows, or in words why it cannot be had."""
         self._require_layers()
         try:
             with self.borrowed():
-                return layers.trace(self.module, self._blank(), self.forward)
+                return look()
         except CnnexplainError:
             raise
         except Exception as error:
@@ -68,38 +94,9 @@ class Model:
             raise self._failed_backwards(error) from error
 
     @cached_property
-    def fields(self) -> dict[str, Field]:
-        """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
-        with self.borrowed():
-            return receptive_fields(self.module, self._blank(), self.forward)
-
-    @cached_property
-    def way(self) -> Rectifiers:
-        """The rectifiers and max-poolings that a picture meets. Costs one forward pass, once."""
-        met = self.overriding()
-        with self.borrowed(), met:
-            self.forward(self._blank().requires_grad_().clone())
-        return met
-
-    @cached_property
     def labels(self) -> tuple[str, ...]:
         """The name of every class. A model with one score has two classes: against it, and for it."""
-        classes = max(2, self.trace.scores)
-        given = self.given_labels
-        if given is None:
-            return (
-                ("negative", "positive")
-                if self.trace.scores == 1
-                else tuple(f"class {index}" for index in range(classes))
-            )
-        if self.trace.scores == 1 and len(given) == 1:
-            given = (f"not {given[0]}", given[0])
-        if len(given) != classes:
-            raise OptionError(
-                f"there are {len(given)} labels, but {self.name} has {classes} classes",
-                "give --labels a file with one name for every class, in the model's order",
-            )
-        return tuple(given)
+        return scores.class_names(self.trace.scores, self.given_labels, self.name)
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -181,7 +178,7 @@ class Model:
                         "leave --layer out to have one chosen",
                     )
 
-    def overriding(self) -> Rectifiers:
+    def rectifiers(self) -> Rectifiers:
         """A context in which rectifiers obey a backward rule, wherever they stand in the model's code."""
         return Rectifiers()
 
@@ -189,8 +186,8 @@ class Model:
         """The layer to explain when none is named, with the reason."""
         return layers.choose(self.trace, self.name)
 
-    def choose_stages(self) -> Choice:
-        """The layers to show when none is named, one for every size of map, with the reason."""
+    def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
+        """The layers to show when none is named, one for every size of map; and the reason."""
         return layers.stages(self.trace, self.name)
 
     def channels_of(self, name: str) -> int | None:
@@ -233,15 +230,22 @@ class Model:
                 "the model detaches them or runs under no_grad(); methods without gradients, such as "
                 "gradcam -m eigencam, still work",
             )
-        scale = FP16_GRADIENT_SCALE if self.precision == "fp16" else 1.0
-        try:
-            # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-            found = torch.autograd.grad(score.sum() * scale, wrt, retain_graph=keep_graph, allow_unused=True)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise self._failed_backwards(error) from error
-        return [one.float() / scale for one in found if one is not None]
+        scales = FP16_GRADIENT_SCALES if self.precision == "fp16" else (1.0,)
+        for scale in scales:
+            last = scale == scales[-1]
+            try:
+                # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
+                found = torch.autograd.grad(
+                    score.sum() * scale, wrt, retain_graph=keep_graph or not last, allow_unused=True
+                )
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise self._failed_backwards(error) from error
+            gradients = [one.float() for one in found if one is not None]
+            if last or all(bool(one.isfinite().all()) for one in gradients):
+                break
+        return gradients if scale == 1 else [one.div_(scale) for one in gradients]
 
     def _failed_backwards(self, error: Exception) -> ModelError:
         return ModelError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -37,6 +38,32 @@ KIN = {
 }
 
 
+# Which argument says that a function of torch.nn.functional works in place, where it may.
+INPLACE = {
+    "relu": 1,
+    "relu6": 1,
+    "hardtanh": 3,
+    "leaky_relu": 2,
+    "rrelu": 4,
+    "elu": 2,
+    "selu": 1,
+    "celu": 2,
+    "silu": 1,
+    "hardswish": 1,
+    "mish": 1,
+    "_threshold": 3,
+    "threshold": 3,
+}
+
+
+@dataclass(frozen=True)
+class Met:
+    """What a picture meets on its way through a model that a backward rule is about."""
+
+    rectifiers: tuple[str, ...]  # the kind of each, in order
+    switches: int  # max-poolings that made a map smaller
+
+
 class Rectifiers(TorchFunctionMode):
     """While it is active every rectifier that the input passes is noted, and obeys `rule` on the way back.
 
@@ -49,6 +76,9 @@ class Rectifiers(TorchFunctionMode):
     The two rules ask whether a unit was active and not how steeply it rises: under them every rectifier is the ReLU
     that it stands for, also where ReLU6 has reached its ceiling and its slope is zero.
 
+    Rectifiers are known by the function that computes them. One that is written as arithmetic, such as
+    x * sigmoid(x) or torch.where(x > 0, x, 0), or as an autograd function of its own, is not seen.
+
     `rule` may be changed between one backward pass and the next over the same graph. The forward pass is untouched.
     """
 
@@ -56,7 +86,7 @@ class Rectifiers(TorchFunctionMode):
         super().__init__()
         self.rule: Rule = "gradient"
         self.seen: list[str] = []  # the kind of every rectifier, in the order of the forward pass
-        self.switches = 0  # how many max-poolings there were, whose backward pass is the unpooling
+        self.switches = 0  # how many max-poolings made a map smaller; their backward pass is the unpooling
         self._passed: set[int] = set()
 
     def use(self, rule: Rule) -> None:
@@ -81,14 +111,19 @@ class Rectifiers(TorchFunctionMode):
     ) -> Any:
         """Carry out `func`, as a rectifier that can be overridden where it is one."""
         kwargs = kwargs or {}
+        if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
+            args = (args[1], args[0])  # max(0, x) as well as max(x, 0)
         kind = _kind(func, args, kwargs)
         given = args[0] if args else kwargs.get("input")
-        self.switches += "max_pool2d" in getattr(func, "__name__", "")
         if kind is None or not isinstance(given, Tensor) or not given.requires_grad:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            self.switches += _made_smaller(func, given, result)
+            return result
         rest = {name: value for name, value in kwargs.items() if name != "input"}
 
-        in_place = func.__name__.endswith("_") or rest.get("inplace") or any(one is True for one in args[1:])
+        in_place = func.__name__.endswith("_") or _argument(
+            args, rest, INPLACE.get(func.__name__, 99), "inplace", False
+        )
 
         def rectify(x: Tensor) -> Tensor:
             found: Tensor = func(x.clone() if in_place else x, *args[1:], **rest)
@@ -96,11 +131,11 @@ class Rectifiers(TorchFunctionMode):
 
         number = len(self.seen)
         self.seen.append(kind)
-        result: Tensor = _Rectified.apply(given.clone() if in_place else given, rectify, kind, number, self)
+        rectified: Tensor = _Rectified.apply(given, rectify, kind, number, self)
         if not in_place:
-            return result
+            return rectified
         # The user's own tensor, and every view of it, holds the result.
-        return given.copy_(result)
+        return given.copy_(rectified)
 
 
 class _Rectified(torch.autograd.Function):
@@ -134,7 +169,7 @@ class _Rectified(torch.autograd.Function):
 
 def _kind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """What kind of rectifier a call is, if it is one."""
-    name = getattr(func, "__name__", "").rstrip("_")
+    name = getattr(func, "__name__", "").strip("_")
     kind = KIN.get(name)
     if kind == "Hardtanh":
         low, high = _argument(args, kwargs, 1, "min_val", -1.0), _argument(args, kwargs, 2, "max_val", 1.0)
@@ -145,8 +180,25 @@ def _kind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
         other = _argument(args, kwargs, 1, "other", None)
         return kind if isinstance(other, Tensor) and _is_zero(other) else None
     if kind == "Threshold":
-        return "ReLU" if args[1:3] == (0, 0) else None
+        level, value = (
+            _argument(args, kwargs, 1, "threshold", None),
+            _argument(args, kwargs, 2, "value", None),
+        )
+        return "ReLU" if (level, value) == (0, 0) else None
     return kind
+
+
+def _made_smaller(func: Callable[..., Any], given: Any, result: Any) -> bool:
+    """Whether a call was a max-pooling over places, of which there are fewer now."""
+    name = getattr(func, "__name__", "")
+    found = result[0] if isinstance(result, tuple) else result
+    return (
+        "max_pool2d" in name
+        and "adaptive" not in name
+        and isinstance(given, Tensor)
+        and isinstance(found, Tensor)
+        and found.shape[-2:].numel() < given.shape[-2:].numel()
+    )
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.errors import ModelError
+from cnnexplain.errors import ModelError, OptionError
 
 
 def logits_of(output: Any, pictures: int, model_name: str) -> Tensor:
@@ -28,6 +28,21 @@ def logits_of(output: Any, pictures: int, model_name: str) -> Tensor:
         f"{model_name} returns {what}, not one row of class scores per picture",
         "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)",
     )
+
+
+def class_names(count: int, given: Sequence[str] | None, model_name: str) -> tuple[str, ...]:
+    """One name for every class of a model with `count` scores: `given`, or numbers."""
+    classes = max(2, count)
+    if given is None:
+        return ("negative", "positive") if count == 1 else tuple(f"class {index}" for index in range(classes))
+    if count == 1 and len(given) == 1:
+        given = (f"not {given[0]}", given[0])
+    if len(given) != classes:
+        raise OptionError(
+            f"there are {len(given)} labels, but {model_name} has {classes} classes",
+            "give --labels a file with one name for every class, in the model's order",
+        )
+    return tuple(given)
 
 
 def class_scores(logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cnnexplain.core.explanation import Detail
 from cnnexplain.core.words import number, percent
 from cnnexplain.methods._baselines import BASELINES
-from cnnexplain.methods._copies import at_each
+from cnnexplain.methods._passes import at_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,10 @@ FIRST = 9  # steps before the first look at where the score bends
 NEAR = 1e-4
 AT_ONCE = 8  # steps between two looks
 MOST = 10  # times the steps that were asked for are taken at most to close the gap
-STRAIGHT = 1e-5  # of the difference: a smaller sum of local gaps is rounding
+STRAIGHT = 1e-5  # of the score's difference: smaller gaps in all mean that it hardly bends
+NARROW = 2.0**-12  # a step is not halved below this share of the way
+# A gap below this share of the score is rounding, for each precision of the model.
+ROUNDING = {"fp32": 1e-6, "fp16": 2.0**-10, "bf16": 2.0**-7}
 KEPT = 2**30  # bytes of gradients that are kept at once
 
 
@@ -48,9 +51,9 @@ def integrated(
     start = BASELINES[options.baseline](model, inputs)
     way = inputs - start
     with torch.no_grad():
-        difference = target.score.detach() - model.score(model.forward(start), target.index)
+        difference = target.score.detach() - model.score(model.forward(start.clone()), target.index)
     integral = _adaptive if options.quadrature == "adaptive" else _gauss_legendre
-    together = max(1, KEPT // (2 * options.steps * bytes_of(tuple(inputs.shape[1:]))))
+    together = max(1, KEPT // (_most(inputs, options) * bytes_of(tuple(inputs.shape[1:]))))
     values, details = torch.empty_like(inputs, dtype=torch.float32), []
     for first in range(0, len(inputs), together):
         part = slice(first, first + together)
@@ -92,7 +95,7 @@ class _Path:
             rise - slope * width for rise, slope, width in zip(rises, slopes, self._widths(), strict=True)
         ]
 
-    def wanted(self, options: IntegralOptions, most: int) -> list[float]:
+    def wanted(self, options: IntegralOptions, most: int, rounding: float) -> list[float]:
         """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good."""
         if not self.places:
             # Networks bend most near the baseline.
@@ -100,11 +103,16 @@ class _Path:
             return [NEAR + (1 - NEAR) * (step / (count - 1)) ** 2 for step in range(count)]
         gaps, taken = self.gaps(), len(self.places)
         difference = abs(self.scores[-1] - self.scores[0])
-        enough = taken >= options.steps and abs(sum(gaps)) <= options.max_gap * difference
-        if enough or taken >= most or sum(map(abs, gaps)) <= STRAIGHT * difference:
+        rounded = rounding * max(map(abs, self.scores))
+        wide = [place for place, width in enumerate(self._widths()) if width > NARROW]
+        if sum(map(abs, gaps)) <= max(rounded, STRAIGHT * difference) or taken >= most:
             return []
+        if taken >= options.steps:
+            if abs(sum(gaps)) <= options.max_gap * difference:
+                return []
+            wide = [place for place in wide if abs(gaps[place]) > rounded]
         count = min(AT_ONCE, (options.steps if taken < options.steps else most) - taken)
-        worst = heapq.nlargest(count, range(len(gaps)), key=lambda place: abs(gaps[place]))
+        worst = heapq.nlargest(count, wide, key=lambda place: abs(gaps[place]))
         return [(self.places[place] + self.places[place + 1]) / 2 for place in worst]
 
     def mean(self) -> Tensor:
@@ -130,9 +138,11 @@ def _adaptive(
     import torch
 
     paths = [_Path() for _ in start]
-    most = min(MOST * options.steps, KEPT // (len(paths) * bytes_of(tuple(start.shape[1:]))))
+    most, rounding = _most(start, options), ROUNDING[model.precision]
     while asked := [
-        (picture, place) for picture, path in enumerate(paths) for place in path.wanted(options, most)
+        (picture, place)
+        for picture, path in enumerate(paths)
+        for place in path.wanted(options, most, rounding)
     ]:
 
         def make(rows: range, asked: list[tuple[int, float]] = asked) -> tuple[Tensor, Tensor]:
@@ -152,6 +162,11 @@ def _adaptive(
 
         at_each(model, index, len(asked), make, take)
     return torch.stack([path.mean() for path in paths]), [len(path.places) for path in paths]
+
+
+def _most(inputs: Tensor, options: IntegralOptions) -> int:
+    """How many steps one picture may take, whatever others share its batch."""
+    return min(MOST * options.steps, max(2, KEPT // bytes_of(tuple(inputs.shape[1:]))))
 
 
 def _gauss_legendre(

@@ -12,23 +12,31 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.rectifiers import Rectifiers
 
-CLASS_BLIND = (
-    "It hardly depends on the class: shuffling the weights of the last layers changes it little "
+GUIDED_IS_BLIND = (
+    "It hardly depends on the class: with the last layers' weights drawn anew it looks much the same "
     "(Adebayo et al. 2018)."
+)
+DECONV_IS_BLIND = (
+    "It hardly depends on the class: it recovers edges whatever was asked for (Nie et al. 2018)."
+)
+FINE_BUT_BLIND = (
+    "Only the coarse Grad-CAM in it depends on the class; the fine lines hardly do (Adebayo et al. 2018)."
 )
 
 
 def require_rectifiers(model: Model, what: str, instead: str) -> None:
     """Raise `ModelError` for a network in which a rule would find nothing to rule."""
-    if not model.way.seen:
+    if not model.met.rectifiers:
         raise ModelError(
             f"{model.name} has no rectifier (ReLU or one of its kin) that {what} could override",
             f"it would be the plain gradient under another name; use {instead}",
         )
 
 
-def obeyed(rectifiers: Rectifiers, *more: str) -> Detail:
+def obeyed(rectifiers: Rectifiers | None, *more: str) -> Detail:
     """How many rectifiers the signal met on its way back, in data and in words."""
+    if rectifiers is None or rectifiers.rule == "gradient":
+        return Detail(remarks=more)
     kinds = rectifiers.passed()
     facts = {"rule": rectifiers.rule, "count": kinds.total(), "kinds": dict(kinds.most_common())}
     if kinds:

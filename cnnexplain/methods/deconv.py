@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Answer, Detail, Projection
+from cnnexplain.core.explanation import Answer, Projection
 from cnnexplain.core.params import Param
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.methods._rules import obeyed, require_rectifiers
@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = ("deconv", "guided", "gradient")
 
 
 ENOUGH_SWITCHES = 2
+TINY = 1e-30  # instead of dividing by nothing
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Deconv:
                 "give --channel C with either --at X,Y or --whole",
             )
         choices: tuple[Choice, ...] = ()
-        rules = self.rule
+        rules: tuple[str, ...] = tuple(rule for rule in RULES if rule in self.rule)
         if not rules:
             choices = (_chosen_rule(model),)
             rules = (choices[0].value,)
@@ -88,8 +89,8 @@ class Deconv:
                 require_rectifiers(model, f"--rule {rule}", "--rule gradient")
         layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         if not layers:
-            choices += (model.choose_stages(),)
-            layers = tuple(choices[-1].value.split(", "))
+            layers, choice = model.choose_stages()
+            choices += (choice,)
         for layer in layers:
             channels = model.channels_of(layer)
             for channel in self.channel:
@@ -102,14 +103,14 @@ class Deconv:
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward, and one backward for each unit and rule."""
+        problems = self._problems(batch)
         pixels = batch.inputs.detach().requires_grad_()
         with ExitStack() as stack:
             captured = stack.enter_context(model.capture(*self.layer))
             ruled = any(rule != "gradient" for rule in self.rule)
-            rectifiers = stack.enter_context(model.overriding()) if ruled else None
+            rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
             logits = model.forward(pixels.clone()).detach().cpu()
-        problems = self._problems(batch)
         found = [
             projection
             for layer in self.layer
@@ -131,40 +132,39 @@ class Deconv:
 
         height, width = pixels.shape[2:]
         values = maps.detach().float()  # (N, C, h, w)
+        rows = torch.arange(len(values), device=values.device)
         for channel in self._channels(values).T:  # (N,)
-            rows = torch.arange(len(values), device=values.device)
             own = values[rows, channel]  # (N, h, w)
             cell = self._cells(batch, own)
+            # What a rule brings back grows with the seed: it is at most 1 here, which half precision can bear.
             seed = torch.zeros_like(maps)
             if cell is None:
                 activation = own.flatten(1).amax(1)
-                seed[rows, channel] = own.clamp(min=0).to(seed)
-                sees = torch.tensor([[0, 0, width, height]]).expand(len(values), 4)
+                seed[rows, channel] = (own.clamp(min=0) / activation[:, None, None].clamp(min=TINY)).to(seed)
+                boxes = [(0, 0, width, height)] * len(values)
             else:
                 activation = own[rows, cell[:, 0], cell[:, 1]]
-                seed[rows, channel, cell[:, 0], cell[:, 1]] = activation.clamp(min=0).to(seed)
-                field = model.fields[layer]
+                seed[rows, channel, cell[:, 0], cell[:, 1]] = (activation > 0).to(seed)
+                field = model.field(layer)
                 boxes = [field.box((row, column), (height, width)) for row, column in cell.tolist()]
-                sees = torch.tensor(boxes)
-            for rule in RULES:
-                if rule not in self.rule:
-                    continue
+            score = (maps * seed).flatten(1).sum(1)
+            for rule in self.rule:
                 if rectifiers is not None:
-                    rectifiers.use(rule)
-                score = (maps * seed).flatten(1).sum(1)
+                    rectifiers.use(cast("Rule", rule))
                 back = model.gradient_to_input(score, pixels, keep_graph=True)
-                empty = (back.flatten(1) == 0).all(1).tolist()
+                back = back * activation.clamp(min=0)[:, None, None, None]
+                patches = tuple(_patch(one, box) for one, box in zip(back, boxes, strict=True))
                 yield Projection(
                     rule,
                     layer,
                     channel.cpu(),
                     None if cell is None else cell.cpu(),
                     activation.cpu(),
-                    sees,
-                    back.cpu(),
+                    torch.tensor(boxes),
+                    patches,
                     tuple(
-                        _detail(rectifiers, one, nothing)
-                        for one, nothing in zip(activation.tolist(), empty, strict=True)
+                        obeyed(rectifiers, *_silence(rule, one, patch))
+                        for one, patch in zip(activation.tolist(), patches, strict=True)
                     ),
                 )
 
@@ -175,7 +175,7 @@ class Deconv:
         if self.channel:
             return torch.tensor(self.channel, device=values.device).expand(len(values), -1)
         # Of channels that are equally strong, as where ReLU6 ends, those that are so in more places.
-        spread = values.flatten(2).sum(2).argsort(dim=1, descending=True)  # (N, C)
+        spread = values.flatten(2).sum(2).argsort(dim=1, descending=True, stable=True)  # (N, C)
         strongest = values.flatten(2).amax(2).gather(1, spread)
         order = strongest.argsort(dim=1, descending=True, stable=True)
         return spread.gather(1, order)[:, : self.top]
@@ -222,23 +222,25 @@ class Deconv:
         return problems
 
 
-def _detail(rectifiers: Rectifiers | None, activation: float, nothing: bool) -> Detail:
-    """How many rectifiers obeyed the rule; and why there is nothing to see where there is nothing."""
-    remarks = []
+def _patch(values: Tensor, box: tuple[int, int, int, int]) -> Tensor:
+    """What lies in the box of (C, H, W), on the CPU; a copy, so that the rest need not be kept."""
+    left, top, right, bottom = box
+    return values[:, top:bottom, left:right].cpu().clone()
+
+
+def _silence(rule: str, activation: float, patch: Tensor) -> tuple[str, ...]:
+    """Why there is nothing to see where there is nothing."""
     if not activation > 0:
-        remarks.append("A unit that is not positive has nothing to project.")
-    elif nothing:
-        remarks.append(
-            "Where nothing came back, every way was closed: the gradient of a rectifier at its ceiling, as of "
-            "ReLU6 at 6, is zero."
-        )
-    if rectifiers is None or rectifiers.rule == "gradient":
-        return Detail(remarks=tuple(remarks))
-    return obeyed(rectifiers, *remarks)
+        return ("A unit that is not positive has nothing to project.",)
+    if bool(patch.any()):
+        return ()
+    if rule == "gradient":
+        return ("Where the gradient is zero, a rectifier stands at its floor or ceiling, as ReLU6 at 6.",)
+    return (f"Where nothing came back, the {rule} rule let nothing positive through.",)
 
 
 def _chosen_rule(model: Model) -> Choice:
-    poolings = model.way.switches
+    poolings = model.met.switches
     if poolings >= ENOUGH_SWITCHES:
         return Choice("rule", "deconv", f"{poolings} max-poolings, whose switches lead back to this picture")
     return Choice(

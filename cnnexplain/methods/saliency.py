@@ -11,9 +11,9 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.target import parse_target
 from cnnexplain.errors import OptionError
 from cnnexplain.methods._baselines import BASELINES
-from cnnexplain.methods._gradients import MAPS, Passes
 from cnnexplain.methods._integral import KEPT, IntegralOptions, bytes_of
 from cnnexplain.methods._options import TargetOption, settled_target
+from cnnexplain.methods._pixel_maps import MAPS, Passes
 from cnnexplain.methods._rules import require_rectifiers
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 __all__ = ["Saliency"]
-
-WITH_LAYER = "guided-gradcam"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,8 @@ class Saliency:
     max_gap: Annotated[
         float,
         Param(
-            "Share of the score's difference that the sum may miss; adaptive adds steps until it does not.",
+            "Share of the score's difference that the sum may miss: adaptive adds up to nine times the steps "
+            "until it does not.",
             min=0,
             max=1,
             metavar="SHARE",
@@ -90,26 +89,37 @@ class Saliency:
             if MAPS[name].rule != "gradient":
                 require_rectifiers(model, name, "-m gradient or -m integrated-gradients")
         layer = self.layer
-        if WITH_LAYER in self.method:
+        if any(MAPS[name].of_layer for name in self.method):
             if layer is None:
                 choices += (model.choose_layer(),)
             layer = model.find_layer(layer or choices[-1].value)
         elif layer is not None:
             raise OptionError(
                 f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
-                f"leave --layer out, or add -m {WITH_LAYER}",
+                "leave --layer out, or add -m guided-gradcam",
             )
-        self._require_room(model)
+        if "integrated-gradients" in self.method:
+            self._require_room(model)
         return replace(self, target=target.words, layer=layer), choices
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the maps depend on the seed."""
+        random = {"smoothgrad", "vargrad"} | (
+            {"integrated-gradients"} if self.baseline == "random" else set()
+        )
+        return not random.isdisjoint(self.method)
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
-        pixels = batch.inputs.detach().requires_grad_()
+        used = [MAPS[name] for name in self.method]
+        # No graph is kept of a pass that no formula goes back through.
+        pixels = batch.inputs.detach().requires_grad_(not all(one.of_copies for one in used))
         layers = (self.layer,) if self.layer is not None else ()
         with ExitStack() as stack:
             maps = stack.enter_context(model.capture(*layers))
-            ruled = any(MAPS[name].rule != "gradient" for name in self.method)
-            rectifiers = stack.enter_context(model.overriding()) if ruled else None
+            ruled = any(one.rule != "gradient" for one in used)
+            rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
             logits = model.forward(pixels.clone())
         integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
@@ -121,7 +131,7 @@ class Saliency:
             )
             for name in self.method:
                 values, details = MAPS[name].formula(passes)
-                layer = self.layer if name == WITH_LAYER and self.layer else PIXELS
+                layer = self.layer if MAPS[name].of_layer and self.layer else PIXELS
                 found.append(
                     Attribution(
                         name,

@@ -132,8 +132,8 @@ def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstru
         cell=None if place is None else (place[0], place[1]),
         activation=float(found.activation[row]),
         sees=(left, top, right, bottom),
-        values=found.values[row, :, top:bottom, left:right].numpy().copy(),
-        input_size=(found.values.shape[2], found.values.shape[3]),
+        values=found.values[row].numpy(),
+        input_size=(picture.pixels.shape[0], picture.pixels.shape[1]),
         geometry=picture.geometry,
         detail=found.details[row] if found.details else Detail(),
     )

@@ -74,7 +74,7 @@ def describe(
                 :16
             ],
             **{name.replace("_", "-"): _in_words(value) for name, value in {**settled, **drawing}.items()},
-            "seed": str(model.seed),
+            **({"seed": str(model.seed)} if getattr(method, "seeded", False) else {}),
             "images": f"{_some(sources)} (fingerprint {listed[:8]})",
         },
     }

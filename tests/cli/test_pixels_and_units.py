@@ -12,7 +12,7 @@ from PIL import Image
 from shell import PHOTOS, Run
 
 import cnnexplain
-from cnnexplain.methods._gradients import MAPS
+from cnnexplain.methods._pixel_maps import MAPS
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 # Two convolutions with ReLUs written as calls, two poolings; and a network with nothing to override.

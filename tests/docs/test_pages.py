@@ -18,7 +18,7 @@ from cnnexplain.engine.rectifiers import KIN
 from cnnexplain.errors import ExitCode
 from cnnexplain.methods._baselines import BASELINES
 from cnnexplain.methods._cams import CAMS
-from cnnexplain.methods._gradients import MAPS
+from cnnexplain.methods._pixel_maps import MAPS
 from cnnexplain.methods.deconv import RULES
 from cnnexplain.sources._checkpoint import NESTS, SUFFIXES
 from cnnexplain.sources._fit import PREFIXES

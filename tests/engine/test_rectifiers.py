@@ -168,7 +168,6 @@ def test_corner_itself_is_closed(kind: str, way: str) -> None:
     assert one.back("deconv").all()
 
 
-@pytest.mark.xfail(strict=True, reason="not known by their name, or by their first operand")
 @pytest.mark.parametrize(
     ("kind", "function"),
     [
@@ -398,13 +397,15 @@ def test_signal_from_within_counts_what_lies_before_it(x: Tensor) -> None:
     assert one.mode.passed() == Counter({"ReLU": 1})
 
 
-def test_max_poolings_are_counted() -> None:
+def test_max_poolings_that_leave_switches_are_counted() -> None:
+    """Not those of all places, as gates have them, nor those that leave the map as large as it was."""
+
     def work(leaf: Tensor) -> Tensor:
         y = nn.MaxPool2d(2)(F.max_pool2d(leaf, 2))
         y, _ = F.max_pool2d(y, 2, return_indices=True)
         return nn.AdaptiveMaxPool2d(1)(torch.max_pool2d(F.avg_pool2d(y, 2), 1))
 
-    assert Pass(work, torch.randn(1, 1, 32, 32)).mode.switches == 5
+    assert Pass(work, torch.randn(1, 1, 32, 32)).mode.switches == 3
 
 
 # The mode comes and goes.

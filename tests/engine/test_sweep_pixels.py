@@ -100,12 +100,10 @@ def test_pixels_and_units_of_any_architecture(model: Model) -> None:
     assert units or (refusal and refusal.hint and "works on tokens" in refusal.problem)
     for unit in units:
         left, top, right, bottom = unit.sees[0].tolist()
-        inside = torch.zeros_like(unit.values, dtype=torch.bool)
-        inside[:, :, top:bottom, left:right] = True
-        assert unit.values.isfinite().all()
-        assert not unit.values[~inside].any(), "a unit is moved by what it cannot see"
+        assert unit.values[0].shape == (3, bottom - top, right - left)
+        assert unit.values[0].isfinite().all()
     if units:
-        assert any(unit.values.any() for unit in units)
+        assert any(unit.values[0].any() for unit in units)
     assert hooks(model.module) == hooked
     assert all(child.training for child in model.module.modules())
     assert not any(one.requires_grad or one.grad is not None for one in model.module.parameters())

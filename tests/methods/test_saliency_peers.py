@@ -17,8 +17,8 @@ from torch import Tensor, fx, nn
 
 import cnnexplain
 from cnnexplain.engine.model import Model
-from cnnexplain.methods import _copies
-from cnnexplain.methods._gradients import MAPS
+from cnnexplain.methods import _noise
+from cnnexplain.methods._pixel_maps import MAPS
 from cnnexplain.methods.saliency import Saliency
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not", "ignore:Setting backward hooks")
@@ -134,7 +134,7 @@ class Peers:
         """Captum's noise is one draw for all pictures with one deviation; here it gets ours, picture by picture."""
         found = []
         for one, target in zip(self.inputs, self.targets, strict=True):
-            noise = torch.stack([_copies._noise(0, sample, one[None]) for sample in range(SAMPLES)])
+            noise = torch.stack([_noise._noise(0, sample, one[None]) for sample in range(SAMPLES)])
             deviation = float(Saliency.noise * (one.max() - one.min()))
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(torch, "normal", lambda mean, std, noise=noise: mean + std * noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from networks import OneConv, Readout, as_model, explained, pooled, settle
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import cnnexplain
 from cnnexplain.core.explanation import PIXELS, Answer, Attribution
 from cnnexplain.errors import OptionError, TargetError
 from cnnexplain.methods import _integral
 from cnnexplain.methods._baselines import BASELINES
-from cnnexplain.methods._gradients import MAPS
-from cnnexplain.methods.saliency import WITH_LAYER, Saliency
+from cnnexplain.methods._pixel_maps import MAPS
+from cnnexplain.methods.saliency import Saliency
 
 PICTURE = torch.arange(16.0).reshape(1, 1, 4, 4)
 RNG = np.random.default_rng(0)
@@ -123,7 +125,7 @@ def test_network_that_fits_on_a_page(method: str) -> None:
 
 @pytest.mark.parametrize("layer", CAMS)
 def test_guided_gradcam_is_guided_backpropagation_times_the_enlarged_gradcam(layer: str) -> None:
-    (found,) = saliency(OneConv(), PICTURE, WITH_LAYER, layer=layer, target="0").attributions
+    (found,) = saliency(OneConv(), PICTURE, "guided-gradcam", layer=layer, target="0").attributions
     expected = np.array(WORKED["guided-backprop"]) * (BILINEAR @ np.array(CAMS[layer]) @ BILINEAR.T)
     assert found.layer == layer
     np.testing.assert_allclose(found.values[0], expected, rtol=1e-6)
@@ -134,14 +136,14 @@ def test_guided_gradcam_leaves_out_where_the_layer_speaks_against_the_class() ->
     maps = torch.tensor([[[[-1.0, -1, 2, 2]] * 4]])
     network = Readout([[[[1.0] * 4] * 4], [[[0.0] * 4] * 4]])
     head = nn.Sequential(network, nn.ReLU())  # something to rule; the score is 8
-    found = values(head, maps, WITH_LAYER, layer="0.maps", target="0")[0]
+    found = values(head, maps, "guided-gradcam", layer="0.maps", target="0")[0]
     np.testing.assert_allclose(found, [[0, 0, 2, 2]] * 4)
 
 
 def test_refused_where_a_layer_has_no_use() -> None:
     with pytest.raises(OptionError, match="--layer conv1 has no use") as caught:
         saliency(OneConv(), PICTURE, "gradient", layer="conv1")
-    assert WITH_LAYER in caught.value.hint
+    assert "guided-gradcam" in caught.value.hint
 
 
 def test_gradient_is_the_largest_over_the_channels_and_the_others_their_sum() -> None:
@@ -218,7 +220,7 @@ def test_pixels_of_a_smooth_network_add_up_to_the_scores_difference(
 
 
 def test_both_quadratures_come_to_the_same_map(inputs: Tensor) -> None:
-    """Closer and closer: with sixteen times the steps a sixteenth of the difference is allowed, or rounding."""
+    """Closer and closer: with sixteen times the steps a tenth of the difference is allowed, or rounding."""
     network = smooth()
     exact = values(
         network, inputs, "integrated-gradients", target="0", quadrature="gauss-legendre", steps=200
@@ -229,7 +231,7 @@ def test_both_quadratures_come_to_the_same_map(inputs: Tensor) -> None:
         found = values(network, inputs, "integrated-gradients", **options)
         differences.append(((found - exact).abs().max() / spread(exact)).item())
     assert differences[0] > 1e-4, "ten steps must leave something to gain"
-    assert differences[1] < max(differences[0] / 16, 1e-5)
+    assert differences[1] < max(differences[0] / 10, 1e-5)
 
 
 def test_smaller_gap_takes_more_steps_up_to_ten_times_those_asked_for(inputs: Tensor) -> None:
@@ -249,13 +251,13 @@ def test_smaller_gap_takes_more_steps_up_to_ten_times_those_asked_for(inputs: Te
     assert gaps[0] > 0.001, "there must be something to close"
 
 
-def test_gap_that_never_closes_ends_at_ten_times_the_steps() -> None:
-    """A score with a jump, which no gradient sees."""
+def test_jump_is_not_chased_beyond_what_numbers_can_tell() -> None:
+    """No gradient sees it: halving its interval again and again would find nothing."""
     network = Scored(
         lambda x: (x.mean((1, 2, 3)) + (x.mean((1, 2, 3)) > 0.3).float())[:, None] * torch.ones(2)
     )
     _, told = integral(network, torch.ones(1, 1, 4, 4), target="0", steps=12, max_gap=0.01, baseline="mean")
-    assert told["steps"] == 120
+    assert told["steps"] < 30
     assert told["sum"] == pytest.approx(1, rel=1e-4)
     assert told["gap"] == pytest.approx(1, rel=1e-3)
 
@@ -461,7 +463,6 @@ def test_rows_that_go_through_at_once_do_not_matter(
             assert (one.values - other.values).abs().max() <= allowed * spread(other.values), one.method
 
 
-@pytest.mark.xfail(strict=True, reason="the room for steps is divided by the pictures of a batch")
 def test_steps_that_a_picture_may_take_do_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A score with a jump takes all that it may. Room for 96 gradients, a tenth of what 224x224 pixels have."""
     monkeypatch.setattr(_integral, "KEPT", 96 * _integral.bytes_of((1, 4, 4)))
@@ -555,15 +556,10 @@ class Normalising(nn.Module):
         return self.inner(x)
 
 
-WRITING = pytest.mark.xfail(
-    strict=True, reason="integrated gradients hand the model their baseline, not a copy"
-)
-
-
 @pytest.mark.parametrize(
     ("method", "baseline"),
     [(method, "black") for method in MAPS if method != "integrated-gradients"]
-    + [pytest.param("integrated-gradients", baseline, marks=WRITING) for baseline in BASELINES],
+    + [("integrated-gradients", baseline) for baseline in BASELINES],
 )
 @pytest.mark.parametrize("quadrature", QUADRATURES)
 def test_model_may_write_into_its_input(
@@ -579,12 +575,7 @@ def test_model_may_write_into_its_input(
 
 @pytest.mark.parametrize(
     "method",
-    [
-        pytest.param(one, marks=pytest.mark.xfail(strict=True, reason="values come out as float64"))
-        if one == "input-x-gradient"
-        else one
-        for one in MAPS
-    ],
+    MAPS,
 )
 def test_weights_of_double_precision_give_the_same_maps(method: str, inputs: Tensor) -> None:
     torch.manual_seed(0)
@@ -608,3 +599,28 @@ def test_rough_precision_gives_nearly_the_same_map(
     rough = values(as_model(network, (16, 16), precision=precision), inputs, method, **options)
     assert rough.dtype == torch.float32
     assert torch.corrcoef(torch.stack((rough.flatten(), exact.flatten())))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1024, 2048)])
+def test_only_integrals_need_room_for_their_steps(size: tuple[int, int]) -> None:
+    model = as_model(nn.Sequential(nn.Conv2d(3, 2, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()), size)
+    Saliency(method=("gradient", "smoothgrad")).bind(model)
+    if size[0] > 64:
+        with pytest.raises(OptionError, match="GiB"):
+            Saliency(method=("integrated-gradients",)).bind(model)
+
+
+def test_half_precision_bears_what_a_real_network_makes_of_a_signal() -> None:
+    """Under the deconvnet's rule it grows beyond fp16's largest number where it starts too large."""
+    exact, half = (cnnexplain.load("bundled:efficientnet_lite0", precision=one) for one in ("fp32", "fp16"))
+    photo = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.png"
+    for command, options in (
+        ("saliency", {"method": "deconvnet,guided-backprop,gradient", "target": "282"}),
+        ("deconv", {"layer": "blocks.4", "channel": (7, 51), "rule": "deconv,guided"}),
+    ):
+        found = [one.explain(photo, command, **options) for one in (exact, half)]
+        pairs = zip(*((*one.heatmaps, *one.reconstructions) for one in found), strict=True)
+        for one, other in pairs:
+            assert np.isfinite(other.values).all()
+            if getattr(one, "sees", None) == getattr(other, "sees", None) and "gradient" not in str(one):
+                assert np.corrcoef(one.values.ravel(), other.values.ravel())[0, 1] > 0.8

@@ -7,15 +7,15 @@ channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnnexplain.core.explanation import Detail, Scale
 from cnnexplain.methods._cams import gradcam
-from cnnexplain.methods._copies import noisy
 from cnnexplain.methods._integral import IntegralOptions, integrated
-from cnnexplain.methods._rules import CLASS_BLIND, obeyed
+from cnnexplain.methods._noise import noisy
+from cnnexplain.methods._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,10 +56,8 @@ class Passes:
         if rule not in self._gradients:
             self._obey(rule)
             back = self.model.gradient_to_input(self.target.score, self.pixels, keep_graph=True)
-            found = Found(back)
-            if self.rectifiers is not None and rule != "gradient":
-                found = Found(back, (obeyed(self.rectifiers, CLASS_BLIND),) * len(back))
-            self._gradients[rule] = found
+            details = (obeyed(self.rectifiers),) * len(back) if rule != "gradient" else ()
+            self._gradients[rule] = Found(back, details)
         return self._gradients[rule]
 
     @cached_property
@@ -87,7 +85,7 @@ def gradient(passes: Passes) -> Found:
 
 def input_x_gradient(passes: Passes) -> Found:
     """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
-    return Found(passes.gradient().values * passes.inputs)
+    return Found(passes.gradient().values * passes.inputs.float())
 
 
 def smoothgrad(passes: Passes) -> Found:
@@ -96,7 +94,7 @@ def smoothgrad(passes: Passes) -> Found:
 
 
 def vargrad(passes: Passes) -> Found:
-    """Adebayo et al. 2018 (arXiv:1810.03292), appendix: the variance of the gradient over noisy copies."""
+    """Adebayo et al. 2018 (arXiv:1810.03292): the variance of the gradient over noisy copies."""
     return Found(passes.noisy[1])
 
 
@@ -107,12 +105,12 @@ def integrated_gradients(passes: Passes) -> Found:
 
 def guided_backprop(passes: Passes) -> Found:
     """Springenberg et al. 2014 (arXiv:1412.6806), section 3.4: only positive signals through active units."""
-    return passes.gradient("guided")
+    return _warned(passes.gradient("guided"), GUIDED_IS_BLIND)
 
 
 def deconvnet(passes: Passes) -> Found:
     """Zeiler & Fergus 2013 (arXiv:1311.2901), section 2.1, begun at a class: only positive signals."""
-    return passes.gradient("deconv")
+    return _warned(passes.gradient("deconv"), DECONV_IS_BLIND)
 
 
 def guided_gradcam(passes: Passes) -> Found:
@@ -121,7 +119,12 @@ def guided_gradcam(passes: Passes) -> Found:
 
     values, details = passes.gradient("guided")
     enlarged = interpolate(passes.gradcam()[:, None], size=values.shape[2:], mode="bilinear")
-    return Found(values * enlarged, details)
+    return _warned(Found(values * enlarged, details), FINE_BUT_BLIND)
+
+
+def _warned(found: Found, remark: str) -> Found:
+    details = tuple(replace(one, remarks=(*one.remarks, remark)) for one in found.details)
+    return found._replace(details=details)
 
 
 def largest(values: Tensor) -> Tensor:
@@ -136,21 +139,23 @@ def summed(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Map:
-    """A formula, how its channels become one value, what that value means, and the rule it needs."""
+    """A formula, how its channels become one value, and what that value means."""
 
     formula: Callable[[Passes], Found]
     reduce: Callable[[Tensor], Tensor]
     scale: Scale
-    rule: Rule = "gradient"
+    rule: Rule = "gradient"  # what rectifiers have to obey
+    of_layer: bool = False  # whether it needs the maps of a layer
+    of_copies: bool = False  # whether it only looks at pictures made out of the given ones
 
 
 MAPS = {
     "gradient": Map(gradient, largest, "magnitude"),
     "input-x-gradient": Map(input_x_gradient, summed, "signed"),
-    "smoothgrad": Map(smoothgrad, largest, "magnitude"),
-    "vargrad": Map(vargrad, largest, "magnitude"),
-    "integrated-gradients": Map(integrated_gradients, summed, "signed"),
+    "smoothgrad": Map(smoothgrad, largest, "magnitude", of_copies=True),
+    "vargrad": Map(vargrad, largest, "magnitude", of_copies=True),
+    "integrated-gradients": Map(integrated_gradients, summed, "signed", of_copies=True),
     "guided-backprop": Map(guided_backprop, summed, "direction", "guided"),
-    "guided-gradcam": Map(guided_gradcam, summed, "direction", "guided"),
+    "guided-gradcam": Map(guided_gradcam, summed, "direction", "guided", of_layer=True),
     "deconvnet": Map(deconvnet, summed, "direction", "deconv"),
 }

@@ -1,9 +1,10 @@
-"""Gradients of many pictures made out of each one; here noisy copies."""
+"""Gradients of noisy copies of each picture: their mean and their variance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from cnnexplain.methods._passes import at_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,18 +23,19 @@ def noisy(model: Model, inputs: Tensor, index: Tensor, samples: int, noise: floa
     deviation = (noise * (high - low))[:, None, None, None]
     mean = torch.zeros_like(inputs, dtype=torch.float32)
     squares = torch.zeros_like(mean)
-
     seen = [0] * len(inputs)
 
     def make(rows: range) -> tuple[Tensor, Tensor]:
-        picture = torch.tensor([row // samples for row in rows], device=inputs.device)
-        drawn = torch.stack([_noise(model.seed, row % samples, inputs) for row in rows])
-        return inputs[picture] + deviation[picture] * drawn, picture
+        picture = torch.tensor([row % len(inputs) for row in rows], device=inputs.device)
+        numbers = [row // len(inputs) for row in rows]
+        drawn = {number: _noise(model.seed, number, inputs) for number in set(numbers)}
+        noises = torch.stack([drawn[number] for number in numbers])
+        return inputs[picture] + deviation[picture] * noises, picture
 
     def take(rows: range, _score: Tensor, gradients: Tensor) -> None:
         # Welford's way, so that a small variance does not drown in large squares.
         for row, gradient in zip(rows, gradients, strict=True):
-            picture = row // samples
+            picture = row % len(inputs)
             seen[picture] += 1
             change = gradient - mean[picture]
             mean[picture] += change / seen[picture]
@@ -41,28 +43,6 @@ def noisy(model: Model, inputs: Tensor, index: Tensor, samples: int, noise: floa
 
     at_each(model, index, samples * len(inputs), make, take)
     return mean, squares / samples
-
-
-def at_each(
-    model: Model,
-    index: Tensor,
-    rows: int,
-    make: Callable[[range], tuple[Tensor, Tensor]],
-    take: Callable[[range, Tensor, Tensor], None],
-) -> None:
-    """Score and gradient of many inputs, in chunks that fit into memory.
-
-    For a range of rows `make` returns their inputs (n, C, H, W) and the numbers (n,) of the pictures that they were
-    made of, whose class is in `index` (N,); `take` gets the range, the scores (n,) and the gradients (n, C, H, W).
-    """
-
-    def work(chunk: range) -> None:
-        made, picture = make(chunk)
-        pixels = made.detach().requires_grad_()
-        score = model.score(model.forward(pixels.clone()), index[picture])
-        take(chunk, score.detach(), model.gradient_to_input(score, pixels))
-
-    model.chunks.over(rows, index.device, work)
 
 
 def _noise(seed: int, sample: int, inputs: Tensor) -> Tensor:
