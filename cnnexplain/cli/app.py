@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str]) -> int:
             args=list(arguments) or ["--help"],
             prog_name="cnnexplain",
             standalone_mode=False,
-            default_map=dict.fromkeys(methods.names(), defaults),
+            default_map=defaults,
         )
     except typer.TyperException as error:
         raise _usage_error(error, arguments) from error
@@ -218,9 +218,13 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     return OptionError(problem, help_line)
 
 
-def _fields() -> dict[str, Field]:
-    classes = [*SHARED.values(), *(methods.method(name) for name in methods.names())]
-    return {field.name: field for cls in classes for field in declared(cls)}
+def _fields() -> dict[str, dict[str, Field]]:
+    """The declared options of every command, by their names."""
+    shared = {field.name: field for cls in SHARED.values() for field in declared(cls)}
+    return {
+        name: shared | {field.name: field for field in declared(methods.method(name))}
+        for name in methods.names()
+    }
 
 
 def _here() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -38,19 +38,33 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def configured(folder: Path, known: Mapping[str, Field]) -> dict[str, Any]:
-    """The options in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`, as typer takes them.
+def configured(folder: Path, commands: Mapping[str, Mapping[str, Field]]) -> dict[str, dict[str, Any]]:
+    """The options of each command in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`, for typer.
 
-    Unknown options are errors. Paths are relative to the file.
+    `[tool.cnnexplain.COMMAND]` goes before what stands in `[tool.cnnexplain]` for all. Unknown options are errors.
+    Paths are relative to the file.
     """
     for place in (folder, *folder.parents):
         file = place / "pyproject.toml"
         if file.is_file():
-            return {name: _from_file(value, known[name], file) for name, value in _table(file, known).items()}
+            return _settings(file, commands)
     return {}
 
 
-def _table(file: Path, known: Mapping[str, Field]) -> dict[str, Any]:
+def _settings(file: Path, commands: Mapping[str, Mapping[str, Field]]) -> dict[str, dict[str, Any]]:
+    table = _table(file)
+    own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
+    everything = {name for fields in commands.values() for name in fields}
+    for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
+    settings = {}
+    for command, fields in commands.items():
+        mine = _known(own.get(command, {}), fields, f"[tool.cnnexplain.{command}] in {file}")
+        asked = {name: value for name, value in {**for_all, **mine}.items() if name in fields}
+        settings[command] = {name: _from_file(value, fields[name], file) for name, value in asked.items()}
+    return settings
+
+
+def _table(file: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("cnnexplain", {})
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -61,6 +75,11 @@ def _table(file: Path, known: Mapping[str, Field]) -> dict[str, Any]:
         raise OptionError(
             f"tool.cnnexplain in {file} is no table", "write [tool.cnnexplain] and options below it"
         )
+    return table
+
+
+def _known(table: Mapping[str, Any], known: Collection[str], where: str) -> dict[str, Any]:
+    """A table's options by their fields' names; unknown ones are errors."""
     table = {name.replace("-", "_"): value for name, value in table.items()}
     if "resume" in table:
         table["overwrite"] = not table.pop("resume")
@@ -68,7 +87,7 @@ def _table(file: Path, known: Mapping[str, Field]) -> dict[str, Any]:
         if name not in known:
             near = near_misses(name, known)
             raise OptionError(
-                f"[tool.cnnexplain] in {file} has {name!r}, which is no option",
+                f"{where} has {name!r}, which is no option",
                 f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}",
             )
     return table
@@ -88,7 +107,8 @@ def _from_file(value: Any, field: Field, file: Path) -> Any:
 
 
 def _parameter(field: Field, panel: str) -> inspect.Parameter:
-    kind: Any = list[field.type] if field.repeated else field.type  # type: ignore[name-defined]
+    written: Any = str if field.param.split else field.type  # the parts of a list are read later
+    kind: Any = list[written] if field.repeated else written
     if field.optional:
         kind = kind | None
     default = ... if field.default is MISSING else list(field.default) if field.repeated else field.default

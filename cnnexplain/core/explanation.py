@@ -65,6 +65,7 @@ class Projection:
     layer: str
     channel: Tensor  # (N,) int64
     cell: Tensor | None  # (N, 2) int64, row and column of the unit; None for a channel as a whole
+    map_size: tuple[int, int]  # (h, w) of the layer's map
     activation: Tensor  # (N,) float32, of the unit, or the channel's largest
     sees: Tensor  # (N, 4) int64: left, top, right, bottom of what it can see, in the input's pixels
     values: tuple[Tensor, ...]  # for each picture (C, bottom - top, right - left), float32 on the CPU
@@ -133,6 +134,7 @@ class Reconstruction:
     layer: str
     channel: int
     cell: tuple[int, int] | None  # row and column of the unit in its layer; None for a channel as a whole
+    map_size: tuple[int, int]  # (h, w) of the layer's map
     activation: float
     sees: tuple[int, int, int, int]  # left, top, right, bottom of what it can see, in the input's pixels
     values: NDArray[np.float32] = field(repr=False)  # (C, bottom - top, right - left) of the input, signed
@@ -149,6 +151,11 @@ class Reconstruction:
     def max(self) -> float:
         """The largest value."""
         return float(self.values.max())
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """(x, y) of the unit in the picture's pixels; None for a channel as a whole."""
+        return None if self.cell is None else self.geometry.pixel_of_cell(*self.cell, self.map_size)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

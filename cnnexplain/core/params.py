@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Field:
         values = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         if self.param.split:
             values = tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
+            if self.type is int:
+                values = tuple(int(part) if re.fullmatch(r"[+-]?\d{1,18}", part) else part for part in values)
         if self.default and not values:
             raise OptionError(f"{self._flag} names nothing", f"leave it out for {', '.join(self.default)}")
         return tuple(dict.fromkeys(map(self._check_one, values)))

@@ -116,7 +116,8 @@ def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
     last = choose(trace, model_name).value
     names: dict[tuple[int, int], Layer] = {}
     for layer in trace.layers:
-        shown = _is_large(layer) and layer.moved and not layer.same_as_next and not _only_pools(layer)
+        shown = _is_large(layer) and layer.moved and not layer.same_as_next
+        shown = shown and not _only_pools(layer) and not _only_pads(layer)
         if layer.map is None or not (shown or layer.name == last):
             continue
         size = layer.map[1:]
@@ -177,6 +178,10 @@ def _tokens(layer: Layer) -> int:
 
 def _only_pools(layer: Layer) -> bool:
     return "pool" in layer.kind.lower() and not layer.weighted
+
+
+def _only_pads(layer: Layer) -> bool:
+    return "pad" in layer.kind.lower() and layer.leaf and not layer.weighted
 
 
 def _is_large(layer: Layer) -> bool:

@@ -17,7 +17,8 @@ GUIDED_IS_BLIND = (
     "(Adebayo et al. 2018)."
 )
 DECONV_IS_BLIND = (
-    "It hardly depends on the class: it recovers edges whatever was asked for (Nie et al. 2018)."
+    "It hardly depends on the class (Nie et al. 2018), and without max-pooling hardly on the picture "
+    "(Springenberg et al. 2014)."
 )
 FINE_BUT_BLIND = (
     "Only the coarse Grad-CAM in it depends on the class; the fine lines hardly do (Adebayo et al. 2018)."

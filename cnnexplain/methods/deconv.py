@@ -49,7 +49,8 @@ class Deconv:
         int, Param("How many channels, each where it is strongest.", min=1, max=4096, metavar="K")
     ] = 9
     channel: Annotated[
-        tuple[int, ...], Param("This channel instead; may be repeated.", min=0, metavar="C")
+        tuple[int, ...],
+        Param("These channels instead; may be repeated.", min=0, metavar="C[,C...]", split=True),
     ] = ()
     at: Annotated[
         str | None,
@@ -62,7 +63,8 @@ class Deconv:
     rule: Annotated[
         tuple[str, ...],
         Param(
-            "What rectifiers do on the way back; left out, deconv where max-pooling leaves it switches, else guided.",
+            "What rectifiers do on the way back, side by side. Left out, deconv where max-pooling leaves it switches, "
+            "else guided.",
             metavar="NAME",
             choices=RULES,
             split=True,
@@ -80,7 +82,7 @@ class Deconv:
                 "give --channel C with either --at X,Y or --whole",
             )
         choices: tuple[Choice, ...] = ()
-        rules: tuple[str, ...] = tuple(rule for rule in RULES if rule in self.rule)
+        rules = self.rule
         if not rules:
             choices = (_chosen_rule(model),)
             rules = (choices[0].value,)
@@ -159,6 +161,7 @@ class Deconv:
                     layer,
                     channel.cpu(),
                     None if cell is None else cell.cpu(),
+                    (own.shape[1], own.shape[2]),
                     activation.cpu(),
                     torch.tensor(boxes),
                     patches,

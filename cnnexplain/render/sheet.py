@@ -37,7 +37,8 @@ def sheet(shown: Shown, layer: str, units: Sequence[Unit]) -> Image.Image:
     left, down = (width + APART, 0) if beside else (0, height + APART)
     inner = max(left + tiles.width, width, NARROWEST)
     name = os.path.basename(shown.explanation.image)
-    counted = f"{len(units)} unit{'s' if len(units) > 1 else ''}"
+    what = "whole channel" if units[0].any.cell is None else "unit"
+    counted = f"{len(units)} {what}{'s' if len(units) > 1 else ''}"
     sees = f"{'each sees' if len(units) > 1 else 'sees'} {field(units)}"
     paper, top = _paper(
         (inner, max(height * beside, down + tiles.height)),

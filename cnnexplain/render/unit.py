@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,18 +41,15 @@ class Unit:
 
     @property
     def place(self) -> str:
-        """Where the unit looks, in the original's pixels: the middle of what it sees of the picture."""
-        if self.any.cell is None:
+        """Where the unit stands, in the original's pixels."""
+        if self.any.place is None:
             return "whole channel"
-        if self.sees_all and self.any.peak is not None:  # the middle would be the same for all
-            x, y = self.any.peak
-            return f"strongest at x {x}, y {y}"
         left, top, right, bottom = self.any.box
         width, height = self.any.geometry.picture_size
-        across, down = max(left, 0) + min(right, width), max(top, 0) + min(bottom, height)
         if min(right, width) <= max(left, 0) or min(bottom, height) <= max(top, 0):
             return "beside the picture"
-        return f"at x {math.floor(across / 2)}, y {math.floor(down / 2)}"
+        x, y = self.any.place
+        return f"at x {x}, y {y}"
 
     @property
     def sees_all(self) -> bool:
@@ -85,10 +81,10 @@ def field(units: Sequence[Unit]) -> str:
     across = max(unit.any.sees[2] - unit.any.sees[0] for unit in units)
     down = max(unit.any.sees[3] - unit.any.sees[1] for unit in units)
     if all(unit.sees_all for unit in units):
-        return f"the whole {width}×{height} input"
+        return "the whole input"
     if (across, down) == (width, height):
-        return f"up to the whole {width}×{height} input"
-    return f"{across}×{down} of the {width}×{height} input"
+        return "up to the whole input"
+    return f"{across}×{down} of {width}×{height}"
 
 
 def panel_sizes(units: Sequence[Unit], longest: int) -> list[Size]:

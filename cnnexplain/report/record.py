@@ -116,6 +116,7 @@ def _reconstruction(found: Reconstruction, picture: str, raw: str | None) -> dic
     unit = {
         "channel": int(found.channel),
         "cell": found.cell and [int(place) for place in found.cell],
+        "at": found.place and list(found.place),
         "activation": _number(found.activation, f"the activation of channel {found.channel}"),
         "sees": _pixels(found),
     }

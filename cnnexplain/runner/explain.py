@@ -130,6 +130,7 @@ def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstru
         layer=found.layer,
         channel=int(found.channel[row]),
         cell=None if place is None else (place[0], place[1]),
+        map_size=found.map_size,
         activation=float(found.activation[row]),
         sees=(left, top, right, bottom),
         values=found.values[row].numpy(),

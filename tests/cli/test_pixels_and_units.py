@@ -282,3 +282,37 @@ def test_the_same_from_python() -> None:
     left, top, right, bottom = one.sees
     assert one.values.shape == (3, bottom - top, right - left)
     assert one.max > 0
+
+
+def test_settings_for_all_commands_and_for_one(run: Run, nets: Path) -> None:
+    (nets / "pyproject.toml").write_text(
+        '[tool.cnnexplain]\nlayer = ["two"]\ninput-size = "32"\ncrop-mode = "squash"\n'
+        '[tool.cnnexplain.deconv]\nrule = ["guided", "gradient"]\nchannel = ["1", "3"]\n'
+        '[tool.cnnexplain.saliency]\nmethod = ["guided-gradcam"]\nlayer = "one"\n'
+    )
+    for command in ("gradcam", "deconv", "saliency"):
+        done = run(command, "nets.py:Plain", "pictures/a.png", "-o", command)
+        assert done.code == 0, done.err
+    ((cam,),) = (record["explanations"] for record in records(nets / "gradcam"))
+    assert (cam["method"], cam["layer"]) == ("gradcam", "two")
+    ((pixels,),) = (record["explanations"] for record in records(nets / "saliency"))
+    assert (pixels["method"], pixels["layer"]) == ("guided-gradcam", "one")
+    (units,) = (record["explanations"] for record in records(nets / "deconv"))
+    assert [(one["method"], one["layer"], one["unit"]["channel"]) for one in units] == [
+        (rule, "two", channel) for channel in (1, 3) for rule in ("guided", "gradient")
+    ]
+    (nets / "pyproject.toml").write_text('[tool.cnnexplain.deconv]\nmethod = "gradcam"\n')
+    wrong = run("deconv", "nets.py:Plain", "pictures/a.png", "-o", "wrong")
+    assert wrong.code == 2
+    assert "[tool.cnnexplain.deconv] in" in wrong.error
+    assert "has 'method', which is no option" in wrong.error
+
+
+def test_channels_may_be_written_with_commas(run: Run, nets: Path) -> None:
+    call = ("deconv", "nets.py:Plain", "pictures/a.png", "-l", "two", *SMALL)
+    assert run(*call, "--channel", "3,1", "--channel", "3", "-o", "out").code == 0
+    ((*units,),) = (record["explanations"] for record in records(nets / "out"))
+    assert [one["unit"]["channel"] for one in units] == [3, 1]
+    wrong = run(*call, "--channel", "3,x", "-o", "wrong")
+    assert wrong.code == 2
+    assert "--channel is 'x'" in wrong.error

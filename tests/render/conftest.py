@@ -91,6 +91,7 @@ def explained() -> Callable[..., Explanation]:
                     one.get("layer", "features.3"),
                     one.get("channel", 7),
                     one.get("cell", (2, 2)),
+                    one.get("map_size", (4, 4)),
                     one.get("activation", 3.41),
                     sees,
                     np.asarray(values, np.float32),

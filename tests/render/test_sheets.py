@@ -37,6 +37,7 @@ def reconstruction(
         "conv",
         0,
         (0, 0),
+        (1, 1),
         1.0,
         (0, 0, width, height),
         values,
@@ -135,7 +136,7 @@ def test_what_lies_beside_the_picture_is_hatched(explained: Explain) -> None:
     assert not (patch[:32] == (200, 0, 0)).all(axis=2).any()
     assert len(np.unique(patch[:32].reshape(-1, 3), axis=0)) == 2
     first, second = by_layer(found.reconstructions)["features.3"]
-    assert first.place == "at x 160, y 40", "the middle of what there is"
+    assert first.place == "at x 200, y 120", "the middle of the third of four cells"
     assert second.place == "beside the picture"
     sheet(shown, "features.3", [first, second])
 
@@ -160,22 +161,20 @@ def test_units_are_grouped_by_layer_and_ranked_and_their_rules_kept_together(exp
     assert layers["deep"][2].place == "whole channel"
 
 
-def test_a_unit_that_sees_all_is_placed_where_it_looked(explained: Explain) -> None:
-    values = np.zeros((3, 32, 32))
-    values[1, 4, 8] = -1
-    found = explained({"sees": (0, 0, 32, 32), "values": values}, picture=Image.new("RGB", (320, 160)))
+def test_a_unit_is_placed_where_it_stands_whatever_it_sees(explained: Explain) -> None:
+    found = explained({"sees": (0, 0, 32, 32), "cell": (3, 0)}, picture=Image.new("RGB", (320, 160)))
     (unit,) = by_layer(found.reconstructions)["features.3"]
-    assert unit.place == "strongest at x 85, y 22"
-    assert field([unit]) == "the whole 32×32 input"
+    assert unit.place == "at x 40, y 140", "the middle of the last row's first of four cells"
+    assert field([unit]) == "the whole input"
 
 
 def test_how_much_the_units_see_is_told_by_those_that_see_most(explained: Explain) -> None:
     found = explained(
         {"sees": (0, 4, 7, 16)}, {"sees": (4, 0, 16, 9), "channel": 1}, {"sees": (4, 4, 16, 16), "channel": 2}
     )
-    assert field(by_layer(found.reconstructions)["features.3"]) == "12×12 of the 32×32 input"
+    assert field(by_layer(found.reconstructions)["features.3"]) == "12×12 of 32×32"
     found = explained({"sees": (0, 0, 32, 32)}, {"sees": (0, 0, 32, 20), "channel": 1})
-    assert field(by_layer(found.reconstructions)["features.3"]) == "up to the whole 32×32 input"
+    assert field(by_layer(found.reconstructions)["features.3"]) == "up to the whole input"
 
 
 def test_panels_have_the_shape_of_what_is_seen_and_those_cut_off_are_smaller(explained: Explain) -> None:
@@ -202,11 +201,11 @@ def test_a_sheet_says_what_is_to_be_known(
     assert made.shows == found.reconstructions
     words = " ".join(said)
     assert "features.3" in said
-    assert f"{', '.join(rules)} · 9 units · each sees 4×4 of the 32×32 input · cat.jpg" in said
+    assert f"{', '.join(rules)} · 9 units · each sees 4×4 of 32×32 · cat.jpg" in said
     assert "Each reconstruction has its own scale, grey is zero." in words
     assert words.count("No max pooling here.") == 1
     assert [f"{rank} · channel {rank - 1} · 3.41" in said for rank in range(1, 10)] == [True] * 9
-    assert said.count("at x 150, y 100") == 9
+    assert said.count("at x 187, y 125") == 9
     assert said.count("guided") == (9 if len(rules) > 1 else 0), "above every tile, where there are several"
     assert "whole input" not in words
     assert (np.asarray(made.image)[:, -MARGIN:] == 255).all()
@@ -293,7 +292,7 @@ def test_many_units_make_a_sheet_of_sane_shape(explained: Explain, said: list[st
     assert "200 · channel 199 · 3.41" in said
     (one,) = pictures(explained({}), RenderOptions())
     assert one.image.width < 1200
-    assert "deconv · 1 unit · sees 4×4 of the 32×32 input · cat.jpg" in said
+    assert "deconv · 1 unit · sees 4×4 of 32×32 · cat.jpg" in said
 
 
 def test_the_strip_goes_from_shallow_to_deep(explained: Explain, said: list[str]) -> None:
@@ -311,8 +310,8 @@ def test_the_strip_goes_from_shallow_to_deep(explained: Explain, said: list[str]
     strips = said[said.index("From shallow to deep") :]
     assert "guided · cat.jpg" in strips, "one rule, the first"
     assert [line for line in strips if line in sizes] == list(sizes)
-    assert "sees 2×2 of the 32×32 input" in strips
-    assert "sees the whole 32×32 input" in strips
+    assert "sees 2×2 of 32×32" in strips
+    assert "sees the whole input" in strips
     assert sum("channel 2 ·" in line for line in strips) == 3
     assert not any("channel 3 ·" in line for line in strips), "the first three of each"
 

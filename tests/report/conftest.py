@@ -196,6 +196,7 @@ def _units(
             layer,
             channel,
             None if place == len(channels) - 1 else (place, 4),
+            (14, 14),
             3.41123456 - place,
             sees,
             values,

@@ -68,7 +68,9 @@ def explanation(job: Job, *layers: str, maps: tuple[str, ...] = ()) -> Explanati
         values = chance.standard_normal((3, 20, 40)).astype(np.float32)
         cell = None if number == 2 else (number, 2)
         box = (10 * number, 5, 10 * number + 40, 25)
-        return Reconstruction(rule, layer, 7 + number, cell, 3.5 - number, box, values, (224, 224), geometry)
+        return Reconstruction(
+            rule, layer, 7 + number, cell, (7, 7), 3.5 - number, box, values, (224, 224), geometry
+        )
 
     return Explanation(
         job.image,
