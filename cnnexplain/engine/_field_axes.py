@@ -112,20 +112,23 @@ class Call:
 
     def carried(self, how: How) -> Seen | None:
         """The input's, each direction along its dimension as `how` says, and all that the other tensors see."""
-        others = [everything(self.look(one)) for one in self.tensors() if one is not self.x]
-        return union([each(self.look(self.x), how), *others])
+        others = list(self.tensors())
+        del others[[one is self.x for one in others].index(True)]  # once: it may be given twice
+        return union([each(self.look(self.x), how), *(everything(self.look(one)) for one in others)])
 
 
 Rule = Callable[[Call], "Seen | None"]
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists and dicts."""
+    """Every tensor in nested tuples, lists, dicts and slices."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from tensors_in(one)
+    elif isinstance(value, slice):
+        yield from tensors_in((value.start, value.stop, value.step))
 
 
 def each(seen: Seen | None, how: How) -> Seen | None:

@@ -11,7 +11,18 @@ from torch import Tensor
 from torch._ops import OpOverload, OpOverloadPacket
 
 from cnnexplain.engine import _field_windows as windows
-from cnnexplain.engine._field_axes import Along, Axis, Call, Rule, Seen, anything, each, everything, union
+from cnnexplain.engine._field_axes import (
+    Along,
+    Axis,
+    Call,
+    Rule,
+    Seen,
+    anything,
+    each,
+    everything,
+    tensors_in,
+    union,
+)
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)  # sizes that tell dimensions apart
 
@@ -52,9 +63,11 @@ def pointwise(call: Call) -> Seen | None:
     return union(aligned(one) for one in call.tensors())
 
 
-def _constant(_call: Call) -> None:
-    """New values in the shape of others."""
-    return
+def _constant(call: Call) -> Seen | None:
+    """New values in the shape of another tensor, of which nothing else is taken; what they are may be given."""
+    named = [one for name, one in call.kwargs.items() if name not in ("input", "self")]
+    given = tensors_in((call.args[1:], named))
+    return union(everything(call.look(one)) for one in given)
 
 
 def _written(call: Call) -> Seen | None:
@@ -91,6 +104,8 @@ def _reshaped(call: Call) -> Seen | None:
         step = old[dim] // size
         return axis.through([range(i * step, (i + 1) * step) for i in range(size)], step), place
 
+    if call.function.__name__ in ("view_as", "reshape_as"):  # of the other tensor only the shape is taken
+        return each(call.look(call.x), how)
     return call.carried(how)
 
 
@@ -184,7 +199,7 @@ lt le gt ge eq ne less greater logical_and logical_or logical_not logical_xor an
 isinf bitwise_and bitwise_or bitwise_not
 dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout
 contiguous clone detach requires_grad to type type_as float double half bfloat16 int long bool cpu cuda data
-real alias expand expand_as broadcast_to repeat channel_shuffle native_channel_shuffle
+real alias expand expand_as broadcast_to repeat
 """
 POINTWISE = frozenset(_POINTWISE.split())
 
@@ -219,6 +234,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     ),
     "group_norm": (_norm(None, True, lambda dim: dim == 0), "input"),
     "local_response_norm": (_mixing(1), "input"),
+    "channel_shuffle": (_mixing(1), "input"),
+    "native_channel_shuffle": (_mixing(1), "input"),
     "normalize": (_mixing(1), "input p dim"),
     "glu": (_mixing(-1), "input dim"),
     "flip": (_mixing(), "input *dims"),

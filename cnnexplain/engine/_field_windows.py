@@ -109,7 +109,7 @@ def resized(call: Call) -> Seen | None:
         taken = call.x.shape[2 + axis]
         ratio = Fraction(taken, length)
         if scales:
-            ratio = 1 / Fraction(_per_axis(scales, call.x.ndim - 2)[axis]).limit_denominator(10000)
+            ratio = 1 / Fraction(_per_axis(scales, call.x.ndim - 2)[axis])
         if mode.startswith("nearest"):  # torch computes in single precision here
             half = np.float32(0.5 if mode == "nearest-exact" else 0)
             places = [math.floor((np.float32(i) + half) * np.float32(float(ratio))) for i in range(length)]
@@ -119,11 +119,13 @@ def resized(call: Call) -> Seen | None:
             exact = [i * ratio for i in range(length)]
         else:
             exact = [(i + Fraction(1, 2)) * ratio - Fraction(1, 2) for i in range(length)]
-        more = REACH[mode]
+        # torch computes places in single precision: a cell that is only nearly hit lets its neighbour in.
+        inexact = ratio.denominator & (ratio.denominator - 1)
+        more, slack = REACH[mode], Fraction(max(taken, length), 10**6) if inexact else 0
         return [
-            range(math.floor(one) - more, math.ceil(one) + more + 1)
-            if one.denominator > 1
-            else range(int(one), int(one) + 1)
+            range(int(one), int(one) + 1)
+            if not inexact and one.denominator == 1
+            else range(math.floor(one - slack) - more, math.ceil(one + slack) + more + 1)
             for one in exact
         ], float(ratio) or 1.0
 

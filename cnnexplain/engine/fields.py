@@ -10,13 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnnexplain.engine._field_axes import Axis, Call, Seen, anything, fitting, same, tensors_in
 from cnnexplain.engine._field_rules import call_of
 from cnnexplain.engine.capture import map_layout
 
-__all__ = ["Axis", "Field", "receptive_fields"]
+__all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
+
+# A value that is read out of torch may come back from anywhere. Not `__bool__`: it is what checks and asserts ask for.
+_LEAVING = """
+item tolist numpy __array__ __dlpack__ __float__ __int__ __index__ __complex__ _local_scalar_dense backward
+"""
+LEAVING = frozenset(_LEAVING.split())
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,22 @@ class Field:
         return left, top, right, bottom
 
 
+EVERYTHING = Field(*(Axis(1, -math.inf, math.inf),) * 2)  # a field that could not be followed
+
+
 def receptive_fields(
     module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
 ) -> dict[str, Field]:
     """The field of every named submodule's map when `forward` sends `inputs` (1, C, H, W) through the module.
 
     A layer that is run several times has the field of its last map. Fields are exact for what convolutional
-    networks are made of and never too small: an operation that is not known sees all that it is given. They hold
-    for inputs of this size. Leaves no hook behind.
+    networks are made of. An operation that is not known sees all that it is given, and once a value has been read
+    out of torch (by `item`, `tolist`, `numpy` and the like), every later map sees the whole input.
+
+    So a field is never too small, with these exceptions: what a value decides without being read (an `if` on a
+    tensor, the number of elements that `nonzero` finds), what gets at memory past torch's functions (extensions,
+    addresses, storages), fused kernels on tensors cut off from the gradient, and running statistics that
+    normalisation updates in training mode. Fields hold for inputs of this size. Leaves no hook behind.
     """
     size = (int(inputs.shape[2]), int(inputs.shape[3]))
     following = _Following(size)
@@ -76,7 +91,7 @@ def receptive_fields(
             # A copy, so that a model may write into its input.
             start = inputs.detach().requires_grad_().clone()
             following.begin(start)
-            with following:
+            with following, _Underneath():  # type: ignore[no-untyped-call]
                 forward(start)
     finally:
         for handle in handles:
@@ -84,11 +99,20 @@ def receptive_fields(
     return fields
 
 
+class _Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Calls by name what runs below torch's functions, such as the steps of a script: `_Following` sees them then."""
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
 class _Following(TorchFunctionMode):
     """Notes for every tensor made from the input what its elements see of it.
 
     The input requires a gradient: what does too, but is not noted, came out of an operation that cannot be seen,
-    such as a script, and may see everything.
+    such as a compiled kernel, and may see everything.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -98,8 +122,10 @@ class _Following(TorchFunctionMode):
         self.noted = (
             WeakTensorKeyDictionary()
         )  # of each tensor: what it sees, and its memory's age at that time
-        # How often memory took in something new: tensors noted before that, which share it, are not what they were.
-        self.ages: dict[int, int] = {}
+        # How often memory took in something new: tensors from before that, which share it, are not what they were.
+        # The memory itself is held as well, so that no other gets its address.
+        self.ages: dict[int, tuple[int, torch.UntypedStorage]] = {}
+        self.left = False  # whether a value that depends on the input was read out of torch
 
     def begin(self, inputs: Tensor) -> None:
         """Every cell of `inputs` (1, C, H, W) sees itself."""
@@ -111,7 +137,7 @@ class _Following(TorchFunctionMode):
     def field(self, output: Tensor, first: int) -> Field:
         """The field of a map whose rows and columns are the dimensions `first` and the one behind it."""
         seen = self._look(output)
-        if seen is None:
+        if seen is None or self.left:
             seen = self.unseen
         rows, columns = (
             axis if dim == wanted else axis.whole()
@@ -123,18 +149,33 @@ class _Following(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        before = {id(one): self._look(one) for one in tensors_in((args, kwargs))}
+        name = getattr(func, "__name__", "")
+        operands = {id(one): one for one in tensors_in((args, kwargs))}
+        before = {key: self._look(one) for key, one in operands.items()}
+        versions = {key: _version(one) for key, one in operands.items()}
         result = func(*args, **kwargs)
-        written = args[:1] if getattr(func, "__name__", "") == "__setitem__" else result
         known = any(seen is not None for seen in before.values())
-        for out in tensors_in(written):
+        if name.split(".")[0] in LEAVING and known:
+            self.left = True
+        made = {id(one): one for one in tensors_in(result)}
+        replaced = args[:1] if name == "__set__" and isinstance(args[1], Tensor) else ()
+        written = {
+            key: one
+            for key, one in operands.items()
+            if versions[key] is None
+            or versions[key] != _version(one)
+            or any(one is other for other in replaced)
+        }
+        for key, out in {**written, **made}.items():
             seen = None
             if known:
                 rule, given = call_of(func, args, kwargs)
                 call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
+                if key not in made and name != "__setitem__":
+                    rule = anything  # a rule speaks of what a function returns
                 try:
                     seen = fitting(rule(call), out)
-                except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError):
+                except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
                     seen = anything(call)  # called in a way that the rule does not know
             if id(out) in before and not same(before[id(out)], seen):
                 self._grown(out)
@@ -143,22 +184,34 @@ class _Following(TorchFunctionMode):
         return result
 
     def _look(self, one: Tensor) -> Seen | None:
-        if one not in self.noted:
-            return self.unseen if one.requires_grad and one.grad_fn is not None else None
-        seen, age = self.noted[one]
-        return seen if self.ages.get(_memory(one), 0) == age else self.unseen
+        age = self._age(one)
+        if one in self.noted:
+            seen, noted_at = self.noted[one]
+            return seen if age == noted_at else self.unseen
+        return self.unseen if age or (one.requires_grad and one.grad_fn is not None) else None
 
     def _note(self, one: Tensor, seen: Seen | None) -> None:
-        self.noted[one] = seen, self.ages.get(_memory(one), 0)
+        self.noted[one] = seen, self._age(one)
+
+    def _age(self, one: Tensor) -> int:
+        memory = _memory(one)
+        return self.ages[memory._cdata][0] if memory and memory._cdata in self.ages else 0
 
     def _grown(self, one: Tensor) -> None:
-        self.ages[_memory(one)] = self.ages.get(_memory(one), 0) + 1
+        memory = _memory(one)
+        if memory:
+            self.ages[memory._cdata] = self._age(one) + 1, memory
         if one._base is not None:
             self._note(one._base, self.unseen)
 
 
-def _memory(one: Tensor) -> int:
+def _version(one: Tensor) -> int | None:
+    """How often it was written to; None where torch does not count, so that it may be with every call."""
+    return None if one.is_inference() else int(one._version)
+
+
+def _memory(one: Tensor) -> torch.UntypedStorage | None:
     try:
-        return int(one.untyped_storage()._cdata)
+        return one.untyped_storage()
     except (RuntimeError, NotImplementedError):
-        return 0  # sparse and other tensors that share theirs with none
+        return None  # sparse and other tensors that share theirs with none

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from architectures import architecture, size_of
 from torch import Tensor, nn
 
+from cnnexplain.engine import _field_rules
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.engine.fields import Axis, Field, receptive_fields
 
@@ -109,6 +110,9 @@ def test_fields_have_the_sizes_that_are_known(name: str, layer: str, size: int) 
         (lambda x: x.where(x.to(torch.float64) > 0, 1 - x) ** 2 / 3, [], (1, 0, 0)),
         (lambda x, a: a(x), [nn.BatchNorm2d(2)], (1, 0, 0)),
         (lambda x: x * torch.arange(24.0) + x.new_ones(24, 1), [], (1, 0, 0)),
+        (lambda x: x + torch.zeros_like(x.mean((2, 3), keepdim=True)).view_as(x[..., :1, :1]), [], (1, 0, 0)),
+        (lambda x, a: a(x) * a.weight.mean().item() + int(torch.tensor(x.shape).max()), [conv()], (1, 0, 2)),
+        (lambda x: x if x.max() > 1 else x * 2, [], (1, 0, 0)),  # what a value decides is not followed
     ],
 )  # fmt: skip
 def test_a_network_worked_by_hand(work: Any, parts: list[nn.Module], expected: Any) -> None:
@@ -128,6 +132,57 @@ class Unseen(torch.autograd.Function):
 @torch.jit.script
 def scripted(x: Tensor) -> Tensor:
     return x + x.mean()
+
+
+@torch.jit.script
+def scripted_writing(x: Tensor, canvas: Tensor) -> Tensor:
+    canvas.transpose(2, 3).add_(x)
+    return x
+
+
+@torch.no_grad()
+def written_by_a_script(x: Tensor) -> Tensor:
+    canvas = torch.zeros(1, 2, 24, 24)
+    scripted_writing(x, canvas)
+    return x + canvas
+
+
+def put_in_place_of_its_data(x: Tensor) -> Tensor:
+    y = torch.zeros(1, 2, 24, 24)
+    y.data = x.detach().flip(2, 3)
+    return x + y
+
+
+def summed_into_a_gradient(x: Tensor) -> Tensor:
+    y = torch.ones(1, 2, 1, 1, requires_grad=True)
+    (y * x.detach()).sum().backward()
+    return x * y.grad
+
+
+@torch.library.custom_op("cnnexplain_tests::add_turned", mutates_args=["target"])
+def add_turned(target: Tensor, x: Tensor) -> Tensor:
+    target.add_(x.flip(2, 3))
+    return torch.zeros(())
+
+
+@torch.no_grad()
+def written_where_the_result_is_another(x: Tensor) -> Tensor:
+    target = torch.zeros(1, 2, 24, 24)
+    add_turned(target, x)
+    return x + target
+
+
+@torch.inference_mode()
+def written_where_writing_is_not_counted(x: Tensor) -> Tensor:
+    return written_where_the_result_is_another(x)
+
+
+@torch.no_grad()
+def read_through_a_view_from_before(x: Tensor) -> Tensor:
+    canvas = torch.zeros(1, 2, 24, 24)
+    view = canvas[:, :, :]
+    canvas.copy_(x.flip(2, 3))
+    return x + view
 
 
 @torch.no_grad()
@@ -177,6 +232,23 @@ def written_over(x: Tensor) -> Tensor:
         (written_through_a_view, []),
         (read_through_an_older_view, []),
         (written_over, []),
+        (lambda x: x / (1 + x.max().item()), []),
+        (lambda x: x * float(x.detach().mean()), []),
+        (lambda x: x + (range(int(x.sum()) + 2)[x.sum().long()]), []),
+        (lambda x: x + torch.tensor(x.mean((0, 2, 3)).tolist()).view(2, 1, 1), []),
+        (lambda x: x + torch.from_numpy(x.detach().numpy()[:, :, ::-1].copy()), []),
+        (lambda x: x + torch.full_like(x, x.mean().item()), []),
+        (lambda x: x + torch.full_like(x, x.mean().detach()), []),
+        (lambda x: x + x.new_full(x.shape, fill_value=x.detach().mean()), []),
+        (lambda x: x[:, :, : 24 + x.sum().long()] + x[..., x.sum().long() :], []),
+        (lambda x: F.conv2d(x, x, padding=12), []),
+        (put_in_place_of_its_data, []),
+        (summed_into_a_gradient, []),
+        (lambda x: x + scripted(x.detach()), []),
+        (written_by_a_script, []),
+        (written_where_the_result_is_another, []),
+        (written_where_writing_is_not_counted, []),
+        (read_through_a_view_from_before, []),
     ],
 )  # fmt: skip
 def test_what_mixes_all_places_or_is_not_known_sees_the_whole_input(
@@ -203,6 +275,36 @@ def test_directions_are_told_apart() -> None:
         None,
         3,
     )  # it takes rows for channels, and columns for rows
+
+
+def test_channels_are_shuffled_where_they_are_taken_to_be() -> None:
+    shuffle = nn.ChannelShuffle(2)
+    assert rows(shuffle) == (1, 0, 0)
+    turned = field(Works(lambda x: shuffle(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)))  # rows for channels
+    assert (turned.rows.size, turned.columns.size) == (None, 1)
+
+
+@pytest.mark.parametrize(("mode", "more"), [("bilinear", 0), ("bicubic", 1)])
+@pytest.mark.parametrize(("size", "corners"), [(37, False), (26, False), (53, True), (117, False)])
+def test_resizing_in_single_precision_reads_the_neighbours_too(
+    mode: str, more: int, size: int, corners: bool
+) -> None:
+    module = Works(lambda x: F.interpolate(x, (size, size), mode=mode, align_corners=corners))
+    lines = torch.eye(39).view(39, 1, 39, 1).repeat(1, 8, 1, 39).to(memory_format=torch.channels_last)
+    rows = receptive_fields(module, torch.zeros(1, 8, 39, 39), module)["here"].rows
+    for cell, (first, end) in spans(module(lines)[:, 0, :, 0] != 0).items():
+        low, high = rows.span(cell, 39)
+        assert low <= first < end <= high <= low + 3 + 2 * more
+    if size == 37:  # hit in the middle, but 39/37 has no exact place among binary numbers
+        assert rows.span(18, 39) == (18 - more, 21 + more)
+
+
+def test_arithmetic_that_fails_makes_an_operation_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def divide(_call: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(_field_rules.RULES, "glu", (divide, "input dim"))
+    assert rows(lambda x: F.glu(x, 1)) == "whole"
 
 
 def test_a_box_is_clipped_to_the_input_and_to_what_any_cell_sees() -> None:
