@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import explaining
+import pixels
 import starting
 import timm
 import torch
@@ -16,6 +17,7 @@ def main() -> None:
     )
     starting.main()
     explaining.main()
+    pixels.main()
 
 
 if __name__ == "__main__":

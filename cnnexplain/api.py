@@ -22,7 +22,7 @@ from torch import nn
 
 from cnnexplain import methods
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Explanation, Heatmap
+from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
@@ -87,15 +87,16 @@ class Explainer:
         return found[0] if single else found
 
     def picture(
-        self, explanation: Explanation, heatmap: Heatmap | None = None, **options: Any
+        self, explanation: Explanation, finding: Heatmap | Reconstruction | None = None, **options: Any
     ) -> Image.Image:
-        """The picture that the command would write of one heat map, or else the first that it would write.
+        """The picture that the command would write of one finding, or else the first that it would write.
 
         `options` are colormap, alpha and max_side.
         """
-        if heatmap is None:
-            return self.pictures(explanation, **options)[0].image
-        return Easel(explanation, RenderOptions(**checked(RenderOptions, options))).card(heatmap)
+        if isinstance(finding, Heatmap):
+            return Easel(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
+        made = self.pictures(explanation, **options)
+        return next((one.image for one in made if finding in one.shows), made[0].image)
 
     def pictures(self, explanation: Explanation, **options: Any) -> list[Picture]:
         """All that the command would write: an `image` each, with the findings that it `shows`."""

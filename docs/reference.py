@@ -45,7 +45,7 @@ Options may stand before or after the arguments. `cnnexplain --version` shows th
 1. On the command line: `--batch-size 16`.
 2. In the environment, under the name in the tables: `CNNEXPLAIN_BATCH_SIZE=16`.
 3. In `pyproject.toml`, of the folder you are in or the nearest one above, without the dashes in front:
-   `batch-size = 16` under `[tool.cnnexplain]`.
+   `batch-size = 16` under `[tool.cnnexplain]`, or under `[tool.cnnexplain.COMMAND]` for one command alone.
 
 What comes first in this list wins.
 """

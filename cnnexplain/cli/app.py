@@ -77,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(application())
     # `--help` and `--version` have no use for a pyproject.toml, and should not trip over a broken one.
-    defaults = configured(_here(), _fields()) if {*arguments}.intersection(methods.names()) else {}
+    asked = next((one for one in arguments if one in methods.names()), None)
+    defaults = {asked: configured(_here(), asked, _fields())} if asked else {}
     try:
         code = command.main(
             args=list(arguments) or ["--help"],

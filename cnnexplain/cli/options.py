@@ -38,8 +38,8 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def configured(folder: Path, commands: Mapping[str, Mapping[str, Field]]) -> dict[str, dict[str, Any]]:
-    """The options of each command in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`, for typer.
+def configured(folder: Path, command: str, commands: Mapping[str, Mapping[str, Field]]) -> dict[str, Any]:
+    """A command's options in `[tool.cnnexplain]` of the nearest pyproject.toml above `folder`, as typer takes them.
 
     `[tool.cnnexplain.COMMAND]` goes before what stands in `[tool.cnnexplain]` for all. Unknown options are errors.
     Paths are relative to the file.
@@ -47,21 +47,15 @@ def configured(folder: Path, commands: Mapping[str, Mapping[str, Field]]) -> dic
     for place in (folder, *folder.parents):
         file = place / "pyproject.toml"
         if file.is_file():
-            return _settings(file, commands)
+            table = _table(file)
+            own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
+            everything = {*commands, *(name for fields in commands.values() for name in fields)}
+            fields = commands[command]
+            for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
+            mine = _known(own.get(command, {}), fields, f"[tool.cnnexplain.{command}] in {file}")
+            asked = {name: value for name, value in {**for_all, **mine}.items() if name in fields}
+            return {name: _from_file(value, fields[name], file) for name, value in asked.items()}
     return {}
-
-
-def _settings(file: Path, commands: Mapping[str, Mapping[str, Field]]) -> dict[str, dict[str, Any]]:
-    table = _table(file)
-    own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
-    everything = {name for fields in commands.values() for name in fields}
-    for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
-    settings = {}
-    for command, fields in commands.items():
-        mine = _known(own.get(command, {}), fields, f"[tool.cnnexplain.{command}] in {file}")
-        asked = {name: value for name, value in {**for_all, **mine}.items() if name in fields}
-        settings[command] = {name: _from_file(value, fields[name], file) for name, value in asked.items()}
-    return settings
 
 
 def _table(file: Path) -> dict[str, Any]:

@@ -29,9 +29,9 @@ class Batch:
 # What the numbers of a map mean, which decides how they are drawn.
 # "evidence": positive speaks for the class and is what is looked for; negative speaks against it.
 # "signed": positive speaks for the class and negative against it, and both count alike.
-# "direction": the score rises where the input rises if positive, where it falls if negative.
+# "rule": both signs of what a backward rule let through, which is no gradient.
 # "magnitude": never negative; zero is nothing.
-Scale = Literal["evidence", "signed", "direction", "magnitude"]
+Scale = Literal["evidence", "signed", "rule", "magnitude"]
 PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
 
 
@@ -119,10 +119,14 @@ class Heatmap:
 
     @property
     def peak(self) -> tuple[int, int] | None:
-        """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive."""
-        if not self.max > 0:
+        """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive.
+
+        Of what a rule let through, of which neither sign speaks for the class, the largest absolute value.
+        """
+        strength = abs(self.values) if self.scale == "rule" else self.values
+        if not strength.max() > 0:
             return None
-        row, column = divmod(int(self.values.argmax()), self.values.shape[1])
+        row, column = divmod(int(strength.argmax()), self.values.shape[1])
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-# One thread at a time has a module: two would restore each other's changes.
+# One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
 
@@ -21,9 +21,13 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
 
     `exact`: keep GPUs from rounding float32 convolutions to ten bits of precision (TF32).
     """
-    with _LOCKS_LOCK:
-        lock = _LOCKS.setdefault(module, threading.RLock())
-    with lock:
+    with ExitStack() as locked:
+        with _LOCKS_LOCK:
+            locks = [
+                _LOCKS.setdefault(child, threading.RLock()) for child in sorted(module.modules(), key=id)
+            ]
+        for lock in locks:  # in the same order everywhere, so that no two wait for each other
+            locked.enter_context(lock)
         modes = [(child, child.training) for child in module.modules()]
         frozen = [parameter for parameter in module.parameters() if parameter.requires_grad]
         rounded = torch.backends.cudnn.allow_tf32

@@ -11,6 +11,7 @@ Result = TypeVar("Result")
 
 # What the CPU's allocators, Apple's GPUs and cuDNN say, each without an error class of its own.
 SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+# Rows at once of 224x224 pixels; of larger ones fewer.
 ROWS = {"cpu": 8, "cuda": 64, "mps": 16}
 
 
@@ -21,15 +22,16 @@ class Chunks:
         self.limit: int | None = None  # what memory allowed; None until it was found wanting
 
     def over(
-        self, rows: int, device: torch.device, work: Callable[[range], Result]
+        self, rows: int, device: torch.device, work: Callable[[range], Result], size_of_one: float = 1
     ) -> Iterator[tuple[range, Result]]:
         """`work` of all rows, some at a time, and fewer at a time after an out-of-memory error.
 
-        The error of a single row is raised.
+        `size_of_one` is how many times an input of 224x224 a row is. The error of a single row is raised.
         """
+        usual = max(1, round(ROWS.get(device.type, 8) / max(size_of_one, 1)))
         start = 0
         while start < rows:
-            size = min(self.limit or ROWS.get(device.type, 8), rows - start)
+            size = min(self.limit or usual, rows - start)
             chunk = range(start, start + size)
             try:
                 result = work(chunk)

@@ -93,7 +93,8 @@ def choose(trace: Trace, model_name: str) -> Choice:
         raise LayerError(
             f"{model_name} works on tokens, not on maps: {tokens} of its layers are attention or token layers, "
             + (f"and no map comes after {layer.name!r}" if layer else "and none holds a map"),
-            "class activation maps need a convolutional network; for example bundled:efficientnet_lite0",
+            "give a convolutional network, for example bundled:efficientnet_lite0, or look at the pixels: "
+            "cnnexplain saliency",
         )
     if layer is None or layer.map is None:
         raise LayerError(

@@ -40,8 +40,9 @@ def _blur(_model: Model, inputs: Tensor) -> Tensor:
     short = min(inputs.shape[2:])
     sigma = max(BLUR * short, 0.5)
     reach = min(round(3 * sigma), short - 1)
-    blurred: Tensor = gaussian_blur(inputs, [2 * reach + 1] * 2, [sigma] * 2)
-    return blurred
+    # In float32: for bfloat16 it may never end.
+    blurred: Tensor = gaussian_blur(inputs.float(), [2 * reach + 1] * 2, [sigma] * 2)
+    return blurred.to(inputs)
 
 
 BASELINES: dict[str, Callable[[Model, Tensor], Tensor]] = {

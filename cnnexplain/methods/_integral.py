@@ -198,11 +198,13 @@ def _gauss_legendre(
 def _completeness(difference: float, total: float, steps: int, options: IntegralOptions) -> Detail:
     gap = difference - total
     share = abs(gap / difference) if difference else float("inf")
-    missing = f", with {percent(share)} missing or too much" if share < 10 else ""
+    words = percent(share) if share < 10 else "larger than the difference"
     remark = (
-        f"In {steps} steps the pixels add up to {number(total)} of the {number(difference)} by which the score "
-        f"exceeds that of the {options.baseline} baseline{missing}."
+        f"Score minus that of the {options.baseline} baseline: {number(difference)}; sum of the pixels: "
+        f"{number(total)} (gap {words}, {steps} steps). A pixel like the baseline's gets nothing, whatever it means."
     )
+    if share > max(options.max_gap, 0.01):
+        remark = f"Do not add these up, the gap is too large. {remark}"
     facts = {
         "baseline": options.baseline,
         "quadrature": options.quadrature,

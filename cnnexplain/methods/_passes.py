@@ -30,5 +30,7 @@ def at_each(
         score = model.score(model.forward(pixels.clone()), index[picture])
         return score.detach(), model.gradient_to_input(score, pixels)
 
-    for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work):
+    height, width = model.preprocess.input_size
+    size = height * width / 224**2
+    for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work, size):
         take(chunk, scores, gradients)

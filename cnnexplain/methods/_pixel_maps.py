@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from cnnexplain.engine.rectifiers import Rectifiers, Rule
 
 
+BRIGHT = (
+    "Bright: a small change of the pixel changes the score most, up or down; not what the model looked at."
+)
+
+
 class Found(NamedTuple):
     """What a formula found for a batch."""
 
@@ -80,7 +85,8 @@ class Passes:
 
 def gradient(passes: Passes) -> Found:
     """Simonyan et al. 2013 (arXiv:1312.6034), section 3: how much the score changes with a pixel."""
-    return passes.gradient()
+    found = passes.gradient()
+    return found._replace(details=(Detail(remarks=(BRIGHT,)),) * len(found.values))
 
 
 def input_x_gradient(passes: Passes) -> Found:
@@ -90,12 +96,17 @@ def input_x_gradient(passes: Passes) -> Found:
 
 def smoothgrad(passes: Passes) -> Found:
     """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
-    return Found(passes.noisy[0])
+    copies = f"Mean over {passes.samples} copies with noise of {passes.noise:g} of the input's range."
+    return Found(passes.noisy[0], (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
 
 
 def vargrad(passes: Passes) -> Found:
     """Adebayo et al. 2018 (arXiv:1810.03292): the variance of the gradient over noisy copies."""
-    return Found(passes.noisy[1])
+    remark = (
+        f"Bright: the gradient differs most between {passes.samples} copies with noise of {passes.noise:g} of the "
+        "input's range."
+    )
+    return Found(passes.noisy[1], (Detail(remarks=(remark,)),) * len(passes.pixels))
 
 
 def integrated_gradients(passes: Passes) -> Found:
@@ -155,7 +166,7 @@ MAPS = {
     "smoothgrad": Map(smoothgrad, largest, "magnitude", of_copies=True),
     "vargrad": Map(vargrad, largest, "magnitude", of_copies=True),
     "integrated-gradients": Map(integrated_gradients, summed, "signed", of_copies=True),
-    "guided-backprop": Map(guided_backprop, summed, "direction", "guided"),
-    "guided-gradcam": Map(guided_gradcam, summed, "direction", "guided", of_layer=True),
-    "deconvnet": Map(deconvnet, summed, "direction", "deconv"),
+    "guided-backprop": Map(guided_backprop, summed, "rule", "guided"),
+    "guided-gradcam": Map(guided_gradcam, summed, "rule", "guided", of_layer=True),
+    "deconvnet": Map(deconvnet, summed, "rule", "deconv"),
 }

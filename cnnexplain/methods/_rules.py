@@ -25,11 +25,19 @@ FINE_BUT_BLIND = (
 )
 
 
+UNIT_IS_BLIND = (
+    "A rule redraws edges of the picture; in deep layers different units look alike (Nie et al. 2018)."
+)
+FEW_SWITCHES = (
+    "With so little max-pooling the deconv rule hardly depends on the picture (Springenberg et al. 2014)."
+)
+
+
 def require_rectifiers(model: Model, what: str, instead: str) -> None:
     """Raise `ModelError` for a network in which a rule would find nothing to rule."""
     if not model.met.rectifiers:
         raise ModelError(
-            f"{model.name} has no rectifier (ReLU or one of its kin) that {what} could override",
+            f"no rectifier (ReLU or one of its kin) was found in {model.name} for {what} to override",
             f"it would be the plain gradient under another name; use {instead}",
         )
 

@@ -12,7 +12,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Projection
 from cnnexplain.core.params import Param
 from cnnexplain.errors import ImageError, OptionError
-from cnnexplain.methods._rules import obeyed, require_rectifiers
+from cnnexplain.methods._rules import FEW_SWITCHES, UNIT_IS_BLIND, obeyed, require_rectifiers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,10 +97,7 @@ class Deconv:
             channels = model.channels_of(layer)
             for channel in self.channel:
                 if channels is not None and channel >= channels:
-                    raise OptionError(
-                        f"--channel {channel} is not in {layer}, which has {channels}",
-                        f"give a channel from 0 to {channels - 1}",
-                    )
+                    raise _no_such_channel(channel, layer, channels)
         return replace(self, layer=layers, rule=rules), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -135,7 +132,11 @@ class Deconv:
         height, width = pixels.shape[2:]
         values = maps.detach().float()  # (N, C, h, w)
         rows = torch.arange(len(values), device=values.device)
-        for channel in self._channels(values).T:  # (N,)
+        channels = values.shape[1]
+        if self.channel and max(self.channel) >= channels:
+            raise _no_such_channel(max(self.channel), layer, channels)
+        few = model.met.switches < ENOUGH_SWITCHES
+        for channel in self._channels(batch, values).T:  # (N,)
             own = values[rows, channel]  # (N, h, w)
             cell = self._cells(batch, own)
             # What a rule brings back grows with the seed: it is at most 1 here, which half precision can bear.
@@ -151,11 +152,21 @@ class Deconv:
                 boxes = [field.box((row, column), (height, width)) for row, column in cell.tolist()]
             score = (maps * seed).flatten(1).sum(1)
             for rule in self.rule:
+                blind = (
+                    ()
+                    if rule == "gradient"
+                    else (UNIT_IS_BLIND, *((FEW_SWITCHES,) if rule == "deconv" and few else ()))
+                )
                 if rectifiers is not None:
                     rectifiers.use(cast("Rule", rule))
                 back = model.gradient_to_input(score, pixels, keep_graph=True)
                 back = back * activation.clamp(min=0)[:, None, None, None]
-                patches = tuple(_patch(one, box) for one, box in zip(back, boxes, strict=True))
+                seen = [
+                    # A model whose way depends on the picture may have gone another one than the blank picture did.
+                    box if _holds(one, box) else (0, 0, width, height)
+                    for one, box in zip(back, boxes, strict=True)
+                ]
+                patches = tuple(_patch(one, box) for one, box in zip(back, seen, strict=True))
                 yield Projection(
                     rule,
                     layer,
@@ -163,15 +174,15 @@ class Deconv:
                     None if cell is None else cell.cpu(),
                     (own.shape[1], own.shape[2]),
                     activation.cpu(),
-                    torch.tensor(boxes),
+                    torch.tensor(seen),
                     patches,
                     tuple(
-                        obeyed(rectifiers, *_silence(rule, one, patch))
+                        obeyed(rectifiers, *_silence(rule, one, patch), *blind)
                         for one, patch in zip(activation.tolist(), patches, strict=True)
                     ),
                 )
 
-    def _channels(self, values: Tensor) -> Tensor:
+    def _channels(self, batch: Batch, values: Tensor) -> Tensor:
         """Which channels are shown of each picture, (N, K)."""
         import torch
 
@@ -179,7 +190,13 @@ class Deconv:
             return torch.tensor(self.channel, device=values.device).expand(len(values), -1)
         # Of channels that are equally strong, as where ReLU6 ends, those that are so in more places.
         spread = values.flatten(2).sum(2).argsort(dim=1, descending=True, stable=True)  # (N, C)
-        strongest = values.flatten(2).amax(2).gather(1, spread)
+        place = self._places(batch, (values.shape[2], values.shape[3]))
+        if place is None:
+            strongest = values.flatten(2).amax(2)
+        else:
+            rows, columns = torch.tensor(place, device=values.device).T
+            strongest = values[torch.arange(len(values), device=values.device), :, rows, columns]
+        strongest = strongest.gather(1, spread)
         order = strongest.argsort(dim=1, descending=True, stable=True)
         return spread.gather(1, order)[:, : self.top]
 
@@ -190,16 +207,22 @@ class Deconv:
         if self.whole:
             return None
         width = own.shape[2]
-        place = self._place()
-        if place is None:
+        places = self._places(batch, (own.shape[1], width))
+        if places is None:
             # Of places that are equally strong the one whose surroundings are strongest.
             around = torch.nn.functional.avg_pool2d(own[:, None], 3, 1, 1)[:, 0]
             strongest = own.amax((1, 2), keepdim=True)
             strongest = around.where(own == strongest, -torch.inf).flatten(1).argmax(1)
             return torch.stack((strongest // width, strongest % width), dim=1)
-        shape = (own.shape[1], width)
-        cells = [geometry.cell_of_pixel(*place, shape) or (0, 0) for geometry in batch.geometries]
-        return torch.tensor(cells, device=own.device)
+        return torch.tensor(places, device=own.device)
+
+    def _places(self, batch: Batch, shape: tuple[int, int]) -> list[tuple[int, int]] | None:
+        """The cell of a map of `shape` (h, w) that the user pointed at, in each picture."""
+        place = self._place()
+        if place is None:
+            return None
+        # What lies outside of what the model saw is a problem of that picture, told elsewhere.
+        return [geometry.cell_of_pixel(*place, shape) or (0, 0) for geometry in batch.geometries]
 
     def _place(self) -> tuple[int, int] | None:
         if self.at is None:
@@ -231,6 +254,19 @@ def _patch(values: Tensor, box: tuple[int, int, int, int]) -> Tensor:
     return values[:, top:bottom, left:right].cpu().clone()
 
 
+def _holds(values: Tensor, box: tuple[int, int, int, int]) -> bool:
+    """Whether all that is not zero of (C, H, W) lies in the box."""
+    left, top, right, bottom = box
+    return bool(values[:, top:bottom, left:right].count_nonzero() == values.count_nonzero())
+
+
+def _no_such_channel(channel: int, layer: str, channels: int) -> OptionError:
+    return OptionError(
+        f"--channel {channel} is not in {layer}, which has {channels}",
+        f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
+    )
+
+
 def _silence(rule: str, activation: float, patch: Tensor) -> tuple[str, ...]:
     """Why there is nothing to see where there is nothing."""
     if not activation > 0:
@@ -249,6 +285,6 @@ def _chosen_rule(model: Model) -> Choice:
     return Choice(
         "rule",
         "guided",
-        f"{poolings or 'no'} max-pooling: without switches a deconvnet's pictures depend little on this picture "
-        "(Springenberg et al. 2014)",
+        f"{poolings or 'no'} max-pooling, too few switches: a deconvnet's pictures would depend little on this "
+        "picture (Springenberg et al. 2014)",
     )

@@ -96,7 +96,7 @@ class Saliency:
         elif layer is not None:
             raise OptionError(
                 f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
-                "leave --layer out, or add -m guided-gradcam",
+                "leave --layer out (or the setting of that name), or add -m guided-gradcam",
             )
         if "integrated-gradients" in self.method:
             self._require_room(model)

@@ -23,7 +23,7 @@ class PixelScale:
     """How a map of pixels is coloured."""
 
     signed: bool
-    direction: bool  # the sign says which way a pixel would have to change
+    ruled: bool  # the sign is that of what a backward rule let through
     colormap: str
     smallest: float
     largest: float
@@ -32,10 +32,10 @@ class PixelScale:
     @classmethod
     def of(cls, heatmap: Heatmap, options: RenderOptions) -> PixelScale:
         """The scale that suits a map."""
-        signed = heatmap.scale in ("signed", "direction")
+        signed = heatmap.scale in ("signed", "rule")
         strength = np.abs(heatmap.values) if signed else np.maximum(heatmap.values, 0)
         name = colormap(options, signed=signed)
-        return cls(signed, heatmap.scale == "direction", name, heatmap.min, heatmap.max, limit(strength))
+        return cls(signed, heatmap.scale == "rule", name, heatmap.min, heatmap.max, limit(strength))
 
     @property
     def steps(self) -> int:
@@ -74,8 +74,8 @@ class PixelScale:
                 f"the largest is {number(self.largest)}."
             )
         warm, cold = ENDS[self.colormap]
-        if self.direction:
-            meaning = f"{warm}: lighter would raise the score; {cold.lower()}: darker would."
+        if self.ruled:
+            meaning = f"{warm} and {cold.lower()} are the two signs of what the rule let through, not for and against."
         elif of_class:
             meaning = f"{warm} speaks for the class, {cold} against."
         else:

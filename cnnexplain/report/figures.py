@@ -15,7 +15,7 @@ FEW = 3  # what differs from unit to unit more than this is left to the record
 
 _SCALES = {
     "signed": "signed: for and against",
-    "direction": "signed: lighter or darker",
+    "rule": "both signs of what the rule let through",
     "magnitude": "magnitude",
 }
 # What has a place of its own; whatever else a method found out is told as it is.

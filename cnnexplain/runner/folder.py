@@ -78,6 +78,9 @@ class Folder:
         elif overwrite:
             self._clear()
         elif difference := _difference(before, identity):
+            if Journal(self.path).is_empty():  # the run before was wrong from its first picture
+                self._clear()
+                return
             raise OutputError(
                 f"{self.path} holds another run: {difference}",
                 "choose another folder with -o, or replace that run with --overwrite",
@@ -224,6 +227,11 @@ class Journal:
                 f"{self._journal} cannot be written: {error.strerror or error}",
                 "make room; the same command goes on where this one stopped",
             ) from error
+
+    def is_empty(self) -> bool:
+        """Whether a run came to its end without a single record."""
+        ended = self._records.is_file() and not os.path.lexists(self._journal)
+        return ended and self._records.stat().st_size == 0
 
     def remove(self) -> None:
         """The run is finished and its records stand in results.jsonl."""

@@ -153,9 +153,9 @@ def test_rectifiers_written_as_calls_are_counted(run: Run, nets: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem", "hint"),
     [
-        (("saliency", "nets.py:Straight", "-m", "guided-backprop"), "has no rectifier", "-m gradient"),
-        (("saliency", "nets.py:Straight", "-m", "deconvnet"), "has no rectifier", "integrated-gradients"),
-        (("deconv", "nets.py:Straight"), "has no rectifier", "--rule gradient"),
+        (("saliency", "nets.py:Straight", "-m", "guided-backprop"), "no rectifier", "-m gradient"),
+        (("saliency", "nets.py:Straight", "-m", "deconvnet"), "no rectifier", "integrated-gradients"),
+        (("deconv", "nets.py:Straight"), "no rectifier", "--rule gradient"),
         (
             ("saliency", "nets.py:Plain", "-m", "integrated-gradient"),
             "is not one of",
@@ -316,3 +316,29 @@ def test_channels_may_be_written_with_commas(run: Run, nets: Path) -> None:
     wrong = run(*call, "--channel", "3,x", "-o", "wrong")
     assert wrong.code == 2
     assert "--channel is 'x'" in wrong.error
+
+
+def test_a_run_that_was_wrong_from_its_first_picture_does_not_hold_the_folder(run: Run, nets: Path) -> None:
+    call = ("deconv", "nets.py:Plain", "pictures/a.png", "-o", "out", *SMALL)
+    assert run(*call, "-l", "head").code == 2
+    assert run(*call, "-l", "two").code == 0
+    assert run(*call, "-l", "one").code == 2
+
+
+def test_the_channels_are_those_that_are_strongest_where_one_points(run: Run, nets: Path) -> None:
+    call = ("deconv", "nets.py:Plain", "pictures/a.png", "-l", "two", *SMALL)
+    assert run(*call, "--at", "70,12", "--top", "5", "-o", "out").code == 0
+    ((*units,),) = (record["explanations"] for record in records(nets / "out"))
+    found = [one["unit"]["activation"] for one in units]
+    assert found == sorted(found, reverse=True)
+    assert len({tuple(one["unit"]["cell"]) for one in units}) == 1
+    assert sorted(one["unit"]["channel"] for one in units) == [0, 1, 2, 3, 4]
+
+
+def test_settings_of_other_commands_do_no_harm(run: Run, nets: Path) -> None:
+    (nets / "pyproject.toml").write_text('[tool.cnnexplain]\nlayer = ["one", "two"]\n')
+    assert run("gradcam", "nets.py:Plain", "pictures/a.png", "-o", "out", *SMALL).code == 0
+    (nets / "pyproject.toml").write_text("[tool.cnnexplain.salincy]\nsteps = 3\n")
+    wrong = run("gradcam", "nets.py:Plain", "pictures/a.png", "-o", "other", *SMALL)
+    assert wrong.code == 2
+    assert "did you mean 'saliency'?" in wrong.hint

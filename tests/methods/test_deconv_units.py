@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -195,7 +196,7 @@ def test_each_picture_has_its_own_units(inputs: Tensor) -> None:
 def test_by_layer_then_by_unit_then_by_rule(inputs: Tensor) -> None:
     found = units(small(2), inputs[:1], ("4", "0", "4"), channel=(3, 1), rule=("gradient", "deconv"))
     assert [(one.layer, int(one.channel), one.rule) for one in found] == [
-        (layer, channel, rule) for layer in "40" for channel in (3, 1) for rule in ("deconv", "gradient")
+        (layer, channel, rule) for layer in "40" for channel in (3, 1) for rule in ("gradient", "deconv")
     ]
 
 
@@ -569,3 +570,66 @@ def test_one_forward_and_one_backward_for_each_unit_and_rule(
     assert len(found) == 2 * 3 * 3
     # Each rectifier that is not a plain ReLU takes one more, for its slopes; there is none here.
     assert counts == {"forward": 1, "backward": len(found)}
+
+
+class Wayward(nn.Module):
+    """Looks further in a picture than in a blank one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.near, self.far, self.head = nn.Conv2d(3, 2, 3, 1, 1), nn.Conv2d(2, 2, 9, 1, 4), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.near(x)
+        if x.any():
+            y = self.far(y)
+        self.last = y
+        return self.head((y * 1).mean((2, 3)))
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.maps = Wayward(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.inner(x)
+        return self.inner.head(self.maps(self.inner.last).mean((2, 3)))
+
+
+def test_nothing_is_cut_off_where_a_picture_takes_another_way() -> None:
+    torch.manual_seed(1)
+    inputs = torch.randn(1, 3, 24, 24)
+    (one,) = explained(
+        Deconv(layer=("maps",), channel=(0,), rule=("gradient",)), Named().eval(), inputs
+    ).projections
+    leaf = inputs.clone().requires_grad_()
+    network = Named().eval()
+    network(leaf)
+    values = network.inner.last[0, 0]
+    (expected,) = torch.autograd.grad((values.amax() ** 2) / 2, leaf)
+    torch.testing.assert_close(laid_out(one, inputs), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_two_modules_with_a_part_in_common_are_given_back_as_they_were() -> None:
+    """Each thread would otherwise restore what the other had changed."""
+    shared = settle(pooled(), (16, 16))
+    other = nn.Sequential(*shared.children())
+    shared.train()
+    models = [as_model(one, (16, 16)) for one in (shared, other)]
+    methods = [Deconv(layer=("features" if one is shared else "0",), top=1).bind(model)[0]
+               for one, model in zip((shared, other), models, strict=True)]  # fmt: skip
+    inputs = torch.randn(1, 3, 16, 16)
+
+    def work(number: int) -> None:
+        for _ in range(15):
+            with models[number].borrowed():
+                methods[number].explain(models[number], Batch((), (), (), inputs))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(child.training for child in shared.modules())

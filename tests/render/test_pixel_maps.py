@@ -201,9 +201,9 @@ def test_the_words_name_the_colours_that_are_used(easel: Make, said: list[str], 
     assert f"{warm} is positive, {cold} negative." in " ".join(said)
     assert "class," not in " ".join(said)
     said.clear()
-    one, heatmap = easel(NOISE, scale="direction", colormap=name)
+    one, heatmap = easel(NOISE, scale="rule", colormap=name)
     one.card(heatmap)
-    assert f"{warm}: lighter would raise the score; {cold.lower()}: darker would." in " ".join(said)
+    assert f"{warm} and {cold.lower()} are the two signs of what the rule let through" in " ".join(said)
     assert "class," not in " ".join(said)
 
 
