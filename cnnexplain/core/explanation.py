@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -82,6 +82,24 @@ class Answer:
     problems: Mapping[int, ImageError] = field(
         default_factory=dict
     )  # by row, of pictures that cannot be explained
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """The answer for a batch out of those for its parts, in order: maps of the same methods, layers and ranks."""
+    import torch
+
+    if len(answers) == 1:
+        return answers[0]
+    attributions = tuple(
+        replace(
+            parts[0],
+            index=torch.cat([one.index for one in parts]),
+            values=torch.cat([one.values for one in parts]),
+            details=tuple(detail for one in parts for detail in one.details),
+        )
+        for parts in zip(*(answer.attributions for answer in answers), strict=True)
+    )
+    return Answer(torch.cat([answer.logits for answer in answers]), attributions)
 
 
 @dataclass(frozen=True)

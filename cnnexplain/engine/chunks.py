@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 # What the CPU's allocators, Apple's GPUs and cuDNN say, each without an error class of its own.
 SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 # Rows at once of 224x224 pixels; of larger ones fewer.
-ROWS = {"cpu": 8, "cuda": 64, "mps": 16}
+ROWS = {"cpu": 4, "cuda": 64, "mps": 16}
 
 
 class Chunks:
@@ -28,7 +28,7 @@ class Chunks:
 
         `size_of_one` is how many times an input of 224x224 a row is. The error of a single row is raised.
         """
-        usual = max(1, round(ROWS.get(device.type, 8) / max(size_of_one, 1)))
+        usual = max(1, round(ROWS.get(device.type, 4) / max(size_of_one, 1)))
         start = 0
         while start < rows:
             size = min(self.limit or usual, rows - start)

@@ -6,7 +6,7 @@ channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,6 +49,7 @@ class Passes:
     samples: int
     noise: float
     integral: IntegralOptions
+    keep_graph: Iterator[bool]  # for every way back: whether there will be another one
     _gradients: dict[Rule, Found] = field(default_factory=dict)
 
     @property
@@ -60,7 +61,9 @@ class Passes:
         """The gradient of the class score with every rectifier obeying a rule, and how many did."""
         if rule not in self._gradients:
             self._obey(rule)
-            back = self.model.gradient_to_input(self.target.score, self.pixels, keep_graph=True)
+            back = self.model.gradient_to_input(
+                self.target.score, self.pixels, keep_graph=next(self.keep_graph)
+            )
             details = (obeyed(self.rectifiers),) * len(back) if rule != "gradient" else ()
             self._gradients[rule] = Found(back, details)
         return self._gradients[rule]
@@ -75,7 +78,7 @@ class Passes:
         if self.layer_maps is None:
             raise ValueError("no layer was captured")
         self._obey("gradient")
-        (g,) = self.model.gradient(self.target.score, (self.layer_maps,), keep_graph=True)
+        (g,) = self.model.gradient(self.target.score, (self.layer_maps,), keep_graph=next(self.keep_graph))
         return gradcam(self.layer_maps.detach().float(), g).relu()
 
     def _obey(self, rule: Rule) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from cnnexplain.core.explanation import PIXELS, Answer, Attribution
+from cnnexplain.core.explanation import PIXELS, Answer, Attribution, joined
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import parse_target
 from cnnexplain.errors import OptionError
@@ -17,6 +17,8 @@ from cnnexplain.methods._pixel_maps import MAPS, Passes
 from cnnexplain.methods._rules import require_rectifiers
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
     from cnnexplain.engine.model import Model
@@ -112,9 +114,20 @@ class Saliency:
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
+        inputs, size = batch.inputs, batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
+        # All that a pass computes is kept until the way back: few pictures at a time are faster.
+        parts = model.chunks.over(
+            len(inputs),
+            inputs.device,
+            lambda rows: self._explained(model, inputs[rows.start : rows.stop]),
+            size,
+        )
+        return joined([answer for _, answer in parts])
+
+    def _explained(self, model: Model, inputs: Tensor) -> Answer:
         used = [MAPS[name] for name in self.method]
         # No graph is kept of a pass that no formula goes back through.
-        pixels = batch.inputs.detach().requires_grad_(not all(one.of_copies for one in used))
+        pixels = inputs.detach().requires_grad_(not all(one.of_copies for one in used))
         layers = (self.layer,) if self.layer is not None else ()
         with ExitStack() as stack:
             maps = stack.enter_context(model.capture(*layers))
@@ -124,10 +137,14 @@ class Saliency:
             logits = model.forward(pixels.clone())
         integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
         found = []
-        for target in model.targets(parse_target(self.target, model.labels), logits):
+        targets = model.targets(parse_target(self.target, model.labels), logits)
+        rules = {one.rule for one in used if not one.of_copies}
+        ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
+        keep = (left > 0 for left in reversed(range(ways)))
+        for target in targets:
             map_of_layer = maps.get(self.layer or "")
             passes = Passes(
-                model, pixels, target, rectifiers, map_of_layer, self.samples, self.noise, integral
+                model, pixels, target, rectifiers, map_of_layer, self.samples, self.noise, integral, keep
             )
             for name in self.method:
                 values, details = MAPS[name].formula(passes)

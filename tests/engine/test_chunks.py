@@ -14,6 +14,12 @@ from cnnexplain.methods.saliency import Saliency
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _eight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough to be halved three times."""
+    monkeypatch.setitem(ROWS, "cpu", 8)
+
+
 class Work:
     """Rows done, in chunks; more than `room` rows at once do not fit."""
 
@@ -142,8 +148,11 @@ def test_error_of_a_single_picture_is_raised_and_the_module_given_back() -> None
     network = settle(pooled(), (16, 16))
     cramped = Cramped(network, 1, backwards=False).train()
     model = as_model(cramped, (16, 16))
+    explained(Saliency(method=("gradient",)), model, torch.randn(2, 3, 16, 16))  # one at a time
+    cramped.room = 0
     with pytest.raises(torch.OutOfMemoryError):
         explained(Saliency(method=("gradient",)), model, torch.randn(2, 3, 16, 16))
+    cramped.room = 1
     assert cramped.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     explained(Saliency(method=("gradient", "smoothgrad"), samples=3), model, torch.randn(1, 3, 16, 16))
