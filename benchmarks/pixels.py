@@ -61,7 +61,9 @@ def compare(name: str, build: Callable[[], torch.nn.Module], asked: float) -> No
     )
     integrals = in_turns(
         {
-            "cnnexplain, adaptive": ours(fast_one, method=("integrated-gradients",), steps=STEPS, max_gap=1.0),
+            "cnnexplain, adaptive": ours(
+                fast_one, method=("integrated-gradients",), steps=STEPS, max_gap=1.0
+            ),
             "cnnexplain, as Captum": ours(
                 fast_one, method=("integrated-gradients",), steps=STEPS, quadrature="gauss-legendre"
             ),
@@ -79,7 +81,9 @@ def compare(name: str, build: Callable[[], torch.nn.Module], asked: float) -> No
     print(f"  five in one call / one by one {verdict(found['all five in one call'].median / apart, 1.0)}")
     print(f"  integrated gradients of one picture, {STEPS} steps")
     for timed in integrals.values():
-        print(f"  {timed.name:34s} {timed.median * 1000:8.0f} ms   {timed.ratio(integrals['Captum']):5.2f} x Captum")
+        print(
+            f"  {timed.name:34s} {timed.median * 1000:8.0f} ms   {timed.ratio(integrals['Captum']):5.2f} x Captum"
+        )
     mine = integrals["cnnexplain, adaptive"]
     print(f"  adaptive / Captum             {verdict(mine.ratio(integrals['Captum']), asked)}")
 
