@@ -186,8 +186,10 @@ def _explain(name: str, method: type[methods.Method], context: typer.Context, va
         render=built(RenderOptions, values),
         arguments=shlex.join(["cnnexplain", *sys.argv[1:]]),
     )
-    from cnnexplain.runner.run import run as carry_out  # from here on torch is needed
+    from cnnexplain.runner.memory import keep_freed  # from here on torch is needed
+    from cnnexplain.runner.run import run as carry_out
 
+    keep_freed()
     with console.watching():
         outcome = carry_out(request, console)
     console.finished(outcome)

@@ -39,9 +39,7 @@ class Chunks:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    self.limit = (
-                        None  # something else holds the memory; with that gone more rows may fit again
-                    )
+                    self.limit = None  # something else holds the memory; more may fit once that is gone
                     raise
                 self.limit = size // 2
             else:

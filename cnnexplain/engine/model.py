@@ -20,6 +20,7 @@ from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks, is_out_of_memory
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
+from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.rectifiers import Met, Rectifiers
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
 
@@ -54,12 +55,12 @@ class Model:
     @cached_property
     def trace(self) -> layers.Trace:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
-        return self._looked_at(lambda: layers.trace(self.module, self._blank(), self.forward))
+        return self._looked_at(lambda: layers.trace(self.module, self._blank(), self._plain_forward))
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
-        return self._looked_at(lambda: receptive_fields(self.module, self._blank(), self.forward))
+        return self._looked_at(lambda: receptive_fields(self.module, self._blank(), self._plain_forward))
 
     def field(self, name: str) -> Field:
         """What one cell of a layer's map can see: the whole input where it could not be followed."""
@@ -146,6 +147,11 @@ class Model:
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`."""
+        with FixedNorms() if inputs.requires_grad else nullcontext():
+            return self._plain_forward(inputs)
+
+    def _plain_forward(self, inputs: Tensor) -> Tensor:
+        """`forward` with torch's own functions only, for those who watch them."""
         dtype = PRECISIONS[self.precision]
         autocast: AbstractContextManager[Any] = (
             torch.autocast(self.device.type, dtype) if dtype else nullcontext()

@@ -1,0 +1,112 @@
+"""What makes gradients cheaper changes no gradient: batch normalisation by fixed statistics, memory that is kept."""
+
+from __future__ import annotations
+
+import copy
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.engine.norms import FixedNorms, _Fixed
+
+SHAPES = {nn.BatchNorm1d: (4, 3, 5), nn.BatchNorm2d: (2, 3, 4, 5), nn.BatchNorm3d: (2, 3, 2, 3, 4)}
+
+
+def with_statistics(norm: nn.Module) -> nn.Module:
+    """Statistics and weights such as training leaves behind, of both signs."""
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in norm.state_dict().items():
+        if tensor.is_floating_point():
+            values = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+            tensor.copy_(values.abs() + 0.1 if name == "running_var" else values)
+    return norm.requires_grad_(False).eval()
+
+
+def ways_back(norm: nn.Module, x: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], bool]:
+    """(output, gradient) by torch and under the mode, and whether the mode's own way back was taken."""
+    weighting = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=x.dtype)
+    found = []
+    for mode in (False, True):
+        given = x.clone().requires_grad_()
+        if mode:
+            with FixedNorms():  # type: ignore[no-untyped-call]
+                y = norm(given)
+        else:
+            y = norm(given)
+        found.append((y.detach(), torch.autograd.grad((y * weighting).sum(), given)[0]))
+        ours = _Fixed.__name__ in type(y.grad_fn).__name__
+    return found[0], found[1], ours
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_gradient_is_the_one_that_torch_finds(
+    kind: type[nn.Module], dtype: torch.dtype, affine: bool
+) -> None:
+    norm = with_statistics(kind(3, affine=affine).to(dtype))
+    torchs, ours, taken = ways_back(norm, torch.randn(SHAPES[kind], dtype=dtype))
+    assert taken
+    assert torch.equal(torchs[0], ours[0])
+    torch.testing.assert_close(ours[1], torchs[1], rtol=1e-6, atol=1e-6)
+
+
+def test_pictures_of_a_batch_that_are_normalised_by_one_another_keep_torchs_way_back() -> None:
+    norm = nn.BatchNorm2d(3, track_running_stats=False).requires_grad_(False).eval()
+    torchs, ours, taken = ways_back(norm, torch.randn(2, 3, 4, 4))
+    assert not taken
+    assert torch.equal(torchs[1], ours[1])
+
+
+def test_weights_that_want_a_gradient_get_it() -> None:
+    norm = with_statistics(nn.BatchNorm2d(3)).requires_grad_(True)
+    with FixedNorms():  # type: ignore[no-untyped-call]
+        norm(torch.randn(2, 3, 4, 4, requires_grad=True)).sum().backward()
+    assert norm.weight.grad is not None
+    assert norm.bias.grad is not None
+
+
+def test_in_place_changes_of_the_output_are_followed() -> None:
+    norm = with_statistics(nn.BatchNorm2d(3))
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), norm, nn.ReLU6(inplace=True), nn.Conv2d(3, 2, 3))
+    plain = copy.deepcopy(network)
+    plain[2] = nn.ReLU6()
+    x = torch.randn(2, 3, 9, 9)
+    gradients = []
+    for one in (network, plain):
+        given = x.clone().requires_grad_()
+        with FixedNorms():  # type: ignore[no-untyped-call]
+            gradients.append(torch.autograd.grad(one(given).sum(), given)[0])
+    assert gradients[0].abs().max() > 0
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_kept_memory_is_used_again_without_asking_the_kernel() -> None:
+    count = """
+import resource, sys, torch
+if sys.argv[1] == "keep":
+    from cnnexplain.runner.memory import keep_freed
+    keep_freed()
+torch.set_num_threads(1)
+def use():
+    held = [torch.ones(5_000_000) for _ in range(8)]
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    usual, kept = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", count, how], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("usual", "keep")
+    )
+    assert kept < usual / 10, (kept, usual)
