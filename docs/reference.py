@@ -9,8 +9,10 @@ from dataclasses import MISSING
 from types import ModuleType
 from typing import Any
 
-from cnnexplain import __version__, methods
-from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP, SHARED
+from cnnexplain import __version__
+from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP
+from cnnexplain.cli.commands import Command, OfPictures
+from cnnexplain.cli.commands import commands as all_commands
 from cnnexplain.cli.options import flag
 from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import ExitCode
@@ -55,9 +57,9 @@ def commands() -> str:
     """The page of all commands."""
     parts = [
         HEAD,
-        *(_command(name) for name in methods.names()),
+        *(_command(command) for command in all_commands().values()),
         "## Options of every command\n",
-        *(_panel(title, cls) for title, cls in SHARED.items()),
+        *(_panel(title, cls) for title, cls in OfPictures.shared.items()),
         _models(),
         _exit_codes(),
     ]
@@ -73,19 +75,19 @@ def signatures(page: str, namespace: ModuleType) -> str:
     return re.sub(r"<!-- signature: ([\w.]+) -->\n.*?<!-- end -->", written, page, flags=re.DOTALL)
 
 
-def _command(name: str) -> str:
-    method = methods.method(name)
+def _command(command: Command) -> str:
+    images = isinstance(command, OfPictures)
     return "\n".join(
         [
-            f"## `cnnexplain {name}`\n",
-            _prose(inspect.getdoc(method) or ""),
+            f"## `cnnexplain {command.name}`\n",
+            _prose(inspect.getdoc(command.kind) or ""),
             "",
             "| argument | what it means |",
             "|---|---|",
             f"| `MODEL` | {_cell(MODEL_HELP)} See [below](#model). |",
-            f"| `IMAGES` | {_cell(IMAGES_HELP)} |",
+            *([f"| `IMAGES` | {_cell(IMAGES_HELP)} |"] if images else []),
             "",
-            *_table(declared(method)),
+            *_table(declared(command.kind)),
         ]
     )
 

@@ -15,11 +15,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnexplain import __version__, methods
+from cnnexplain import __version__
+from cnnexplain.cli.commands import Command, OfPictures, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error
 from cnnexplain.cli.options import built, configured, parameters
-from cnnexplain.core.loading import ModelOptions
-from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import (
     CnnexplainError,
     ExitCode,
@@ -30,25 +29,19 @@ from cnnexplain.errors import (
     first_line,
     near_misses,
 )
-from cnnexplain.images.find import ImageOptions, is_picture
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.runner.options import DeviceOptions, RunOptions
-from cnnexplain.runner.request import Request
+from cnnexplain.images.find import is_picture
 
-# Every group of options that a command shares with the others, and its heading in --help.
-SHARED: dict[str, type] = {
-    "Pictures": ImageOptions,
-    "Results": RunOptions,
-    "Drawing": RenderOptions,
-    "Device": DeviceOptions,
-    "Model and preprocessing": ModelOptions,
-    "Terminal": ConsoleOptions,
-}
 MODEL_HELP = (
     "A timm or torchvision name (resnet50), bundled:efficientnet_lite0, timm:NAME, torchvision:NAME, "
     "hf-hub:OWNER/NAME, a checkpoint with --arch, or your own code (package.module:factory, file.py:factory)."
 )
 IMAGES_HELP = "Files, folders, quoted globs, or - for names on standard input."
+_IMAGES = inspect.Parameter(
+    "images",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[list[str] | None, typer.Argument(metavar="[IMAGES]...", help=IMAGES_HELP)],
+)
 
 
 def main() -> None:
@@ -77,8 +70,10 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(application())
     # `--help` and `--version` have no use for a pyproject.toml, and should not trip over a broken one.
-    asked = next((one for one in arguments if one in methods.names()), None)
-    defaults = {asked: configured(_here(), asked, _fields())} if asked else {}
+    known = commands()
+    asked = next((one for one in arguments if one in known), None)
+    fields = {name: one.fields for name, one in known.items()}
+    defaults = {asked: configured(_here(), asked, fields)} if asked else {}
     try:
         code = command.main(
             args=list(arguments) or ["--help"],
@@ -101,9 +96,8 @@ def application() -> typer.Typer:
         epilog="Every option can also be set as CNNEXPLAIN_<OPTION> or in \\[tool.cnnexplain] of pyproject.toml.",
     )
     app.callback()(_common)
-    for name in methods.names():
-        method = methods.method(name)
-        app.command(name, help=_unwrapped(inspect.getdoc(method) or ""))(_command(name, method))
+    for name, command in commands().items():
+        app.command(name, help=_unwrapped(inspect.getdoc(command.kind) or ""))(_command(command))
     return app
 
 
@@ -126,21 +120,23 @@ def _common(
     """Options of `cnnexplain` itself."""
 
 
-def _command(name: str, method: type[methods.Method]) -> Callable[..., int]:
-    """The function that typer calls for one method."""
+def _command(command: Command) -> Callable[..., int]:
+    """The function that typer calls for one command."""
 
-    def command(context: typer.Context, **values: Any) -> int:
+    def call(context: typer.Context, **values: Any) -> int:
         try:
-            return _explain(name, method, context, values)
+            return _carry_out(command, context, values)
         except KeyboardInterrupt as error:  # here, since typer would make an exit code of it
             raise InterruptedRunError(
-                "interrupted before any picture was explained", "run the same command again", error
+                "interrupted before anything was explained", "run the same command again", error
             ) from error
         except Exception:
             if values["debug"]:
                 traceback.print_exc()
             raise
 
+    of_pictures = isinstance(command, OfPictures)
+    groups = ((command.kind, "Method" if of_pictures else "What to show"), *_groups(command))
     signature = [
         inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         inspect.Parameter(
@@ -148,50 +144,34 @@ def _command(name: str, method: type[methods.Method]) -> Callable[..., int]:
             inspect.Parameter.KEYWORD_ONLY,
             annotation=Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
         ),
-        inspect.Parameter(
-            "images",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[list[str] | None, typer.Argument(metavar="[IMAGES]...", help=IMAGES_HELP)],
-        ),
-        *parameters(method, "Method"),
-        *(parameter for panel, cls in SHARED.items() for parameter in parameters(cls, panel)),
+        *([_IMAGES] if of_pictures else []),
+        *(parameter for cls, panel in groups for parameter in parameters(cls, panel)),
     ]
-    command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
-    return command
+    call.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
+    return call
 
 
-def _explain(name: str, method: type[methods.Method], context: typer.Context, values: dict[str, Any]) -> int:
+def _groups(command: Command) -> list[tuple[type, str]]:
+    return [(cls, panel) for panel, cls in command.shared.items()]
+
+
+def _carry_out(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
     given = {
         one for one in values if getattr(context.get_parameter_source(one), "name", "DEFAULT") != "DEFAULT"
     }
     if is_picture(values["model"]) and os.path.isfile(values["model"]):
         raise OptionError(
             f"{values['model']!r} is a picture and stands where MODEL belongs",
-            f"write the model first: cnnexplain {name} bundled:efficientnet_lite0 {values['model']} -o out",
+            f"write the model first: cnnexplain {command.name} bundled:efficientnet_lite0 "
+            + (f"{values['model']} -o out" if isinstance(command, OfPictures) else "-o out"),
         )
     console = Console(built(ConsoleOptions, values))
-    asked = frozenset(field.name for field in declared(method) if field.name in given)
-    request = Request(
-        command=name,
-        reference=values["model"],
-        images=tuple(values["images"] or ()),
-        method=built(method, values),
-        asked=asked,
-        run=built(RunOptions, values),
-        model=built(ModelOptions, values),
-        where=built(DeviceOptions, values),
-        find=built(ImageOptions, values),
-        render=built(RenderOptions, values),
-        arguments=shlex.join(["cnnexplain", *sys.argv[1:]]),
-    )
     from cnnexplain.runner.memory import keep_freed  # from here on torch is needed
-    from cnnexplain.runner.run import run as carry_out
 
     keep_freed()
     with console.watching():
-        outcome = carry_out(request, console)
+        outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     console.finished(outcome)
     if len(outcome.failed) > outcome.allowed:
         first = outcome.failed[0]
@@ -215,19 +195,10 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     if possible:
         return OptionError(problem.split(" (", maxsplit=1)[0], f"did you mean {' or '.join(possible)}?")
     if problem.startswith("no such command"):
-        near = near_misses(next((one for one in arguments if not one.startswith("-")), ""), methods.names())
+        near = near_misses(next((one for one in arguments if not one.startswith("-")), ""), commands())
         problem = problem.split(". ", maxsplit=1)[0]
         return OptionError(problem, f"did you mean cnnexplain {near[0]}?" if near else help_line)
     return OptionError(problem, help_line)
-
-
-def _fields() -> dict[str, dict[str, Field]]:
-    """The declared options of every command, by their names."""
-    shared = {field.name: field for cls in SHARED.values() for field in declared(cls)}
-    return {
-        name: shared | {field.name: field for field in declared(methods.method(name))}
-        for name in methods.names()
-    }
 
 
 def _here() -> Path:

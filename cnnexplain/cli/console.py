@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from cnnexplain.core.choice import Choice
+    from cnnexplain.core.inspection import Finding
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import CnnexplainError
     from cnnexplain.runner.request import Outcome
@@ -95,6 +96,8 @@ class Console:
             self._progress.advance(self._progress.task_ids[0])
         if self._options.json:
             show_data(json.dumps(record))
+        if record["image"] is None:
+            return  # each thing was told when it was found
         if record["status"] == "error":
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
@@ -105,15 +108,25 @@ class Console:
             for finding in findings if len(findings) > 1 else ():
                 self._say(" ", finding)
 
+    def found(self, finding: Finding) -> None:
+        """Tell one thing that was found in a model."""
+        self._say(finding.layer or "model", finding.title)
+
     def finished(self, outcome: Outcome) -> None:
         """Tell how it went, and where to look."""
+        if outcome.images:
+            self._told_images(outcome)
+        else:
+            self._say("done", f"in {outcome.seconds:.1f} s")
+        if outcome.report is not None and not self._options.json:
+            show_data(os.fspath(outcome.report))
+
+    def _told_images(self, outcome: Outcome) -> None:
         done = outcome.images - len(outcome.failed)
         failures = f", {len(outcome.failed)} failed" if outcome.failed else ""
         self._say(
             "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
         )
-        if not self._options.json:
-            show_data(os.fspath(outcome.report))
 
     def _say(self, what: str, text: str) -> None:
         if self._options.quiet:

@@ -1,12 +1,11 @@
-"""One file, one command. A file's name is the command's, and the one name in its `__all__` is the method."""
+"""Commands that explain pictures. One file, one command; the one name in its `__all__` is the method."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import TYPE_CHECKING, Any, Protocol, cast
+import sys
+from typing import TYPE_CHECKING, Protocol, cast
 
-from cnnexplain.errors import OptionError, near_misses
+from cnnexplain.core import rooms
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
@@ -28,17 +27,9 @@ class Method(Protocol):
 
 def names() -> list[str]:
     """Every command that explains pictures."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return rooms.names(sys.modules[__name__])
 
 
 def method(name: str) -> type[Method]:
     """The class behind a command's name."""
-    if name not in names():
-        near = near_misses(name, names())
-        raise OptionError(
-            f"there is no method called {name!r}",
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}",
-        )
-    module: Any = importlib.import_module(f"{__name__}.{name}")
-    (exported,) = module.__all__
-    return cast("type[Method]", getattr(module, exported))
+    return cast("type[Method]", rooms.find(sys.modules[__name__], name, "method"))

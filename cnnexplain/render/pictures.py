@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.core.inspection import Finding
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.sheet import sheet, strip
@@ -33,3 +34,8 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
         yield Picture(sheet(easel.shown, layer, units), shows)
     if len(layers) > 1:
         yield Picture(strip(easel.shown, layers), ())
+
+
+def of_model(finding: Finding, _options: RenderOptions) -> Iterator[Image.Image]:
+    """The picture of what was found in a model, where it has one."""
+    raise TypeError(f"a {type(finding).__name__} cannot be drawn")

@@ -54,7 +54,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
     asked = {one["target"]["index"] for one in record["explanations"] if one["target"]}
     return Card(
         anchor=f"image-{position}",
-        heading=record["image"],
+        heading=record["image"] or record["model"],
         facts=(f"{size(record['size'])} pixels",) if record["size"] else (),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
         figures=tuple(figures(record)),

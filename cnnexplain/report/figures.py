@@ -19,7 +19,7 @@ _SCALES = {
     "magnitude": "magnitude",
 }
 # What has a place of its own; whatever else a method found out is told as it is.
-_PLACED = {"method", "layer", "target", "of_class", "unit", "scale", "shape", "min", "max", "peak", "picture",
+_PLACED = {"method", "layer", "target", "title", "of_class", "unit", "scale", "shape", "min", "max", "peak", "picture",
            "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
 
 Fact = tuple[str, str]
@@ -64,7 +64,10 @@ def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
     sheets: dict[str, list[Mapping[str, Any]]] = {}
     maps: dict[str, Figure] = {}
     for one in record["explanations"]:
-        if "unit" in one:
+        if "title" in one:
+            if one["picture"]:
+                maps.setdefault(one["picture"], _of_model(one))
+        elif "unit" in one:
             sheets.setdefault(one["picture"], []).append(one)
         else:
             maps.setdefault(one["picture"], _map(one, record["size"]))
@@ -98,6 +101,22 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
         facts=tuple(fact for fact in facts if fact[1]),
         remarks=_remarks([found]),
         links=_links(found, "raw map"),
+    )
+
+
+def _of_model(found: Mapping[str, Any]) -> Figure:
+    known = found["min"] is not None and found["max"] is not None
+    facts = (("range", span(found["min"], found["max"]) if known else "nothing finite"), *_told(found))
+    return Figure(
+        src=href(found["picture"]),
+        alt=f"{found['method']} of {found['layer'] or 'the model'}: {found['title']}",
+        title=found["layer"] or found["method"],
+        joint=" · ",
+        subject=found["title"],
+        facts=facts,
+        remarks=_remarks([found]),
+        links=_links(found, "raw values"),
+        wide=True,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction
+from cnnexplain.core.inspection import Finding as ModelFinding
 from cnnexplain.errors import CnnexplainError, ImageError, first_line
 
 SCHEMA = 1
@@ -42,6 +43,28 @@ def explained(
         ],
     }
     return record if overview is None else {**record, "overview": overview}
+
+
+def entry(finding: ModelFinding, command: str, picture: str | None, raw: str | None) -> dict[str, Any]:
+    """What was found in a model, as one of its record's explanations; `picture` and `raw` as for `explained`."""
+    record = {
+        "method": command,
+        "layer": readable(finding.layer),
+        "target": None,
+        "title": readable(finding.title),
+        "shape": list(finding.shape),
+        "min": finding.min if finding.min is None else _number(finding.min, f"the least of {finding.layer}"),
+        "max": finding.max if finding.max is None else _number(finding.max, f"the most of {finding.layer}"),
+        "peak": None,
+        "picture": picture,
+    }
+    return _detailed(record, raw, finding.detail)
+
+
+def inspected(command: str, model: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The record of a model that was looked into, without a picture."""
+    found = {"size": None, "predictions": [], "explanations": list(entries)}
+    return {**_start("", "ok", command, model), "image": None, **found}
 
 
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:

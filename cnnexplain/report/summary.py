@@ -34,6 +34,7 @@ class Summary:
     source: str
     arguments: str
     notice: str
+    of_model: bool  # whether no pictures were asked for
     tiles: tuple[Tile, ...]
     classes: tuple[Bar, ...]
     choices: tuple[Mapping[str, str], ...]
@@ -52,6 +53,7 @@ def summary(run: Mapping[str, Any], cards: Sequence[Card]) -> Summary:
         source=model.get("source", ""),
         arguments=run.get("arguments", ""),
         notice=_notice(run["status"]),
+        of_model="images" not in run,
         tiles=tuple(_tiles(run, cards)),
         classes=_classes(cards),
         choices=tuple(run.get("choices") or ()),
@@ -69,8 +71,13 @@ def _notice(status: str) -> str:
 
 
 def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
+    took = run.get("seconds")
+    end = [Tile(duration(took), "from start to end")] if took is not None else []
+    if "images" not in run:
+        found = sum(len(one.figures) for one in cards)
+        return [Tile(f"{found:,}", "layer shown" if found == 1 else "layers shown"), *end]
     bad = sum(bool(one.problem) for one in cards)
-    images = run.get("images", {})
+    images = run["images"]
     known = images.get("count", len(cards))
     bad, good = images.get("error", bad), images.get("ok", len(cards) - bad)
     tiles = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
@@ -78,9 +85,7 @@ def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
         tiles.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
     if known > good + bad:
         tiles.append(Tile(f"{known - good - bad:,}", "not done yet"))
-    if run.get("seconds") is not None:
-        tiles.append(Tile(duration(run["seconds"]), "from start to end"))
-    return tiles
+    return tiles + end
 
 
 def _classes(cards: Sequence[Card]) -> tuple[Bar, ...]:

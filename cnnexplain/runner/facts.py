@@ -18,10 +18,12 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
 from cnnexplain.engine.model import Model
+from cnnexplain.errors import ModelError
 from cnnexplain.images.find import Source
+from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
 from cnnexplain.report.record import plain
-from cnnexplain.runner.request import Request
+from cnnexplain.runner.request import ModelRequest, Request
 
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 
@@ -36,11 +38,41 @@ def describe(
     started: float,
 ) -> dict[str, Any]:
     """All that is known before the first picture. `identity` is what a run must share to be continued."""
-    preprocess = asdict(model.preprocess)
-    settled = _values(method)
-    drawing = {**_values(request.render), "save_raw": request.run.save_raw, "precision": model.precision}
+    options = {**_values(method), **_values(request.render), "save_raw": request.run.save_raw}
     listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
-    described = {
+    described = _described(request, model, loaded, options, choices, started)
+    described["images"] = {"count": len(sources)}
+    if getattr(method, "seeded", False):
+        described["identity"]["seed"] = str(model.seed)
+    described["identity"]["images"] = f"{_some(sources)} (fingerprint {listed[:8]})"
+    return dict(plain(described))
+
+
+def describe_model(
+    request: ModelRequest,
+    model: Model,
+    loaded: Loaded,
+    inspection: Inspection,
+    choices: Iterable[Choice],
+    started: float,
+) -> dict[str, Any]:
+    """The same for a run without pictures."""
+    options = {**_values(inspection), **_values(request.render), "save_raw": request.output.save_raw}
+    return dict(plain(_described(request, model, loaded, options, choices, started)))
+
+
+def _described(
+    request: Request | ModelRequest,
+    model: Model,
+    loaded: Loaded,
+    options: Mapping[str, Any],
+    choices: Iterable[Choice],
+    started: float,
+) -> dict[str, Any]:
+    preprocess = asdict(model.preprocess)
+    options = {**options, "precision": model.precision}
+    labels = _labels(model)
+    return {
         "cnnexplain": __version__,
         "status": "running",
         "command": request.command,
@@ -51,14 +83,13 @@ def describe(
             "source": loaded.source,
             "weights_sha256": model.weights_sha256,
             "parameters": model.parameters,
-            "classes": len(model.labels),
+            "classes": len(labels),
             "preprocess": preprocess,
             "device": str(model.device),
             "precision": model.precision,
         },
-        "options": {**settled, **drawing},
+        "options": options,
         "choices": [asdict(choice) for choice in choices],
-        "images": {"count": len(sources)},
         "started": f"{datetime.fromtimestamp(started, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         "seed": request.model.seed,
         "versions": {
@@ -70,15 +101,18 @@ def describe(
             "model": loaded.name,
             "weights": model.weights_sha256[:16],
             "preprocessing": json.dumps(preprocess),
-            "labels": hashlib.sha256("\0".join(model.labels).encode("utf-8", "surrogatepass")).hexdigest()[
-                :16
-            ],
-            **{name.replace("_", "-"): _in_words(value) for name, value in {**settled, **drawing}.items()},
-            **({"seed": str(model.seed)} if getattr(method, "seeded", False) else {}),
-            "images": f"{_some(sources)} (fingerprint {listed[:8]})",
+            "labels": hashlib.sha256("\0".join(labels).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            **{name.replace("_", "-"): _in_words(value) for name, value in options.items()},
         },
     }
-    return dict(plain(described))
+
+
+def _labels(model: Model) -> Sequence[str]:
+    """The classes' names. A model that cannot be run, which may still be looked into, has those it was given."""
+    try:
+        return model.labels
+    except ModelError:
+        return model.given_labels or ()
 
 
 def concluded(
@@ -86,8 +120,10 @@ def concluded(
 ) -> dict[str, Any]:
     """The same with how it went."""
     failed = sum(record["status"] == "error" for record in records)
-    images = {**described["images"], "ok": len(records) - failed, "error": failed}
-    return {**described, "status": status, "images": images, "seconds": round(time.time() - started, 3)}
+    ended = {**described, "status": status, "seconds": round(time.time() - started, 3)}
+    if "images" in described:
+        ended["images"] = {**described["images"], "ok": len(records) - failed, "error": failed}
+    return ended
 
 
 def _some(sources: Sequence[Source]) -> str:

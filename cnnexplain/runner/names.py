@@ -76,14 +76,16 @@ def sheet_names(stem: str, command: str, layers: Iterable[str], asked: Collectio
 def _parts(layers: Iterable[str]) -> dict[str, str]:
     """What stands for each layer in file names: never the same for two, not even but for the case."""
     taken: set[str] = set()
-    found = {}
-    for layer in dict.fromkeys(layers):
-        part = safe(layer, LONGEST_LAYER)
-        while part.casefold() in taken:
-            part = f"{part}-{_hash(layer + str(len(part)))}"
-        taken.add(part.casefold())
-        found[layer] = part
-    return found
+    return {layer: part_of(layer, taken) for layer in dict.fromkeys(layers)}
+
+
+def part_of(layer: str, taken: set[str]) -> str:
+    """What stands for a layer in file names, added to those that are `taken`."""
+    part = safe(layer, LONGEST_LAYER)
+    while part.casefold() in taken:
+        part = f"{part}-{_hash(layer + str(len(part)))}"
+    taken.add(part.casefold())
+    return part
 
 
 def _hash(text: str) -> str:

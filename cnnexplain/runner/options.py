@@ -23,6 +23,23 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True)
+class OutputOptions:
+    """Where the results of looking into a model go."""
+
+    output: Annotated[
+        Path | None, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
+    ] = None
+    save_raw: Annotated[bool, Param("Also write the values, float32, as .npz files.")] = False
+    overwrite: Annotated[
+        bool,
+        Param(
+            "Start anew in a folder that holds another run.",
+            ("--overwrite/--resume",),
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """Where results go, and how much is done at once."""
 

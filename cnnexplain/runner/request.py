@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
-from cnnexplain.runner.options import DeviceOptions, RunOptions
+from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
+    from cnnexplain.core.inspection import Finding
     from cnnexplain.engine.model import Model
+    from cnnexplain.inspections import Inspection
     from cnnexplain.methods import Method
 
 
@@ -27,12 +29,25 @@ class Request:
     images: tuple[str, ...]
     method: Method
     run: RunOptions
-    asked: frozenset[str] = (
-        frozenset()
-    )  # the method's options that were given rather than left to their defaults
+    # The method's options that were given rather than left to their defaults.
+    asked: frozenset[str] = frozenset()
     model: ModelOptions = field(default_factory=ModelOptions)
     where: DeviceOptions = field(default_factory=DeviceOptions)
     find: ImageOptions = field(default_factory=ImageOptions)
+    render: RenderOptions = field(default_factory=RenderOptions)
+    arguments: str = ""  # the command line, for the report
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """All that a user asked for of a model, without pictures."""
+
+    command: str
+    reference: str
+    inspection: Inspection
+    output: OutputOptions = field(default_factory=OutputOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    where: DeviceOptions = field(default_factory=DeviceOptions)
     render: RenderOptions = field(default_factory=RenderOptions)
     arguments: str = ""  # the command line, for the report
 
@@ -49,13 +64,16 @@ class Observer(Protocol):
     def recorded(self, record: Mapping[str, Any]) -> None:
         """One picture is finished, well or badly."""
 
+    def found(self, finding: Finding) -> None:
+        """Something was found in a model."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """How a run went."""
 
-    report: Path
-    images: int
-    failed: tuple[Mapping[str, Any], ...]  # the records of the images that failed
-    allowed: float  # how many may
+    report: Path | None  # None where nothing was to be written
     seconds: float
+    images: int = 0
+    failed: tuple[Mapping[str, Any], ...] = ()  # the records of the images that failed
+    allowed: float = 0  # how many may

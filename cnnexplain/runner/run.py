@@ -77,7 +77,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         journal.remove()
         folder.close()
     failed = tuple(record for record in ordered if record["status"] == "error")
-    return Outcome(folder.path / REPORT, len(jobs), failed, allowed, time.time() - started)
+    return Outcome(folder.path / REPORT, time.time() - started, len(jobs), failed, allowed)
 
 
 def _kept(jobs: Iterable[Job], journal: Journal, writer: Writer) -> dict[str, dict[str, Any]]:

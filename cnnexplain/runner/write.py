@@ -103,7 +103,7 @@ class Writer:
             if picture.shows:
                 first = picture.shows[0]
                 name = of_map[first] if isinstance(first, Heatmap) else sheets[first.layer]
-            self.folder.write(f"{name}.png", partial(_save_png, picture.image))
+            self.folder.write(f"{name}.png", partial(save_png, picture.image))
             if not picture.shows:
                 overview = f"{name}.png"
                 continue
@@ -114,7 +114,8 @@ class Writer:
         return files, overview
 
 
-def _save_png(picture: Image.Image, file: IO[bytes]) -> None:
+def save_png(picture: Image.Image, file: IO[bytes]) -> None:
+    """Write a picture that tells where it is from."""
     marked = PngInfo()
     marked.add_text("Software", f"cnnexplain {__version__}")
     picture.save(file, "PNG", pnginfo=marked, compress_level=PNG_COMPRESSION)
@@ -124,8 +125,16 @@ def _save_raw(shown: Sequence[Heatmap | Reconstruction], file: IO[bytes]) -> Non
     """A map or a sheet as arrays, with the box that they cover in the original's pixels."""
     units = [one for one in shown if isinstance(one, Reconstruction)]
     arrays = _sheet(units) if units else {"values": shown[0].values}
-    # The mark goes first, where it is looked for.
-    np.savez(file, cnnexplain=__version__, **arrays, box=np.array(shown[0].geometry.box))
+    save_arrays({**arrays, "box": np.array(shown[0].geometry.box)}, file)
+
+
+def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
+    """Write an .npz file that tells where it is from."""
+    marked: dict[str, Any] = {
+        "cnnexplain": __version__,
+        **arrays,
+    }  # the mark goes first, where it is looked for
+    np.savez(file, **marked)
 
 
 def _sheet(units: Sequence[Reconstruction]) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,117 @@
+"""Every command: what declares its options, what it shares with others, and what carries it out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cnnexplain import inspections, methods
+from cnnexplain.cli.console import ConsoleOptions
+from cnnexplain.cli.options import built
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.core.params import Field, declared
+from cnnexplain.images.find import ImageOptions
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
+from cnnexplain.runner.request import ModelRequest, Request
+
+if TYPE_CHECKING:
+    from cnnexplain.runner.request import Observer, Outcome
+
+
+@dataclass(frozen=True)
+class Command(ABC):
+    """One command. `kind` is the dataclass whose declared fields are its own options."""
+
+    name: str
+    kind: type[Any]
+    # Every group of options that it shares with others, by the heading in --help.
+    shared: ClassVar[Mapping[str, type]]
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """All its declared options, by their names."""
+        return {field.name: field for cls in (*self.shared.values(), self.kind) for field in declared(cls)}
+
+    @abstractmethod
+    def carry_out(
+        self, values: Mapping[str, Any], given: set[str], arguments: str, observer: Observer
+    ) -> Outcome:
+        """Do it: `given` are the options that a user gave, `arguments` is the command line. Needs torch."""
+
+
+class OfPictures(Command):
+    """A method of explaining pictures."""
+
+    shared: ClassVar[Mapping[str, type]] = {
+        "Pictures": ImageOptions,
+        "Results": RunOptions,
+        "Drawing": RenderOptions,
+        "Device": DeviceOptions,
+        "Model and preprocessing": ModelOptions,
+        "Terminal": ConsoleOptions,
+    }
+
+    def carry_out(
+        self, values: Mapping[str, Any], given: set[str], arguments: str, observer: Observer
+    ) -> Outcome:
+        """Explain the pictures."""
+        from cnnexplain.runner.run import run
+
+        request = Request(
+            command=self.name,
+            reference=values["model"],
+            images=tuple(values["images"] or ()),
+            method=built(self.kind, values),
+            asked=frozenset(field.name for field in declared(self.kind) if field.name in given),
+            run=built(RunOptions, values),
+            model=built(ModelOptions, values),
+            where=built(DeviceOptions, values),
+            find=built(ImageOptions, values),
+            render=built(RenderOptions, values),
+            arguments=arguments,
+        )
+        return run(request, observer)
+
+
+class OfModel(Command):
+    """A way of looking into a model, without pictures."""
+
+    shared: ClassVar[Mapping[str, type]] = {
+        "Results": OutputOptions,
+        "Drawing": RenderOptions,
+        "Device": DeviceOptions,
+        "Model and preprocessing": ModelOptions,
+        "Terminal": ConsoleOptions,
+    }
+
+    def carry_out(
+        self,
+        values: Mapping[str, Any],
+        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        arguments: str,
+        observer: Observer,
+    ) -> Outcome:
+        """Look into the model."""
+        from cnnexplain.runner.inspect import inspect
+
+        request = ModelRequest(
+            command=self.name,
+            reference=values["model"],
+            inspection=built(self.kind, values),
+            output=built(OutputOptions, values),
+            model=built(ModelOptions, values),
+            where=built(DeviceOptions, values),
+            render=built(RenderOptions, values),
+            arguments=arguments,
+        )
+        return inspect(request, observer)
+
+
+def commands() -> dict[str, Command]:
+    """Every command by its name, in the order of the alphabet."""
+    found: dict[str, Command] = {name: OfPictures(name, methods.method(name)) for name in methods.names()}
+    found |= {name: OfModel(name, inspections.inspection(name)) for name in inspections.names()}
+    return dict(sorted(found.items()))

@@ -1,0 +1,38 @@
+"""Commands that look into a model, without pictures. One file, one command, as in `methods`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+
+from cnnexplain.core import rooms
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.inspection import Finding
+    from cnnexplain.engine.model import Model
+
+
+class Inspection(Protocol):
+    """A frozen dataclass whose fields, declared with `Param`, are the command's options."""
+
+    needs_folder: ClassVar[bool]  # whether it means nothing without pictures in a folder
+
+    def bind(self, model: Model) -> tuple[Inspection, tuple[Choice, ...]]:
+        """The same inspection with every default settled for this model, and what was chosen on the way."""
+        ...
+
+    def inspect(self, model: Model) -> Iterator[Finding]:
+        """What is found, one thing after another, so that each can be drawn and let go. Called on a bound one."""
+        ...
+
+
+def names() -> list[str]:
+    """Every command that looks into a model."""
+    return rooms.names(sys.modules[__name__])
+
+
+def inspection(name: str) -> type[Inspection]:
+    """The class behind a command's name."""
+    return cast("type[Inspection]", rooms.find(sys.modules[__name__], name, "inspection"))

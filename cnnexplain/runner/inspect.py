@@ -1,0 +1,86 @@
+"""The whole story of a command without pictures: load the model, look into it, draw, write down."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import torch
+
+from cnnexplain.core.inspection import Finding
+from cnnexplain.errors import InterruptedRunError, OptionError
+from cnnexplain.render.pictures import of_model
+from cnnexplain.report.page import page
+from cnnexplain.report.record import entry, inspected, line
+from cnnexplain.runner import facts
+from cnnexplain.runner.folder import REPORT, Folder
+from cnnexplain.runner.model import build
+from cnnexplain.runner.names import part_of
+from cnnexplain.runner.request import ModelRequest, Observer, Outcome
+from cnnexplain.runner.write import save_arrays, save_png
+
+
+def inspect(request: ModelRequest, observer: Observer) -> Outcome:
+    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
+    started = time.time()
+    torch.manual_seed(request.model.seed)
+    output = request.output.output
+    folder = Folder(output) if output is not None else None
+    if folder is not None:
+        folder.check()
+    elif request.inspection.needs_folder:
+        raise OptionError(f"{request.command} draws pictures, and has no folder for them", "add -o out")
+    model, loaded, choices = build(request.reference, request.model, request.where)
+    inspection, more = request.inspection.bind(model)
+    observer.loaded(model, loaded.source, (*choices, *more))
+    entries: list[dict[str, Any]] = []
+
+    def look(folder: Folder | None) -> None:
+        taken: set[str] = set()
+        with model.borrowed():
+            for finding in inspection.inspect(model):
+                entries.append(_written(finding, folder, request, taken))
+                observer.found(finding)
+
+    if folder is None:
+        look(None)
+        observer.recorded(inspected(request.command, loaded.reference, entries))
+        return Outcome(None, time.time() - started)
+    described = facts.describe_model(request, model, loaded, inspection, (*choices, *more), started)
+    journal = folder.open(described["identity"], overwrite=request.output.overwrite)
+    folder.write_run(described)
+    status = "interrupted"
+    records: list[dict[str, Any]] = []
+    try:
+        look(folder)
+        status = "finished"
+        records = [inspected(request.command, loaded.reference, entries)]
+        observer.recorded(records[0])
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            f"interrupted after {len(entries)} layers", "run the same command again", interruption
+        ) from interruption
+    finally:
+        described = facts.concluded(described, status, records, started)
+        folder.conclude(described, map(line, records), page(described, records))
+        journal.remove()
+        folder.close()
+    return Outcome(folder.path / REPORT, time.time() - started)
+
+
+def _written(
+    finding: Finding, folder: Folder | None, request: ModelRequest, taken: set[str]
+) -> dict[str, Any]:
+    """Draw and write one finding; its entry in the record."""
+    if folder is None:
+        return entry(finding, request.command, None, None)
+    name = f"{request.command}.{part_of(finding.layer, taken)}" if finding.layer else request.command
+    picture = raw = None
+    for image in of_model(finding, request.render):
+        picture = f"{name}.png"
+        folder.write(picture, partial(save_png, image))
+    if request.output.save_raw and (arrays := finding.arrays()):
+        raw = f"{name}.npz"
+        folder.write(raw, partial(save_arrays, arrays))
+    return entry(finding, request.command, picture, raw)
