@@ -158,6 +158,46 @@ class Brightness:
         light = (batch.inputs.mean(1) - batch.inputs.min()) ** self.power
         return Answer(logits.detach(), (Attribution("brightness", "input", target.index, light.detach()),))
 '''
+CENSUS = '''
+"""How many weights there are."""
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from cnnexplain.core.explanation import Detail
+from cnnexplain.core.params import Param
+
+__all__ = ["Census"]
+
+
+@dataclass(frozen=True)
+class Count:
+    layer: str
+    title: str
+    shape: tuple
+    detail: Detail
+    min: float = 0
+    max: float = 1
+
+    def arrays(self):
+        return {}
+
+
+@dataclass(frozen=True)
+class Census:
+    """How many numbers each layer holds."""
+
+    needs_folder: ClassVar[bool] = False
+    least: Annotated[int, Param("The fewest numbers that count.", min=1)] = 1
+
+    def bind(self, model):
+        return self, ()
+
+    def inspect(self, model):
+        for name, weight in model.module.named_parameters():
+            if weight.numel() >= self.least:
+                title = f"{weight.numel()} numbers"
+                yield Count(name, title, tuple(weight.shape), Detail({"numbers": weight.numel()}))
+'''
 SOURCE = '''
 """A model for every day."""
 from torch import nn
@@ -235,6 +275,31 @@ def test_a_method_is_one_file(extended: Path, shell: Shell) -> None:
     assert "brightness" in (extended / "out" / "index.html").read_text()
     wrong = shell(*call, "--power", "10", code=2)
     assert "the largest value is 9" in wrong.stderr
+
+
+def test_a_look_into_a_model_is_one_file(extended: Path, shell: Shell) -> None:
+    (extended / "cnnexplain" / "inspections" / "census.py").write_text(CENSUS)
+    assert "How many numbers each layer holds." in shell("--help").stdout
+    shown = shell("census", "--help").stdout
+    assert "--least" in shown
+    assert "IMAGES" not in shown
+    call = ("census", "net.py:net", "--least", "5")
+    told = shell(*call)
+    assert told.stdout == ""
+    assert "0.weight  108 numbers" in told.stderr
+    (shown_record,) = [json.loads(line) for line in shell(*call, "--json").stdout.splitlines()]
+    shell(*call, "-o", "out")
+    (record,) = records(extended)
+    assert record == shown_record
+    assert record["image"] is None
+    assert [(one["layer"], one["numbers"]) for one in record["explanations"]] == [
+        ("0.weight", 108),
+        ("4.weight", 12),
+    ]
+    assert json.loads((extended / "out" / "run.json").read_text())["options"]["least"] == 5
+    shell(*call, "-o", "out")
+    assert "least was 5, and is now 6" in shell(*call[:3], "6", "-o", "out", code=2).stderr
+    assert "the smallest value is 1" in shell(*call[:3], "0", code=2).stderr
 
 
 def test_a_class_activation_map_is_one_function_and_one_line(extended: Path, shell: Shell) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -13,6 +14,9 @@ from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.sheet import sheet, strip
 from cnnexplain.render.unit import by_layer
+
+# How each kind of finding in a model is drawn.
+DRAWN: dict[type, Callable[[Any, RenderOptions], Image.Image]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,8 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
         yield Picture(strip(easel.shown, layers), ())
 
 
-def of_model(finding: Finding, _options: RenderOptions) -> Iterator[Image.Image]:
-    """The picture of what was found in a model, where it has one."""
-    raise TypeError(f"a {type(finding).__name__} cannot be drawn")
+def of_model(finding: Finding, options: RenderOptions) -> Iterator[Image.Image]:
+    """The picture of what was found in a model, where it is a thing that can be drawn."""
+    for kind, draw in DRAWN.items():
+        if isinstance(finding, kind):
+            yield draw(finding, options)
