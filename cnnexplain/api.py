@@ -23,10 +23,12 @@ from torch import nn
 from cnnexplain import methods
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.engine.model import Model, unwrapped
+from cnnexplain.engine.borrow import unwrapped
+from cnnexplain.engine.model import Model
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import decode, to_rgb
 from cnnexplain.render.heatmap import Easel
@@ -87,7 +89,10 @@ class Explainer:
         return found[0] if single else found
 
     def picture(
-        self, explanation: Explanation, finding: Heatmap | Reconstruction | None = None, **options: Any
+        self,
+        explanation: Explanation,
+        finding: Heatmap | Reconstruction | FeatureMaps | None = None,
+        **options: Any,
     ) -> Image.Image:
         """The picture that the command would write of one finding, or else the first that it would write.
 

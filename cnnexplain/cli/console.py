@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.explanation import PIXELS
+from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import listed, number, percent
+from cnnexplain.core.words import listed, never_fired, number, percent
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Console:
         elif self._each:
             name = os.path.basename(record["image"])
             findings = list(_findings(record))
-            kind = "layers" if any("unit" in one for one in record["explanations"]) else "maps"
+            kind = "layers" if any(kind_of(one) != "map" for one in record["explanations"]) else "maps"
             self._say(name, findings[0] if len(findings) == 1 else f"{len(findings)} {kind}")
             for finding in findings if len(findings) > 1 else ():
                 self._say(" ", finding)
@@ -123,6 +124,8 @@ class Console:
 
     def _told_images(self, outcome: Outcome) -> None:
         done = outcome.images - len(outcome.failed)
+        for layer, found in outcome.silent.items():
+            self._say("silent", never_fired(layer, found))
         failures = f", {len(outcome.failed)} failed" if outcome.failed else ""
         self._say(
             "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
@@ -144,11 +147,25 @@ class Console:
 def _findings(record: Mapping[str, Any]) -> Iterator[str]:
     sheets: dict[str, list[Mapping[str, Any]]] = {}
     for found in record["explanations"]:
-        if "unit" in found:
+        kind = kind_of(found)
+        if kind == "unit":
             sheets.setdefault(found["picture"], []).append(found)
         else:
-            yield _map(found)
+            yield _map(found) if kind == "map" else _channels(found)
     yield from map(_sheet, sheets.values())
+
+
+def _channels(found: Mapping[str, Any]) -> str:
+    channels, (height, width) = found["channels"], found["shape"]
+    what = (
+        f"{channels['count']} channels of {height}x{width}"
+        if height * width > 1
+        else f"{channels['count']} units"
+    )
+    best = max(channels["shown"], key=lambda one: one["activation"])
+    name = f" {best['label']}" if "label" in best else ""
+    silent = f", {len(channels['silent'])} silent" if channels["silent"] and height * width > 1 else ""
+    return f"{found['layer']}, {what}, {best['channel']}{name} reaches {number(best['activation'])}{silent}"
 
 
 def _map(found: Mapping[str, Any]) -> str:

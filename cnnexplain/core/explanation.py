@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
     from cnnexplain.core.preprocess import Geometry
     from cnnexplain.errors import ImageError
 
@@ -24,6 +25,7 @@ class Batch:
     pictures: tuple[Image.Image, ...]  # RGB, as a person sees them
     geometries: tuple[Geometry, ...]
     inputs: Tensor  # (N, C, H, W) float32, normalised, on the model's device
+    whole: bool = True  # whether to keep all that is found, or only what is drawn
 
 
 # What the numbers of a map mean, which decides how they are drawn.
@@ -79,6 +81,7 @@ class Answer:
     logits: Tensor  # (N, K)
     attributions: tuple[Attribution, ...] = ()
     projections: tuple[Projection, ...] = ()
+    layer_maps: tuple[LayerMaps, ...] = ()
     problems: Mapping[int, ImageError] = field(
         default_factory=dict
     )  # by row, of pictures that cannot be explained
@@ -207,6 +210,7 @@ class Explanation:
     predictions: tuple[Prediction, ...]  # best first
     heatmaps: tuple[Heatmap, ...] = ()
     reconstructions: tuple[Reconstruction, ...] = ()  # by layer, then by unit, then by rule
+    feature_maps: tuple[FeatureMaps, ...] = ()  # one for each layer
 
     def heatmap(self, **wanted: Any) -> Heatmap:
         """The first map whose fields are as `wanted`, for example `heatmap(method="gradcam++")`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def percent(share: float) -> str:
@@ -22,3 +23,10 @@ def number(value: float) -> str:
 def listed(names: Sequence[str]) -> str:
     """deconv, guided and gradient."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def never_fired(layer: str, found: Mapping[str, Any], most: int = 20) -> str:
+    """Which channels of a layer fired in no picture: blocks.2: 2 of 40 channels in none of 8 images: 3, 7."""
+    named, channels = ", ".join(map(str, found["channels"][:most])), len(found["channels"])
+    more = f" and {channels - most} more" if channels > most else ""
+    return f"{layer}: {channels} of {found['count']} channels fired in none of {found['images']} images: {named}{more}"

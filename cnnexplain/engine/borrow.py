@@ -47,3 +47,11 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
                 child.training = mode
             for parameter in frozen:
                 parameter.requires_grad_(True)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile`, `DataParallel` or `DistributedDataParallel`, where hooks work."""
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return unwrapped(module.module)
+    compiled = getattr(module, "_orig_mod", None)
+    return unwrapped(compiled) if isinstance(compiled, nn.Module) else module

@@ -92,7 +92,7 @@ def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
 def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size: tuple[int, int]) -> Any:
     def keep(layer: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
         try:
-            layout = _layout(name, layer, output, pictures[0], input_size)
+            layout = layout_of(name, layer, output, pictures[0], input_size)
         except LayerError:
             if name in maps:
                 return None
@@ -109,7 +109,8 @@ def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size:
     return keep
 
 
-def _layout(name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
+def layout_of(name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
+    """How the output of a layer that was named is laid out, "NCHW" or "NHWC"; `LayerError` where it is no map."""
     if not isinstance(output, Tensor):
         raise LayerError(f"layer {name!r} returns a {type(output).__name__}, not one map per picture", HINT)
     if output.ndim != 4:

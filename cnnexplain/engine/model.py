@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks, is_out_of_memory
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.norms import FixedNorms
+from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
 
@@ -153,11 +154,9 @@ class Model:
     def _plain_forward(self, inputs: Tensor) -> Tensor:
         """`forward` with torch's own functions only, for those who watch them."""
         dtype = PRECISIONS[self.precision]
-        autocast: AbstractContextManager[Any] = (
-            torch.autocast(self.device.type, dtype) if dtype else nullcontext()
-        )
+        cast = torch.autocast(self.device.type, dtype) if dtype else nullcontext()
         try:
-            with autocast:
+            with cast:
                 output = self.module(inputs)
         except CnnexplainError:
             raise
@@ -177,12 +176,28 @@ class Model:
         wanted = {name: layers.find(self.module, name)[1] for name in names}
         with capture.capture(self.module, wanted, self.preprocess.input_size) as maps:
             yield maps
-            for name in names:
-                if name not in maps:
-                    raise LayerError(
-                        f"layer {name!r} takes no part when {self.name} looks at a picture",
-                        "leave --layer out to have one chosen",
-                    )
+            self._require_part(names, maps)
+
+    @contextmanager
+    def outputs(self, *names: str) -> Iterator[dict[str, Output]]:
+        """What the named layers give back during one `forward` inside the block: maps, or vectors. No gradients."""
+        wanted = {name: layers.find(self.module, name)[1] for name in names}
+        grids = {layer.map[1:] for layer in self.trace.layers if layer.map}
+        with outputs(self.module, wanted, self.preprocess.input_size, grids) as found:
+            yield found
+        self._require_part(names, found)
+
+    def first_broken(self, inputs: Tensor) -> list[Broken | None]:
+        """For each input the first layer whose output is not finite everywhere. Call it inside `borrowed()`."""
+        return first_broken(self.module, self.forward, inputs)
+
+    def _require_part(self, names: Sequence[str], found: Mapping[str, Any]) -> None:
+        for name in names:
+            if name not in found:
+                raise LayerError(
+                    f"layer {name!r} takes no part when {self.name} looks at a picture",
+                    "leave --layer out to have one chosen",
+                )
 
     def rectifiers(self) -> Rectifiers:
         """A context in which rectifiers obey a backward rule, wherever they stand in the model's code."""
@@ -282,11 +297,3 @@ class Model:
     def _blank(self) -> Tensor:
         shape = (1, self.preprocess.channels, *self.preprocess.input_size)
         return torch.zeros(shape, device=self.device, dtype=self._dtype)
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside `torch.compile`, `DataParallel` or `DistributedDataParallel`, where hooks work."""
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        return unwrapped(module.module)
-    compiled = getattr(module, "_orig_mod", None)
-    return unwrapped(compiled) if isinstance(compiled, nn.Module) else module

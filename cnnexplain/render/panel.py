@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.render.text import font
+from cnnexplain.render.text import font, wrapped, write
 
 PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
 HATCHING = "#878d99"
+MOUNT = "#f1f3f5"
 MARGIN, GAP = 20, 12
 TITLE, TEXT, SMALL = 26, 17, 15
 SMALLEST_PANEL = 224  # a tiny picture is enlarged to this by whole pixels
@@ -151,6 +153,29 @@ def stamp(canvas: Image.Image, text: str) -> None:
         return  # too small for words; the remark below the picture says the same
     draw.rectangle((left - 8, top - 5, right + 8, bottom + 5), fill=PAPER, outline=LINE)
     draw.text((canvas.width / 2, canvas.height / 2), text, font=face, fill=INK, anchor="mm")
+
+
+def mounted(paper: Image.Image, panel: Image.Image, place: tuple[int, int], slot: tuple[int, int]) -> None:
+    """Paste a panel on the middle of its slot; the margin of one that is smaller is tinted."""
+    paper.paste(MOUNT, (*place, place[0] + slot[0], place[1] + slot[1]))
+    paper.paste(panel, (place[0] + (slot[0] - panel.width) // 2, place[1] + (slot[1] - panel.height) // 2))
+
+
+def paper_with(
+    size: tuple[int, int], heading: tuple[str, str], remarks: Sequence[str]
+) -> tuple[Image.Image, int]:
+    """Paper for a body of `size` with heading and remarks on it, and the line where the body begins."""
+    width, height = size
+    top = MARGIN + TITLE + TEXT + 22
+    lines = [line for remark in remarks for line in wrapped(remark, font(SMALL), width)]
+    below = top + height + 10
+    paper = Image.new("RGB", (width + 2 * MARGIN, below + len(lines) * (SMALL + 6) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(paper)
+    write(draw, (MARGIN, MARGIN - 6), heading[0], TITLE, INK, bold=True, width=width)
+    write(draw, (MARGIN, MARGIN + TITLE + 4), heading[1], TEXT, FAINT, width=width)
+    for number, line in enumerate(lines):
+        write(draw, (MARGIN, below + number * (SMALL + 6)), line, SMALL, FAINT)
+    return paper, top
 
 
 def _whole(edges: list[float], size: int) -> tuple[int, int]:

@@ -9,7 +9,9 @@ from typing import Any
 from PIL import Image
 
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.inspection import Finding
+from cnnexplain.render import feature_sheet, feature_strip
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.sheet import sheet, strip
@@ -24,11 +26,14 @@ class Picture:
     """A finished picture, and the findings that it shows; none for the overview of all layers."""
 
     image: Image.Image
-    shows: tuple[Heatmap, ...] | tuple[Reconstruction, ...]
+    shows: tuple[Heatmap | Reconstruction | FeatureMaps, ...]
 
 
 def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Picture]:
-    """A card for every heat map; a sheet for every layer with reconstructions, and a strip of several layers."""
+    """A card for every heat map; a sheet for every layer with reconstructions, and a strip of several layers.
+
+    Of feature maps one strip where no layer was named, or else a sheet for every layer.
+    """
     easel = Easel(explanation, options)
     for heatmap in explanation.heatmaps:
         yield Picture(easel.card(heatmap), (heatmap,))
@@ -38,6 +43,12 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
         yield Picture(sheet(easel.shown, layer, units), shows)
     if len(layers) > 1:
         yield Picture(strip(easel.shown, layers), ())
+    together = tuple(one for one in explanation.feature_maps if one.look.together)
+    if together:
+        yield Picture(feature_strip.strip(easel.shown, together, options), together)
+    for maps in explanation.feature_maps:
+        if not maps.look.together:
+            yield Picture(feature_sheet.sheet(easel.shown, maps, options), (maps,))
 
 
 def of_model(finding: Finding, options: RenderOptions) -> Iterator[Image.Image]:

@@ -9,8 +9,20 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw
 
 from cnnexplain.render.outlines import MOST, outlined
-from cnnexplain.render.panel import FAINT, GAP, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, TEXT, TITLE, Shown
-from cnnexplain.render.text import fitted, font, wrapped, write
+from cnnexplain.render.panel import (
+    FAINT,
+    GAP,
+    INK,
+    LINE,
+    MARGIN,
+    NARROWEST,
+    SMALL,
+    TEXT,
+    Shown,
+    mounted,
+    paper_with,
+)
+from cnnexplain.render.text import fitted, font, write
 from cnnexplain.render.unit import Size, Unit, field, panel_sizes, projected, rules
 
 PANEL = 0.175  # of the longest side that a picture may have: 112 of 640
@@ -21,7 +33,6 @@ APART = 22  # tiles
 TINY = 13
 CAPTION = SMALL + TINY + 14
 TILE = 170  # so that a caption has room
-MOUNT = "#f1f3f5"
 FEATURED = 3  # units of a layer in the strip
 IN_A_ROW = 8  # layers of the strip
 
@@ -40,7 +51,7 @@ def sheet(shown: Shown, layer: str, units: Sequence[Unit]) -> Image.Image:
     what = "whole channel" if units[0].any.cell is None else "unit"
     counted = f"{len(units)} {what}{'s' if len(units) > 1 else ''}"
     sees = f"{'each sees' if len(units) > 1 else 'sees'} {field(units)}"
-    paper, top = _paper(
+    paper, top = paper_with(
         (inner, max(height * beside, down + tiles.height)),
         (layer, f"{', '.join(found)} · {counted} · {sees} · {name}"),
         _remarks(shown, units),
@@ -58,7 +69,7 @@ def strip(shown: Shown, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
     heights = [max(one.height for one in row) for row in rows]
     name = os.path.basename(shown.explanation.image)
     rule = rules(columns[0].units)[0]
-    paper, top = _paper(
+    paper, top = paper_with(
         (max(width, NARROWEST), sum(heights) + APART * (len(rows) - 1)),
         ("From shallow to deep", f"{rule} · {name}"),
         [f"Beside each reconstruction is the part of the picture that the unit can see. {SCALE}"],
@@ -112,9 +123,9 @@ class _Tiles:
         for number, rule in enumerate(self.rules):
             if rule in unit.by_rule:
                 panel = projected(unit.by_rule[rule], size)
-                _mounted(paper, panel, (left + number * step, top), self.slot)
+                mounted(paper, panel, (left + number * step, top), self.slot)
         panel = self.shown.patch(unit.any.box, size)
-        _mounted(paper, panel, (left + len(self.rules) * step, top), self.slot)
+        mounted(paper, panel, (left + len(self.rules) * step, top), self.slot)
         _caption(draw, (left, top + self.slot[1]), unit, self.tile[0])
 
 
@@ -140,37 +151,16 @@ class _Column:
         draw.line((left, top, left + self.width - 1, top), fill=LINE)
         top += 12
         for unit, size in zip(self.units, self.sizes, strict=True):
-            _mounted(paper, projected(unit.any, size), (left, top), self.slot)
+            mounted(paper, projected(unit.any, size), (left, top), self.slot)
             panel = self.shown.patch(unit.any.box, size)
-            _mounted(paper, panel, (left + self.slot[0] + BETWEEN, top), self.slot)
+            mounted(paper, panel, (left + self.slot[0] + BETWEEN, top), self.slot)
             _caption(draw, (left, top + self.slot[1]), unit, self.width)
             top += self.slot[1] + CAPTION + GAP
-
-
-def _mounted(paper: Image.Image, panel: Image.Image, place: tuple[int, int], slot: Size) -> None:
-    """Paste a panel on the middle of its slot; the margin of one that is smaller is tinted."""
-    paper.paste(MOUNT, (*place, place[0] + slot[0], place[1] + slot[1]))
-    paper.paste(panel, (place[0] + (slot[0] - panel.width) // 2, place[1] + (slot[1] - panel.height) // 2))
 
 
 def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], unit: Unit, width: int) -> None:
     write(draw, (place[0], place[1] + 3), unit.words, SMALL, INK, width=width)
     write(draw, (place[0], place[1] + SMALL + 7), unit.place, TINY, FAINT, width=width)
-
-
-def _paper(size: Size, heading: tuple[str, str], remarks: Sequence[str]) -> tuple[Image.Image, int]:
-    """Paper for a body of `size` with heading and remarks on it, and the line where the body begins."""
-    width, height = size
-    top = MARGIN + TITLE + TEXT + 22
-    lines = [line for remark in remarks for line in wrapped(remark, font(SMALL), width)]
-    below = top + height + 10
-    paper = Image.new("RGB", (width + 2 * MARGIN, below + len(lines) * (SMALL + 6) + MARGIN), PAPER)
-    draw = ImageDraw.Draw(paper)
-    write(draw, (MARGIN, MARGIN - 6), heading[0], TITLE, INK, bold=True, width=width)
-    write(draw, (MARGIN, MARGIN + TITLE + 4), heading[1], TEXT, FAINT, width=width)
-    for number, line in enumerate(lines):
-        write(draw, (MARGIN, below + number * (SMALL + 6)), line, SMALL, FAINT)
-    return paper, top
 
 
 def _remarks(shown: Shown, units: Sequence[Unit]) -> list[str]:

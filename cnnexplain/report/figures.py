@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
+from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.words import listed, number, percent
 from cnnexplain.report.words import count, href, shape, size, span, words
 
 SHOWN_UNITS = 9  # a longer list is folded away
+LISTED_CHANNELS = 50  # the others are in the record
 FEW = 3  # what differs from unit to unit more than this is left to the record
 
 _SCALES = {
@@ -19,8 +21,8 @@ _SCALES = {
     "magnitude": "magnitude",
 }
 # What has a place of its own; whatever else a method found out is told as it is.
-_PLACED = {"method", "layer", "target", "title", "of_class", "unit", "scale", "shape", "min", "max", "peak", "picture",
-           "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
+_PLACED = {"method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
+           "peak", "picture", "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
 
 Fact = tuple[str, str]
 
@@ -60,22 +62,23 @@ class Figure:
 
 
 def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
-    """A figure for every picture of a record: the overview first, then maps and sheets in their order."""
-    sheets: dict[str, list[Mapping[str, Any]]] = {}
-    maps: dict[str, Figure] = {}
+    """A figure for every picture of a record: the overview first, then the others in their order."""
+    drawn: dict[str, list[Mapping[str, Any]]] = {}
     for one in record["explanations"]:
-        if "title" in one:
-            if one["picture"]:
-                maps.setdefault(one["picture"], _of_model(one))
-        elif "unit" in one:
-            sheets.setdefault(one["picture"], []).append(one)
-        else:
-            maps.setdefault(one["picture"], _map(one, record["size"]))
+        if one["picture"]:
+            drawn.setdefault(one["picture"], []).append(one)
     if record.get("overview"):
         yield _overview(record)
-    yield from maps.values()
-    for shown in sheets.values():
-        yield _sheet(shown, record["size"])
+    for shown in drawn.values():
+        kind = kind_of(shown[0])
+        if kind == "map":
+            yield _map(shown[0], record["size"])
+        elif kind == "unit":
+            yield _sheet(shown, record["size"])
+        elif kind == "channels":
+            yield _layers(shown)
+        else:
+            yield _of_model(shown[0])
 
 
 def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
@@ -156,6 +159,92 @@ def _row(unit: Mapping[str, Any]) -> tuple[str, ...]:
     left, top, right, bottom = unit["sees"]
     cell = ", ".join(str(place) for place in unit["cell"]) if unit["cell"] else "all"
     return str(unit["channel"]), number(unit["activation"]), cell, f"{left}–{right}", f"{top}–{bottom}"
+
+
+def _layers(shown: Sequence[Mapping[str, Any]]) -> Figure:
+    """The feature maps of one layer, or of several in one picture."""
+    several = len(shown) > 1
+    first, last = shown[0], shown[-1]
+    many = f"{len(shown)}, from {first['layer']} to {last['layer']}" if several else _channels(first)
+    silent = f"{count(len(first['channels']['silent']), 'channel')}" if first["channels"]["silent"] else ""
+    facts = (
+        ("range", span(first["min"], first["max"])),
+        ("mean", number(first["channels"]["mean"])),
+        ("not above zero", percent(first["channels"]["sparsity"])),
+        ("silent", silent),
+        ("peak", f"x {first['peak'][0]}, y {first['peak'][1]}" if first["peak"] else ""),
+    )
+    return Figure(
+        src=href(first["picture"]),
+        alt=f"Feature maps of {listed([_alt(one) for one in shown])}",
+        title="All layers" if several else first["layer"],
+        joint=" · ",
+        subject=many,
+        facts=() if several else tuple(fact for fact in facts if fact[1]),
+        remarks=_remarks(shown),
+        table=_layer_table(shown) if several else _channel_table(first),
+        links=(
+            Link("picture", href(first["picture"])),
+            *(
+                Link(f"raw {one['layer']}" if several else "raw maps", href(one["raw"]))
+                for one in shown
+                if one.get("raw")
+            ),
+        ),
+        wide=True,
+    )
+
+
+def _alt(found: Mapping[str, Any]) -> str:
+    best = max(found["channels"]["shown"], key=lambda one: one["activation"])
+    return f"{found['layer']} ({_channels(found)}; channel {best['channel']} reaches {number(best['activation'])})"
+
+
+def _channels(found: Mapping[str, Any]) -> str:
+    if found["shape"] == [1, 1]:
+        return count(found["channels"]["count"], "unit")
+    return f"{count(found['channels']['count'], 'channel')} of {shape(found['shape'])}"
+
+
+def _layer_table(shown: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            one["layer"],
+            _channels(one),
+            span(one["min"], one["max"]),
+            number(one["channels"]["mean"]),
+            percent(one["channels"]["sparsity"]),
+            f"{len(one['channels']['silent']):,}",
+        )
+        for one in shown
+    ]
+    head = ("layer", "map", "range", "mean", "not above zero", "silent channels")
+    return Table("The layers one by one", head, tuple(rows), folded=False)
+
+
+def _channel_table(found: Mapping[str, Any]) -> Table:
+    every = found["channels"]["shown"]
+    listed_ones = every[:LISTED_CHANNELS]
+    rows = [
+        (
+            f"{one['channel']} {one.get('label', '')}".strip(),
+            number(one["activation"]),
+            number(one["strength"]),
+            f"x {one['at'][0]}, y {one['at'][1]}" if one["at"] else "–",
+        )
+        for one in listed_ones
+    ]
+    which = (
+        f"The first {len(rows)} of {count(len(every), 'channel')}"
+        if len(every) > len(rows)
+        else "The channels one by one"
+    )
+    return Table(
+        which,
+        ("channel", "largest value", "mean of what is positive", "strongest at"),
+        tuple(rows),
+        len(rows) > SHOWN_UNITS,
+    )
 
 
 def _overview(record: Mapping[str, Any]) -> Figure:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction
+from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.inspection import Finding as ModelFinding
+from cnnexplain.core.kinds import kind_of
 from cnnexplain.errors import CnnexplainError, ImageError, first_line
 
 SCHEMA = 1
 DIGITS = 6  # significant ones, about what float32 holds
 
-Finding = Heatmap | Reconstruction
+Finding = Heatmap | Reconstruction | FeatureMaps
 Files = Mapping[Finding, tuple[str, str | None]]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -31,7 +34,11 @@ def explained(
     with forward slashes; findings may share them. `overview` is the path of the picture of several layers.
     Raises `ImageError` when the model answered with something that is not a number.
     """
-    if files.keys() != {*explanation.heatmaps, *explanation.reconstructions}:
+    if files.keys() != {
+        *explanation.heatmaps,
+        *explanation.reconstructions,
+        *explanation.feature_maps,
+    }:
         raise ValueError("every finding needs its files, and there are no others")
     record = {
         **_start(explanation.image, "ok", command, model),
@@ -40,6 +47,7 @@ def explained(
         "explanations": [
             *(_heatmap(one, *files[one]) for one in explanation.heatmaps),
             *(_reconstruction(one, *files[one]) for one in explanation.reconstructions),
+            *(_feature_maps(one, command, *files[one]) for one in explanation.feature_maps),
         ],
     }
     return record if overview is None else {**record, "overview": overview}
@@ -76,6 +84,28 @@ def failed(image: str, error: Exception, command: str, model: str) -> dict[str, 
         what["message"] = readable(first_line(error))
     start = _start(image, "error", command, model)
     return {**start, "error": what, "size": None, "predictions": [], "explanations": []}
+
+
+def silent_in_all(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The channels that fired in none of the pictures, by layer: `channels`, `count` of the layer, `images`.
+
+    Only of layers that were looked at in several pictures, and that have such channels.
+    """
+    silent: dict[str, set[int]] = {}
+    counts: dict[str, int] = {}
+    images: Counter[str] = Counter()
+    for record in records:
+        for one in record["explanations"]:
+            if kind_of(one) == "channels":
+                layer, channels = one["layer"], one["channels"]
+                silent[layer] = silent.get(layer, {*channels["silent"]}).intersection(channels["silent"])
+                counts[layer] = channels["count"]
+                images[layer] += 1
+    return {
+        layer: {"channels": sorted(found), "count": counts[layer], "images": images[layer]}
+        for layer, found in silent.items()
+        if found and images[layer] > 1
+    }
 
 
 def line(record: Mapping[str, Any]) -> str:
@@ -155,6 +185,39 @@ def _reconstruction(found: Reconstruction, picture: str, raw: str | None) -> dic
         "picture": picture,
     }
     return _detailed(record, raw, found.detail)
+
+
+def _feature_maps(found: FeatureMaps, command: str, picture: str, raw: str | None) -> dict[str, Any]:
+    channels = {
+        "count": found.count,
+        "mean": _number(found.mean, f"the mean of {found.layer}"),
+        "sparsity": _number(found.sparsity, f"the sparsity of {found.layer}"),
+        "silent": list(found.silent),
+        "shown": [_channel(found, channel) for channel in found.channels[: found.shown]],
+    }
+    record = {
+        "method": command,
+        "layer": readable(found.layer),
+        "target": None,
+        "channels": channels,
+        "shape": list(found.size or (1, 1)),
+        "min": _number(found.min, f"{found.layer}'s smallest value"),
+        "max": _number(found.max, f"{found.layer}'s largest value"),
+        "peak": found.peak and list(found.peak),
+        "picture": picture,
+    }
+    return _detailed(record, raw, found.detail)
+
+
+def _channel(found: FeatureMaps, channel: int) -> dict[str, Any]:
+    place = found.place(channel)
+    record: dict[str, Any] = {
+        "channel": channel,
+        "activation": _number(float(found.statistics.max[channel]), f"the activation of channel {channel}"),
+        "strength": _number(float(found.statistics.strength[channel]), f"the strength of channel {channel}"),
+        "at": place and list(place),
+    }
+    return {**record, "label": readable(found.labels[channel])} if found.labels else record
 
 
 def _pixels(found: Reconstruction) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from cnnexplain.report.card import Bar, Card
 from cnnexplain.report.words import count, duration, shape, words
 
 SHOWN_CLASSES = 8
+SHOWN_SILENT = 100  # channels of a layer; all are in run.json
 
 _CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
 
@@ -22,6 +23,15 @@ class Tile:
     value: str
     text: str
     bad: bool = False
+
+
+@dataclass(frozen=True)
+class Silent:
+    """The channels of a layer that fired in no image."""
+
+    layer: str
+    share: str
+    channels: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Summary:
     of_model: bool  # whether no pictures were asked for
     tiles: tuple[Tile, ...]
     classes: tuple[Bar, ...]
+    silent: tuple[Silent, ...]
     choices: tuple[Mapping[str, str], ...]
     setup: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
@@ -56,6 +67,7 @@ def summary(run: Mapping[str, Any], cards: Sequence[Card]) -> Summary:
         of_model="images" not in run,
         tiles=tuple(_tiles(run, cards)),
         classes=_classes(cards),
+        silent=tuple(_silent(run.get("silent_channels") or {})),
         choices=tuple(run.get("choices") or ()),
         setup=_facts(_setup(run, model)),
         options=_facts({name.replace("_", "-"): one for name, one in (run.get("options") or {}).items()}),
@@ -98,6 +110,14 @@ def _classes(cards: Sequence[Card]) -> tuple[Bar, ...]:
         Bar(label, number_of / len(answers), count(number_of, "image"), note)
         for (label, note), number_of in found.most_common(SHOWN_CLASSES)
     )
+
+
+def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
+    for layer, found in layers.items():
+        channels = found["channels"]
+        more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
+        share = f"{len(channels):,} of {count(found['count'], 'channel')}"
+        yield Silent(layer, share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
 
 
 def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:

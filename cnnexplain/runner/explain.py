@@ -19,6 +19,7 @@ from cnnexplain.core.explanation import (
     Projection,
     Reconstruction,
 )
+from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.engine.chunks import is_out_of_memory
 from cnnexplain.engine.model import Model
@@ -40,11 +41,14 @@ class Prepared:
 
 
 def explain(
-    model: Model, method: Method, pictures: Sequence[Prepared]
+    model: Model, method: Method, pictures: Sequence[Prepared], *, whole: bool = True
 ) -> Iterator[tuple[Prepared, Explanation | CnnexplainError]]:
-    """Explain pictures as one batch, or in halves where memory does not suffice. Inside `model.borrowed()`."""
+    """Explain pictures as one batch, or in halves where memory does not suffice. Inside `model.borrowed()`.
+
+    Without `whole` no more is kept than will be drawn.
+    """
     try:
-        answer = _answer(model, method, pictures)
+        answer = _answer(model, method, pictures, whole)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -61,16 +65,17 @@ def explain(
         )
     else:
         middle = len(pictures) // 2
-        yield from explain(model, method, pictures[:middle])
-        yield from explain(model, method, pictures[middle:])
+        yield from explain(model, method, pictures[:middle], whole=whole)
+        yield from explain(model, method, pictures[middle:], whole=whole)
 
 
-def _answer(model: Model, method: Method, pictures: Sequence[Prepared]) -> Answer:
+def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: bool) -> Answer:
     batch = Batch(
         names=tuple(one.name for one in pictures),
         pictures=tuple(one.picture for one in pictures),
         geometries=tuple(one.geometry for one in pictures),
         inputs=model.inputs([one.pixels for one in pictures]),
+        whole=whole,
     )
     return method.explain(model, batch)
 
@@ -83,13 +88,13 @@ def _separated(
     explained = [found.index[:, None] for found in answer.attributions]
     known = model.predictions(answer.logits, torch.cat((best, *explained), dim=1))
     for row, (picture, predictions) in enumerate(zip(pictures, known, strict=True)):
+        if row in answer.problems:  # which may say better than what follows where it began
+            yield answer.problems[row]
+            continue
         if not bool(answer.logits[row].isfinite().all()):
             yield ImageError(
                 "the model's answer is not a number", "try --precision fp32, or check the model's weights"
             )
-            continue
-        if row in answer.problems:
-            yield answer.problems[row]
             continue
         heatmaps = tuple(
             Heatmap(
@@ -113,8 +118,15 @@ def _separated(
                 "try --precision fp32, or another method",
             )
             continue
-        top = predictions[: best.shape[1]]
-        yield Explanation(picture.name, picture.picture, picture.geometry, top, heatmaps, reconstructions)
+        yield Explanation(
+            picture.name,
+            picture.picture,
+            picture.geometry,
+            predictions[: best.shape[1]],
+            heatmaps,
+            reconstructions,
+            tuple(_feature_maps(one, row, picture) for one in answer.layer_maps),
+        )
 
 
 def _finite(found: Heatmap | Reconstruction) -> bool:
@@ -137,4 +149,23 @@ def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstru
         input_size=(picture.pixels.shape[0], picture.pixels.shape[1]),
         geometry=picture.geometry,
         detail=found.details[row] if found.details else Detail(),
+    )
+
+
+def _feature_maps(maps: LayerMaps, row: int, picture: Prepared) -> FeatureMaps:
+    """One picture's share of a layer's maps."""
+    found = maps.found[row]
+    return FeatureMaps(
+        layer=maps.layer,
+        values=found.values.numpy(),
+        channels=found.channels,
+        shown=maps.shown,
+        statistics=found.statistics,
+        histogram=found.histogram,
+        geometry=picture.geometry,
+        components=None if found.components is None else found.components.numpy(),
+        variance=found.variance,
+        labels=found.labels,
+        look=maps.look,
+        detail=found.detail,
     )

@@ -7,7 +7,8 @@ from torch import nn
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
-from cnnexplain.engine.model import Model, unwrapped
+from cnnexplain.engine.borrow import unwrapped
+from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError, first_line
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.sources import load

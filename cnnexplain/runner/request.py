@@ -77,3 +77,4 @@ class Outcome:
     images: int = 0
     failed: tuple[Mapping[str, Any], ...] = ()  # the records of the images that failed
     allowed: float = 0  # how many may
+    silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`

@@ -19,7 +19,7 @@ from cnnexplain.images.find import find
 from cnnexplain.methods import Method
 from cnnexplain.render.panel import drawn
 from cnnexplain.report.page import page
-from cnnexplain.report.record import line
+from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.explain import Prepared, explain
 from cnnexplain.runner.folder import REPORT, Folder, Journal, written_by_us
@@ -73,11 +73,14 @@ def run(request: Request, observer: Observer) -> Outcome:
     finally:
         ordered = [records[job.image] for job in jobs if job.image in records]
         described = facts.concluded(described, status, ordered, started)
+        silent = silent_in_all(ordered)
+        if silent:
+            described["silent_channels"] = silent
         folder.conclude(described, map(line, ordered), page(described, ordered))
         journal.remove()
         folder.close()
     failed = tuple(record for record in ordered if record["status"] == "error")
-    return Outcome(folder.path / REPORT, time.time() - started, len(jobs), failed, allowed)
+    return Outcome(folder.path / REPORT, time.time() - started, len(jobs), failed, allowed, silent)
 
 
 def _kept(jobs: Iterable[Job], journal: Journal, writer: Writer) -> dict[str, dict[str, Any]]:
@@ -99,9 +102,8 @@ def _made(
     depth = 2 * max(request.run.batch_size, workers)
     with ThreadPoolExecutor(workers) as pool:
         decoded = ahead(pool, partial(_prepared, model.preprocess, request.render.max_side), jobs, depth)
-        yield from ahead(
-            pool, writer.write, _explained(model, method, decoded, request.run.batch_size), depth
-        )
+        found = _explained(model, method, decoded, request.run.batch_size, request.run.save_raw)
+        yield from ahead(pool, writer.write, found, depth)
 
 
 def _cores() -> int:
@@ -120,7 +122,11 @@ def _prepared(preprocess: Preprocess, max_side: int, job: Job) -> tuple[Job, Pre
 
 
 def _explained(
-    model: Model, method: Method, decoded: Iterable[tuple[Job, Prepared | Exception]], size: int
+    model: Model,
+    method: Method,
+    decoded: Iterable[tuple[Job, Prepared | Exception]],
+    size: int,
+    whole: bool,
 ) -> Iterator[Result]:
     for batch in batched(decoded, size):
         jobs = {id(found): job for job, found in batch}
@@ -131,5 +137,5 @@ def _explained(
             else:
                 yield Result(job, found)
         if good:
-            for prepared, explanation in explain(model, method, good):
+            for prepared, explanation in explain(model, method, good, whole=whole):
                 yield Result(jobs[id(prepared)], explanation)

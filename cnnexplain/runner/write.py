@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.errors import CnnexplainError
 from cnnexplain.images.find import Source
 from cnnexplain.render.options import RenderOptions
@@ -93,24 +94,29 @@ class Writer:
     def _files(self, job: Job, explanation: Explanation) -> tuple[record.Files, str | None]:
         """Draw and write everything; tell where each finding went, and the overview."""
         maps = picture_names(job.stem, self.command, explanation.heatmaps, self.asked)
-        layers = (one.layer for one in explanation.reconstructions)
+        layers = [one.layer for one in explanation.reconstructions]
+        layers += [one.layer for one in explanation.feature_maps]
         sheets = sheet_names(job.stem, self.command, layers, self.asked)
         of_map = dict(zip(explanation.heatmaps, maps, strict=True))
         files: dict[record.Finding, tuple[str, str | None]] = {}
         overview = None
         for picture in pictures(explanation, self.render):
             name = f"{job.stem}.{self.command}"
-            if picture.shows:
-                first = picture.shows[0]
-                name = of_map[first] if isinstance(first, Heatmap) else sheets[first.layer]
+            # What one picture shows together is saved together, but layers, whose maps differ in size, are not.
+            groups: dict[str, list[record.Finding]] = {}
+            for one in picture.shows:
+                stem = of_map[one] if isinstance(one, Heatmap) else sheets[one.layer]
+                groups.setdefault(stem, []).append(one)
+            if len(groups) == 1:
+                (name,) = groups
             self.folder.write(f"{name}.png", partial(save_png, picture.image))
             if not picture.shows:
                 overview = f"{name}.png"
-                continue
-            raw = f"{name}.npz" if self.save_raw else None
-            if raw is not None:
-                self.folder.write(raw, partial(_save_raw, picture.shows))
-            files.update(dict.fromkeys(picture.shows, (f"{name}.png", raw)))
+            for stem, shown in groups.items():
+                raw = f"{stem}.npz" if self.save_raw else None
+                if raw is not None:
+                    self.folder.write(raw, partial(_save_raw, shown))
+                files.update(dict.fromkeys(shown, (f"{name}.png", raw)))
         return files, overview
 
 
@@ -121,11 +127,14 @@ def save_png(picture: Image.Image, file: IO[bytes]) -> None:
     picture.save(file, "PNG", pnginfo=marked, compress_level=PNG_COMPRESSION)
 
 
-def _save_raw(shown: Sequence[Heatmap | Reconstruction], file: IO[bytes]) -> None:
-    """A map or a sheet as arrays, with the box that they cover in the original's pixels."""
+def _save_raw(shown: Sequence[record.Finding], file: IO[bytes]) -> None:
+    """A map, a sheet or a layer as arrays, with the box that they cover in the original's pixels."""
+    first = shown[0]
     units = [one for one in shown if isinstance(one, Reconstruction)]
-    arrays = _sheet(units) if units else {"values": shown[0].values}
-    save_arrays({**arrays, "box": np.array(shown[0].geometry.box)}, file)
+    arrays = _sheet(units) if units else {"values": first.values}
+    if isinstance(first, FeatureMaps):
+        arrays = {"values": first.values[np.argsort(first.channels)]}  # in the order of the channels
+    save_arrays({**arrays, "box": np.array(first.geometry.box)}, file)
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:

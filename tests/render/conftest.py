@@ -12,6 +12,7 @@ from PIL import Image
 from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction, Scale
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.render import heatmap as cards
+from cnnexplain.render import panel
 from cnnexplain.render import sheet as sheets
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
@@ -64,6 +65,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(cards, "write", listening)
     monkeypatch.setattr(sheets, "write", listening)
+    monkeypatch.setattr(panel, "write", listening)
     return lines
 
 

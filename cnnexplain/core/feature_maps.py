@@ -1,0 +1,155 @@
+"""What a layer makes of a picture: its feature maps, or single values, and what was measured of all its channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from cnnexplain.core.explanation import Detail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cnnexplain.core.preprocess import Geometry
+
+# Whether the colours of each channel have a scale of their own, or all of a layer share one.
+Shared = Literal["channel", "layer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """One number for every channel of a layer, in the order of the channels, over all places of one picture."""
+
+    mean: NDArray[np.float32]
+    strength: NDArray[np.float32]  # the mean of what is positive: how much the channel fires
+    min: NDArray[np.float32]
+    max: NDArray[np.float32]
+    sparsity: NDArray[np.float32]  # the share of places that are not above zero
+    zeros: int  # how many values of all channels are exactly zero
+    row: NDArray[np.int64]  # of the place where the channel is strongest
+    column: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often values fall into equal steps from `low` to `high`, which include zero; exact zeros are not in it."""
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """How maps are to be drawn, as the user asked for it."""
+
+    together: bool = False  # several layers in one strip, instead of a sheet for each
+    scale: Shared = "channel"
+    overlay: bool = False  # on the photograph
+    order: str = "by strength"  # how the channels that are shown were chosen, in words
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMap:
+    """What one layer made of one picture, as the engine measured it."""
+
+    values: Tensor  # (K, h, w) or (K,), float32 on the CPU
+    channels: tuple[int, ...]  # which ones these are
+    statistics: Statistics
+    histogram: Histogram
+    components: Tensor | None = None  # (3, h, w): principal components of all channels
+    variance: tuple[float, ...] = ()  # their shares
+    labels: tuple[str, ...] = ()  # of all channels, where they are classes
+    detail: Detail = field(default_factory=Detail)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMaps:
+    """What one layer made of every picture of a batch."""
+
+    layer: str
+    shown: int  # so many of the channels are drawn, the first ones
+    look: Look
+    found: tuple[LayerMap, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMaps:
+    """What one layer made of one picture."""
+
+    layer: str
+    values: NDArray[np.float32] = field(repr=False)  # (K, h, w), or (K,) for a layer without a map
+    channels: tuple[int, ...] = field(repr=False)  # which channels `values` holds, those to be drawn first
+    shown: int  # so many are drawn
+    statistics: Statistics = field(repr=False)  # of all channels, in their order
+    histogram: Histogram = field(repr=False)  # of all values
+    geometry: Geometry = field(repr=False)
+    components: NDArray[np.float32] | None = field(default=None, repr=False)  # (3, h, w), of all channels
+    variance: tuple[float, ...] = field(default=(), repr=False)  # the components' shares of it
+    labels: tuple[str, ...] = field(default=(), repr=False)  # of all channels, where they are classes
+    look: Look = field(default_factory=Look, repr=False)
+    detail: Detail = field(default_factory=Detail, repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many channels the layer has."""
+        return len(self.statistics.max)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the map; None for a layer without one."""
+        return (self.values.shape[1], self.values.shape[2]) if self.values.ndim == 3 else None
+
+    @property
+    def min(self) -> float:
+        """The smallest value of all channels."""
+        return float(self.statistics.min.min())
+
+    @property
+    def max(self) -> float:
+        """The largest value of all channels."""
+        return float(self.statistics.max.max())
+
+    @property
+    def mean(self) -> float:
+        """The mean of all values."""
+        return float(self.statistics.mean.mean())
+
+    @property
+    def sparsity(self) -> float:
+        """The share of all values that are not above zero."""
+        return float(self.statistics.sparsity.mean())
+
+    @property
+    def silent(self) -> tuple[int, ...]:
+        """The channels that are nowhere above zero: they do not fire in this picture. A class never counts as one."""
+        return () if self.labels else tuple(int(one) for one in (self.statistics.max <= 0).nonzero()[0])
+
+    @property
+    def signed(self) -> bool:
+        """Whether some value is negative."""
+        return self.min < 0
+
+    @property
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the largest value of all channels in the picture's pixels; None where nothing is positive."""
+        return self.place(int(self.statistics.max.argmax()))
+
+    def place(self, channel: int) -> tuple[int, int] | None:
+        """(x, y) in the picture's pixels where a channel is strongest; None where it does not fire, or has no map."""
+        if self.size is None or not self.statistics.max[channel] > 0:
+            return None
+        return self.geometry.pixel_of_cell(*self.cell(channel), self.size)
+
+    def cell(self, channel: int) -> tuple[int, int]:
+        """Row and column in the map where a channel is strongest."""
+        return int(self.statistics.row[channel]), int(self.statistics.column[channel])
+
+    def map(self, channel: int) -> NDArray[np.float32]:
+        """The map (h, w) of one channel."""
+        if channel not in self.channels:
+            raise LookupError(f"channel {channel} of {self.layer} was not kept; there are {self.channels}")
+        found: NDArray[np.float32] = self.values[self.channels.index(channel)]
+        return found

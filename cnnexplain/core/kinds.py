@@ -1,0 +1,17 @@
+"""What the entries of a record are, told by their keys, so that all who read one tell them apart alike."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Literal
+
+Kind = Literal["map", "unit", "channels", "finding"]
+
+
+def kind_of(found: Container[str]) -> Kind:
+    """What an entry of `explanations` is: a map, what one unit saw, a layer's channels, or a finding in a model."""
+    if "title" in found:
+        return "finding"
+    if "unit" in found:
+        return "unit"
+    return "channels" if "channels" in found else "map"

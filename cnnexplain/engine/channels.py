@@ -1,0 +1,73 @@
+"""What is measured of a layer's channels in one picture, and the map's principal components."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.feature_maps import Histogram, Statistics
+
+BINS = 48
+COMPONENTS = 3
+NOTHING = 1e-12  # of the variance: a component with less is rounding
+
+
+def statistics(values: Tensor) -> Statistics:
+    """Statistics of every channel of (C, h, w), or of every unit of (C,)."""
+    columns = values.shape[2] if values.ndim == 3 else 1
+    flat = values.reshape(len(values), -1)  # (C, places)
+    largest, place = flat.max(1)
+    positive = flat > 0
+    return Statistics(
+        mean=flat.mean(1).cpu().numpy(),
+        strength=flat.clamp(min=0).mean(1).cpu().numpy(),
+        min=flat.amin(1).cpu().numpy(),
+        max=largest.cpu().numpy(),
+        sparsity=(1 - positive.sum(1) / flat.shape[1]).cpu().numpy(),
+        zeros=int((flat == 0).sum()),
+        row=(place // columns).cpu().numpy(),
+        column=(place % columns).cpu().numpy(),
+    )
+
+
+def histogram(values: Tensor) -> Histogram:
+    """How often which values occur, all but those that are exactly zero, which would tower above the others."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    if not low < high:
+        return Histogram((0,) * BINS, low, high)
+    counts = torch.histc(values[values != 0], BINS, low, high)
+    return Histogram(tuple(int(one) for one in counts.tolist()), low, high)
+
+
+def principal(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The first three principal components of a map's places, (3, h, w) of (C, h, w), and their shares of the variance.
+
+    Each place is one observation of C numbers, less their mean over places. A component's sign, which is
+    arbitrary, is set so that it grows with the mean activation of a place; where it does not depend on that, so that
+    its largest weight is positive. What a map does not have components for is zero.
+    """
+    channels, rows, columns = values.shape
+    places = values.detach().double().cpu().reshape(channels, -1).T  # (P, C)
+    size = places.abs().max()
+    if size > 0:
+        places = places / size  # so that squares neither vanish nor overflow
+    centred = places - places.mean(0)
+    wide = channels > len(places)
+    # Of the two matrices of products the smaller one; both have the same spectrum.
+    spectrum, vectors = torch.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    total = spectrum.clamp(min=0).sum()
+    scores = torch.zeros(COMPONENTS, len(places), dtype=torch.float64)
+    shares = torch.zeros(COMPONENTS, dtype=torch.float64)
+    overall = centred.mean(1)
+    for rank in range(min(COMPONENTS, len(spectrum))):
+        variance, vector = spectrum[-1 - rank], vectors[:, -1 - rank]
+        if not variance > NOTHING * total:
+            break
+        score = vector * variance.sqrt() if wide else centred @ vector
+        weights = centred.T @ score
+        along = score @ overall
+        aligned = along.abs() > 1e-9 * score.norm() * overall.norm()
+        if (along if aligned else weights[weights.abs().argmax()]) < 0:
+            score = -score
+        scores[rank], shares[rank] = score * size, variance / total
+    return scores.reshape(COMPONENTS, rows, columns).float(), shares.float()

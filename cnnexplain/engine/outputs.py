@@ -1,0 +1,168 @@
+"""What layers give back, maps or single values, without gradients and without a trace left on the module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.engine.capture import layout_of, map_layout
+from cnnexplain.errors import LayerError
+
+# Tokens before those of the picture: none, a class token, one for distillation too, or four registers.
+EXTRA_TOKENS = (0, 1, 2, 4, 5)
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a layer gave back for a batch: maps (N, C, h, w), or one value a unit (N, K); float32, a copy."""
+
+    values: Tensor
+    extra: int = 0  # tokens that stand for no place of the picture, and were left out
+    runs: int = 1  # how often the module was run for one batch; this is the last map
+
+
+@contextmanager
+def outputs(
+    module: nn.Module, layers: Mapping[str, nn.Module], input_size: Size, grids: Collection[Size]
+) -> Iterator[dict[str, Output]]:
+    """Collect what each named layer gives back during one forward of `module` in the `with` block.
+
+    `grids` are the sizes of the maps that the model has, by which tokens are told from channels. Of a module that
+    is run several times the last map is kept, or where there is none the last vector. What cannot be shown is a
+    `LayerError` when the block ends.
+    """
+    found: dict[str, Output] = {}
+    refused: dict[str, LayerError] = {}
+    pictures: list[int] = []  # how many went in
+
+    def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if arguments and not pictures:
+            pictures.append(len(arguments[0]))
+
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            earlier = found.get(name)
+            runs = earlier.runs + 1 if earlier else 1
+            try:
+                read = _read(name, layer, output, pictures[0], input_size, grids)
+            except LayerError as error:
+                refused[name] = error
+                read = None
+            if read is None or (earlier and earlier.values.ndim > read.values.ndim):
+                if earlier:
+                    found[name] = replace(earlier, runs=runs)
+                return
+            # A copy, which no later in-place operation can reach.
+            values = read.values.detach().to(torch.float32, copy=True)
+            found[name] = replace(read, values=values, runs=runs)
+
+        return keep
+
+    handles = [module.register_forward_pre_hook(count)]
+    try:
+        handles += [layer.register_forward_hook(keeper(name)) for name, layer in layers.items()]
+        with torch.no_grad():
+            yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in layers:
+        if name not in found and name in refused:
+            raise refused[name]
+
+
+def _read(
+    name: str, layer: nn.Module, output: Any, pictures: int, input_size: Size, grids: Collection[Size]
+) -> Output:
+    """A layer's output as maps or vectors; `LayerError` where it is neither."""
+    if isinstance(output, Tensor) and output.shape[:1] == (pictures,):
+        if not output.is_floating_point():
+            raise LayerError(
+                f"layer {name!r} returns {str(output.dtype).removeprefix('torch.')}, not activations",
+                "name a layer that returns floating-point numbers",
+            )
+        if output.ndim in (1, 2) and output.numel():
+            return Output(output.reshape(pictures, -1))
+        if output.ndim == 3 and output.numel():
+            return _of_tokens(name, output, grids)
+    last = layout_of(name, layer, output, pictures, input_size) == "NHWC"
+    as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
+    return Output(as_map.flatten(1) if as_map.shape[2:].numel() == 1 else as_map)
+
+
+def _of_tokens(name: str, output: Tensor, grids: Collection[Size]) -> Output:
+    """Tokens (N, T, C) as a map where T is the number of cells of one that the model has."""
+    pictures, tokens, channels = output.shape
+    if tokens == 1:
+        return Output(output[:, 0])
+    for extra in EXTRA_TOKENS:
+        fits = {grid for grid in grids if grid[0] * grid[1] == tokens - extra > 1}
+        if len(fits) == 1:
+            ((rows, columns),) = fits
+            on_grid = output[:, extra:].transpose(1, 2).reshape(pictures, channels, rows, columns)
+            return Output(on_grid, extra)
+    raise LayerError(
+        f"layer {name!r} returns a sequence of {tokens} tokens, and no map of the model says how they lie on the "
+        "picture",
+        "name a layer whose output has height and width, or one behind the pooling",
+    )
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A layer whose output for one picture is not finite everywhere."""
+
+    layer: str
+    nan: bool  # or else infinite
+    count: int  # how many of all its values
+    total: int
+    channels: tuple[int, ...]  # which ones, where the output is a map
+
+
+def first_broken(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor
+) -> list[Broken | None]:
+    """For each picture of `inputs` the first layer whose output is not finite everywhere; None where no layer's is.
+
+    Costs one forward pass. Leaves no hook behind.
+    """
+    found: list[Broken | None] = [None] * len(inputs)
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+
+    def noting(name: str) -> Callable[..., None]:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if not isinstance(output, Tensor) or output.shape[:1] != (len(inputs),):
+                return
+            if bool(output.isfinite().all()):
+                return
+            for row, one in enumerate(output):
+                if found[row] is None and not bool(one.isfinite().all()):
+                    layout = map_layout(tuple(output.shape), size, layer)
+                    found[row] = _broken(name, one, layout)
+
+        return note
+
+    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    try:
+        with torch.no_grad():
+            forward(inputs.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _broken(name: str, values: Tensor, layout: str | None) -> Broken:
+    bad = ~values.isfinite()
+    channels: tuple[int, ...] = ()
+    if layout:
+        hit = bad.any(2).any(1) if layout == "NCHW" else bad.any(0).any(0)
+        channels = tuple(hit.nonzero()[:, 0].tolist())
+    return Broken(name, bool(values.isnan().any()), int(bad.sum()), values.numel(), channels)

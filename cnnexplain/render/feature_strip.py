@@ -1,0 +1,135 @@
+"""A strip through the network: the picture, and for every layer its principal components and first channels."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.words import number, percent
+from cnnexplain.render.channels import COMPONENTS, Channels, caption, shares
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.panel import (
+    FAINT,
+    GAP,
+    INK,
+    LINE,
+    MARGIN,
+    NARROWEST,
+    SMALL,
+    TEXT,
+    Shown,
+    mounted,
+    paper_with,
+)
+from cnnexplain.render.text import fitted, font, write
+
+SIDE = 0.175  # of the longest side that a picture may have
+SMALLEST = 28
+IN_A_ROW = 8
+NAMES = 170  # beside the rows
+APART = 8
+TINY = 13
+
+
+def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
+    """The first channels of several layers, a row for each, from shallow to deep."""
+    side = max(round(SIDE * shown.max_side), SMALLEST)
+    rows = [_Row(Channels(shown, maps, options, side)) for maps in layers]
+    slot = max(one.channels.size[0] for one in rows), max(one.channels.size[1] for one in rows)
+    for one in rows:
+        one.slot = slot
+    photograph = Shown(shown.explanation, round(1.5 * side))
+    picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
+    tops, height = [], picture.height + 2 * GAP
+    for one in rows:
+        tops.append(height)
+        height += one.height + GAP
+    name = os.path.basename(shown.explanation.image)
+    columns = 1 + min(IN_A_ROW, max(maps.shown for maps in layers))
+    width = max(NAMES + columns * (slot[0] + APART) - APART, NAMES + picture.width, NARROWEST)
+    paper, top = paper_with(
+        (width, height - GAP), ("From shallow to deep", f"feature maps · {name}"), _of_strip(shown, rows)
+    )
+    draw = ImageDraw.Draw(paper)
+    seen = shown.explanation.geometry.seen
+    write(draw, (MARGIN, top - 4), "input", TEXT, INK, bold=True)
+    size = f"{seen[2] - seen[0]:.0f}×{seen[3] - seen[1]:.0f} of it seen"
+    for line, text in enumerate(("the picture", size) if not shown.seen_whole else ("the picture",)):
+        write(draw, (MARGIN, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
+    paper.paste(picture, (MARGIN + NAMES, top))
+    for one, down in zip(rows, tops, strict=True):
+        one.draw(paper, (MARGIN, top + down))
+    return paper
+
+
+class _Row:
+    """A layer in the strip: its name and shape, its principal components, its first channels."""
+
+    def __init__(self, channels: Channels) -> None:
+        self.channels, self.maps = channels, channels.maps
+        self.slot = channels.size
+
+    @property
+    def height(self) -> int:
+        """How high it is, with its captions."""
+        lines = math.ceil(self.maps.shown / IN_A_ROW)
+        return max(lines * (self.slot[1] + TINY + 10), TEXT + 4 * (SMALL + 4) + 6)
+
+    def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
+        """Draw it with its upper left corner at `place`."""
+        left, top = place
+        draw = ImageDraw.Draw(paper)
+        # The end of a layer's name tells more than its beginning.
+        name = fitted(self.maps.layer[::-1], font(TEXT, bold=True), NAMES - APART)[::-1]
+        write(draw, (left, top - 4), name, TEXT, INK, bold=True, width=NAMES - APART)
+        silent = len(self.maps.silent)
+        said = [
+            _shape(self.maps),
+            f"mean {number(self.maps.mean)}",
+            f"{percent(self.maps.sparsity)} not above 0",
+            f"{silent} silent" if silent else "",
+        ]
+        for line, text in enumerate(said):
+            write(draw, (left, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
+        step = self.slot[0] + APART
+        left += NAMES
+        _composite(paper, self.channels, (left, top), self.slot)
+        for rank in range(self.maps.shown):
+            line, column = divmod(rank, IN_A_ROW)
+            x, y = left + (column + 1) * step, top + line * (self.slot[1] + TINY + 10)
+            mounted(paper, self.channels.channel(rank), (x, y), self.slot)
+            caption(draw, (x, y + self.slot[1] + 2), self.maps, rank, self.slot[0])
+
+
+def _composite(paper: Image.Image, channels: Channels, place: tuple[int, int], slot: tuple[int, int]) -> None:
+    composite = channels.components()
+    if composite is None:
+        return
+    draw = ImageDraw.Draw(paper)
+    mounted(paper, composite, place, slot)
+    write(draw, (place[0], place[1] + slot[1] + 2), shares(channels.maps), TINY, FAINT, width=slot[0])
+    line = place[0] + slot[0] + APART // 2
+    draw.line((line, place[1], line, place[1] + slot[1]), fill=LINE)
+
+
+def _shape(maps: FeatureMaps) -> str:
+    return f"{maps.count} × {maps.size[0]}×{maps.size[1]}" if maps.size else f"{maps.count} units"
+
+
+_STRIP_ORDERS = {
+    "by strength": "the strongest channels, by the mean of what is positive,",
+    "by index": "the strongest channels, in the order of their numbers,",
+}
+
+
+def _of_strip(shown: Shown, rows: Sequence[_Row]) -> list[str]:
+    which = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named,")
+    kinds = dict.fromkeys(row.channels.remark() for row in rows)
+    said = [COMPONENTS, f"Then {which} with the largest value of each.", *kinds]
+    if not shown.seen_whole:
+        said.append("Hatched: never seen by the model.")
+    return [" ".join(said), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]
