@@ -92,10 +92,13 @@ class Activations:
             # A copy, so that a model may write into its input.
             logits = model.forward(batch.inputs.clone())
         problems = _broken(model, batch, logits, found)
+        numbers = logits.clone()
+        for one in (numbers, *(output.values for output in found.values())):
+            one[list(problems)] = 0  # so that nothing stumbles over them; these pictures are not shown
         return Answer(
             logits.cpu(),
             layer_maps=tuple(
-                self._of_layer(model, batch, logits, layer, found[layer]) for layer in self.layer
+                self._of_layer(model, batch, numbers, layer, found[layer]) for layer in self.layer
             ),
             problems=problems,
         )
@@ -105,9 +108,7 @@ class Activations:
         _require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
         shown = min(len(self.channel) or self.top or self._usual(values.ndim == 4), values.shape[1])
-        order = (
-            "as they were named" if self.channel else "by strength" if self.sort == "strength" else "by index"
-        )
+        order = "as they were named" if self.channel else f"by {self.sort}"
         look = Look(self.together, cast("Shared", self.scale), self.overlay, order)
         detail = Detail(remarks=tuple(_remarks(layer, output)))
         found = tuple(
@@ -171,8 +172,10 @@ def _remarks(layer: str, output: Output) -> list[str]:
     if output.runs > 1:
         said.append(f"{layer} is run {output.runs} times for a picture; what it gave back last is shown.")
     if output.extra:
-        tokens = "token stands" if output.extra == 1 else "tokens stand"
-        said.append(f"The first {output.extra} {tokens} for no place of the picture, and are left out.")
+        verbs = ("", "stands", "is") if output.extra == 1 else ("s", "stand", "are")
+        said.append(
+            f"{output.extra} token{verbs[0]} in front {verbs[1]} for no place of the picture and {verbs[2]} left out."
+        )
     return said
 
 

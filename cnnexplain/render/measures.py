@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.feature_maps import FeatureMaps, Histogram
 from cnnexplain.core.words import number, percent
 from cnnexplain.render.panel import FAINT, INK, LINE, PAPER, SMALL
-from cnnexplain.render.text import font, write
+from cnnexplain.render.text import fitted, font, write
 
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"  # as in the diverging map
 TICKS = 13
@@ -55,11 +55,13 @@ def bars(maps: FeatureMaps) -> Image.Image:
     values = [float(one) for one in maps.values[: maps.shown]]
     low, high = min(0.0, *values), max(0.0, *values)
     span = high - low or 1.0
+    face = font(SMALL)
     names = [
-        f"{channel} {maps.labels[channel]}" if maps.labels else f"unit {channel}" for channel in _shown(maps)
+        fitted(f"{channel} {maps.labels[channel]}" if maps.labels else f"unit {channel}", face, BAR_NAMES)
+        for channel in maps.channels[: maps.shown]
     ]
-    longest = min(BAR_NAMES, max(math.ceil(font(SMALL).getlength(name)) for name in names)) + 12
-    room = max(math.ceil(font(SMALL).getlength(number(value))) for value in values) + 12
+    longest = max(math.ceil(face.getlength(name)) for name in names) + 12
+    room = max(math.ceil(face.getlength(number(value))) for value in values) + 12
     # Numbers stand beyond the ends of their bars.
     left = longest + (room if low < 0 else 0)
     canvas = Image.new("RGB", (left + BAR_LENGTH + room, len(values) * (BAR + 4)), PAPER)
@@ -68,7 +70,7 @@ def bars(maps: FeatureMaps) -> Image.Image:
     for line, (name, value) in enumerate(zip(names, values, strict=True)):
         top = line * (BAR + 4)
         end = zero + round(value / span * BAR_LENGTH)
-        write(draw, (0, top), name, SMALL, INK, width=longest - 12)
+        write(draw, (0, top), name, SMALL, INK)
         if end != zero:
             colour = POSITIVE if value > 0 else NEGATIVE
             draw.rectangle((min(zero, end), top + 2, max(zero, end) - 1, top + BAR - 1), fill=colour)
@@ -76,7 +78,3 @@ def bars(maps: FeatureMaps) -> Image.Image:
         write(draw, (beyond, top), number(value), SMALL, FAINT, anchor=anchor)
     draw.line((zero, 0, zero, canvas.height), fill=LINE)
     return canvas
-
-
-def _shown(maps: FeatureMaps) -> tuple[int, ...]:
-    return maps.channels[: maps.shown]

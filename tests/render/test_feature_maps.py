@@ -1,0 +1,247 @@
+"""Feature maps as pictures: cells stay sharp, colours mean what the words say, sheets stay within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cnnexplain.core.explanation import Detail, Explanation, Prediction
+from cnnexplain.core.feature_maps import FeatureMaps, Look
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.engine.channels import histogram, principal, statistics
+from cnnexplain.render import channels, feature_sheet, feature_strip, measures
+from cnnexplain.render.channels import Channels
+from cnnexplain.render.colormaps import palette
+from cnnexplain.render.feature_sheet import drawn, sheet
+from cnnexplain.render.feature_strip import strip
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.panel import MOUNT, Shown
+
+OPTIONS = RenderOptions()
+GEOMETRY = Preprocess((32, 32), resize=(32, 32))
+
+
+def made(
+    values: Any,
+    layer: str = "features",
+    picture: tuple[int, int] = (300, 200),
+    remarks: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
+    shown: int | None = None,
+    image: str = "photos/cat.jpg",
+    **look: Any,
+) -> tuple[Shown, FeatureMaps]:
+    """Feature maps of one layer, the strongest first, and the picture that they are of."""
+    maps = torch.as_tensor(np.asarray(values, np.float32))
+    measured = statistics(maps)
+    order = np.argsort(-(measured.strength if maps.ndim == 3 else measured.max), kind="stable").tolist()
+    components, variance = principal(maps) if maps.ndim == 3 else (None, torch.zeros(0))
+    photograph = Image.new("RGB", picture, (90, 120, 90))
+    geometry = GEOMETRY.geometry(picture)
+    found = FeatureMaps(
+        layer,
+        maps[order].numpy(),
+        tuple(order),
+        shown or len(order),
+        measured,
+        histogram(maps),
+        geometry,
+        None if components is None else components.numpy(),
+        tuple(variance.tolist()),
+        labels,
+        Look(**look),
+        Detail({}, remarks),
+    )
+    target = Prediction(1, "cat", 0.5, 1.0)
+    explanation = Explanation(image, photograph, geometry, (target,), feature_maps=(found,))
+    return Shown(explanation, 640), found
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every line of words that is drawn."""
+    from cnnexplain.render import panel
+
+    told: list[str] = []
+    write = panel.write
+
+    def listening(draw, place, text, *rest, **more):
+        told.append(text)
+        return write(draw, place, text, *rest, **more)
+
+    for module in (panel, channels, feature_sheet, feature_strip, measures):
+        monkeypatch.setattr(module, "write", listening)
+    return told
+
+
+def colours(name: str) -> np.ndarray:
+    return np.frombuffer(palette(name), np.uint8).reshape(-1, 3)
+
+
+def test_every_cell_is_a_square_of_one_colour() -> None:
+    values = np.random.default_rng(0).random((2, 7, 5))
+    shown, maps = made(values)
+    picture = np.asarray(Channels(shown, maps, OPTIONS, 60).channel(0))
+    assert picture.shape == (7 * 8, 5 * 8, 3)
+    squares = picture.reshape(7, 8, 5, 8, 3)
+    assert (squares == squares[:, :1, :, :1]).all()
+
+
+def test_colours_run_from_zero_to_the_largest_value_and_a_sign_is_centred() -> None:
+    shown, maps = made([[[0.0, 1], [2, 4]]])
+    picture = np.asarray(Channels(shown, maps, OPTIONS, 2).channel(0))
+    expected = colours("inferno")[[0, 64, 128, 255]].reshape(2, 2, 3)
+    assert np.abs(picture.astype(int) - expected).max() <= 2
+    shown, maps = made([[[-4.0, 0], [2, 4]]])
+    assert maps.signed
+    picture = np.asarray(Channels(shown, maps, OPTIONS, 2).channel(0))
+    assert (picture[0, 1] == colours("RdBu")[127]).all()  # zero
+    assert (picture[0, 0] == colours("RdBu")[0]).all()
+    assert (picture[1, 1] == colours("RdBu")[254]).all()
+
+
+def test_channels_have_their_own_scale_or_share_the_layers() -> None:
+    values = [np.full((2, 2), 1.0), np.full((2, 2), 10.0)]
+    for scale, level in (("channel", 255), ("layer", 26)):
+        shown, maps = made(values, scale=scale)
+        weak = Channels(shown, maps, OPTIONS, 2)
+        assert weak.channel(1).getpixel((0, 0)) == tuple(colours("inferno")[level])
+        assert ("same for all" in weak.remark()) == (scale == "layer")
+
+
+def test_large_maps_become_means_of_whole_cells() -> None:
+    values = np.zeros((1, 6, 6))
+    values[0, :2, :2] = [[0, 4], [4, 8]]
+    values[0, 4, 4] = 4
+    shown, maps = made(values)
+    small = Channels(shown, maps, OPTIONS, 3)
+    picture = np.asarray(small.channel(0))
+    assert picture.shape == (3, 3, 3)
+    assert "mean of 2×2 cells" in small.remark()
+    assert np.abs(picture[0, 0].astype(int) - colours("inferno")[128]).max() <= 8
+    assert picture[2, 2].sum() < picture[0, 0].sum()
+
+
+def test_a_channel_that_is_zero_everywhere_has_no_colour() -> None:
+    shown, maps = made([[[0.0, 0], [0, 0]], [[1, 1], [1, 1]]])
+    blank = Channels(shown, maps, OPTIONS, 64).channel(1)
+    assert blank.getpixel((5, 5)) == tuple(bytes.fromhex(MOUNT[1:]))
+
+
+def test_components_are_red_green_and_blue_and_grey_where_they_are_zero() -> None:
+    """One pattern alone is grey; channels with patterns of their own give each a colour."""
+    ramp = np.linspace(-1, 1, 9).reshape(3, 3)
+    shown, maps = made([ramp, 2 * ramp])
+    picture = np.asarray(Channels(shown, maps, OPTIONS, 3).components())
+    assert (picture[..., 0] == picture[..., 1]).all()
+    assert picture[0, 0, 0] == 0
+    assert picture[1, 1, 0] in (127, 128)
+    assert picture[2, 2, 0] == 255
+    across, down = np.meshgrid([-1.0, 0, 1], [-1.0, 0, 1])
+    shown, maps = made([3 * across, down])
+    picture = np.asarray(Channels(shown, maps, OPTIONS, 3).components())
+    assert picture[1].tolist() == [[0, 128, 128], [128, 128, 128], [255, 128, 128]]  # the strong one is red
+    assert picture[:, 1].tolist() == [[128, 0, 128], [128, 128, 128], [128, 255, 128]]
+
+
+def test_a_map_of_one_value_everywhere_has_no_components() -> None:
+    shown, maps = made(np.ones((2, 3, 3)))
+    assert Channels(shown, maps, OPTIONS, 30).components() is None
+
+
+def test_overlay_lies_where_the_model_looked_and_cells_keep_their_edges() -> None:
+    """Of 300x200 pixels the model saw the middle 200x200: the left half of the map lies on x 50 to 150."""
+    values = np.zeros((1, 2, 2))
+    values[0, :, 0] = 1
+    shown, maps = made(values, overlay=True)
+    picture = np.asarray(Channels(shown, maps, RenderOptions(alpha=1), 300).channel(0))
+    assert picture.shape == (200, 300, 3)
+    assert (picture[:, 50:150] == colours("inferno")[255]).all()
+    assert (picture[:, 150:250] == colours("inferno")[0]).all()
+    assert not (picture[:, 20:45] == colours("inferno")[0]).all(-1).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [
+        ((2048, 7, 7), None),
+        ((64, 112, 112), None),
+        ((4096, 28, 28), None),
+        ((3, 1, 200), None),
+        ((512, 14, 14), 9),
+        ((1, 2, 2), None),
+    ],
+)
+def test_sheets_stay_within_bounds(shape: tuple[int, ...], shown: int | None, lines: list[str]) -> None:
+    one = sheet(*made(np.random.default_rng(1).random(shape), shown=shown), OPTIONS)
+    assert max(one.size) <= 3200
+    assert min(one.size) >= 200
+    many = f"{shown} of {shape[0]} shown" if shown else "all shown"
+    assert any(many in line for line in lines)
+    # Every channel's number can be read.
+    numbers = {line.split(" · ")[0] for line in lines}
+    assert {str(channel) for channel in range(shape[0] if shown is None else 0)} <= numbers
+
+
+def test_many_blank_channels_take_no_room_but_are_counted_and_named(lines: list[str]) -> None:
+    values = np.zeros((60, 4, 4))
+    values[::3, 1, 1] = np.arange(1, 21)
+    shown, maps = made(values)
+    assert len(drawn(maps)) == 20
+    sheet(shown, maps, OPTIONS)
+    assert any("20 of 60 shown, by strength; 40 are zero everywhere" in line for line in lines)
+    assert any("40 of 60 channels: 1, 2, 4, 5" in line for line in lines)
+    shown, maps = made(values, order="by index")
+    assert len(drawn(maps)) == 60  # in the order of their numbers, none is left out
+
+
+def test_bars_go_both_ways_from_zero_and_name_classes(lines: list[str]) -> None:
+    shown, maps = made([-2.0, 1, 4], labels=("a dog", "<b>bird</b>\n", "a cat"), overlay=True)
+    one = sheet(shown, maps, OPTIONS)
+    assert "2 a cat" in lines
+    assert any("−2" in line for line in lines)
+    assert any("no place on the picture" in line for line in lines)
+    pixels = set(map(tuple, np.asarray(one).reshape(-1, 3).tolist()))
+    assert {(178, 24, 43), (33, 102, 172)} <= pixels
+    assert not any("ilent" in line for line in lines)  # a class never counts as silent
+
+
+def test_bars_of_nothing_and_histograms_of_nothing(lines: list[str]) -> None:
+    sheet(*made([0.0, 0.0]), OPTIONS)
+    sheet(*made(np.zeros((2, 3, 3))), OPTIONS)
+    assert any("silent channels: 2 of 2" in line for line in lines)
+
+
+def test_a_strip_of_layers_of_any_size_says_shapes_and_remarks(lines: list[str]) -> None:
+    layers = [
+        made(np.random.default_rng(2).random((30, 224, 224)), "a" * 80, shown=8)[1],
+        made(np.random.default_rng(2).normal(size=(3, 9, 17)), "b\n<i>", remarks=("run twice",))[1],
+        made(np.random.default_rng(2).random((20, 1, 2)), "c", shown=12)[1],
+    ]
+    shown, _ = made(np.ones((1, 2, 2)), image="x/<b>\u202e.png")
+    one = strip(shown, layers, OPTIONS)
+    assert one.width <= 1300
+    assert "30 × 224×224" in lines
+    assert "run twice" in lines
+    assert any("mean of 2×2 cells" in line for line in [" ".join(lines)])
+
+
+def test_no_word_is_smaller_than_eleven_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    for module in (channels, feature_sheet, feature_strip, measures):
+        write = module.write
+
+        def listening(draw, place, text, size, *rest, write: Callable[..., float] = write, **more):
+            sizes.append(size)
+            return write(draw, place, text, size, *rest, **more)
+
+        monkeypatch.setattr(module, "write", listening)
+    shown, maps = made(np.random.default_rng(0).random((300, 7, 7)))
+    sheet(shown, maps, OPTIONS)
+    strip(shown, [maps], RenderOptions(max_side=64))
+    assert min(sizes) >= 11
