@@ -16,7 +16,7 @@ from cnnexplain.render.colormaps import ENDS
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import FAINT, INK, LINE, MOUNT, Shown
 from cnnexplain.render.scale import SHARE, PixelScale, colormap, limit, painted
-from cnnexplain.render.text import write
+from cnnexplain.render.text import font
 
 OVERLAY_ALPHA = 0.55
 TINY = 13
@@ -120,9 +120,15 @@ class Channels:
             said = f"{kind} {number(self.scale.limit)}, the same for all channels of the layer."
         else:
             said = f"{kind} the {what} {SHARE:g}% of the channel's own places do not exceed."
-        if self.cells_a_pixel > 1 and not self.overlay:
-            said += f" A drawn pixel is the mean of {self.cells_a_pixel}×{self.cells_a_pixel} cells."
         return said
+
+    @property
+    def reduction(self) -> str:
+        """What is to be known of a map that is drawn smaller than it is; nothing of others."""
+        times = self.cells_a_pixel
+        return (
+            f"A drawn pixel is the mean of {times}×{times} cells." if times > 1 and not self.overlay else ""
+        )
 
 
 def painted_on(shown: Shown, values: NDArray[np.float32], scale: PixelScale) -> Image.Image:
@@ -136,25 +142,17 @@ def painted_on(shown: Shown, values: NDArray[np.float32], scale: PixelScale) -> 
     return painted(levels.resize(size, Image.Resampling.NEAREST, box=box), scale.colormap)
 
 
-def caption(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[int, int],
-    maps: FeatureMaps,
-    rank: int,
-    width: int,
-    size: int = TINY,
-) -> None:
-    """Write a channel's number below its picture, and its largest value where there is room."""
-    channel = maps.channels[rank]
-    largest = float(maps.statistics.max[channel])
-    colour = INK if largest > 0 else FAINT
-    text = f"{channel} · {number(largest)}" if is_roomy(width) else f"{channel}"
-    write(draw, place, text, size, colour, width=width)
+def captions(maps: FeatureMaps, width: int, size: int = TINY) -> tuple[list[str], bool]:
+    """What stands below each channel that is shown: its number and, where all have room for it, the largest value."""
+    shown = maps.channels[: maps.shown]
+    whole = [f"{channel} · {number(float(maps.statistics.max[channel]))}" for channel in shown]
+    fits = all(font(size).getlength(text) <= width for text in whole)
+    return (whole if fits else [str(channel) for channel in shown]), fits
 
 
-def is_roomy(width: int) -> bool:
-    """Whether there is room for more than the channel's number."""
-    return width >= 80
+def ink(maps: FeatureMaps, rank: int) -> str:
+    """The colour of a caption: paler where the channel does not fire."""
+    return INK if maps.statistics.max[maps.channels[rank]] > 0 else FAINT
 
 
 def shares(maps: FeatureMaps) -> str:

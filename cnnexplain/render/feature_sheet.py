@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.words import number, percent
-from cnnexplain.render.channels import COMPONENTS, Channels, caption, is_roomy, shares
+from cnnexplain.render.channels import COMPONENTS, Channels, captions, ink, shares
 from cnnexplain.render.measures import bars, histogram, histogram_words
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import (
@@ -99,7 +99,12 @@ class _Grid:
         lines = math.ceil(len(self.ranks) / max(1, across))
         self.columns = math.ceil(len(self.ranks) / lines)
         self.width, self.height = self.columns * self.tile[0], lines * self.tile[1]
-        self.remark = f"{_below(width)} {self.channels.remark()}"
+        self.captions, valued = captions(maps, width, self.text)
+        below = (
+            "Below each map: its channel and the largest value." if valued else "Below each map: its channel."
+        )
+        said = (below, self.channels.remark(), self.channels.reduction)
+        self.remark = " ".join(filter(None, said))
         if not shown.seen_whole:
             self.remark += " Hatched: never seen by the model."
 
@@ -110,7 +115,8 @@ class _Grid:
             line, column = divmod(number_of, self.columns)
             x, y = place[0] + column * self.tile[0], place[1] + line * self.tile[1]
             paper.paste(self.channels.channel(rank), (x, y))
-            caption(draw, (x, y + self.slot[1] + 1), self.maps, rank, self.tile[0] - 2, self.text)
+            below = (x, y + self.slot[1] + 1)
+            write(draw, below, self.captions[rank], self.text, ink(self.maps, rank), width=self.tile[0] - 2)
 
 
 class _Bars:
@@ -147,12 +153,6 @@ def _side(shown: Shown, maps: FeatureMaps, many: int) -> int:
     if not maps.look.overlay and cells > room:
         room = min(cells, round(WIDEST * shown.max_side / across) - APART)
     return max(room, SMALLEST)
-
-
-def _below(width: int) -> str:
-    if is_roomy(width):
-        return "Below each map: its channel and the largest value."
-    return "Below each map: its channel."
 
 
 def _what(maps: FeatureMaps) -> str:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.words import number, percent
-from cnnexplain.render.channels import COMPONENTS, Channels, caption, shares
+from cnnexplain.render.channels import COMPONENTS, Channels, captions, ink, shares
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import (
     FAINT,
@@ -74,6 +74,11 @@ class _Row:
         self.slot = channels.size
 
     @property
+    def captions(self) -> tuple[list[str], bool]:
+        """What stands below each channel, and whether its largest value does."""
+        return captions(self.maps, self.slot[0])
+
+    @property
     def height(self) -> int:
         """How high it is, with its captions."""
         lines = math.ceil(self.maps.shown / IN_A_ROW)
@@ -98,11 +103,13 @@ class _Row:
         step = self.slot[0] + APART
         left += NAMES
         _composite(paper, self.channels, (left, top), self.slot)
+        texts, _ = self.captions
         for rank in range(self.maps.shown):
             line, column = divmod(rank, IN_A_ROW)
             x, y = left + (column + 1) * step, top + line * (self.slot[1] + TINY + 10)
             mounted(paper, self.channels.channel(rank), (x, y), self.slot)
-            caption(draw, (x, y + self.slot[1] + 2), self.maps, rank, self.slot[0])
+            below = (x, y + self.slot[1] + 2)
+            write(draw, below, texts[rank], TINY, ink(self.maps, rank), width=self.slot[0])
 
 
 def _composite(paper: Image.Image, channels: Channels, place: tuple[int, int], slot: tuple[int, int]) -> None:
@@ -121,15 +128,17 @@ def _shape(maps: FeatureMaps) -> str:
 
 
 _STRIP_ORDERS = {
-    "by strength": "the strongest channels, by the mean of what is positive,",
-    "by index": "the strongest channels, in the order of their numbers,",
+    "by strength": "the strongest channels, by the mean of what is positive",
+    "by index": "the strongest channels, in the order of their numbers",
 }
 
 
 def _of_strip(shown: Shown, rows: Sequence[_Row]) -> list[str]:
-    which = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named,")
+    which = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named")
     kinds = dict.fromkeys(row.channels.remark() for row in rows)
-    said = [COMPONENTS, f"Then {which} with the largest value of each.", *kinds]
+    reduced = [f"{row.maps.layer}: {row.channels.reduction}" for row in rows if row.channels.reduction]
+    valued = "channel and largest value" if all(row.captions[1] for row in rows) else "channel"
+    said = [COMPONENTS, f"Then {which}. Below each map: its {valued}.", *kinds, *reduced]
     if not shown.seen_whole:
         said.append("Hatched: never seen by the model.")
     return [" ".join(said), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]

@@ -14,7 +14,7 @@ from cnnexplain.core.explanation import Detail, Explanation, Prediction
 from cnnexplain.core.feature_maps import FeatureMaps, Look
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.channels import histogram, principal, statistics
-from cnnexplain.render import channels, feature_sheet, feature_strip, measures
+from cnnexplain.render import feature_sheet, feature_strip, measures
 from cnnexplain.render.channels import Channels
 from cnnexplain.render.colormaps import palette
 from cnnexplain.render.feature_sheet import drawn, sheet
@@ -74,7 +74,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(text)
         return write(draw, place, text, *rest, **more)
 
-    for module in (panel, channels, feature_sheet, feature_strip, measures):
+    for module in (panel, feature_sheet, feature_strip, measures):
         monkeypatch.setattr(module, "write", listening)
     return told
 
@@ -122,7 +122,7 @@ def test_large_maps_become_means_of_whole_cells() -> None:
     small = Channels(shown, maps, OPTIONS, 3)
     picture = np.asarray(small.channel(0))
     assert picture.shape == (3, 3, 3)
-    assert "mean of 2×2 cells" in small.remark()
+    assert "mean of 2×2 cells" in small.reduction
     assert np.abs(picture[0, 0].astype(int) - colours("inferno")[128]).max() <= 8
     assert picture[2, 2].sum() < picture[0, 0].sum()
 
@@ -233,7 +233,7 @@ def test_a_strip_of_layers_of_any_size_says_shapes_and_remarks(lines: list[str])
 
 def test_no_word_is_smaller_than_eleven_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    for module in (channels, feature_sheet, feature_strip, measures):
+    for module in (feature_sheet, feature_strip, measures):
         write = module.write
 
         def listening(draw, place, text, size, *rest, write: Callable[..., float] = write, **more):
