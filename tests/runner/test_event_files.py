@@ -21,12 +21,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as slow_crc32c
 from torch import Tensor, nn
 
+from cnnexplain import methods
 from cnnexplain.core.explanation import Detail
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.engine.graph import graph
 from cnnexplain.errors import InterruptedRunError, OptionError, OutputError
-from cnnexplain.methods import method
 from cnnexplain.render.pictures import DRAWN
 from cnnexplain.runner import events
 from cnnexplain.runner.board import Board
@@ -105,7 +105,7 @@ def explain(tmp_path: Path) -> Explain:
         overwrite: bool = False,
         **options: Any,
     ) -> Watcher:
-        kind = method(command)
+        kind = methods.method(command)
         request = Request(
             command=command,
             reference=f"{tmp_path / 'own.py'}:{net}",
@@ -207,6 +207,17 @@ def test_pictures_numbers_and_histograms_are_those_of_the_run(
     assert values.num == sum(values.bucket) == count
     assert values.min == pytest.approx(min(one["min"] for one in (same if units else same[:1])), rel=1e-5)
     assert [event.step for event in found.Histograms(name)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("command", methods.names())
+def test_every_command_tells_all_that_it_draws(explain: Explain, tmp_path: Path, command: str) -> None:
+    explain(command)
+    found = loaded(tmp_path / "tb")
+    shown = [found.Images(tag)[0].encoded_image_string for tag in found.Tags()["images"]]
+    assert sorted(shown) == sorted(path.read_bytes() for path in (tmp_path / "out").glob("*.png"))
+    for one in records(tmp_path)[0]["explanations"]:
+        name = f"{command}/{one['method']} at {one['layer']}"
+        assert len(found.Histograms(name)) == len(found.Scalars(f"{name}/max")) == 3
 
 
 def test_weights_graph_and_texts_are_there(explain: Explain, tmp_path: Path) -> None:
