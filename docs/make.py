@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,15 @@ from PIL import Image
 import cnnexplain
 from cnnexplain.cli.app import run
 
+# As docs/tensorboard.md has it.
+BOARD = (
+    "cnnexplain gradcam bundled:efficientnet_lite0 docs/photos -t top3 -o out/board --tensorboard runs/lite0"
+)
 SAME = 2.0  # mean difference of two pictures, of 255 levels, that nobody sees
 
 
 def main() -> None:
-    """Remake the reference pages, the pictures, and, where there is none, the photograph of a report."""
+    """Remake the reference pages, the pictures, and, where there are none, the photographs of pages."""
     for page, text in reference_pages().items():
         _write(page, text)
     with tempfile.TemporaryDirectory() as folder:
@@ -34,6 +40,9 @@ def main() -> None:
         pictures(Path(folder))
         if not pages.REPORT.exists():
             photograph(Path(folder, "out", "index.html"))
+        if not pages.BOARD.exists():
+            _run(BOARD, Path(folder))
+            photograph_of_board(Path(folder))
 
 
 def reference_pages() -> dict[Path, str]:
@@ -74,19 +83,45 @@ def same(one: Path, other: Path) -> bool:
 
 
 def photograph(report: Path) -> None:
-    """Have a browser take a picture of a report, where there is a browser."""
+    """Have a browser take a picture of a report."""
+    _photograph(report.as_uri(), pages.REPORT, (1000, 1240))
+
+
+def photograph_of_board(folder: Path) -> None:
+    """Have a browser take a picture of what TensorBoard shows of `folder/runs`."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    call = [sys.executable, "-m", "tensorboard.main", "--logdir", "runs", "--port", str(port)]
+    with subprocess.Popen(call, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            time.sleep(15)  # until it has read the files
+            _photograph(f"http://localhost:{port}/#images", pages.BOARD, (1200, 720))
+        finally:
+            server.terminate()
+
+
+def _photograph(address: str, picture: Path, size: tuple[int, int]) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        print("pictures/report.jpg was not made: there is no chromium")
+        print(f"{picture.relative_to(pages.DOCS)} was not made: there is no chromium")
         return
-    flags = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1240")
+    # The time is the page's own, which goes fast: a page that draws itself needs some.
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--virtual-time-budget=20000",
+    )
     with tempfile.TemporaryDirectory() as profile:
         shot = Path(profile, "shot.png")
-        command = [browser, *flags, f"--user-data-dir={profile}", f"--screenshot={shot}", report.as_uri()]
+        window = f"--window-size={size[0]},{size[1]}"
+        command = [browser, *flags, window, f"--user-data-dir={profile}", f"--screenshot={shot}", address]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-        with Image.open(shot) as picture:
-            picture.convert("RGB").save(pages.REPORT, quality=85)
-    print(f"new: {pages.REPORT.relative_to(pages.ROOT)}")
+        with Image.open(shot) as made:
+            made.convert("RGB").save(picture, quality=85)
+    print(f"new: {picture.relative_to(pages.ROOT)}")
 
 
 def _run(command: str, folder: Path) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PICTURES = DOCS / "pictures"
-REPORT = PICTURES / "report.jpg"  # a photograph of a page, made by a browser
+# Photographs of pages, made by a browser.
+REPORT = PICTURES / "report.jpg"
+BOARD = PICTURES / "tensorboard.jpg"
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,10 @@ class Console:
         """Tell one thing that was found in a model."""
         self._say(finding.layer or "model", finding.title)
 
+    def told(self, what: str, text: str) -> None:
+        """Tell something that stops nothing."""
+        self._say(what, text)
+
     def finished(self, outcome: Outcome) -> None:
         """Tell how it went, and where to look."""
         if outcome.images:

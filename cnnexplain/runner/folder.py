@@ -37,22 +37,7 @@ class Folder:
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
-        try:
-            self.path.resolve()
-        except (OSError, RuntimeError) as error:  # links that lead in a circle
-            raise OutputError(
-                f"{self.path} leads nowhere: {error}", "choose another folder with -o"
-            ) from error
-        place = self.path.absolute()
-        while not os.path.lexists(place):
-            place = place.parent
-        if not place.is_dir():
-            raise OutputError(f"{place} is not a folder", "choose a folder for the results with -o")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise OutputError(
-                f"results cannot be written to {self.path}: {place} is not yours to write to",
-                "choose a folder that you may write to with -o",
-            )
+        check_folder(self.path, "-o")
 
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
@@ -239,6 +224,24 @@ class Journal:
             self._file.close()
             self._file = None
         self._journal.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """See that a folder can be made and written to; make nothing yet. `flag` is the option that names it."""
+    try:
+        path.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        raise OutputError(f"{path} leads nowhere: {error}", f"choose another folder with {flag}") from error
+    place = path.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise OutputError(f"{place} is not a folder", f"choose a folder for the results with {flag}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"results cannot be written to {path}: {place} is not yours to write to",
+            f"choose a folder that you may write to with {flag}",
+        )
 
 
 def _open_own(path: Path) -> IO[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from cnnexplain.render.pictures import of_model
 from cnnexplain.report.page import page
 from cnnexplain.report.record import entry, inspected, line
 from cnnexplain.runner import facts
+from cnnexplain.runner.board import board_at
 from cnnexplain.runner.folder import REPORT, Folder
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import part_of
@@ -31,23 +33,32 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         folder.check()
     elif request.inspection.needs_folder:
         raise OptionError(f"{request.command} draws pictures, and has no folder for them", "add -o out")
+    board = board_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = request.inspection.bind(model)
     observer.loaded(model, loaded.source, (*choices, *more))
+    describe = partial(facts.describe_model, request, model, loaded, inspection, (*choices, *more), started)
     entries: list[dict[str, Any]] = []
 
     def look(folder: Folder | None) -> None:
         taken: set[str] = set()
-        with model.borrowed():
+        out = None if folder is None else folder.path
+        with model.borrowed(), board or nullcontext():
+            if board is not None:
+                board.begin(describe(), model, observer)
             for finding in inspection.inspect(model):
                 entries.append(_written(finding, folder, request, taken))
+                if board is not None:
+                    board.finding(entries[-1], out, finding.arrays(), len(entries))
                 observer.found(finding)
+            if board is not None:
+                board.findings(entries)
 
     if folder is None:
         look(None)
         observer.recorded(inspected(request.command, loaded.reference, entries))
         return Outcome(None, time.time() - started)
-    described = facts.describe_model(request, model, loaded, inspection, (*choices, *more), started)
+    described = describe()
     journal = folder.open(described["identity"], overwrite=request.output.overwrite)
     folder.write_run(described)
     status = "interrupted"

@@ -10,6 +10,14 @@ from typing import Annotated
 from cnnexplain.core.params import Param
 from cnnexplain.errors import OptionError
 
+TensorBoardFolder = Annotated[
+    Path | None,
+    Param(
+        "Also put pictures, numbers, histograms and the model's graph into this folder, for TensorBoard.",
+        metavar="DIR",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class DeviceOptions:
@@ -37,6 +45,7 @@ class OutputOptions:
             ("--overwrite/--resume",),
         ),
     ] = False
+    tensorboard: TensorBoardFolder = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class RunOptions:
             ("--overwrite/--resume",),
         ),
     ] = False
+    tensorboard: TensorBoardFolder = None
 
     def allowed_failures(self, images: int) -> float:
         """`max_failures` as a number of images."""

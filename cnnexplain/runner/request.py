@@ -67,6 +67,9 @@ class Observer(Protocol):
     def found(self, finding: Finding) -> None:
         """Something was found in a model."""
 
+    def told(self, what: str, text: str) -> None:
+        """Something that a person should know of, and that stops nothing."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,13 +22,17 @@ from cnnexplain.render.panel import drawn
 from cnnexplain.report.page import page
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
+from cnnexplain.runner.board import Values, board_at
 from cnnexplain.runner.explain import Prepared, explain
 from cnnexplain.runner.folder import REPORT, Folder, Journal, written_by_us
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
 from cnnexplain.runner.pipeline import ahead, batched
 from cnnexplain.runner.request import Observer, Outcome, Request
+from cnnexplain.runner.teller import Teller
 from cnnexplain.runner.write import Job, Result, Writer
+
+Written = tuple[dict[str, Any], Values]
 
 
 def run(request: Request, observer: Observer) -> Outcome:
@@ -37,6 +42,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     torch.manual_seed(request.model.seed)
     folder = Folder(request.run.output)
     folder.check()
+    board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us)
     allowed = request.run.allowed_failures(len(sources))
     model, loaded, choices = build(request.reference, request.model, request.where)
@@ -55,14 +61,16 @@ def run(request: Request, observer: Observer) -> Outcome:
     for kept in records.values():
         observer.recorded(kept)
     status = "interrupted"
+    missing = [job for job in jobs if job.image not in records]
+    teller = Teller(board, folder.path, jobs, records)
     try:
-        with model.borrowed():
-            for record in _made(
-                model, method, [job for job in jobs if job.image not in records], writer, request
-            ):
+        with model.borrowed(), board or nullcontext(), teller:
+            teller.begin(described, model, observer)
+            for record, values in _made(model, method, missing, partial(_written, writer, teller), request):
                 journal.add(line(record))
                 records[str(record["image"])] = record
                 observer.recorded(record)
+                teller.add(record, values)
         status = "finished"
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
@@ -95,15 +103,20 @@ def _kept(jobs: Iterable[Job], journal: Journal, writer: Writer) -> dict[str, di
 
 
 def _made(
-    model: Model, method: Method, jobs: Iterable[Job], writer: Writer, request: Request
-) -> Iterator[dict[str, Any]]:
-    """The record of every job, while others are being decoded and drawn."""
+    model: Model, method: Method, jobs: Iterable[Job], write: Callable[[Result], Written], request: Request
+) -> Iterator[Written]:
+    """What is written of every job, while others are being decoded and drawn."""
     workers = request.run.workers or _cores()
     depth = 2 * max(request.run.batch_size, workers)
     with ThreadPoolExecutor(workers) as pool:
         decoded = ahead(pool, partial(_prepared, model.preprocess, request.render.max_side), jobs, depth)
         found = _explained(model, method, decoded, request.run.batch_size, request.run.save_raw)
-        yield from ahead(pool, writer.write, found, depth)
+        yield from ahead(pool, write, found, depth)
+
+
+def _written(writer: Writer, teller: Teller, result: Result) -> Written:
+    record = writer.write(result)
+    return record, teller.values(result.found, record)
 
 
 def _cores() -> int:

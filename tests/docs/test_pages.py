@@ -76,7 +76,9 @@ def test_the_index_names_every_page() -> None:
 def test_every_picture_is_shown_made_and_described() -> None:
     kept = set(pages.PICTURES.rglob("*.png"))
     assert kept == pages.shown()
-    assert kept | {pages.REPORT} == {file for file in pages.PICTURES.rglob("*") if file.is_file()}
+    assert kept | {pages.REPORT, pages.BOARD} == {
+        file for file in pages.PICTURES.rglob("*") if file.is_file()
+    }
     makers = {item for page in pages.pages() for item in pages.made_by(page).items()}
     folders = [pages.kept(out) for out, _ in makers]
     assert sorted(folders) == sorted({picture.parent for picture in kept}), "two commands write to one folder"

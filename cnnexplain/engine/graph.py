@@ -1,0 +1,75 @@
+"""A model's graph as TensorBoard draws it. Needs the package `tensorboard`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import Any
+
+from torch import Tensor, nn
+
+from cnnexplain.engine.scores import logits_of
+
+
+class _Asked(nn.Module):
+    """A model that answers with class scores alone, whatever else it returns; its mode is left alone."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        super().__init__()
+        self.model = module
+        self._called = name
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output = self.model(inputs)
+        return output if isinstance(output, Tensor) else logits_of(output, len(inputs), self._called)
+
+    def train(self, _mode: bool = True) -> _Asked:
+        """Do nothing: a `train()` of the user's own may do more than switch, and the tracer calls it."""
+        return self
+
+
+def graph(module: nn.Module, inputs: Tensor, name: str) -> bytes:
+    """The graph, a serialised GraphDef, of what happens to `inputs`. Raises whatever tracing raises.
+
+    Prints nothing. Not for several threads: warnings and stdout are the process's own.
+    """
+    from torch.utils.tensorboard import _pytorch_graph
+
+    asked = _Asked(module, name)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # tracing is told to be deprecated, and fears for other inputs
+        drawn, _ = _pytorch_graph.graph(asked, inputs)  # type: ignore[no-untyped-call]
+    _keep_the_way(drawn)
+    _name(drawn, type(module).__name__)
+    return bytes(drawn.SerializeToString())
+
+
+def _keep_the_way(drawn: Any) -> None:
+    """Leave out what does not depend on the input: weights, and numbers, one node of which serves many layers."""
+    used_by: dict[str, list[str]] = {}
+    for node in drawn.node:
+        for path in node.input:
+            used_by.setdefault(path, []).append(node.name)
+    ends = {node.name for node in drawn.node if node.op == "IO Node"}
+    reached, waiting = set(ends), list(ends)
+    while waiting:
+        new = [name for name in used_by.get(waiting.pop(), ()) if name not in reached]
+        reached.update(new)
+        waiting.extend(new)
+    kept = [node for node in drawn.node if node.name in reached]
+    for node in kept:
+        node.input[:] = [path for path in node.input if path in reached]
+    del drawn.node[:]
+    drawn.node.extend(kept)
+
+
+def _name(drawn: Any, kind: str) -> None:
+    """Take the wrapping off: `_Asked/Net[model]/...` is the model's own `Net/...`."""
+
+    def plain(path: str) -> str:
+        return path.replace(f"_Asked/{kind}[model]", kind, 1).replace("_Asked", "scores", 1)
+
+    for node in drawn.node:
+        node.name = plain(node.name)
+        node.input[:] = [plain(path) for path in node.input]

@@ -1,0 +1,215 @@
+"""What a run tells TensorBoard: its pictures, numbers, histograms and texts, and the model's graph and weights.
+
+A board reads what was written down, records and picture files, and is told of them in the order of the images:
+TensorBoard drops what it has of later steps when an earlier one comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn.parameter import is_lazy
+
+from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
+from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.words import percent
+from cnnexplain.engine.graph import graph
+from cnnexplain.engine.model import Model
+from cnnexplain.errors import OutputError, first_line
+from cnnexplain.runner.events import EventFile, require
+from cnnexplain.runner.names import safe
+from cnnexplain.runner.request import Observer
+
+LISTED = 1000  # images in the table of a run
+SETTLED = ("arguments", "command", "model", "options", "seed", "versions")
+
+Record = Mapping[str, Any]
+Values = Mapping[str, NDArray[Any]]  # by what they are values of
+
+
+def board_at(folder: Path | None, command: str) -> Board | None:
+    """The board that was asked for, if any. Raises, before anything is written, where there cannot be one."""
+    if folder is None:
+        return None
+    require(folder)
+    return Board(folder, command)
+
+
+class Board:
+    """One run's share of a folder that TensorBoard reads."""
+
+    def __init__(self, folder: Path, command: str) -> None:
+        self.was_empty = not any(folder.glob("events.out.tfevents.*"))
+        self._events = EventFile(folder)
+        self._command = command
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(*(() if kind is None else (OutputError,))):  # what went wrong first counts
+            self._events.close()
+
+    def begin(self, described: Record, model: Model, observer: Observer) -> None:
+        """What is told once: the run, the weights, the graph. Call it inside `borrowed()`."""
+        self.run(described)
+        self.weights(model)
+        problem = self.graph(model)
+        if problem:
+            observer.told("graph", problem)
+
+    def run(self, described: Record) -> None:
+        """The command and what was settled, as run.json has it."""
+        rows = [row for name in SETTLED for row in _flat(described.get(name), name)]
+        rows += [(one["what"], f"{one['value']} ({one['reason']})") for one in described["choices"]]
+        self._events.text(f"{self._command}/run", _table(("what", "value"), rows))
+
+    def images(self, records: Sequence[Record], steps: Mapping[str, int]) -> None:
+        """Which image is which step."""
+        rows = [(str(steps[one["image"]]), one["image"], _answer(one)) for one in records[:LISTED]]
+        more = f"\n\nand {len(records) - LISTED:,} more" if len(records) > LISTED else ""
+        self._events.text(f"{self._command}/images", _table(("step", "image", "best class"), rows) + more)
+
+    def weights(self, model: Model) -> None:
+        """How often the weights of every layer occur."""
+        for name, weights in model.module.named_parameters():
+            if weights.is_floating_point() and weights.layout is torch.strided and not is_lazy(weights):
+                self._events.histogram(f"weights/{safe(name)}", weights.detach().float().cpu().numpy(), 0)
+
+    def graph(self, model: Model) -> str:
+        """What happens to a picture on its way. Returns in words why that cannot be drawn, or nothing."""
+        height, width = model.preprocess.input_size
+        blank = np.zeros((height, width, model.preprocess.channels), np.uint8)
+        try:
+            drawn = graph(model.module, model.inputs([blank]), model.name)
+        except Exception as error:  # noqa: BLE001 - whatever tracing makes of a stranger's model
+            return f"left out, since the model cannot be traced: {first_line(error)}"
+        self._events.graph(drawn)
+        return ""
+
+    def record(self, record: Record, out: Path, stem: str, step: int) -> None:
+        """The pictures of one image that was explained, out of their files, and its numbers."""
+        if record["status"] != "ok":
+            return
+        overview = [record["overview"]] if "overview" in record else []
+        for name in dict.fromkeys((*overview, *(one["picture"] for one in record["explanations"]))):
+            rest = name.removeprefix(f"{stem}.{self._command}").removesuffix(".png")
+            self.picture(f"{stem}{rest}", out / name, step, _plain(f"{record['image']}: {_answer(record)}"))
+        self.numbers(record, step)
+
+    def numbers(self, record: Record, step: int) -> None:
+        """The numbers of one image that was explained; none of one that was not."""
+        found = dict(_predicted(record))
+        for what, one in zip(whats(record["explanations"]), record["explanations"], strict=True):
+            for name, value in _numbers(one):
+                found.setdefault(f"{what}/{name}", value)  # of several units the first, the strongest
+        self._events.numbers(((f"{self._command}/{what}", value) for what, value in found.items()), step)
+
+    def picture(self, what: str, file: Path, step: int, about: str = "") -> None:
+        """A picture that was written, byte by byte."""
+        with Image.open(file) as picture:
+            size = picture.size
+        self._events.picture(f"{self._command}/{what}", file.read_bytes(), size, step, about)
+
+    def histograms(self, values: Values, step: int) -> None:
+        """How often the values of each kind occur."""
+        for what, found in values.items():
+            self._events.histogram(f"{self._command}/{what}", found, step)
+
+    def finding(self, entry: Record, out: Path | None, arrays: Values, step: int) -> None:
+        """What was found in a model, one thing after another: `step` counts them."""
+        layer = safe(entry["layer"]) if entry["layer"] else "model"
+        if entry["picture"] and out is not None:
+            self.picture(layer, out / entry["picture"], step, _plain(f"{entry['layer']} {entry['title']}"))
+        numbers = _numbers(entry, (int, float))
+        self._events.numbers(((f"{self._command}/{name}", value) for name, value in numbers), step)
+        self.histograms(
+            {
+                layer if name == "values" else f"{layer}/{safe(name)}": values
+                for name, values in arrays.items()
+                if values.dtype.kind == "f"
+            },
+            step,
+        )
+
+    def findings(self, entries: Sequence[Record]) -> None:
+        """Which layer is which step."""
+        rows = [(str(step), one["layer"], one["title"]) for step, one in enumerate(entries, 1)]
+        self._events.text(f"{self._command}/layers", _table(("step", "layer", "what it is"), rows))
+
+
+def whats(explanations: Iterable[Record]) -> Iterator[str]:
+    """What each finding is called; the same for all units of a layer."""
+    times: Counter[str] = Counter()
+    for one in explanations:
+        what = f"{safe(one['method'])} at {safe(one['layer'])}"
+        if "unit" not in one:
+            times[what] += 1
+        yield what if times[what] < 2 else f"{what}, rank {times[what]}"
+
+
+def values_of(explanation: Explanation, record: Record) -> Values:
+    """The values of every finding, in the order of the record, those of all units of a layer together."""
+    found: dict[str, list[NDArray[Any]]] = {}
+    findings: tuple[Heatmap | Reconstruction | FeatureMaps, ...] = (
+        *explanation.heatmaps,
+        *explanation.reconstructions,
+        *explanation.feature_maps,
+    )
+    for what, one in zip(whats(record["explanations"]), findings, strict=True):
+        found.setdefault(what, []).append(one.values.reshape(-1))
+    return {what: np.concatenate(parts) for what, parts in found.items()}
+
+
+def _predicted(record: Record) -> Iterator[tuple[str, float]]:
+    for place, one in zip(("best", "second"), record["predictions"], strict=False):
+        yield f"{place} class/probability", one["probability"]
+        yield f"{place} class/logit", one["logit"]
+
+
+def _numbers(value: Any, kinds: tuple[type, ...] = (float,), name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of the `kinds` by its place in a record; what is listed is left to the record."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _numbers(one, kinds, f"{name}/{safe(key)}" if name else safe(key))
+    elif isinstance(value, (int, float)) and isinstance(value, kinds) and not isinstance(value, bool):
+        yield name, value
+
+
+def _answer(record: Record) -> str:
+    if record["status"] == "error":
+        return f"error: {record['error']['message']}"
+    best = record["predictions"][0]
+    return f"{best['label']} ({percent(best['probability'])})"
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _flat(one, f"{name} {key}".replace("_", " "))
+    elif value not in (None, "", [], ()):
+        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, whatever stands in its cells."""
+    lines = [head, ["---"] * len(head), *(map(_plain, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text of which neither Markdown nor HTML makes anything but text, on one line."""
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return re.sub(r"[^\w ]|_", lambda sign: f"&#{ord(sign[0])};", shown)
