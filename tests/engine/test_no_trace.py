@@ -130,7 +130,11 @@ def test_explaining_leaves_no_trace(
 ) -> None:
     options = {"method": formula} if formula else {}
     explanation = cnnexplain.load(module, input_size="32").explain([PICTURE, PICTURE], command, **options)
-    findings = (*explanation[0].heatmaps, *explanation[0].reconstructions)
+    findings = (
+        *explanation[0].heatmaps,
+        *explanation[0].reconstructions,
+        *explanation[0].feature_maps,
+    )
     assert any(one.values.any() for one in findings)
     unchanged()
 

@@ -31,7 +31,7 @@ def test_every_stage_and_the_class_scores_or_words(name: str) -> None:
         answer = explained(Activations(), model, inputs)
         sizes = [tuple(one.found[0].values.shape[1:]) for one in answer.layer_maps]
         assert sizes == sorted(set(sizes), reverse=True)
-        assert len(sizes) > 1
+        assert len(sizes) > 1 or "convmixer" in name  # which never changes its size
         for one in answer.layer_maps:
             (found,) = one.found
             with model.borrowed(), model.capture(one.layer) as truth:
