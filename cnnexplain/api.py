@@ -170,7 +170,13 @@ def load(
             )
         loaded = adopt(unwrapped(model), settled)
         built = Model(
-            loaded.module, loaded.name, loaded.preprocess, loaded.labels, where.precision, settled.seed
+            loaded.module,
+            loaded.name,
+            loaded.preprocess,
+            loaded.labels,
+            where.precision,
+            settled.seed,
+            source=loaded.source,
         )
         choices = loaded.choices if preprocess is None else ()
     else:

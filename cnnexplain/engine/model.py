@@ -47,6 +47,7 @@ class Model:
     precision: str = "fp32"
     seed: int = 0  # what is random in a method starts from it
     chunks: Chunks = field(default_factory=Chunks, repr=False)
+    source: str = ""  # where code and weights came from, in words
 
     @property
     def device(self) -> torch.device:
@@ -56,12 +57,12 @@ class Model:
     @cached_property
     def trace(self) -> layers.Trace:
         """The layers in the order in which a picture meets them. Costs one forward pass, once."""
-        return self._looked_at(lambda: layers.trace(self.module, self._blank(), self._plain_forward))
+        return self.looked_at(lambda: layers.trace(self.module, self.blank(), self._plain_forward))
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
-        return self._looked_at(lambda: receptive_fields(self.module, self._blank(), self._plain_forward))
+        return self.looked_at(lambda: receptive_fields(self.module, self.blank(), self.output_of))
 
     def field(self, name: str) -> Field:
         """What one cell of a layer's map can see: the whole input where it could not be followed."""
@@ -73,14 +74,14 @@ class Model:
 
         def look() -> Met:
             with self.rectifiers() as found:
-                self.forward(self._blank().requires_grad_().clone())
+                self.forward(self.blank().requires_grad_().clone())
             return Met(tuple(found.seen), found.switches)
 
-        return self._looked_at(look)
+        return self.looked_at(look)
 
-    def _looked_at(self, look: Callable[[], Looked]) -> Looked:
+    def looked_at(self, look: Callable[[], Looked]) -> Looked:
         """What a look at one blank picture's way shows, or in words why it cannot be had."""
-        self._require_layers()
+        weights.require_plain(self.module, self.name)
         try:
             with self.borrowed():
                 return look()
@@ -124,18 +125,6 @@ class Model:
                 "train or export the model again; a checkpoint from before the loss became NaN may do",
             )
 
-    def _require_layers(self) -> None:
-        if any(isinstance(child, torch.jit.ScriptModule) for child in self.module.modules()):
-            raise ModelError(
-                f"{self.name} is TorchScript, whose layers cannot be looked into",
-                "give the Python model that it was made from",
-            )
-        if any(tensor.is_inference() for tensor in self._weights()):
-            raise ModelError(
-                f"{self.name} was made under torch.inference_mode(), which bars gradients for good",
-                "make it outside, or under torch.no_grad()",
-            )
-
     def inputs(self, pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Normalise pictures, each (H, W, C) uint8, into one batch (N, C, H, W) on the model's device."""
         stacked = torch.from_numpy(np.stack(pixels)).to(self.device).permute(0, 3, 1, 2)
@@ -153,11 +142,15 @@ class Model:
 
     def _plain_forward(self, inputs: Tensor) -> Tensor:
         """`forward` with torch's own functions only, for those who watch them."""
+        return scores.logits_of(self.output_of(inputs), len(inputs), self.name)
+
+    def output_of(self, inputs: Tensor) -> Any:
+        """Whatever the module returns, class scores or not. Call it inside `borrowed()`."""
         dtype = PRECISIONS[self.precision]
         cast = torch.autocast(self.device.type, dtype) if dtype else nullcontext()
         try:
             with cast:
-                output = self.module(inputs)
+                return self.module(inputs)
         except CnnexplainError:
             raise
         except (Exception, SystemExit) as error:
@@ -168,7 +161,6 @@ class Model:
                 f"{self.name} failed on an input of {tuple(inputs.shape)}: {first_line(error)}",
                 "give the size it was made for, for example --input-size 32 or 1x28x28",
             ) from error
-        return scores.logits_of(output, len(inputs), self.name)
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
@@ -294,6 +286,7 @@ class Model:
         yield from self.module.parameters()
         yield from self.module.buffers()
 
-    def _blank(self) -> Tensor:
+    def blank(self) -> Tensor:
+        """An input (1, C, H, W) of zeros."""
         shape = (1, self.preprocess.channels, *self.preprocess.input_size)
         return torch.zeros(shape, device=self.device, dtype=self._dtype)

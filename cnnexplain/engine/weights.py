@@ -7,6 +7,8 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.errors import ModelError
+
 
 def fingerprint(module: nn.Module) -> str:
     """SHA-256 over the names, types, shapes and values of all weights and buffers."""
@@ -33,6 +35,20 @@ def broken(module: nn.Module) -> list[str]:
         ),
         *(name for name, one in module.named_buffers() if _is_plain(one) and bool(one.isnan().any())),
     ]
+
+
+def require_plain(module: nn.Module, model_name: str) -> None:
+    """Raise `ModelError` for a module that lets nobody look at its layers or take gradients."""
+    if any(isinstance(child, torch.jit.ScriptModule) for child in module.modules()):
+        raise ModelError(
+            f"{model_name} is TorchScript, whose layers cannot be looked into",
+            "give the Python model that it was made from",
+        )
+    if any(tensor.is_inference() for tensor in (*module.parameters(), *module.buffers())):
+        raise ModelError(
+            f"{model_name} was made under torch.inference_mode(), which bars gradients for good",
+            "make it outside, or under torch.no_grad()",
+        )
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -26,7 +26,15 @@ def build(
         raise OptionError(
             f"{loaded.name} cannot be put on {device}: {first_line(error)}", "use --device cpu"
         ) from error
-    model = Model(module, loaded.name, loaded.preprocess, loaded.labels, where.precision, options.seed)
+    model = Model(
+        module,
+        loaded.name,
+        loaded.preprocess,
+        loaded.labels,
+        where.precision,
+        options.seed,
+        source=loaded.source,
+    )
     return model, loaded, (*loaded.choices, *choices)
 
 
