@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.preprocess import Preprocess
 
 MOST_ROWS = 48  # so many are taken in at a glance: the depth that is shown when none is named keeps to it
+FIRST_CLASSES = 3  # so many are named, to see which data set they are of
 
 Pair = tuple[int, ...]
 
@@ -130,7 +131,9 @@ class LayerTable:
         return {
             "input": list(self.input_shape),
             "preprocess": asdict(self.preprocess),
+            "preprocessing": self.preprocess.words,
             "classes": None if self.classes is None else len(self.classes),
+            "first_classes": list((self.classes or ())[:FIRST_CLASSES]),
             "source": self.source,
             "weights_sha256": self.weights_sha256,
             "precision": self.precision,

@@ -22,7 +22,7 @@ def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
     """Every weight once for every place of the kernel: of the result, or of the input of a transposed one."""
     x, weight, transposed = args[0], args[1], args[6]
     places = (x if transposed else out).shape
-    return places[0] * prod(places[2:]) * weight.numel()
+    return places[0] * prod(places[2:]) * int(weight.numel())
 
 
 def _deformable(args: tuple[Any, ...], out: Tensor) -> int:
@@ -32,24 +32,24 @@ def _deformable(args: tuple[Any, ...], out: Tensor) -> int:
 def _product(args: tuple[Any, ...], _out: Tensor) -> int:
     """(..., n, k) by (..., k, m), behind what is added to it."""
     left, right = [one for one in args[:3] if isinstance(one, Tensor)][-2:]
-    return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
+    return int(left.numel() * (right.shape[-1] if right.ndim > 1 else 1))
 
 
 def _linear(args: tuple[Any, ...], _out: Tensor) -> int:
-    return args[0].numel() * int(args[1].shape[0])
+    return int(args[0].numel() * args[1].shape[0])
 
 
 def _attention(args: tuple[Any, ...], _out: Any) -> int:
     """Queries by keys, then their weights by values."""
     query, key, value = args[:3]
     weights = prod(query.shape[:-1]) * key.shape[-2]
-    return weights * (query.shape[-1] + value.shape[-1])
+    return int(weights * (query.shape[-1] + value.shape[-1]))
 
 
 def _recurrent(args: tuple[Any, ...], _out: Any) -> int:
     """Every weight once for every step and sequence."""
     steps = prod(args[0].shape[:2])
-    return steps * sum(one.numel() for one in tensors_in(args[1:6]) if one.ndim == 2)
+    return int(steps * sum(one.numel() for one in tensors_in(args[1:6]) if one.ndim == 2))
 
 
 _PRODUCTS = "mm bmm addmm baddbmm addbmm mv addmv dot vdot _int_mm _scaled_mm"

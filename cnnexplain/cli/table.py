@@ -1,0 +1,171 @@
+"""The table of a model's layers on the terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from cnnexplain.cli.console import printable
+from cnnexplain.core.layer_words import Column, Row, default_of, totals, used
+
+if TYPE_CHECKING:
+    from cnnexplain.core.layer_table import LayerTable
+
+# What goes first where there is not room for all; a layer's name, shape, parameters and multiply-adds stay.
+LESS_IMPORTANT = (
+    "padding", "groups", "stride", "total_stride", "default", "memory", "kernel", "kind", "field", "share",
+)  # fmt: skip
+BAR = 10  # letters
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+NUMBERS = {
+    "parameters",
+    "multiply_adds",
+    "share",
+    "memory",
+    "field",
+    "total_stride",
+    "stride",
+    "padding",
+    "groups",
+}
+DEFAULT = "default of"
+UNLIMITED = 10_000
+
+
+def drawn(
+    table: LayerTable, depth: int | None, width: int | None, *, style: bool, encoding: str
+) -> list[str]:
+    """The table in lines of at most `width` letters; None where nothing limits them, as in a pipe."""
+    plain = table.plain()
+    names = {row.name for row in table.down_to(depth)}
+    rows = [row for row in plain["rows"] if row["name"] in names and row["name"]]
+    signs = Signs(encoding)
+    console = Console(
+        file=io.StringIO(),
+        width=width or UNLIMITED,
+        force_terminal=style,
+        color_system="standard" if style else None,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    layers = _layers(rows, _fitting(rows, console, signs), signs)
+    with console.capture() as captured:
+        title = Text(printable(f"{plain['rows'][0]['kind']}, {_levels(table, rows, plain['rows'])}"), "bold")
+        console.print(Group(title, "", layers, "", _totals(plain)), soft_wrap=width is None)
+    return [signs.fit(line.rstrip()) for line in captured.get().splitlines()]
+
+
+def _fitting(rows: Sequence[Row], console: Console, signs: Signs) -> list[str]:
+    """The columns for which there is room: the least important go first, and come back where they are narrow."""
+    options = console.options.update(width=UNLIMITED)
+
+    def fit(columns: Sequence[str]) -> bool:
+        return console.measure(_layers(rows, columns, signs), options=options).maximum <= console.width
+
+    columns = [one.key for one in used(rows)]
+    if any(row["default_of"] for row in rows):
+        columns.append("default")
+    gone = []
+    for less in LESS_IMPORTANT:
+        if not fit(columns) and less in columns:
+            columns.remove(less)
+            gone.append(less)
+    for more in reversed(gone):
+        if fit([*columns, more]):
+            columns.append(more)
+    return columns
+
+
+class Signs:
+    """What an encoding can show: bars of blocks, or of plain letters."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
+        self.rich = "utf" in encoding.lower()
+
+    def bar(self, share: float) -> str:
+        """A bar whose length is `share` of the longest."""
+        if not self.rich:
+            return "#" * round(share * BAR)
+        whole, eighths = divmod(max(1, round(share * BAR * 8)) if share else 0, 8)
+        return EIGHTHS[-1] * whole + (EIGHTHS[eighths] if eighths else "")
+
+    def fit(self, line: str) -> str:
+        """The line with plain letters for those that the encoding lacks."""
+        if self.rich:
+            return line
+        plain = line.translate({ord("×"): "x", ord("–"): "-", ord("─"): "-", ord("…"): "...", ord("−"): "-"})
+        return plain.encode(self.encoding, "backslashreplace").decode(self.encoding)
+
+
+def _levels(table: LayerTable, rows: Sequence[Row], every: Sequence[Row]) -> str:
+    layers = len(every) - 1
+    if len(rows) == layers:
+        return f"all {layers:,} layers and blocks"
+    return f"{len(rows):,} of {layers:,} layers and blocks; --depth {table.depth} shows all"
+
+
+def _layers(rows: Sequence[Row], columns: Sequence[str], signs: Signs) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD if signs.rich else box.ASCII2,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    shown = [one for one in used(rows) if one.key in columns]
+    for one in shown:
+        right = one.key in NUMBERS
+        table.add_column(
+            one.heading,
+            justify="right" if right else "left",
+            no_wrap=one.key != "layer",
+            overflow="fold",
+            header_style="bold",
+        )
+        if one.key == "share":
+            table.add_column("", no_wrap=True)
+    if "default" in columns:
+        table.add_column(DEFAULT, no_wrap=True, header_style="bold")
+    longest = max((row["share"] or 0 for row in rows), default=0)
+    for row in rows:
+        table.add_row(*_cells(row, shown, signs, longest), *([_default(row)] if "default" in columns else []))
+    return table
+
+
+def _cells(row: Row, columns: Sequence[Column], signs: Signs, longest: float) -> Iterator[Text]:
+    for one in columns:
+        if one.key == "layer":
+            yield _name(row)
+            continue
+        quiet = one.key in ("kind", "memory", "padding", "stride")
+        yield Text(printable(one.text(row)), "dim" if quiet else "")
+        if one.key == "share":
+            yield Text(signs.bar((row["share"] or 0) / longest if longest else 0), "cyan")
+
+
+def _name(row: Row) -> Text:
+    """The whole name, which --layer takes; what the block around it says already is dim."""
+    block, dot, last = row["name"].rpartition(".")
+    style = "bold green" if row["default_of"] else "" if row["leaf"] else "bold"
+    return Text.assemble("  " * (row["depth"] - 1), (printable(block) + dot, "dim"), (printable(last), style))
+
+
+def _default(row: Row) -> Text:
+    return Text(default_of(row), "green")
+
+
+def _totals(plain: dict[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, sentence in totals(plain):
+        table.add_row(name, Text(printable(sentence)))
+    return table
