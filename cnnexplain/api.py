@@ -24,11 +24,13 @@ from cnnexplain import methods
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import decode, to_rgb
 from cnnexplain.render.heatmap import Easel
@@ -87,6 +89,13 @@ class Explainer:
                         raise explanation
                     found.append(explanation)
         return found[0] if single else found
+
+    def summary(self) -> LayerTable:
+        """What the model is made of: a row for every layer and block, with shapes, costs and receptive fields.
+
+        Where no picture can go through the model there are modules and parameters, and `problem` says why.
+        """
+        return layer_table(self.model)
 
     def picture(
         self,

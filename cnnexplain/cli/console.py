@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
 from cnnexplain.core.words import listed, never_fired, number, percent
 from cnnexplain.errors import OutputError
@@ -65,6 +67,7 @@ class Console:
         self._progress: Progress | None = None
         self._each = options.verbose
         self._total = 0
+        self._table: LayerTable | None = None
 
     @contextmanager
     def watching(self) -> Iterator[Console]:
@@ -109,8 +112,11 @@ class Console:
             for finding in findings if len(findings) > 1 else ():
                 self._say(" ", finding)
 
-    def found(self, finding: Finding) -> None:
+    def found(self, finding: Finding | LayerTable) -> None:
         """Tell one thing that was found in a model."""
+        if isinstance(finding, LayerTable):
+            self._table = finding
+            return
         self._say(finding.layer or "model", finding.title)
 
     def told(self, what: str, text: str) -> None:
@@ -123,8 +129,22 @@ class Console:
             self._told_images(outcome)
         else:
             self._say("done", f"in {outcome.seconds:.1f} s")
+        if self._table is not None and not self._options.json:
+            self._show_table(self._table, data=outcome.report is None)
         if outcome.report is not None and not self._options.json:
             show_data(os.fspath(outcome.report))
+
+    def _show_table(self, table: LayerTable, *, data: bool) -> None:
+        """The table of layers: on stdout where it is all that was asked for, else beside the other messages."""
+        from cnnexplain.cli.table import drawn
+
+        stream = sys.stdout if data else sys.stderr
+        if stream is None or (self._options.quiet and not data):
+            return
+        width = shutil.get_terminal_size().columns if stream.isatty() else None
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        lines = drawn(table, width, style=_may_style(stream), encoding=encoding)
+        _put(stream, "\n".join(lines).encode(encoding, "backslashreplace"))
 
     def _told_images(self, outcome: Outcome) -> None:
         done = outcome.images - len(outcome.failed)
@@ -206,12 +226,13 @@ def _styled(text: str, code: str) -> str:
     return f"\033[{code}m{text}\033[0m" if _may_style() else text
 
 
-def _may_style() -> bool:
-    return _is_terminal() and not os.environ.get("NO_COLOR")
+def _may_style(stream: TextIO | None = None) -> bool:
+    return _is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
-def _is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: TextIO | None = None) -> bool:
+    stream = stream or sys.stderr
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _tell(line: str) -> None:

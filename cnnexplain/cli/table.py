@@ -38,12 +38,10 @@ DEFAULT = "default of"
 UNLIMITED = 10_000
 
 
-def drawn(
-    table: LayerTable, depth: int | None, width: int | None, *, style: bool, encoding: str
-) -> list[str]:
+def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -> list[str]:
     """The table in lines of at most `width` letters; None where nothing limits them, as in a pipe."""
     plain = table.plain()
-    names = {row.name for row in table.down_to(depth)}
+    names = {row.name for row in table.shown()}
     rows = [row for row in plain["rows"] if row["name"] in names and row["name"]]
     signs = Signs(encoding)
     console = Console(

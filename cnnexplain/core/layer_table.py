@@ -80,6 +80,7 @@ class LayerTable:
     parameter_bytes: int
     problem: str = ""  # why no picture went through it, in words
     remarks: tuple[str, ...] = ()
+    shown_depth: int | None = None  # how many levels a user wants to see
 
     @property
     def whole(self) -> LayerRow:
@@ -112,9 +113,9 @@ class LayerTable:
         ]
         return max(fits, default=1)
 
-    def down_to(self, depth: int | None = None) -> Iterator[LayerRow]:
-        """The layers no deeper than `depth` (or else `default_depth`), and default layers of commands at any."""
-        depth = depth or self.default_depth
+    def shown(self) -> Iterator[LayerRow]:
+        """The layers no deeper than `shown_depth` (or else `default_depth`), and default layers at any depth."""
+        depth = self.shown_depth or self.default_depth
         return (row for row in self.layers if row.depth <= depth or row.default_of)
 
     def defaults(self) -> Mapping[str, tuple[str, ...]]:
@@ -147,7 +148,7 @@ class LayerTable:
             "problem": self.problem or None,
             "remarks": list(self.remarks),
             "default_layers": {command: list(names) for command, names in self.defaults().items()},
-            "default_depth": self.default_depth,
+            "shown_depth": self.shown_depth or self.default_depth,
             "rows": [self._plain_row(row) for row in self.rows],
         }
 

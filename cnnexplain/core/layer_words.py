@@ -97,8 +97,11 @@ def _groups(row: Row) -> str:
 
 def _field(row: Row) -> str:
     field = row["receptive_field"]
-    if field is None:
-        return ""
+    return "" if field is None else field_words(field)
+
+
+def field_words(field: Sequence[int | None]) -> str:
+    """427 for 427×427; whole where a direction is seen from end to end."""
     return _sides(["whole" if side is None else side for side in field])
 
 
@@ -118,7 +121,7 @@ def _field_area(row: Row) -> float | None:
 
 def _kind(row: Row) -> str:
     often = f" ×{row['runs']}" if (row["runs"] or 0) > 1 else ""
-    return row["kind"] + often + (" (not run)" if row["runs"] == 0 else "")
+    return str(row["kind"]) + often + (" (not run)" if row["runs"] == 0 else "")
 
 
 def _largest(key: str) -> Callable[[Row], float | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cnnexplain.core.words import percent
 from cnnexplain.report.figures import Figure, figures
+from cnnexplain.report.layers import Layers, layers
 from cnnexplain.report.words import size
 
 
@@ -34,13 +35,14 @@ class Card:
     facts: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
     figures: tuple[Figure, ...] = ()
+    layers: Layers | None = None
     problem: str = ""
     hint: str = ""
 
     @property
     def wide(self) -> bool:
         """Whether the figures need all the room there is."""
-        return len(self.figures) > 1 or any(one.wide for one in self.figures)
+        return self.layers is not None or len(self.figures) > 1 or any(one.wide for one in self.figures)
 
     @property
     def best(self) -> Bar | None:
@@ -58,6 +60,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         facts=(f"{size(record['size'])} pixels",) if record["size"] else (),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
         figures=tuple(figures(record)),
+        layers=layers(record["summary"]) if "summary" in record else None,
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
     )

@@ -23,14 +23,22 @@ def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> str:
     """The page of a run: `run` is what run.json holds, `records` are the lines of results.jsonl."""
     cards = [card(record, position) for position, record in enumerate(records, 1)]
     css = _text_of("page.css")
+    # One page needs a script, and may run this one only; all others may run none.
+    script = _text_of("layers.js") if any(one.layers for one in cards) else ""
     return _template().render(
         run=summary(run, cards),
         shown_failures=SHOWN_FAILURES,
         failures=[one for one in cards if one.problem],
         cards=[one for one in cards if not one.problem],
         css=Markup(css),  # noqa: S704 - our own file, and escaping would break its selectors
-        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        css_hash=_hash(css),
+        script=Markup(script),  # noqa: S704 - as above
+        script_hash=_hash(script) if script else "",
     )
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache

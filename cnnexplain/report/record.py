@@ -69,10 +69,12 @@ def entry(finding: ModelFinding, command: str, picture: str | None, raw: str | N
     return _detailed(record, raw, finding.detail)
 
 
-def inspected(command: str, model: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The record of a model that was looked into, without a picture."""
+def inspected(
+    command: str, model: str, entries: Sequence[Mapping[str, Any]], whole: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record of a model that was looked into, without a picture; `whole` is what is known beside its layers."""
     found = {"size": None, "predictions": [], "explanations": list(entries)}
-    return {**_start("", "ok", command, model), "image": None, **found}
+    return {**_start("", "ok", command, model), "image": None, **found, **plain(whole or {})}
 
 
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:

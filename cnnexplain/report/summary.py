@@ -86,6 +86,8 @@ def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
     took = run.get("seconds")
     end = [Tile(duration(took), "from start to end")] if took is not None else []
     if "images" not in run:
+        if cards and cards[0].layers:
+            return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
         found = sum(len(one.figures) for one in cards)
         return [Tile(f"{found:,}", "layer shown" if found == 1 else "layers shown"), *end]
     bad = sum(bool(one.problem) for one in cards)

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from cnnexplain.core.inspection import Finding
+from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.errors import InterruptedRunError, OptionError
 from cnnexplain.render.pictures import of_model
+from cnnexplain.render.stages import stages
 from cnnexplain.report.page import page
 from cnnexplain.report.record import entry, inspected, line
 from cnnexplain.runner import facts
@@ -39,6 +41,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, (*choices, *more))
     describe = partial(facts.describe_model, request, model, loaded, inspection, (*choices, *more), started)
     entries: list[dict[str, Any]] = []
+    whole: dict[str, Any] = {}  # what is found of the model as a whole
 
     def look(folder: Folder | None) -> None:
         taken: set[str] = set()
@@ -47,8 +50,11 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
             if board is not None:
                 board.begin(describe(), model, observer)
             for finding in inspection.inspect(model):
-                entries.append(_written(finding, folder, request, taken))
-                if board is not None:
+                if isinstance(finding, LayerTable):
+                    whole.update(_table(finding, folder, request))
+                else:
+                    entries.append(_written(finding, folder, request, taken))
+                if board is not None and not isinstance(finding, LayerTable):
                     board.finding(entries[-1], out, finding.arrays(), len(entries))
                 observer.found(finding)
             if board is not None:
@@ -56,7 +62,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
 
     if folder is None:
         look(None)
-        observer.recorded(inspected(request.command, loaded.reference, entries))
+        observer.recorded(inspected(request.command, loaded.reference, entries, whole))
         return Outcome(None, time.time() - started)
     described = describe()
     journal = folder.open(described["identity"], overwrite=request.output.overwrite)
@@ -66,7 +72,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     try:
         look(folder)
         status = "finished"
-        records = [inspected(request.command, loaded.reference, entries)]
+        records = [inspected(request.command, loaded.reference, entries, whole)]
         observer.recorded(records[0])
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
@@ -95,3 +101,13 @@ def _written(
         raw = f"{name}.npz"
         folder.write(raw, partial(save_arrays, arrays))
     return entry(finding, request.command, picture, raw)
+
+
+def _table(table: LayerTable, folder: Folder | None, request: ModelRequest) -> dict[str, Any]:
+    """Draw the stages of a model; what its record says beside single findings."""
+    found: dict[str, Any] = {"summary": table.plain()}
+    image = stages(table) if folder is not None else None
+    if folder is not None and image is not None:
+        found["overview"] = f"{request.command}.png"
+        folder.write(found["overview"], partial(save_png, image))
+    return found

@@ -15,6 +15,7 @@ from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.inspection import Finding
+    from cnnexplain.core.layer_table import LayerTable
     from cnnexplain.engine.model import Model
     from cnnexplain.inspections import Inspection
     from cnnexplain.methods import Method
@@ -64,7 +65,7 @@ class Observer(Protocol):
     def recorded(self, record: Mapping[str, Any]) -> None:
         """One picture is finished, well or badly."""
 
-    def found(self, finding: Finding) -> None:
+    def found(self, finding: Finding | LayerTable) -> None:
         """Something was found in a model."""
 
     def told(self, what: str, text: str) -> None:

@@ -1,0 +1,48 @@
+"""What a model is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.layer_table import LayerTable
+from cnnexplain.core.params import Param
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.engine.model import Model
+
+__all__ = ["Summary"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Show the layers of a model: shapes, parameters, multiply-adds, activation memory, receptive fields.
+
+    The table goes to the terminal; with -o also to a page, where it can be folded and sorted, with a picture of the
+    stages. Names are those that --layer takes, and the layers that other commands show by default are marked.
+    """
+
+    needs_folder: ClassVar[bool] = False
+    depth: Annotated[
+        int | None,
+        Param(
+            "How many levels of blocks are shown, 1 for the outermost. Left out: as many as are taken in at a "
+            "glance. JSON and the page hold all of them.",
+            min=1,
+        ),
+    ] = None
+    table: LayerTable | None = field(default=None, repr=False)  # no option: what binding found
+
+    def bind(self, model: Model) -> tuple[Summary, tuple[Choice, ...]]:
+        """Look at the model while its parameters still say which of them are trainable."""
+        from cnnexplain.engine.table import layer_table
+
+        return replace(self, table=replace(layer_table(model), shown_depth=self.depth)), ()
+
+    def inspect(self, model: Model) -> Iterator[LayerTable]:  # noqa: ARG002 - binding has looked already
+        """The table, whole."""
+        if self.table is None:
+            raise TypeError("inspect() belongs to what bind() returned")
+        yield self.table

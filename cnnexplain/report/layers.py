@@ -1,0 +1,96 @@
+"""The table of a model's layers on the page: a tree of rows that can be folded, and sorted by a small script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnexplain.core.layer_words import COLUMNS, Column, Row, scaled, totals
+
+DEEPEST = 12  # levels that are told apart; names say the rest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, the number that it is sorted by, and the length of its bar."""
+
+    key: str
+    text: str
+    value: str = ""
+    share: float | None = None
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """A row and those inside its block. `open`: whether they are shown at first."""
+
+    cells: tuple[Cell, ...]
+    level: int
+    block: str  # of its name, what the block around it is called
+    last: str  # and the rest
+    default_of: str
+    open: bool
+    leaf: bool
+    children: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The whole table; `tiles` are its most important totals."""
+
+    head: tuple[Column, ...]
+    numbers: tuple[str, ...]  # the keys of the columns that hold numbers
+    nodes: tuple[Node, ...]
+    facts: tuple[tuple[str, str], ...]
+    tiles: tuple[tuple[str, str], ...]
+    problem: str
+
+
+NUMBERS = tuple(one.key for one in COLUMNS if one.value is not None and one.key != "output")
+
+
+def layers(table: Mapping[str, Any]) -> Layers:
+    """The table of a record's `summary`."""
+    rows = table["rows"][1:]
+    longest = max((row["share"] or 0 for row in rows), default=0) or 1
+    roots: list[Node] = []
+    by_name: dict[str, Node] = {}
+    for row in rows:
+        block, _, last = row["name"].rpartition(".")
+        level = min(row["depth"], DEEPEST)
+        node = Node(
+            cells=tuple(_cell(one, row, longest) for one in COLUMNS[1:]),
+            level=level,
+            block=f"{block}." if block else "",
+            last=last,
+            default_of=", ".join(row["default_of"]),
+            open=row["depth"] < table["shown_depth"],
+            leaf=row["leaf"],
+        )
+        parent = by_name.get(block)
+        (roots if parent is None else parent.children).append(node)
+        # Deeper than DEEPEST rows are brothers: pages, too, have an end to how deep they nest.
+        by_name[row["name"]] = node if level < DEEPEST or parent is None else parent
+    return Layers(
+        COLUMNS, NUMBERS, tuple(roots), tuple(totals(table)), tuple(_tiles(table)), table["problem"] or ""
+    )
+
+
+def _cell(column: Column, row: Row, longest: float) -> Cell:
+    value = column.value(row) if column.value else None
+    share = (row["share"] or 0) / longest if column.key == "share" and row["share"] is not None else None
+    return Cell(
+        column.key, column.text(row), "" if value is None else f"{value:g}", share, column.key in NUMBERS
+    )
+
+
+def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    total = table["totals"]
+    found = [(scaled(total["parameters"]), "parameters")]
+    if total["multiply_adds"] is not None:
+        found.append((scaled(total["multiply_adds"]), "multiply-adds for one picture"))
+        found.append((scaled(total["activation_bytes"], "B"), "of activations for one picture"))
+    found.append((f"{len(table['rows']) - 1:,}", "layers and blocks"))
+    return found
