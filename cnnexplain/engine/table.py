@@ -149,7 +149,7 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
         outputs = watched.outputs.get(module, ())
         yield LayerRow(
             name=name,
-            kind=type(module).__name__,
+            kind=_kind(module),
             leaf=next(module.children(), None) is None,
             runs=watched.runs[name] if finished or name in watched.runs else None,
             outputs=outputs,
@@ -177,6 +177,11 @@ def _summed(own: Counter[str]) -> Counter[str]:
         for end in range(len(parts)):
             total[".".join(parts[: end + 1])] += number
     return total
+
+
+def _kind(module: nn.Module) -> str:
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    return str(module.original_name) if scripted else type(module).__name__
 
 
 def _numbers(parameter: Tensor) -> int:

@@ -80,7 +80,7 @@ def layers(table: Mapping[str, Any]) -> Layers:
 
 def _cell(column: Column, row: Row, longest: float) -> Cell:
     value = column.value(row) if column.value else None
-    share = (row["share"] or 0) / longest if column.key == "share" and row["share"] is not None else None
+    share = row["share"] / longest if column.key == "share" and row["share"] else None
     return Cell(
         column.key, column.text(row), "" if value is None else f"{value:g}", share, column.key in NUMBERS
     )
