@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import explaining
+import inspecting
 import pixels
 import starting
 import timm
@@ -18,6 +19,7 @@ def main() -> None:
     starting.main()
     explaining.main()
     pixels.main()
+    inspecting.main()
 
 
 if __name__ == "__main__":
