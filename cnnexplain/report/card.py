@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnexplain.core.words import percent
 from cnnexplain.report.figures import Figure, figures
-from cnnexplain.report.layers import Layers, layers
+from cnnexplain.report.layers import Layers, layers, stages
 from cnnexplain.report.words import size
 
 
@@ -59,7 +59,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         heading=record["image"] or record["model"],
         facts=(f"{size(record['size'])} pixels",) if record["size"] else (),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
-        figures=tuple(figures(record)),
+        figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,
         problem=error.get("message", ""),
         hint=error.get("hint", ""),

@@ -8,7 +8,6 @@ from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.layer_words import times
 from cnnexplain.core.words import listed, number, percent
 from cnnexplain.report.words import count, href, shape, size, span, words
 
@@ -68,8 +67,8 @@ def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
     for one in record["explanations"]:
         if one["picture"]:
             drawn.setdefault(one["picture"], []).append(one)
-    if record.get("overview"):
-        yield _stages(record) if "summary" in record else _overview(record)
+    if record.get("overview") and "summary" not in record:
+        yield _overview(record)
     for shown in drawn.values():
         kind = kind_of(shown[0])
         if kind == "map":
@@ -121,20 +120,6 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
         remarks=_remarks([found]),
         links=_links(found, "raw values"),
         wide=True,
-    )
-
-
-def _stages(record: Mapping[str, Any]) -> Figure:
-    maps = [row for row in record["summary"]["rows"] if row["map"] and row["default_of"]]
-    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in maps)
-    return Figure(
-        src=href(record["overview"]),
-        alt=f"The stages of the model as boxes, resolution against channels: {sizes}",
-        title="Stages",
-        subject="resolution against channels",
-        joint=": ",
-        wide=True,
-        links=(Link("picture", href(record["overview"])),),
     )
 
 

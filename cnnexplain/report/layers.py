@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnexplain.core.layer_words import COLUMNS, Column, Row, scaled, totals
+from cnnexplain.core.layer_words import COLUMNS, Column, Row, scaled, times, totals
+from cnnexplain.report.figures import Figure, Link
+from cnnexplain.report.words import href
 
 DEEPEST = 12  # levels that are told apart; names say the rest
 
@@ -75,6 +77,21 @@ def layers(table: Mapping[str, Any]) -> Layers:
         by_name[row["name"]] = node if level < DEEPEST or parent is None else parent
     return Layers(
         COLUMNS, NUMBERS, tuple(roots), tuple(totals(table)), tuple(_tiles(table)), table["problem"] or ""
+    )
+
+
+def stages(record: Mapping[str, Any]) -> Figure:
+    """The picture of the stages, with all its sizes as its alternative text."""
+    maps = [row for row in record["summary"]["rows"] if row["map"] and row["default_of"]]
+    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in maps)
+    return Figure(
+        src=href(record["overview"]),
+        alt=f"The stages of the model as boxes, resolution against channels: {sizes}",
+        title="Stages",
+        subject="resolution against channels",
+        joint=": ",
+        wide=True,
+        links=(Link("picture", href(record["overview"])),),
     )
 
 

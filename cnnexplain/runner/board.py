@@ -22,6 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.layer_words import used
 from cnnexplain.core.words import percent
 from cnnexplain.engine.graph import graph
 from cnnexplain.engine.model import Model
@@ -148,6 +149,16 @@ class Board:
         """Which layer is which step."""
         rows = [(str(step), one["layer"], one["title"]) for step, one in enumerate(entries, 1)]
         self._events.text(f"{self._command}/layers", _table(("step", "layer", "what it is"), rows))
+
+    def table(self, summary: Record) -> None:
+        """The table of a model's layers, and its totals as numbers."""
+        rows = [row for row in summary["rows"] if row["name"]]
+        columns = used(rows)
+        cells = [[one.text(row) for one in columns] for row in rows]
+        self._events.text(f"{self._command}/layers", _table([one.heading for one in columns], cells))
+        self._events.numbers(
+            ((f"{self._command}/{name}", value) for name, value in _numbers(summary["totals"], (int,))), 0
+        )
 
 
 def whats(explanations: Iterable[Record]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from cnnexplain.render.stages import stages
 from cnnexplain.report.page import page
 from cnnexplain.report.record import entry, inspected, line
 from cnnexplain.runner import facts
-from cnnexplain.runner.board import board_at
+from cnnexplain.runner.board import Board, board_at
 from cnnexplain.runner.folder import REPORT, Folder
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import part_of
@@ -45,19 +46,17 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
 
     def look(folder: Folder | None) -> None:
         taken: set[str] = set()
-        out = None if folder is None else folder.path
         with model.borrowed(), board or nullcontext():
             if board is not None:
                 board.begin(describe(), model, observer)
             for finding in inspection.inspect(model):
                 if isinstance(finding, LayerTable):
-                    whole.update(_table(finding, folder, request))
+                    whole.update(_table(finding, folder, request, board))
                 else:
                     entries.append(_written(finding, folder, request, taken))
-                if board is not None and not isinstance(finding, LayerTable):
-                    board.finding(entries[-1], out, finding.arrays(), len(entries))
+                    _told(finding, entries, folder, board)
                 observer.found(finding)
-            if board is not None:
+            if board is not None and entries:
                 board.findings(entries)
 
     if folder is None:
@@ -103,11 +102,25 @@ def _written(
     return entry(finding, request.command, picture, raw)
 
 
-def _table(table: LayerTable, folder: Folder | None, request: ModelRequest) -> dict[str, Any]:
+def _told(
+    finding: Finding, entries: Sequence[Mapping[str, Any]], folder: Folder | None, board: Board | None
+) -> None:
+    if board is not None:
+        out = None if folder is None else folder.path
+        board.finding(entries[-1], out, finding.arrays(), len(entries))
+
+
+def _table(
+    table: LayerTable, folder: Folder | None, request: ModelRequest, board: Board | None
+) -> dict[str, Any]:
     """Draw the stages of a model; what its record says beside single findings."""
     found: dict[str, Any] = {"summary": table.plain()}
     image = stages(table) if folder is not None else None
     if folder is not None and image is not None:
         found["overview"] = f"{request.command}.png"
         folder.write(found["overview"], partial(save_png, image))
+    if board is not None:
+        board.table(found["summary"])
+        if folder is not None and image is not None:
+            board.picture("stages", folder.path / found["overview"], 0)
     return found
