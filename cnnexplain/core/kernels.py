@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,13 @@ class Smoothness:
 
     value: float
     spread: float  # standard deviation of the value, for a layer of this size with independent weights
+
+    @property
+    def words(self) -> str:
+        """0.37 (random 0 ± 0.03): digits as far as the spread leaves them a meaning."""
+        digits = min(max(2, -math.floor(math.log10(self.spread))), 6)
+        value = f"{self.value:.{digits}f}".replace("-", "−")
+        return f"{value} (random 0 ± {self.spread:.{digits}f})"
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,34 @@ class Kernels:
         return tuple(self.values.shape)
 
     @property
-    def min(self) -> float:
-        """The smallest finite weight; 0 where there is none."""
+    def size(self) -> str:
+        """How many filters there are, and how large: 32 filters of 3×3×3."""
+        one, *inside = self.shape
+        return f"{one:,} filter{'s' if one > 1 else ''} of {'×'.join(map(str, inside))}"
+
+    @property
+    def title(self) -> str:
+        """What the layer is, and what stands out."""
+        counted = self.statistics
+        told = [self.kind, self.size]
+        if counted.broken:
+            told.append(f"{len(counted.broken):,} not finite")
+        if counted.dead:
+            told.append(f"{len(counted.dead):,} dead")
+        if counted.alike is not None and counted.alike.pairs:
+            told.append(f"{counted.alike.filters:,} near-duplicates")
+        if counted.smoothness is not None:
+            told.append(f"smoothness {counted.smoothness.words}")
+        return " · ".join(told)
+
+    @property
+    def min(self) -> float | None:
+        """The smallest finite weight; None where there is none."""
         return self._extreme("min")
 
     @property
-    def max(self) -> float:
-        """The largest finite weight; 0 where there is none."""
+    def max(self) -> float | None:
+        """The largest finite weight; None where there is none."""
         return self._extreme("max")
 
     @property
@@ -111,10 +140,10 @@ class Kernels:
             "order": self.ranked(len(self.values)),
         }
 
-    def _extreme(self, which: Literal["min", "max"]) -> float:
+    def _extreme(self, which: Literal["min", "max"]) -> float | None:
         import numpy as np
 
         finite = self.values
         if self.statistics.broken:
             finite = finite[np.isfinite(finite)]
-        return float(getattr(finite, which)()) if finite.size else 0.0
+        return float(getattr(finite, which)()) if finite.size else None

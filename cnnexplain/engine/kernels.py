@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from cnnexplain.engine.layers import Trace
 from cnnexplain.errors import LayerError, first_line
 
+UNSETTLED = (UninitializedParameter, UninitializedBuffer)
 NAMES = ("weight", "in_proj_weight")  # the second is that of attention, for queries, keys and values
 
 
@@ -91,7 +92,7 @@ def weighted(module: nn.Module) -> list[Weights]:
             tensor = _held(child, attribute)
             if tensor is None:
                 continue
-            shape = None if isinstance(tensor, UninitializedTensorMixin) else tuple(map(int, tensor.shape))
+            shape = None if isinstance(tensor, UNSETTLED) else tuple(map(int, tensor.shape))
             if shape is not None and (len(shape) < 2 or 0 in shape):
                 continue
             kind = str(getattr(child, "original_name", type(child).__name__))
@@ -117,7 +118,9 @@ def weighted(module: nn.Module) -> list[Weights]:
     return found
 
 
-def map_before(trace: Trace, name: str, inputs: int, picture: tuple[int, int, int]) -> tuple[int, int, int] | None:
+def map_before(
+    trace: Trace, name: str, inputs: int, picture: tuple[int, int, int]
+) -> tuple[int, int, int] | None:
     """The map (C, h, w) that was flattened, channel by channel, into the inputs of a linear layer, where one was.
 
     `picture` is the shape of the model's input, for a layer that nothing comes before.
@@ -150,7 +153,7 @@ def _held(module: nn.Module, attribute: str) -> Tensor | None:
 
 
 def _problem(tensor: Tensor) -> str | None:
-    if isinstance(tensor, UninitializedTensorMixin):
+    if isinstance(tensor, UNSETTLED):
         return "they do not exist before the first input, which settles their shape"
     if tensor.is_meta:
         return "they hold no values (device meta)"
@@ -161,14 +164,13 @@ def _problem(tensor: Tensor) -> str | None:
 
 def _recomputed(module: nn.Module) -> Tensor | None:
     """What the hooks of `torch.nn.utils.weight_norm` and `spectral_norm` would put in place before a pass."""
+    hook: Any
     for hook in module._forward_pre_hooks.values():
         kind = f"{type(hook).__module__}.{type(hook).__name__}"
         if getattr(hook, "name", None) != "weight":
             continue
         if kind == "torch.nn.utils.weight_norm.WeightNorm":
-            made: Tensor = hook.compute_weight(module)  # type: ignore[attr-defined]
-            return made
+            return cast("Tensor", hook.compute_weight(module))
         if kind == "torch.nn.utils.spectral_norm.SpectralNorm":
-            made = hook.compute_weight(module, do_power_iteration=False)  # type: ignore[attr-defined]
-            return made
+            return cast("Tensor", hook.compute_weight(module, do_power_iteration=False))
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import Detail
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import percent
 from cnnexplain.inspections._kernel_statistics import ALIKE, DEAD
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def detail(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] |
     return Detail({"filters": facts}, tuple(_remarks(kernels, weights, flattened)))
 
 
-def _remarks(
-    kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] | None
-) -> Iterator[str]:
+def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] | None) -> Iterator[str]:
     counted, count = kernels.statistics, len(kernels.values)
     if counted.broken:
         what = " and ".join(
@@ -81,21 +79,19 @@ def _remarks(
     if weights.twin is not None:
         yield f"These are the very weights of {weights.twin}."
     if flattened is not None:
-        yield f"Its {flattened[0] * flattened[1] * flattened[2]} inputs are drawn as the map {_times(flattened)} that they were flattened from."
+        yield f"Its inputs are drawn as the {_times(flattened)} that they were flattened from, channel by channel."
     elif not weights.convolution and len(kernels.kernel) > 0:
         yield f"{kernels.kind} is no kind of layer that is known: its first axis is taken for filters."
 
 
 def _smoothness(found: Smoothness) -> str:
     if abs(found.value) <= SURE * found.spread:
-        verdict = "no smoother than noise"
+        verdict = "like noise"
     elif found.value > 0:
         verdict = "smoother than noise"
     else:
         verdict = "neighbours differ more than in noise"
-    return (
-        f"Smoothness {found.value:.2f}, {verdict}: independent random weights give 0 ± {number(found.spread)}."
-    ).replace("-", "−")
+    return f"Smoothness {found.words}: {verdict}."
 
 
 def _alike(found: Likeness, count: int) -> str:
@@ -104,7 +100,9 @@ def _alike(found: Likeness, count: int) -> str:
         pairs = ", ".join(f"{one} and {other}" for one, other, _ in found.closest[:PAIRS])
         more = ", …" if found.pairs > PAIRS else ""
         equal = f"; {found.equal:,} equal to the last bit" if found.equal else ""
-        told.append(f"{found.filters:,} of {count:,} filters, in {_pairs(found.pairs)} ({pairs}{more}){equal}")
+        told.append(
+            f"{found.filters:,} of {count:,} filters, in {_pairs(found.pairs)} ({pairs}{more}){equal}"
+        )
     if found.opposite:
         told.append(f"{_pairs(found.opposite)} of opposite sign")
     return f"Near-duplicates (cosine of {ALIKE} or more): {'; '.join(told)}."

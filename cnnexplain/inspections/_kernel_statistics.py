@@ -110,7 +110,9 @@ def _sketched(units: NDArray[np.float32]) -> NDArray[np.float32]:
     if length <= 2 * SKETCH:
         return units
     signs = np.random.default_rng(0).integers(0, 2, (length, SKETCH), np.int8)
-    return units @ ((2 * signs - 1).astype(np.float32) / np.float32(math.sqrt(SKETCH)))
+    projection = (2 * signs - 1).astype(np.float32) / np.float32(math.sqrt(SKETCH))
+    shortened: NDArray[np.float32] = units @ projection
+    return shortened
 
 
 def _likeness(

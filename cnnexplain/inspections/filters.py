@@ -161,7 +161,9 @@ def _named(
         return [first], () if asked and word != FIRST else (Choice("layer", first, reason),)
     name, module = find(model.module, word)
     inside = [
-        one.name for one in every if one.module is module or one.name == name or one.name.startswith(f"{name}.")
+        one.name
+        for one in every
+        if one.module is module or one.name == name or one.name.startswith(f"{name}.")
     ]
     if not inside:
         raise LayerError(
