@@ -33,7 +33,7 @@ NAMED = 4  # layers in a sentence
 class Filters:
     """The weights of layers as pictures, with dead, equal and noisy filters found (Yosinski et al. 2015).
 
-    First layers are shown in colour, deeper kernels as slices, layers without a kernel as a matrix. Nothing is run.
+    First layers are shown in colour, deeper kernels as slices, layers without a kernel as a matrix.
     """
 
     needs_folder: ClassVar[bool] = True

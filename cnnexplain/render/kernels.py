@@ -17,6 +17,7 @@ from cnnexplain.render.tiles import BETWEEN, BROKEN, DEAD, Ink, Layout, Panels, 
 from cnnexplain.render.tiles import LINE as BELOW
 from cnnexplain.render.tiles import NUMBER as TINY
 
+SEAM = (150, 157, 168)
 NARROWEST = 620  # so that scale and histogram stand side by side
 BAR = (256, 14)
 COLUMN, HIGH = 6, 56  # of the histogram
@@ -28,15 +29,18 @@ ORDERS = {"index": "by number", "norm": "strongest first", "likeness": "each bes
 def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
     """All of a layer's filters that are to be shown, with a heading above and remarks below."""
     ink = Ink.of(kernels, options)
-    note = ""
     if kernels.view == "matrix":
         body, shown, note, ink = matrix(kernels, ink, options.max_side)
     else:
-        body, shown = _grid(kernels, ink, options.max_side)
+        body, laid = _grid(kernels, ink, options.max_side)
+        shown, note = laid.filters, _channels(kernels, laid.slices)
     width = max(body.width, NARROWEST)
     heading = [
         (f"{kernels.layer} · {kernels.kind} · {kernels.size}", TITLE, INK, True),
-        *((line, TEXT, FAINT, False) for line in wrapped(_about(kernels, shown, note), font(TEXT), width)),
+        *(
+            (line, TEXT, FAINT, False)
+            for line in wrapped(" · ".join(_about(kernels, shown, note)), font(TEXT), width)
+        ),
     ]
     remarks = [line for one in kernels.detail.remarks for line in wrapped(one, font(SMALL), width)]
     top = MARGIN + TITLE + 8 + (len(heading) - 1) * (TEXT + 5) + GAP
@@ -55,8 +59,8 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
     return paper
 
 
-def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int]:
-    """The tiles, and how many there are."""
+def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layout]:
+    """The tiles, and how they were laid out."""
     laid = layout(kernels, max_side)
     which = kernels.ranked(laid.filters)
     panels = Panels.of(kernels, which, laid.slices)
@@ -67,14 +71,17 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int]:
     large = enlarged(colours, panels.broken, (laid.cell, laid.cell))
     canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
     step, high = laid.step
+    across = laid.panels * step - BETWEEN
     for rank in range(laid.filters):
         left, top = laid.place(rank)
+        # What is white at the edge of two panels would join them without something between.
+        canvas[top + 1 : top + 1 + high, left + 1 : left + 1 + across] = SEAM
         for panel in range(laid.panels):
             x = left + panel * step + 1
             canvas[top + 1 : top + 1 + high, x : x + step - BETWEEN] = large[rank, panel]
     image = Image.fromarray(canvas)
     _captions(image, kernels, laid, panels)
-    return image, laid.filters
+    return image, laid
 
 
 def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels) -> None:
@@ -112,12 +119,8 @@ def _short(norm: float) -> str:
     return f"{norm:.2g}" if norm < 10 else f"{norm:.3g}"
 
 
-def _about(kernels: Kernels, shown: int, note: str) -> str:
-    """How the sheet is to be read, in one line."""
-    return " · ".join(part for part in (*_parts(kernels, shown), note) if part)
-
-
-def _parts(kernels: Kernels, shown: int) -> Iterator[str]:
+def _about(kernels: Kernels, shown: int, note: str) -> Iterator[str]:
+    """How the sheet is to be read."""
     count, channels = kernels.shape[:2]
     if shown < count:
         yield f"{shown:,} of {count:,} shown, {ORDERS[kernels.sort]}"
@@ -135,17 +138,24 @@ def _parts(kernels: Kernels, shown: int) -> Iterator[str]:
         yield f"norm over {channels:,} input channels"
     elif kernels.view == "matrix":
         yield "a row a filter, a column an input channel"
-    elif channels > 1 and len(kernels.kernel) == 3:
-        yield f"frames of the strongest of {channels:,} input channels"
-    elif channels > 1:
-        some = min(kernels.slices, channels)
-        yield (
-            f"up to {some} of {channels:,} input channels, strongest first"
-            if some < channels
-            else (f"{channels} input channels, strongest first")
-        )
+    if note:
+        yield note
     what = "row" if kernels.view == "matrix" else "filter"
     yield f"each {what} has its own scale" if kernels.ends == "filter" else "one scale for all"
+
+
+def _channels(kernels: Kernels, slices: int) -> str:
+    """Which input channels of a filter are drawn, where there is a choice."""
+    channels = kernels.shape[1]
+    if kernels.view != "slices" or channels == 1:
+        return ""
+    if len(kernels.kernel) == 3:
+        return f"frames of the strongest of {channels:,} input channels"
+    how = ", one below the other" if len(kernels.kernel) == 1 else ", side by side"
+    if slices == 1:
+        return f"the strongest of {channels:,} input channels"
+    which = f"the strongest {slices} of {channels:,}" if slices < channels else f"all {channels}"
+    return f"{which} input channels{how}"
 
 
 def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: Ink) -> None:
@@ -169,7 +179,8 @@ def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: In
         write(draw, (left + share * (width - 1), y), text, TINY, INK, anchor=anchor)
     y += TINY + 4
     if kernels.ends == "filter":
-        write(draw, (left, y), "± the largest weight of each filter", TINY, FAINT, width=width + 50)
+        ends = "± the largest weight of each filter" if ink.signed else "the largest of each filter"
+        write(draw, (left, y), ends, TINY, FAINT, width=width + 50)
         y += TINY + 4
     if kernels.statistics.broken:
         draw.rectangle((left, y + 2, left + TINY, y + 2 + TINY), fill=BROKEN, outline=LINE)
@@ -193,7 +204,9 @@ def _histogram(paper: Image.Image, place: tuple[int, int], kernels: Kernels) -> 
     counts = counted.histogram
     norms = counted.norms[np.isfinite(counted.norms)]
     title = f"all {kernels.values.size:,} weights"
-    if norms.size:
+    if norms.size == 1:
+        title += f"; norm {_short(norms[0])}"
+    elif norms.size:
         title += f"; norms {_short(norms.min())} to {_short(norms.max())}, median {_short(float(np.median(norms)))}"
     write(draw, (left, top - 4), title, TINY, FAINT, width=paper.width - MARGIN - left)
     top += TINY + 4

@@ -130,7 +130,9 @@ def _bars(
             length = round(float(norms[part].max() / largest) * (BARS - 1))
             draw.rectangle((left, y, left + length, bottom), fill=FAINT)
         if dead.intersection(which[part].tolist()):
-            draw.rectangle((left - 4, y, left - 1, bottom), fill=DEAD)
+            draw.rectangle((left - 5, y, left - 1, bottom), fill=DEAD)
+            if down.cell >= NUMBER - 2:
+                write(draw, (left + 4, y + down.cell / 2), "dead", NUMBER, DEAD, anchor="lm")
 
 
 def _shared(rows: int, columns: int) -> str:

@@ -18,7 +18,7 @@ from cnnexplain.render.text import font
 
 NUMBER = 12  # the size of a filter's number
 LINE = NUMBER + 3
-BETWEEN = 2  # panels of one filter
+BETWEEN = 3  # panels of one filter
 APART = 8  # filters
 LARGEST, READABLE, SMALLEST = 96, 24, 12  # a panel's longer side in drawn pixels
 MANY, FEW = 1024, 256  # filters that are drawn when nothing else is said: of one panel each, or of several
@@ -44,8 +44,8 @@ class Panels:
     @property
     def broken(self) -> NDArray[np.bool_]:
         """Where a value is not finite, (n, P, h, w)."""
-        bad: NDArray[np.bool_] = np.logical_not(np.isfinite(self.values))
-        return bad.any(-1) if bad.ndim == 5 else bad
+        sound = np.isfinite(self.values)
+        return ~np.asarray(sound.all(-1) if sound.ndim == 5 else sound)
 
     @classmethod
     def of(cls, kernels: Kernels, which: NDArray[np.intp], slices: int) -> Panels:
