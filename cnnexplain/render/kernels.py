@@ -13,7 +13,18 @@ from cnnexplain.render.matrix import matrix
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
 from cnnexplain.render.text import font, wrapped, write
-from cnnexplain.render.tiles import BETWEEN, BROKEN, DEAD, Ink, Layout, Panels, enlarged, layout, painted
+from cnnexplain.render.tiles import (
+    BETWEEN,
+    BROKEN,
+    DEAD,
+    Ink,
+    Layout,
+    Panels,
+    enlarged,
+    layout,
+    painted,
+    word,
+)
 from cnnexplain.render.tiles import LINE as BELOW
 from cnnexplain.render.tiles import NUMBER as TINY
 
@@ -21,7 +32,7 @@ SEAM = (150, 157, 168)
 NARROWEST = 620  # so that scale and histogram stand side by side
 BAR = (256, 14)
 COLUMN, HIGH = 6, 56  # of the histogram
-DEEPEST = 4  # letters between a number and a norm
+AFTER = 4  # drawn pixels between a number and a norm
 
 ORDERS = {"index": "by number", "norm": "strongest first", "likeness": "each beside the one most like it"}
 
@@ -87,7 +98,6 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layou
 def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels) -> None:
     """Below each tile its number, the norm where there is room, and the numbers of its input channels."""
     draw = ImageDraw.Draw(image)
-    bold, face = font(TINY, bold=True), font(TINY)
     dead, broken = set(kernels.statistics.dead), set(kernels.statistics.broken)
     step, high = laid.step
     across = laid.panels * step - BETWEEN
@@ -96,23 +106,21 @@ def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels
         y = top + high + 2
         if laid.labelled and panels.channels is not None:
             for panel, channel in enumerate(panels.channels[rank].tolist()):
-                if face.getlength(str(channel)) <= step:
-                    draw.text((left + 1 + panel * step, y), str(channel), font=face, fill=FAINT)
+                label = word(str(channel))
+                if label.width <= step:
+                    image.paste(FAINT, (left + 1 + panel * step, y), label)
             y += BELOW
-        text, colour = str(filter_), DEAD if filter_ in dead else INK
-        draw.text((left + 1, y), text, font=bold, fill=colour)
+        name, colour, norm = word(str(filter_), bold=True), INK, ""
         if filter_ in dead:
+            colour, norm = DEAD, "dead"
             draw.rectangle((left, top, left + across + 1, top + high + 1), outline=DEAD)
-        length = bold.getlength(text) + DEEPEST
-        norm = (
-            "dead"
-            if filter_ in dead
-            else ""
-            if filter_ in broken
-            else _short(kernels.statistics.norms[filter_])
-        )
-        if norm and length + face.getlength(norm) <= laid.tile[0]:
-            draw.text((left + 1 + length, y), norm, font=face, fill=colour if filter_ in dead else FAINT)
+        elif filter_ not in broken:
+            norm = _short(kernels.statistics.norms[filter_])
+        image.paste(colour, (left + 1, y), name)
+        told = word(norm)
+        if norm and name.width + AFTER + told.width <= laid.tile[0]:
+            faint = DEAD if filter_ in dead else FAINT
+            image.paste(faint, (left + 1 + name.width + AFTER, y), told)
 
 
 def _short(norm: float) -> str:

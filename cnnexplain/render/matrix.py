@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.kernels import Kernels
 from cnnexplain.render.panel import FAINT, GAP, LINE, PAPER
 from cnnexplain.render.scale import limit
-from cnnexplain.render.text import font, write
-from cnnexplain.render.tiles import DEAD, NUMBER, Ink, Panels, enlarged, painted
+from cnnexplain.render.text import write
+from cnnexplain.render.tiles import DEAD, NUMBER, Ink, Panels, enlarged, painted, word
 
-LARGEST, SMALLEST = 24, 2  # drawn pixels for a weight
+LARGEST, SMALLEST = 24, 3  # drawn pixels for a weight
 WIDE, HIGH = 1.9, 1.5  # of the longest side that a picture may have
 BARS = 64
+BLOCK = 1 << 22  # weights in memory beside the layer
 APART = 70  # drawn pixels between two numbers of input channels
 
 
@@ -47,6 +49,12 @@ class Side:
         """In drawn pixels."""
         return self.cells * self.cell
 
+    def parts(self, length: int) -> Iterator[slice]:
+        """The rows in parts that memory holds, of `length` weights each, no cell in two parts."""
+        step = self.shared * max(1, BLOCK // (self.shared * length))
+        for start in range(0, self.count, step):
+            yield slice(start, start + step)
+
     def ticks(self, apart: int) -> list[int]:
         """The round numbers that are written beside it, at least so many drawn pixels from one to the next."""
         step, times = 1, (2, 2.5, 2)  # 1, 2, 5, 10
@@ -61,12 +69,11 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     """The picture, how many filters are on it, what a cell is where not one weight, and where colours end then."""
     which = kernels.ranked(kernels.top or len(kernels.values))
     weights = kernels.values.reshape(len(kernels.values), -1)
-    left = round(font(NUMBER).getlength("0" * len(str(len(weights) - 1)))) + 8
+    left = word("0" * len(str(len(weights) - 1))).width + 8
     down = Side.of(len(which), HIGH * max_side)
     across = Side.of(weights.shape[1], WIDE * max_side - left - BARS - GAP)
-    shares = np.stack([
-        _strongest(weights[which[start : start + down.shared]], ink, across.shared)
-        for start in range(0, len(which), down.shared)
+    shares = np.concatenate([
+        _strongest(weights[which[part]], ink, down.shared, across.shared) for part in down.parts(weights.shape[1])
     ])  # fmt: skip
     end = 1.0
     if ink.ends and across.shared * down.shared > 1:  # the strongest of several end later than each
@@ -87,14 +94,18 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     return image, len(which), _shared(down.shared, across.shared), ink
 
 
-def _strongest(rows: NDArray[np.float32], ink: Ink, shared: int) -> NDArray[np.float32]:
-    """Of some rows one: of all weights that share a cell the one furthest from zero, as a share of the scale."""
-    scaled = rows / ink.limits(rows)[:, None]
-    columns = math.ceil(rows.shape[1] / shared)
-    padded = np.zeros((len(rows), columns * shared), np.float32)
-    padded[:, : rows.shape[1]] = scaled
-    blocks = padded.reshape(len(rows), columns, shared)
-    high, low = blocks.max((0, 2)), blocks.min((0, 2))  # NaN where one is
+def _strongest(rows: NDArray[np.float32], ink: Ink, down: int, across: int) -> NDArray[np.float32]:
+    """Of all weights that share a cell the one furthest from zero, as a share of the scale."""
+    height, width = math.ceil(len(rows) / down), math.ceil(rows.shape[1] / across)
+    padded = np.zeros((height * down, width * across), np.float32)
+    np.divide(rows, ink.limits(rows)[:, None], out=padded[: len(rows), : rows.shape[1]])
+    # Along the rows first, which is where numbers lie side by side in memory.
+    high, low = padded, padded
+    if across > 1:
+        blocks = padded.reshape(-1, width, across)
+        high, low = blocks.max(2), blocks.min(2)  # NaN where one is
+    high = high.reshape(height, down, width).max(1)
+    low = low.reshape(height, down, width).min(1)
     strongest: NDArray[np.float32] = np.where(low < -high, low, high)
     return strongest
 
@@ -102,14 +113,16 @@ def _strongest(rows: NDArray[np.float32], ink: Ink, shared: int) -> NDArray[np.f
 def _numbers(
     image: Image.Image, which: NDArray[np.intp], place: tuple[int, int], down: Side, across: Side
 ) -> None:
-    draw, (left, top) = ImageDraw.Draw(image), place
+    left, top = place
     for column in across.ticks(APART):
         x = left + column // across.shared * across.cell + across.cell / 2
-        write(draw, (x, top - 4), str(column), NUMBER, FAINT, anchor="ls" if column == 0 else "ms")
+        name = word(str(column))
+        image.paste(FAINT, (max(left, round(x - name.width / 2)), 0), name)
     for row in down.ticks(NUMBER + 2):
         y = top + row // down.shared * down.cell + down.cell / 2
         y = max(y, top + NUMBER / 2 - 1)
-        write(draw, (left - 5, y), str(which[row]), NUMBER, FAINT, anchor="rm")
+        name = word(str(which[row]))
+        image.paste(FAINT, (left - 5 - name.width, round(y - NUMBER / 2) - 2), name)
 
 
 def _bars(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from cnnexplain.core.kernels import Kernels
 from cnnexplain.render.colormaps import ENDS, MIDDLE, palette
@@ -248,6 +250,15 @@ def enlarged(colours: Colours, bad: NDArray[np.bool_], cell: tuple[int, int]) ->
         tiled = np.tile(cross, bad.shape[-2:]) & bad.repeat(down, axis=-2).repeat(across, axis=-1)
         large[tiled] = MARK
     return large  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=8192)
+def word(text: str, *, bold: bool = False) -> Image.Image:
+    """A short text as a mask: a sheet has hundreds, and the next sheet has most of them again."""
+    face = font(NUMBER, bold=bold)
+    mask = Image.new("L", (math.ceil(face.getlength(text)), LINE + 2))
+    ImageDraw.Draw(mask).text((0, 0), text, font=face, fill=255)
+    return mask
 
 
 def _all_norms(values: NDArray[np.float32]) -> NDArray[np.float32]:
