@@ -28,7 +28,7 @@ from cnnexplain.render.tiles import (
 from cnnexplain.render.tiles import LINE as BELOW
 from cnnexplain.render.tiles import NUMBER as TINY
 
-SEAM = (150, 157, 168)
+SEAM = (91, 98, 112)
 NARROWEST = 620  # so that scale and histogram stand side by side
 BAR = (256, 14)
 COLUMN, HIGH = 6, 56  # of the histogram
@@ -82,14 +82,13 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layou
     large = enlarged(colours, panels.broken, (laid.cell, laid.cell))
     canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
     step, high = laid.step
-    across = laid.panels * step - BETWEEN
     for rank in range(laid.filters):
         left, top = laid.place(rank)
-        # What is white at the edge of two panels would join them without something between.
-        canvas[top + 1 : top + 1 + high, left + 1 : left + 1 + across] = SEAM
         for panel in range(laid.panels):
             x = left + panel * step + 1
             canvas[top + 1 : top + 1 + high, x : x + step - BETWEEN] = large[rank, panel]
+            if panel:  # weights of zero are as white as the paper, and would join the panels
+                canvas[top + 1 : top + 1 + high, x - BETWEEN // 2 - 1] = SEAM
     image = Image.fromarray(canvas)
     _captions(image, kernels, laid, panels)
     return image, laid

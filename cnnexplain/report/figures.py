@@ -22,7 +22,7 @@ _SCALES = {
 }
 # What has a place of its own; whatever else a method found out is told as it is.
 _PLACED = {"method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
-           "peak", "picture", "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
+           "peak", "picture", "raw", "remarks", "rectifiers", "completeness", "filters"}  # fmt: skip
 
 Fact = tuple[str, str]
 
@@ -109,7 +109,11 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
 
 def _of_model(found: Mapping[str, Any]) -> Figure:
     known = found["min"] is not None and found["max"] is not None
-    facts = (("range", span(found["min"], found["max"]) if known else "nothing finite"), *_told(found))
+    facts = (
+        ("range", span(found["min"], found["max"]) if known else "nothing finite"),
+        *_of_filters(found.get("filters")),
+        *_told(found),
+    )
     return Figure(
         src=href(found["picture"]),
         alt=f"{found['method']} of {found['layer'] or 'the model'}: {found['title']}",
@@ -121,6 +125,18 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
         links=_links(found, "raw values"),
         wide=True,
     )
+
+
+def _of_filters(counted: Mapping[str, Any] | None) -> Iterator[Fact]:
+    """What was counted about a layer's filters, as far as its remarks do not say it."""
+    if counted is None:
+        return
+    norm = counted["norm"]
+    if norm["median"] is not None:
+        yield "norms", f"{span(norm['min'], norm['max'])}, median {number(norm['median'])}"
+    yield "dead", f"{len(counted['dead']['which']):,} of {counted['filters']:,}"
+    if counted["alike"] is not None:
+        yield "near-duplicates", f"{counted['alike']['filters']:,} of {counted['filters']:,}"
 
 
 def _nothing(found: Mapping[str, Any]) -> str:
