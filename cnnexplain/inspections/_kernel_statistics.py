@@ -39,11 +39,11 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> Statisti
     dead = np.flatnonzero(norms <= DEAD * scale)  # a comparison with NaN is false
     living = np.flatnonzero(norms > DEAD * scale)
     counted = clean if whole.all() else values[finite]
-    ends = (-limit, limit) if limit > 0 else (-1.0, 1.0)
+    shares = counted / np.float32(limit or 1)  # at most 1, so that no width of a bin overflows
     return Statistics(
         norms=norms,
         limit=limit,
-        histogram=np.histogram(counted, BINS, ends)[0],
+        histogram=np.histogram(shares, BINS, (-1, 1))[0],
         dead=tuple(dead.tolist()),
         broken=tuple(np.flatnonzero(~whole).tolist()),
         nan=int(np.isnan(values).sum()),
