@@ -9,6 +9,7 @@ from typing import Any
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.words import listed, number, percent
+from cnnexplain.report.filter_facts import of_filters
 from cnnexplain.report.words import count, href, shape, size, span, words
 
 SHOWN_UNITS = 9  # a longer list is folded away
@@ -111,7 +112,7 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
     known = found["min"] is not None and found["max"] is not None
     facts = (
         ("range", span(found["min"], found["max"]) if known else "nothing finite"),
-        *_of_filters(found.get("filters")),
+        *of_filters(found.get("filters")),
         *_told(found),
     )
     return Figure(
@@ -125,18 +126,6 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
         links=_links(found, "raw values"),
         wide=True,
     )
-
-
-def _of_filters(counted: Mapping[str, Any] | None) -> Iterator[Fact]:
-    """What was counted about a layer's filters, as far as its remarks do not say it."""
-    if counted is None:
-        return
-    norm = counted["norm"]
-    if norm["median"] is not None:
-        yield "norms", f"{span(norm['min'], norm['max'])}, median {number(norm['median'])}"
-    yield "dead", f"{len(counted['dead']['which']):,} of {counted['filters']:,}"
-    if counted["alike"] is not None:
-        yield "near-duplicates", f"{counted['alike']['filters']:,} of {counted['filters']:,}"
 
 
 def _nothing(found: Mapping[str, Any]) -> str:
