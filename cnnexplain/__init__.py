@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cnnexplain.api import Explainer, load
     from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
+    from cnnexplain.core.kernels import Kernels
     from cnnexplain.core.preprocess import Preprocess
     from cnnexplain.errors import CnnexplainError
 
@@ -17,6 +18,7 @@ _HOMES = {
     "load": "cnnexplain.api",
     "Explanation": "cnnexplain.core.explanation",
     "Heatmap": "cnnexplain.core.explanation",
+    "Kernels": "cnnexplain.core.kernels",
     "Prediction": "cnnexplain.core.explanation",
     "Preprocess": "cnnexplain.core.preprocess",
     "CnnexplainError": "cnnexplain.errors",
@@ -26,6 +28,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "Heatmap",
+    "Kernels",
     "Prediction",
     "Preprocess",
     "__version__",

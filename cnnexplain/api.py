@@ -24,6 +24,7 @@ from cnnexplain import methods
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.kernels import Kernels
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
@@ -33,7 +34,9 @@ from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import decode, to_rgb
+from cnnexplain.inspections.filters import Filters
 from cnnexplain.render.heatmap import Easel
+from cnnexplain.render.kernels import sheet
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import Picture, pictures
 from cnnexplain.runner.explain import Prepared, explain
@@ -99,14 +102,16 @@ class Explainer:
 
     def picture(
         self,
-        explanation: Explanation,
+        explanation: Explanation | Kernels,
         finding: Heatmap | Reconstruction | FeatureMaps | None = None,
         **options: Any,
     ) -> Image.Image:
         """The picture that the command would write of one finding, or else the first that it would write.
 
-        `options` are colormap, alpha and max_side.
+        Of a layer's filters their sheet. `options` are colormap, alpha and max_side.
         """
+        if isinstance(explanation, Kernels):
+            return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
         if isinstance(finding, Heatmap):
             return Easel(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
         made = self.pictures(explanation, **options)
@@ -115,6 +120,15 @@ class Explainer:
     def pictures(self, explanation: Explanation, **options: Any) -> list[Picture]:
         """All that the command would write: an `image` each, with the findings that it `shows`."""
         return list(pictures(explanation, RenderOptions(**checked(RenderOptions, options))))
+
+    def filters(self, layer: str | Sequence[str] = (), **options: Any) -> list[Kernels]:
+        """The weights of layers, each with its `statistics`: of the one that reads the picture, or of those named.
+
+        `layer` takes names, blocks, "first" and "all"; `options` are those of the command. A copy each: what becomes
+        of the module changes nothing in them.
+        """
+        bound, _ = Filters(**checked(Filters, {"layer": layer, **options})).bind(self.model)
+        return list(bound.inspect(self.model))
 
     def _prepared(self, image: Given) -> Prepared:
         name = "picture"

@@ -38,7 +38,7 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for child, _ in modes:
                 child.training = False
             for parameter in frozen:
-                parameter.requires_grad_(False)
+                parameter.requires_grad = False  # requires_grad_() bars those that have no shape yet
             with torch.inference_mode(False), torch.enable_grad():
                 yield
         finally:
@@ -46,7 +46,7 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for child, mode in modes:
                 child.training = mode
             for parameter in frozen:
-                parameter.requires_grad_(True)
+                parameter.requires_grad = True
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -11,14 +11,15 @@ from PIL import Image
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.inspection import Finding
-from cnnexplain.render import feature_sheet, feature_strip
+from cnnexplain.core.kernels import Kernels
+from cnnexplain.render import feature_sheet, feature_strip, kernels
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.sheet import sheet, strip
 from cnnexplain.render.unit import by_layer
 
 # How each kind of finding in a model is drawn.
-DRAWN: dict[type, Callable[[Any, RenderOptions], Image.Image]] = {}
+DRAWN: dict[type, Callable[[Any, RenderOptions], Image.Image]] = {Kernels: kernels.sheet}
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.words import listed, number, percent
+from cnnexplain.report.filter_facts import of_filters
 from cnnexplain.report.words import count, href, shape, size, span, words
 
 SHOWN_UNITS = 9  # a longer list is folded away
@@ -22,7 +23,7 @@ _SCALES = {
 }
 # What has a place of its own; whatever else a method found out is told as it is.
 _PLACED = {"method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
-           "peak", "picture", "raw", "remarks", "rectifiers", "completeness"}  # fmt: skip
+           "peak", "picture", "raw", "remarks", "rectifiers", "completeness", "filters"}  # fmt: skip
 
 Fact = tuple[str, str]
 
@@ -109,7 +110,11 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
 
 def _of_model(found: Mapping[str, Any]) -> Figure:
     known = found["min"] is not None and found["max"] is not None
-    facts = (("range", span(found["min"], found["max"]) if known else "nothing finite"), *_told(found))
+    facts = (
+        ("range", span(found["min"], found["max"]) if known else "nothing finite"),
+        *of_filters(found.get("filters")),
+        *_told(found),
+    )
     return Figure(
         src=href(found["picture"]),
         alt=f"{found['method']} of {found['layer'] or 'the model'}: {found['title']}",

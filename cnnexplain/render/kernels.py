@@ -1,0 +1,230 @@
+"""A sheet for the filters of one layer: the pictures, their scale, and what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cnnexplain.core.kernels import Kernels
+from cnnexplain.core.words import number
+from cnnexplain.render.matrix import matrix
+from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
+from cnnexplain.render.text import font, wrapped, write
+from cnnexplain.render.tiles import (
+    BETWEEN,
+    BROKEN,
+    DEAD,
+    Ink,
+    Layout,
+    Panels,
+    enlarged,
+    layout,
+    painted,
+    word,
+)
+from cnnexplain.render.tiles import LINE as BELOW
+from cnnexplain.render.tiles import NUMBER as TINY
+
+SEAM = (91, 98, 112)
+NARROWEST = 620  # so that scale and histogram stand side by side
+BAR = (256, 14)
+COLUMN, HIGH = 6, 56  # of the histogram
+AFTER = 4  # drawn pixels between a number and a norm
+
+ORDERS = {"index": "by number", "norm": "strongest first", "likeness": "each beside the one most like it"}
+
+
+def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
+    """All of a layer's filters that are to be shown, with a heading above and remarks below."""
+    ink = Ink.of(kernels, options)
+    if kernels.view == "matrix":
+        body, shown, note, ink = matrix(kernels, ink, options.max_side)
+    else:
+        body, laid = _grid(kernels, ink, options.max_side)
+        shown, note = laid.filters, _channels(kernels, laid.slices)
+    width = max(body.width, NARROWEST)
+    heading = [
+        (f"{kernels.layer} · {kernels.kind} · {kernels.size}", TITLE, INK, True),
+        *(
+            (line, TEXT, FAINT, False)
+            for line in wrapped(" · ".join(_about(kernels, shown, note)), font(TEXT), width)
+        ),
+    ]
+    remarks = [line for one in kernels.detail.remarks for line in wrapped(one, font(SMALL), width)]
+    top = MARGIN + TITLE + 8 + (len(heading) - 1) * (TEXT + 5) + GAP
+    legend = top + body.height + 22
+    below = legend + HIGH + 4 * TINY + 8
+    paper = Image.new("RGB", (width + 2 * MARGIN, below + len(remarks) * (SMALL + 6) + MARGIN), PAPER)
+    draw, y = ImageDraw.Draw(paper), MARGIN - 6
+    for text, size, colour, bold in heading:
+        write(draw, (MARGIN, y), text, size, colour, bold=bold, width=width)
+        y += TITLE + 10 if bold else TEXT + 5
+    paper.paste(body, (MARGIN, top))
+    _scale(paper, (MARGIN, legend), kernels, ink)
+    _histogram(paper, (MARGIN + BAR[0] + 60, legend), kernels)
+    for line, text in enumerate(remarks):
+        write(draw, (MARGIN, below + line * (SMALL + 6)), text, SMALL, FAINT)
+    return paper
+
+
+def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layout]:
+    """The tiles, and how they were laid out."""
+    laid = layout(kernels, max_side)
+    which = kernels.ranked(laid.filters)
+    panels = Panels.of(kernels, which, laid.slices)
+    # Of a filter's own scale all of it counts, also the slices that are not drawn.
+    whole = panels.values if kernels.view == "norm" else kernels.values[which]
+    in_colour = kernels.view == "colour"
+    colours = painted(panels, ink.limits(whole), ink, in_colour=in_colour)
+    large = enlarged(colours, panels.broken, (laid.cell, laid.cell))
+    canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
+    step, high = laid.step
+    for rank in range(laid.filters):
+        left, top = laid.place(rank)
+        for panel in range(laid.panels):
+            x = left + panel * step + 1
+            canvas[top + 1 : top + 1 + high, x : x + step - BETWEEN] = large[rank, panel]
+            if panel:  # weights of zero are as white as the paper, and would join the panels
+                canvas[top + 1 : top + 1 + high, x - BETWEEN // 2 - 1] = SEAM
+    image = Image.fromarray(canvas)
+    _captions(image, kernels, laid, panels)
+    return image, laid
+
+
+def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels) -> None:
+    """Below each tile its number, the norm where there is room, and the numbers of its input channels."""
+    draw = ImageDraw.Draw(image)
+    dead, broken = set(kernels.statistics.dead), set(kernels.statistics.broken)
+    step, high = laid.step
+    across = laid.panels * step - BETWEEN
+    for rank, filter_ in enumerate(kernels.ranked(laid.filters).tolist()):
+        left, top = laid.place(rank)
+        y = top + high + 2
+        if laid.labelled and panels.channels is not None:
+            for panel, channel in enumerate(panels.channels[rank].tolist()):
+                label = word(str(channel))
+                if label.width <= step:
+                    image.paste(FAINT, (left + 1 + panel * step, y), label)
+            y += BELOW
+        name, colour, norm = word(str(filter_), bold=True), INK, ""
+        if filter_ in dead:
+            colour, norm = DEAD, "dead"
+            draw.rectangle((left, top, left + across + 1, top + high + 1), outline=DEAD)
+        elif filter_ not in broken:
+            norm = _short(kernels.statistics.norms[filter_])
+        image.paste(colour, (left + 1, y), name)
+        told = word(norm)
+        if norm and name.width + AFTER + told.width <= laid.tile[0]:
+            faint = DEAD if filter_ in dead else FAINT
+            image.paste(faint, (left + 1 + name.width + AFTER, y), told)
+
+
+def _short(norm: float) -> str:
+    return f"{norm:.2g}" if norm < 10 else f"{norm:.3g}"
+
+
+def _about(kernels: Kernels, shown: int, note: str) -> Iterator[str]:
+    """How the sheet is to be read."""
+    count, channels = kernels.shape[:2]
+    if shown < count:
+        yield f"{shown:,} of {count:,} shown, {ORDERS[kernels.sort]}"
+    else:
+        yield ORDERS[kernels.sort]
+    if kernels.groups > 1 and channels == 1:
+        yield "depthwise: one input channel each"
+    elif kernels.groups > 1:
+        yield f"{kernels.groups} groups, {channels} of {channels * kernels.groups:,} input channels each"
+    if kernels.view == "colour":
+        yield "input channels as red, green and blue" + (
+            ", frame by frame" if len(kernels.kernel) == 3 else ""
+        )
+    elif kernels.view == "norm":
+        yield f"norm over {channels:,} input channels"
+    elif kernels.view == "matrix":
+        yield "a row a filter, a column an input channel"
+    if note:
+        yield note
+    what = "row" if kernels.view == "matrix" else "filter"
+    yield f"each {what} has its own scale" if kernels.ends == "filter" else "one scale for all"
+
+
+def _channels(kernels: Kernels, slices: int) -> str:
+    """Which input channels of a filter are drawn, where there is a choice."""
+    channels = kernels.shape[1]
+    if kernels.view != "slices" or channels == 1:
+        return ""
+    if len(kernels.kernel) == 3:
+        return f"frames of the strongest of {channels:,} input channels"
+    how = ", one below the other" if len(kernels.kernel) == 1 else ", side by side"
+    if slices == 1:
+        return f"the strongest of {channels:,} input channels"
+    which = f"the strongest {slices} of {channels:,}" if slices < channels else f"all {channels}"
+    return f"{which} input channels{how}"
+
+
+def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: Ink) -> None:
+    """The colours, with what their ends and their middle are."""
+    left, top = place
+    width, height = BAR
+    steps = 254 if ink.signed else 255
+    levels = np.rint(np.linspace(0, steps, width)).astype(np.uint8)
+    colours = levels[:, None].repeat(3, 1) if kernels.view == "colour" else ink.table[levels]
+    draw = ImageDraw.Draw(paper)
+    in_colour = kernels.view == "colour"
+    title = "red, green, blue, each: dark is negative, light positive" if in_colour else (
+        "weight" if ink.signed else "norm over the input channels"
+    )  # fmt: skip
+    write(draw, (left, top - 4), title, TINY, FAINT, width=width + 50)
+    top += TINY + 4
+    paper.paste(Image.fromarray(colours[None].repeat(height, 0)), (left, top))
+    draw.rectangle((left, top, left + width - 1, top + height - 1), outline=LINE)
+    y = top + height + 3
+    for share, anchor, text in zip((0, 0.5, 1), ("la", "ma", "ra"), _ticks(kernels, ink), strict=True):
+        write(draw, (left + share * (width - 1), y), text, TINY, INK, anchor=anchor)
+    y += TINY + 4
+    if kernels.ends == "filter":
+        ends = "± the largest weight of each filter" if ink.signed else "the largest of each filter"
+        write(draw, (left, y), ends, TINY, FAINT, width=width + 50)
+        y += TINY + 4
+    if kernels.statistics.broken:
+        draw.rectangle((left, y + 2, left + TINY, y + 2 + TINY), fill=BROKEN, outline=LINE)
+        write(draw, (left + TINY + 6, y), "NaN or infinite", TINY, FAINT)
+
+
+def _ticks(kernels: Kernels, ink: Ink) -> tuple[str, str, str]:
+    if ink.ends is None:
+        return ("−largest", "0", "+largest") if ink.signed else ("0", "", "largest")
+    beyond = kernels.statistics.limit > ink.ends if ink.signed else True
+    more, less = ("≥ ", "≤ ") if beyond else ("", "")
+    if not ink.signed:
+        return "0", number(ink.ends / 2), more + number(ink.ends)
+    return less + number(-ink.ends), "0", more + number(ink.ends)
+
+
+def _histogram(paper: Image.Image, place: tuple[int, int], kernels: Kernels) -> None:
+    """How many weights there are of every size."""
+    left, top = place
+    draw, counted = ImageDraw.Draw(paper), kernels.statistics
+    counts = counted.histogram
+    norms = counted.norms[np.isfinite(counted.norms)]
+    title = f"all {kernels.values.size:,} weights"
+    if norms.size == 1:
+        title += f"; norm {_short(norms[0])}"
+    elif norms.size:
+        title += f"; norms {_short(norms.min())} to {_short(norms.max())}, median {_short(float(np.median(norms)))}"
+    write(draw, (left, top - 4), title, TINY, FAINT, width=paper.width - MARGIN - left)
+    top += TINY + 4
+    most = int(counts.max(initial=1)) or 1
+    for bin_, count in enumerate(counts.tolist()):
+        high = round(count / most * HIGH) or (count > 0)
+        x = left + bin_ * COLUMN
+        if high:
+            draw.rectangle((x, top + HIGH - high, x + COLUMN - 2, top + HIGH - 1), fill=FAINT)
+    width = len(counts) * COLUMN - 1
+    draw.line((left, top + HIGH, left + width, top + HIGH), fill=LINE)
+    limit = counted.limit or 1.0
+    for share, anchor, value in ((0, "la", -limit), (0.5, "ma", 0.0), (1, "ra", limit)):
+        write(draw, (left + share * width, top + HIGH + 3), number(value), TINY, INK, anchor=anchor)
