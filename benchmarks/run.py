@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import explaining
+import kernels
 import pixels
 import starting
 import timm
@@ -18,6 +19,7 @@ def main() -> None:
     starting.main()
     explaining.main()
     pixels.main()
+    kernels.main()
 
 
 if __name__ == "__main__":
