@@ -6,6 +6,7 @@ import platform
 
 import explaining
 import inspecting
+import kernels
 import pixels
 import starting
 import timm
@@ -20,6 +21,7 @@ def main() -> None:
     explaining.main()
     pixels.main()
     inspecting.main()
+    kernels.main()
 
 
 if __name__ == "__main__":
