@@ -16,7 +16,7 @@ from cnnexplain.render.scale import limit
 from cnnexplain.render.text import write
 from cnnexplain.render.tiles import DEAD, NUMBER, Ink, Panels, enlarged, painted, word
 
-LARGEST, SMALLEST = 24, 3  # drawn pixels for a weight
+LARGEST, SMALLEST = 24, 4  # drawn pixels for a weight
 WIDE, HIGH = 1.9, 1.5  # of the longest side that a picture may have
 BARS = 64
 BLOCK = 1 << 22  # weights in memory beside the layer
