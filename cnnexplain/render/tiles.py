@@ -26,7 +26,7 @@ LARGEST, READABLE, SMALLEST = 96, 24, 12  # a panel's longer side in drawn pixel
 MANY, FEW = 1024, 256  # filters that are drawn when nothing else is said: of one panel each, or of several
 LABELLED = 64  # so many filters have room for the numbers of their input channels
 # Of the longest side that a picture may have; a sheet is low where there is a choice.
-WIDEST, HIGHEST, LOW = 1.9, 3.0, 1.2
+WIDEST, HIGHEST, LOW = 1.9, 3.2, 1.2
 GREY, BROKEN, MARK = 128, (255, 221, 0), (22, 24, 29)
 DEAD = "#c4291c"
 
