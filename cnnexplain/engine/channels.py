@@ -35,7 +35,8 @@ def histogram(values: Tensor) -> Histogram:
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     if not low < high:
         return Histogram((0,) * BINS, low, high)
-    counts = torch.histc(values[values != 0], BINS, low, high)
+    size = max(-low, high)  # divided by, since torch's own steps overflow where values are huge
+    counts = torch.histc(values[values != 0] / size, BINS, low / size, high / size)
     return Histogram(tuple(int(one) for one in counts.tolist()), low, high)
 
 

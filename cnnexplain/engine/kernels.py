@@ -86,7 +86,7 @@ def weighted(module: nn.Module) -> list[Weights]:
     holders: dict[int, str] = {}  # what is computed anew for every look has no lasting identity
     lasting = {id(parameter) for parameter in module.parameters()}
     for name, child in module.named_modules():
-        if ".parametrizations." in f".{name}.":
+        if ".parametrizations." in f".{name}." or hasattr(child, "normalized_shape"):
             continue
         for attribute in NAMES:
             tensor = _held(child, attribute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
+from threading import RLock
 from typing import Any
 
 import torch
@@ -30,9 +31,14 @@ def _deformable(args: tuple[Any, ...], out: Tensor) -> int:
 
 
 def _product(args: tuple[Any, ...], _out: Tensor) -> int:
-    """(..., n, k) by (..., k, m), behind what is added to it."""
-    left, right = [one for one in args[:3] if isinstance(one, Tensor)][-2:]
+    """(..., n, k) by (..., k, m)."""
+    left, right = args[:2]
     return int(left.numel() * (right.shape[-1] if right.ndim > 1 else 1))
+
+
+def _added_product(args: tuple[Any, ...], out: Tensor) -> int:
+    """The same, behind what it is added to."""
+    return _product(args[1:], out)
 
 
 def _linear(args: tuple[Any, ...], _out: Tensor) -> int:
@@ -49,10 +55,12 @@ def _attention(args: tuple[Any, ...], _out: Any) -> int:
 def _recurrent(args: tuple[Any, ...], _out: Any) -> int:
     """Every weight once for every step and sequence."""
     steps = prod(args[0].shape[:2])
-    return int(steps * sum(one.numel() for one in tensors_in(args[1:6]) if one.ndim == 2))
+    weights = args[1:5] if isinstance(args[1], Tensor) else args[1]  # one by one, or as cuDNN takes them
+    return int(steps * sum(one.numel() for one in tensors_in(weights) if one.ndim == 2))
 
 
-_PRODUCTS = "mm bmm addmm baddbmm addbmm mv addmv dot vdot _int_mm _scaled_mm"
+_PRODUCTS = "mm bmm mv dot vdot _int_mm _scaled_mm"
+_ADDED_PRODUCTS = "addmm baddbmm addbmm addmv"
 _ATTENTIONS = "flash_attention_for_cpu flash_attention efficient_attention cudnn_attention"
 # By torch's names of its operations. What is not here has none that are counted: norms, activations, pooling, sums.
 FORMULAS: dict[str, Formula] = {
@@ -63,8 +71,12 @@ FORMULAS: dict[str, Formula] = {
     "aten::mkldnn_rnn_layer": _recurrent,
     "aten::_cudnn_rnn": _recurrent,
     **{f"aten::{name}": _product for name in _PRODUCTS.split()},
+    **{f"aten::{name}": _added_product for name in _ADDED_PRODUCTS.split()},
     **{f"aten::_scaled_dot_product_{name}": _attention for name in _ATTENTIONS.split()},
 }
+
+
+_FASTPATH = RLock()  # a flag of the whole process: one thread at a time sets it and sets it back
 
 
 class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -118,9 +130,10 @@ def _memory(one: Tensor) -> int | None:
 @contextmanager
 def attention_in_parts() -> Iterator[None]:
     """Without the fused kernel of `nn.MultiheadAttention`, which is one operation and shows none of its parts."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    with _FASTPATH:
+        before = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(before)

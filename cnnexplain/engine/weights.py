@@ -6,6 +6,7 @@ import hashlib
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from cnnexplain.errors import ModelError
 
@@ -44,7 +45,13 @@ def require_plain(module: nn.Module, model_name: str) -> None:
             f"{model_name} is TorchScript, whose layers cannot be looked into",
             "give the Python model that it was made from",
         )
-    if any(tensor.is_inference() for tensor in (*module.parameters(), *module.buffers())):
+    tensors = (*module.parameters(), *module.buffers())
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise ModelError(
+            f"{model_name} has layers that get their weights from the first picture",
+            "send one through it before, or load its weights",
+        )
+    if any(tensor.is_inference() for tensor in tensors):
         raise ModelError(
             f"{model_name} was made under torch.inference_mode(), which bars gradients for good",
             "make it outside, or under torch.no_grad()",

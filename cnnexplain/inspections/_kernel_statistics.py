@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.kernels import Likeness, Smoothness, Statistics
@@ -19,6 +20,7 @@ LEAST = 4  # weights: shorter filters are alike by chance
 MOST = 16_384  # filters: the number of pairs grows with the square
 BLOCK = 1 << 22  # numbers in memory beside the weights
 SKETCH = 256  # numbers that a long filter is shortened to, to look for candidates
+CHECKED = 100_000  # candidates at once; where more are alike, their sketches say so well enough
 MARGIN = 0.02  # a cosine of sketches near 0.99 errs by (1 - 0.99²) / √256 = 0.0012, seldom by twice that
 SMALLEST_SIDE = 3
 
@@ -127,7 +129,7 @@ def _likeness(
         return None
     units = _units(values, norms, living) if len(living) else np.empty((0, 1), np.float32)
     sketches = _sketched(units)
-    pairs = equal = opposite = 0
+    pairs = opposite = 0
     partnered = np.zeros(len(living), bool)
     closest: list[tuple[float, int, int]] = []
     for rows in _blocks(len(living), len(living)):
@@ -136,20 +138,17 @@ def _likeness(
         here, there = np.nonzero(np.abs(cosines) >= ALIKE - (MARGIN if sketches is not units else 0))
         near = cosines[here, there]
         here += rows.start
-        if sketches is not units:
+        if sketches is not units and len(here) <= CHECKED:
             near = _cosines(units, here, there)
         alike = near >= ALIKE
         opposite += int((near <= -ALIKE).sum())
         here, there, near = here[alike], there[alike], near[alike]
         pairs += len(near)
         partnered[here] = partnered[there] = True
-        equal += sum(
-            int((values[living[here[part]]] == values[living[there[part]]]).reshape(part.stop - part.start, -1)
-                .all(axis=1).sum())
-            for part in _blocks(len(near), units.shape[1])
-        )  # fmt: skip
         for number in np.argsort(-near, kind="stable")[:LISTED]:
             closest.append((float(near[number]), int(living[here[number]]), int(living[there[number]])))
+    same = Counter((values[one] + np.float32(0)).tobytes() for one in living[partnered])  # -0 is 0
+    equal = sum(number * (number - 1) // 2 for number in same.values())
     closest.sort(key=lambda pair: (-pair[0], *pair[1:]))
     shown = tuple((one, other, min(cosine, 1.0)) for cosine, one, other in closest[:LISTED])
     return Likeness(pairs, int(partnered.sum()), equal, opposite, shown)

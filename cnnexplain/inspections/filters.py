@@ -146,7 +146,8 @@ def _named(
     """The layers that a word stands for. A layer of this very name comes before the words first and all."""
     from cnnexplain.engine.layers import find
 
-    if word in (FIRST, ALL, every[0].name) and word not in dict(model.module.named_children()):
+    alone = every[0].module is model.module and word == every[0].name  # a model that is one layer
+    if (word in (FIRST, ALL) or alone) and word not in dict(model.module.named_children()):
         if word == ALL:
             shown = [one.name for one in every if one.problem is None]
             hidden = [one for one in every if one.problem is not None]
@@ -155,7 +156,7 @@ def _named(
                     f"no weights of {model.name} can be shown: {hidden[0].problem}", "name another model"
                 )
             return shown, (_left_out(hidden),) if hidden else ()
-        if word == every[0].name:
+        if alone:
             return [word], ()
         first, reason = _first(model, every)
         return [first], () if asked and word != FIRST else (Choice("layer", first, reason),)

@@ -107,7 +107,7 @@ class Activations:
         values = output.values
         _require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
-        shown = min(len(self.channel) or self.top or self._usual(values.ndim == 4), values.shape[1])
+        shown = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
         order = "as they were named" if self.channel else f"by {self.sort}"
         look = Look(self.together, cast("Shared", self.scale), self.overlay, order)
         detail = Detail(remarks=tuple(_remarks(layer, output)))
@@ -140,7 +140,8 @@ class Activations:
         strength = measured.max if values.ndim == 1 else measured.strength
         ranked = sorted(range(len(strength)), key=lambda one: (-strength[one], -measured.max[one], one))
         if self.channel:
-            return [*self.channel, *(one for one in ranked if one not in set(self.channel))]
+            named = dict.fromkeys(self.channel)  # each once
+            return [*named, *(one for one in ranked if one not in named)]
         if self.sort == "index":
             return [*sorted(ranked[:shown]), *ranked[shown:]]
         return ranked

@@ -155,14 +155,16 @@ def _metadata(about: str, plugin: str = "") -> Any:
 def _counted(values: NDArray[Any]) -> dict[str, Any]:
     """The fields of a histogram: `BINS` of equal width between the least and the largest value."""
     low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, high, BINS + 1) if high > low else np.array([low, low])
+    edges = np.linspace(low, high, BINS + 1)
+    if not bool((np.diff(edges) > 0).all()):  # values so near to one another that bins have no width
+        edges = np.array([low, high])
     counts = np.zeros(len(edges) - 1, np.int64)
     total = squares = 0.0
     for start in range(0, values.size, AT_ONCE):
         part = values[start : start + AT_ONCE].astype(np.float64)
         total += float(part.sum())
         squares += float(part.dot(part))
-        counts += np.histogram(part, BINS, (low, high))[0] if high > low else part.size
+        counts += np.histogram(part, BINS, (low, high))[0] if len(counts) == BINS else part.size
     # TensorBoard reads upper edges only: an empty bin in front gives the first one its lower edge.
     return {
         "min": low,

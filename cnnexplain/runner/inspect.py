@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -30,12 +31,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
     started = time.time()
     torch.manual_seed(request.model.seed)
-    output = request.output.output
-    folder = Folder(output) if output is not None else None
-    if folder is not None:
-        folder.check()
-    elif request.inspection.needs_folder:
-        raise OptionError(f"{request.command} draws pictures, and has no folder for them", "add -o out")
+    folder = _folder(request)
     board = board_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = request.inspection.bind(model)
@@ -44,18 +40,20 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     entries: list[dict[str, Any]] = []
     whole: dict[str, Any] = {}  # what is found of the model as a whole
 
+    def take(folder: Folder | None, taken: set[str], finding: Finding | LayerTable) -> None:
+        if isinstance(finding, LayerTable):
+            whole.update(_table(finding, folder, request, board))
+        else:
+            entries.append(_written(finding, folder, request, taken))
+            _told(finding, entries, folder, board)
+        observer.found(finding)
+
     def look(folder: Folder | None) -> None:
-        taken: set[str] = set()
         with model.borrowed(), board or nullcontext():
             if board is not None:
                 board.begin(describe(), model, observer)
-            for finding in inspection.inspect(model):
-                if isinstance(finding, LayerTable):
-                    whole.update(_table(finding, folder, request, board))
-                else:
-                    entries.append(_written(finding, folder, request, taken))
-                    _told(finding, entries, folder, board)
-                observer.found(finding)
+            # Nothing holds a finding while the next is made, which may be as large.
+            deque(map(partial(take, folder, set()), inspection.inspect(model)), maxlen=0)
             if board is not None and entries:
                 board.findings(entries)
 
@@ -67,7 +65,9 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     journal = folder.open(described["identity"], overwrite=request.output.overwrite)
     folder.write_run(described)
     status = "interrupted"
-    records: list[dict[str, Any]] = []
+    records = list(journal.records())[
+        -1:
+    ]  # of the same run, carried out before: it stays if this one is stopped
     try:
         look(folder)
         status = "finished"
@@ -83,6 +83,17 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         journal.remove()
         folder.close()
     return Outcome(folder.path / REPORT, time.time() - started)
+
+
+def _folder(request: ModelRequest) -> Folder | None:
+    """Where results go, and that they can; nothing is made yet."""
+    if request.output.output is None:
+        if request.inspection.needs_folder:
+            raise OptionError(f"{request.command} draws pictures, and has no folder for them", "add -o out")
+        return None
+    folder = Folder(request.output.output)
+    folder.check()
+    return folder
 
 
 def _written(
