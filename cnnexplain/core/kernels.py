@@ -33,7 +33,7 @@ class Smoothness:
     def words(self) -> str:
         """0.37 (random 0 ± 0.03): digits as far as the spread leaves them a meaning."""
         digits = min(max(2, -math.floor(math.log10(self.spread))), 6)
-        value = f"{self.value:.{digits}f}".replace("-", "−")
+        value = f"{round(self.value, digits) + 0.0:.{digits}f}".replace("-", "−")  # never minus nought
         return f"{value} (random 0 ± {self.spread:.{digits}f})"
 
 

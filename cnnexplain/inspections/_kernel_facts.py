@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAMED = 12  # filters in a sentence
 PAIRS = 3
-SURE = 3  # standard deviations
+SURE = 4  # standard deviations
 
 
 def detail(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] | None) -> Detail:
