@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnnexplain.core.layer_table import LayerRow, LayerTable
 from cnnexplain.engine.table import layer_table
+from cnnexplain.errors import ModelError
 
 
 def table_of(module: nn.Module, size: tuple[int, int] = (16, 16), channels: int = 3) -> LayerTable:
@@ -357,3 +358,23 @@ def test_recurrent_layers_and_products_are_counted_under_inference_mode_too() ->
     assert rows(table)["lstm"].multiply_adds == 16 * 4 * 6 * (16 + 6)
     assert table.whole.own_multiply_adds == 16 * 6 * 6
     assert rows(table)["fc"].multiply_adds == 18
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_recurrent_layers_are_counted_by_hand(kind: type[nn.Module], gates: int) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent = kind(16, 6, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.recurrent(x.mean(1))[0].mean(1)
+
+    assert rows(table_of(Recurrent()))["recurrent"].multiply_adds == 16 * gates * 6 * (16 + 6)
+    with torch.no_grad():
+        assert rows(table_of(Recurrent()))["recurrent"].multiply_adds == 16 * gates * 6 * (16 + 6)
+
+
+def test_lazy_layers_are_refused_in_words() -> None:
+    with pytest.raises(ModelError, match="get their weights from the first picture"):
+        _ = as_model(nn.Sequential(nn.LazyConv2d(4, 3)), (16, 16)).trace

@@ -501,3 +501,14 @@ def test_the_module_is_left_as_it_was(bundled: Model) -> None:
         assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
     finally:
         module.eval()
+
+
+def test_what_normalises_has_no_filters() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm([4, 8, 8]))
+    assert bound_layers(net, "all") == ("0",)
+
+
+def test_a_large_layer_of_equal_filters_is_counted_at_once() -> None:
+    alike = statistics(np.full((512, 512, 3, 3), 0.01, np.float32), spatial=True).alike
+    assert alike is not None
+    assert (alike.pairs, alike.equal, alike.filters) == (512 * 511 // 2, 512 * 511 // 2, 512)

@@ -544,3 +544,8 @@ def test_a_broken_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OptionError, match="Descriptors cannot be created directly") as raised:
         events.require(tmp_path)
     assert "pip install --upgrade" in raised.value.hint
+
+
+def test_values_too_near_for_bins_share_one(tmp_path: Path) -> None:
+    (event,) = one_histogram(tmp_path, np.array([1.0, np.nextafter(1.0, 2)])).Histograms("h")
+    assert sum(event.histogram_value.bucket) == 2
