@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -114,17 +115,21 @@ def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
 
     Of the maps of one size the last that the outermost modules return. Raises `LayerError` where there is none.
     """
-    last = choose(trace, model_name).value
+    choose(trace, model_name)  # or say why there is none
     names: dict[tuple[int, int], Layer] = {}
-    for layer in trace.layers:
+    later = Counter(layer.name for layer in trace.layers if _is_large(layer))
+    for place, layer in enumerate(trace.layers):
+        later[layer.name] -= _is_large(layer)
+        if later[layer.name]:
+            continue  # the name stands for a later run of the same module
         shown = _is_large(layer) and layer.moved and not layer.same_as_next
         shown = shown and not _only_pools(layer) and not _only_pads(layer)
-        if layer.map is None or not (shown or layer.name == last):
+        if layer.map is None or not (shown or place == trace.default):
             continue
         size = layer.map[1:]
         if size not in names or layer.name.count(".") <= names[size].name.count("."):
             names[size] = layer
-        if layer.name == last:
+        if place == trace.default:
             break
     # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
     ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)

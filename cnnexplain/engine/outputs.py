@@ -90,7 +90,8 @@ def _read(
             )
         if output.ndim in (1, 2) and output.numel():
             return Output(output.reshape(pictures, -1))
-        if output.ndim == 3 and output.numel():
+        # What a `Flatten` returns is channels by places, the other way round.
+        if output.ndim == 3 and output.numel() and not isinstance(layer, nn.Flatten):
             return _of_tokens(name, output, grids)
     last = layout_of(name, layer, output, pictures, input_size) == "NHWC"
     as_map: Tensor = output.permute(0, 3, 1, 2) if last else output

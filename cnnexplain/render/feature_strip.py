@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.words import number, percent
@@ -33,18 +33,19 @@ IN_A_ROW = 8
 NAMES = 170  # beside the rows
 APART = 8
 TINY = 13
+NUMBERED = 44  # wide enough for a channel's number
 
 
 def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
     """The first channels of several layers, a row for each, from shallow to deep."""
     side = max(round(SIDE * shown.max_side), SMALLEST)
     rows = [_Row(Channels(shown, maps, options, side)) for maps in layers]
-    slot = max(one.channels.size[0] for one in rows), max(one.channels.size[1] for one in rows)
+    slot = max(NUMBERED, *(one.channels.size[0] for one in rows)), max(one.channels.size[1] for one in rows)
     for one in rows:
         one.slot = slot
     photograph = Shown(shown.explanation, round(1.5 * side))
     picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
-    tops, height = [], picture.height + 2 * GAP
+    tops, height = [], max(picture.height, TEXT + 2 * (SMALL + 4)) + 2 * GAP
     for one in rows:
         tops.append(height)
         height += one.height + GAP
@@ -117,6 +118,8 @@ def _composite(paper: Image.Image, channels: Channels, place: tuple[int, int], s
     if composite is None:
         return
     draw = ImageDraw.Draw(paper)
+    if composite.width > slot[0] or composite.height > slot[1]:  # the slots are of photographs
+        composite = ImageOps.contain(composite, slot, Image.Resampling.BOX)
     mounted(paper, composite, place, slot)
     write(draw, (place[0], place[1] + slot[1] + 2), shares(channels.maps), TINY, FAINT, width=slot[0])
     line = place[0] + slot[0] + APART // 2

@@ -148,6 +148,8 @@ class EventFile:
 def _metadata(about: str, plugin: str = "") -> Any:
     from tensorboard.compat.proto import summary_pb2
 
+    if not about and not plugin:
+        return None
     data = summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin) if plugin else None
     return summary_pb2.SummaryMetadata(summary_description=about, plugin_data=data)
 

@@ -377,3 +377,22 @@ def test_permuted_map_is_named_by_the_layer_that_returns_it() -> None:
     """The same numbers under two names: the later one, which is nearer to the classes."""
     network = ChannelsLast(pooled()).eval()
     assert isinstance(network.get_submodule(default_layer(network, SIZE)), Permute)
+
+
+def test_stages_are_never_runs_that_a_name_does_not_stand_for() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.conv2, self.conv3 = (
+                nn.Conv2d(*channels, 3, padding=1) for channels in ((3, 8), (8, 16), (16, 32))
+            )
+            self.relu, self.pool, self.fc = nn.ReLU(), nn.MaxPool2d(2), nn.Linear(32, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.pool(self.relu(self.conv1(x)))
+            x = self.pool(self.relu(self.conv2(x)))
+            return self.fc(self.relu(self.conv3(x)).mean((2, 3)))
+
+    names, choice = as_model(Shared(), (32, 32)).choose_stages()
+    assert names == ("conv1", "conv2", "relu")
+    assert choice.reason.endswith("32x32, 16x16, 8x8")
