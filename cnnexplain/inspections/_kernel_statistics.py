@@ -36,8 +36,7 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> Statisti
     limit = float(np.abs(clean).max(initial=0))
     norms = _norms(clean.reshape(flat.shape), limit)
     norms[~whole] = np.nan
-    sound = norms[whole]
-    scale = math.sqrt(float(np.square(sound).mean())) if sound.size else 0.0
+    scale = _scale(norms)
     dead = np.flatnonzero(norms <= DEAD * scale)  # a comparison with NaN is false
     living = np.flatnonzero(norms > DEAD * scale)
     counted = clean if whole.all() else values[finite]
@@ -55,16 +54,24 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> Statisti
     )
 
 
+def _scale(norms: NDArray[np.float64]) -> float:
+    """The root mean square of the norms of a layer's finite filters."""
+    import numpy as np
+
+    sound = norms[~np.isnan(norms)]
+    return math.sqrt(float(np.square(sound).mean())) if sound.size else 0.0
+
+
 def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDArray[np.intp]:
     """An order in which each filter is followed by the one most like it of those left; from the strongest on.
 
-    Filters without a norm, dead to the last bit or not finite, come last.
+    Filters that are dead, of which only rounding may be left, or not finite come last.
     """
     import numpy as np
 
     strength = np.nan_to_num(norms, nan=0.0)
-    some = np.flatnonzero(strength > 0)
-    rest = np.flatnonzero(~(strength > 0))
+    living = strength > DEAD * _scale(norms)
+    some, rest = np.flatnonzero(living), np.flatnonzero(~living)
     if not some.size:
         return rest
     units = _sketched(_units(values, norms, some))

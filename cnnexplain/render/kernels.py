@@ -110,15 +110,15 @@ def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels
                     image.paste(FAINT, (left + 1 + panel * step, y), label)
             y += BELOW
         name, colour, norm = word(str(filter_), bold=True), INK, ""
-        if filter_ in dead:
-            colour, norm = DEAD, "dead"
+        if filter_ in dead or filter_ in broken:
+            colour, norm = DEAD, "dead" if filter_ in dead else "not finite"
             draw.rectangle((left, top, left + across + 1, top + high + 1), outline=DEAD)
-        elif filter_ not in broken:
+        else:
             norm = _short(kernels.statistics.norms[filter_])
         image.paste(colour, (left + 1, y), name)
         told = word(norm)
         if norm and name.width + AFTER + told.width <= laid.tile[0]:
-            faint = DEAD if filter_ in dead else FAINT
+            faint = FAINT if colour == INK else DEAD
             image.paste(faint, (left + 1 + name.width + AFTER, y), told)
 
 

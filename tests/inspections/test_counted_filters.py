@@ -431,6 +431,12 @@ def test_likeness_puts_families_together() -> None:
     assert changes == 3
 
 
+def test_what_is_left_of_dead_filters_is_like_nothing() -> None:
+    weight = noise(6, 1, 5, 5)
+    weight[2] = 1e-7 * weight[4]
+    assert by_likeness(weight, statistics(weight).norms).tolist()[-1] == 2
+
+
 # Real models
 
 
