@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,7 @@ LESS_IMPORTANT = (
     "padding", "groups", "stride", "total_stride", "default", "memory", "kernel", "kind", "field", "share",
 )  # fmt: skip
 BAR = 10  # letters
+BETWEEN = 2  # columns
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 NUMBERS = {
     "parameters",
@@ -54,23 +56,32 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
         emoji=False,
         highlight=False,
     )
-    layers = _layers(rows, _fitting(rows, console, signs), signs)
+    layers = _layers(rows, _fitting(rows, console.width), signs)
     with console.capture() as captured:
         title = Text(printable(f"{plain['rows'][0]['kind']}, {_levels(table, rows, plain['rows'])}"), "bold")
         console.print(Group(title, "", layers, "", _totals(plain)), soft_wrap=width is None)
     return [signs.fit(line.rstrip()) for line in captured.get().splitlines()]
 
 
-def _fitting(rows: Sequence[Row], console: Console, signs: Signs) -> list[str]:
+def _fitting(rows: Sequence[Row], width: int) -> list[str]:
     """The columns for which there is room: the least important go first, and come back where they are narrow."""
-    options = console.options.update(width=UNLIMITED)
-
-    def fit(columns: Sequence[str]) -> bool:
-        return console.measure(_layers(rows, columns, signs), options=options).maximum <= console.width
-
-    columns = [one.key for one in used(rows)]
+    # Measured here, since rich takes as long over it as the model takes over a picture.
+    widths = {
+        one.key: max(map(cell_len, (one.heading, *(printable(one.text(row)) for row in rows))))
+        for one in used(rows)
+    }
+    widths["layer"] = max(
+        (2 * (row["depth"] - 1) + cell_len(printable(row["name"])) for row in rows), default=5
+    )
+    if "share" in widths:
+        widths["share"] += BETWEEN + BAR
     if any(row["default_of"] for row in rows):
-        columns.append("default")
+        widths["default"] = max(len(DEFAULT), *(len(default_of(row)) for row in rows))
+
+    def fit(columns: Collection[str]) -> bool:
+        return sum(widths[one] + BETWEEN for one in columns) - BETWEEN <= width
+
+    columns = list(widths)
     gone = []
     for less in LESS_IMPORTANT:
         if not fit(columns) and less in columns:

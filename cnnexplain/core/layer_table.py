@@ -154,12 +154,14 @@ class LayerTable:
 
     def _plain_row(self, row: LayerRow) -> dict[str, Any]:
         share = self.share(row)
+        plain = dict(vars(row))  # not asdict(), which copies every number of thousands of rows
+        field = plain.pop("field")
         return {
-            **{key: value for key, value in asdict(row).items() if key not in ("field", "window")},
+            **plain,
             "depth": row.depth,
             "share": None if share is None else round(share, 6),
-            "window": None if row.window is None else asdict(row.window),
-            "receptive_field": row.field and [reach.size for reach in row.field],
-            "total_stride": row.field and [reach.stride for reach in row.field],
+            "window": None if row.window is None else dict(vars(row.window)),
+            "receptive_field": field and [reach.size for reach in field],
+            "total_stride": field and [reach.stride for reach in field],
             "same_as": row.same_as or None,
         }

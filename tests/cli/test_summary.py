@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from rich.cells import cell_len
 from shell import TINY_OPTIONS, Finished, Run, environment
+from torch import nn
 
 from cnnexplain.api import load
 from cnnexplain.cli.app import run as application
@@ -205,6 +206,8 @@ def test_a_terminal_of_any_width_is_kept_to() -> None:
     namespace: dict[str, Any] = {}
     exec(HOSTILE, namespace)  # noqa: S102 - our own text
     hostile = load(namespace["Hostile"](), input_size="32").summary()
+    alone = load(nn.Conv2d(3, 4, 3), input_size="32").summary()
+    assert "112, all trainable" in "".join(drawn(alone, 80, style=False, encoding="utf-8"))
     for columns in (40, 80, 200):
         lines = drawn(hostile, columns, style=False, encoding="utf-8")
         assert max(map(cell_len, lines)) <= columns
