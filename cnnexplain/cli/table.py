@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cnnexplain.cli.console import printable
 from cnnexplain.core.layer_words import Column, Row, default_of, totals, used
+from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
     from cnnexplain.core.layer_table import LayerTable
@@ -56,10 +57,17 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
         emoji=False,
         highlight=False,
     )
-    layers = _layers(rows, _fitting(rows, console.width), signs)
+    columns = _fitting(rows, console.width)
+    layers = _layers(rows, columns, signs)
+    missing = [one.heading for one in used(rows) if one.key not in columns]
+    wider: list[Text | str] = (
+        ["", Text(f"no room for {listed(missing)}: a wider terminal or a pipe has it", "dim")]
+        if missing
+        else []
+    )
     with console.capture() as captured:
         title = Text(printable(f"{plain['rows'][0]['kind']}, {_levels(table, rows, plain['rows'])}"), "bold")
-        console.print(Group(title, "", layers, "", _totals(plain)), soft_wrap=width is None)
+        console.print(Group(title, "", layers, *wider, "", _totals(plain)), soft_wrap=width is None)
     return [signs.fit(line.rstrip()) for line in captured.get().splitlines()]
 
 

@@ -195,6 +195,7 @@ def test_a_terminal_of_any_width_is_kept_to() -> None:
         if columns == 40:
             continue  # names are broken there
         layers = lines[4 : lines.index("", 4)]
+        assert any(line.startswith("no room for ") for line in lines) == (columns < 170)
         assert [line.split()[0] for line in layers] == [row.name for row in table.shown()]
         for row, line in zip(table.shown(), layers, strict=True):
             assert "…" not in line
