@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -116,6 +118,19 @@ def weighted(module: nn.Module) -> list[Weights]:
                 )
             )
     return found
+
+
+def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:
+    """The layer that reads the picture, so far as that can be told without running the model; and the reason."""
+    convolutions = [one for one in every if one.convolution]
+    first = [one for one in convolutions if one.inputs == channels]
+    wide = [one for one in first if prod(one.kernel) > 1]
+    if found := wide or first:
+        colours = f"{channels} channels" if channels > 1 else "one channel"
+        return found[0].name, f"the first that reads the picture's {colours}"
+    if convolutions:
+        return convolutions[0].name, "the first convolution"
+    return every[0].name, "the first layer with weights"
 
 
 def map_before(

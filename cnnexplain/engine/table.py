@@ -16,11 +16,13 @@ from cnnexplain.core.layer_table import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.engine.fields import Axis, Field
+from cnnexplain.engine.kernels import reading, weighted
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.operations import Counting, attention_in_parts
 from cnnexplain.errors import LayerError, ModelError
 
 CAMS = ("gradcam",)  # commands that show one layer when none is named
+FIRSTS = ("filters",)  # those that show the layer that reads the picture
 STRIPS = ("activations", "deconv")  # those that show one for every size of map
 
 
@@ -91,6 +93,10 @@ def layer_table(model: Model) -> LayerTable:
             known.remarks.append(f"the picture came as far as {watched.running[-1]}")
     else:
         known = _known(model)
+    with model.borrowed():
+        every = weighted(model.module)
+    if every:
+        known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(
         model=model.name,
         source=model.source,
@@ -100,7 +106,9 @@ def layer_table(model: Model) -> LayerTable:
         preprocess=model.preprocess,
         classes=known.classes,
         rows=tuple(_rows(model, watched, known, finished=not problem)),
-        parameter_bytes=sum(_numbers(one) * one.element_size() for one in model.module.parameters()),
+        parameter_bytes=sum(
+            one.numel() * one.element_size() for one in model.module.parameters() if not is_lazy(one)
+        ),
         problem=problem,
         remarks=tuple(dict.fromkeys(known.remarks)),
     )

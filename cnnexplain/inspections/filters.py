@@ -144,6 +144,7 @@ def _named(
     model: Model, every: Sequence[Weights], word: str, *, asked: bool
 ) -> tuple[list[str], tuple[Choice, ...]]:
     """The layers that a word stands for. A layer of this very name comes before the words first and all."""
+    from cnnexplain.engine.kernels import reading
     from cnnexplain.engine.layers import find
 
     alone = every[0].module is model.module and word == every[0].name  # a model that is one layer
@@ -158,7 +159,7 @@ def _named(
             return shown, (_left_out(hidden),) if hidden else ()
         if alone:
             return [word], ()
-        first, reason = _first(model, every)
+        first, reason = reading(every, model.preprocess.channels)
         return [first], () if asked and word != FIRST else (Choice("layer", first, reason),)
     name, module = find(model.module, word)
     inside = [
@@ -181,20 +182,6 @@ def _left_out(hidden: Sequence[Weights]) -> Choice:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more if more else listed(names)
-
-
-def _first(model: Model, every: Sequence[Weights]) -> tuple[str, str]:
-    """The layer that reads the picture, so far as that can be told without running the model."""
-    channels = model.preprocess.channels
-    convolutions = [one for one in every if one.convolution]
-    reading = [one for one in convolutions if one.inputs == channels]
-    wide = [one for one in reading if math.prod(one.kernel) > 1]
-    if found := wide or reading:
-        colours = f"{channels} channels" if channels > 1 else "one channel"
-        return found[0].name, f"the first that reads the picture's {colours}"
-    if convolutions:
-        return convolutions[0].name, "the first convolution"
-    return every[0].name, "the first layer with weights"
 
 
 def _flattened(model: Model, weights: Weights) -> tuple[int, int, int] | None:

@@ -45,7 +45,7 @@ class Box:
 
 def stages(table: LayerTable) -> Image.Image | None:
     """The picture of a model's stages; None where it has none, as where it works on tokens."""
-    found = [row for row in table.layers if row.map and len(row.default_of) and row.field is not None]
+    found = [row for row in table.layers if row.map and "deconv" in row.default_of and row.field is not None]
     found.sort(key=lambda row: -(row.map[1] * row.map[2]) if row.map else 0)
     if not found:
         return None

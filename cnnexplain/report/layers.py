@@ -82,7 +82,7 @@ def layers(table: Mapping[str, Any]) -> Layers:
 
 def stages(record: Mapping[str, Any]) -> Figure:
     """The picture of the stages, with all its sizes as its alternative text."""
-    maps = [row for row in record["summary"]["rows"] if row["map"] and row["default_of"]]
+    maps = [row for row in record["summary"]["rows"] if row["map"] and "deconv" in row["default_of"]]
     sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in maps)
     return Figure(
         src=href(record["overview"]),

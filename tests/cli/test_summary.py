@@ -139,7 +139,9 @@ def test_json_is_a_record_and_nothing_else(here: Run) -> None:
     assert [(row["name"], row["receptive_field"], row["total_stride"]) for row in found["rows"]] == [
         ("", None, None), ("blocks", [8, 8], [8, 8]), ("relu", [8, 8], [8, 8]), ("head", None, None),
     ]  # fmt: skip
-    assert found["default_layers"] == {"activations": ["relu"], "deconv": ["relu"], "gradcam": ["relu"]}
+    assert found["default_layers"] == {
+        "filters": ["blocks"], "activations": ["relu"], "deconv": ["relu"], "gradcam": ["relu"],
+    }  # fmt: skip
 
 
 def test_a_folder_holds_page_record_and_picture_and_stdout_its_path(run: Run, work: Path) -> None:

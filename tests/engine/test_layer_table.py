@@ -219,6 +219,7 @@ def test_resnet50_has_the_published_numbers() -> None:
     assert table.defaults() == {
         "activations": ("relu", "layer1", "layer2", "layer3", "layer4"),
         "deconv": ("relu", "layer1", "layer2", "layer3", "layer4"),
+        "filters": ("conv1",),
         "gradcam": ("layer4",),
     }
     assert [row.name for row in table.shown()][:6] == [
@@ -376,5 +377,11 @@ def test_recurrent_layers_are_counted_by_hand(kind: type[nn.Module], gates: int)
 
 
 def test_lazy_layers_are_refused_in_words() -> None:
+    module = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())
+    table = table_of(module)
+    assert "get their weights from the first picture" in table.problem
+    assert [row.kind for row in table.rows] == ["Sequential", "LazyConv2d", "ReLU"]
+    assert (table.whole.parameters, table.parameter_bytes) == (0, 0)
+    assert isinstance(module[0], nn.LazyConv2d)  # still: nothing was settled
     with pytest.raises(ModelError, match="get their weights from the first picture"):
         _ = as_model(nn.Sequential(nn.LazyConv2d(4, 3)), (16, 16)).trace
