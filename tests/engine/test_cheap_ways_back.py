@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import platform
+import resource
 import subprocess
 import sys
 
@@ -88,25 +89,19 @@ def test_in_place_changes_of_the_output_are_followed() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_kept_memory_is_used_again_without_asking_the_kernel() -> None:
     count = """
-import resource, sys, torch
-if sys.argv[1] == "keep":
-    from cnnexplain.runner.memory import keep_freed
-    keep_freed()
+import resource, torch
+from cnnexplain.runner.memory import keep_freed
+keep_freed()
 torch.set_num_threads(1)
 def use():
     held = [torch.ones(5_000_000) for _ in range(8)]
 use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(20):
     use()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-    usual, kept = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", count, how], capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for how in ("usual", "keep")
-    )
-    assert kept < usual / 10, (kept, usual)
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    used = 20 * 8 * 5_000_000 * 4 / resource.getpagesize()
+    # Without it glibc keeps some or none, as its own thresholds happen to have moved.
+    assert int(done.stdout) < used / 10
