@@ -97,9 +97,12 @@ class Case:
             )
         if "eigen" not in method:
             return found
-        # Its sign is the decomposition's: turn each picture's to rise with the mean of what was decomposed.
+        # Its sign is the decomposition's: turn each picture's to rise with the mean of what was decomposed, or, where
+        # a layer norm leaves nothing of that mean, to have its largest value above zero.
         decomposed = self.maps if method == "eigencam" else self.maps * self.gradients
         means = decomposed.mean(1) - decomposed.mean((1, 2, 3), keepdims=True)[:, 0]
+        if np.abs(means).max() < 1e-6 * np.abs(decomposed).max():
+            return found * np.sign(found.max((1, 2), keepdims=True) + found.min((1, 2), keepdims=True))
         return found * np.sign((found * means).sum((1, 2), keepdims=True))
 
 
