@@ -71,6 +71,16 @@ class NoImagesError(CnnexplainError):
     exit_code = ExitCode.NO_IMAGES
 
 
+class CheckInputError(CnnexplainError):
+    """Pictures, labels or a baseline that a check cannot rely on: never a pass."""
+
+
+class CheckFailedError(CnnexplainError):
+    """Every check was carried out, and some failed."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
 class InterruptedRunError(CnnexplainError):
     """Ctrl-C or SIGTERM. What is done stays and the run can be resumed."""
 

@@ -108,7 +108,7 @@ def test_one_place_prints() -> None:
     assert printing == {os.path.join("cli", "app.py"), os.path.join("cli", "console.py")}
 
 
-ROOMS = ("cnnexplain.methods.", "cnnexplain.inspections.")
+ROOMS = ("cnnexplain.methods.", "cnnexplain.inspections.", "cnnexplain.checks.")
 METHODS = [one for one in MODULES if one.startswith(ROOMS) and "._" not in one]
 
 

@@ -16,10 +16,11 @@ from typing import Annotated, Any
 import typer
 
 from cnnexplain import __version__
-from cnnexplain.cli.commands import Command, OfPictures, commands
-from cnnexplain.cli.console import Console, ConsoleOptions, show_error
+from cnnexplain.cli.commands import Command, commands
+from cnnexplain.cli.console import Console, ConsoleOptions, show_data, show_error
 from cnnexplain.cli.options import built, configured, parameters
 from cnnexplain.errors import (
+    CheckFailedError,
     CnnexplainError,
     ExitCode,
     InterruptedRunError,
@@ -42,6 +43,9 @@ _IMAGES = inspect.Parameter(
     default=None,
     annotation=Annotated[list[str] | None, typer.Argument(metavar="[IMAGES]...", help=IMAGES_HELP)],
 )
+
+
+_MODEL = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 
 
 def main() -> None:
@@ -135,16 +139,16 @@ def _command(command: Command) -> Callable[..., int]:
                 traceback.print_exc()
             raise
 
-    of_pictures = isinstance(command, OfPictures)
-    groups = ((command.kind, "Method" if of_pictures else "What to show"), *_groups(command))
+    groups = ((command.kind, command.heading), *_groups(command))
     signature = [
         inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         inspect.Parameter(
             "model",
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
+            annotation=_MODEL,
+            default=inspect.Parameter.empty if command.needs_model else None,
         ),
-        *([_IMAGES] if of_pictures else []),
+        *([_IMAGES] if command.takes_pictures else []),
         *(parameter for cls, panel in groups for parameter in parameters(cls, panel)),
     ]
     call.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -160,11 +164,17 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     given = {
         one for one in values if getattr(context.get_parameter_source(one), "name", "DEFAULT") != "DEFAULT"
     }
+    if (lines := command.shown(values)) is not None:
+        for text in lines:
+            show_data(text)
+        return int(ExitCode.OK)
+    if values["model"] is None:
+        raise OptionError("missing argument 'MODEL'", f"cnnexplain {command.name} --help lists what there is")
     if is_picture(values["model"]) and os.path.isfile(values["model"]):
         raise OptionError(
             f"{values['model']!r} is a picture and stands where MODEL belongs",
             f"write the model first: cnnexplain {command.name} bundled:efficientnet_lite0 "
-            + (f"{values['model']} -o out" if isinstance(command, OfPictures) else "-o out"),
+            + (f"{values['model']} -o out" if command.takes_pictures else "-o out"),
         )
     console = Console(built(ConsoleOptions, values))
     from cnnexplain.runner.memory import keep_freed  # from here on torch is needed
@@ -180,6 +190,11 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
             first["error"].get("hint", "")
             if len(outcome.failed) == 1
             else f"all are listed in {outcome.report}; --max-failures N allows some",
+        )
+    if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:
+        raise CheckFailedError(
+            f"{len(bad)} of {len(outcome.verdicts)} checks failed: {', '.join(bad)}",
+            f"each says what to do; {outcome.report or 'add -o out, which'} shows the evidence",
         )
     return int(ExitCode.OK)
 

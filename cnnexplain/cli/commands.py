@@ -5,17 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnnexplain import inspections, methods
 from cnnexplain.cli.console import ConsoleOptions
-from cnnexplain.cli.options import built
+from cnnexplain.cli.options import built, tables
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import Field, declared
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
-from cnnexplain.runner.request import ModelRequest, Request
+from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
+from cnnexplain.runner.thresholds import chosen
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Observer, Outcome
@@ -30,10 +33,18 @@ class Command(ABC):
     # Every group of options that it shares with others, by the heading in --help.
     shared: ClassVar[Mapping[str, type]]
 
+    takes_pictures: ClassVar[bool] = False
+    needs_model: ClassVar[bool] = True
+    heading: ClassVar[str]  # of its own options in --help
+
     @property
     def fields(self) -> dict[str, Field]:
         """All its declared options, by their names."""
         return {field.name: field for cls in (*self.shared.values(), self.kind) for field in declared(cls)}
+
+    def shown(self, values: Mapping[str, Any]) -> list[str] | None:  # noqa: ARG002
+        """What it shows at once, without a model, where that is all that was asked for. Needs no torch."""
+        return None
 
     @abstractmethod
     def carry_out(
@@ -45,6 +56,8 @@ class Command(ABC):
 class OfPictures(Command):
     """A method of explaining pictures."""
 
+    takes_pictures = True
+    heading = "Method"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
         "Results": RunOptions,
@@ -79,6 +92,7 @@ class OfPictures(Command):
 class OfModel(Command):
     """A way of looking into a model, without pictures."""
 
+    heading = "What to show"
     shared: ClassVar[Mapping[str, type]] = {
         "Results": OutputOptions,
         "Drawing": RenderOptions,
@@ -110,8 +124,53 @@ class OfModel(Command):
         return inspect(request, observer)
 
 
+class Checking(Command):
+    """The check of a model's sanity."""
+
+    takes_pictures = True
+    needs_model = False  # for --list
+    heading = "What to check"
+    shared: ClassVar[Mapping[str, type]] = {
+        "Pictures": ImageOptions,
+        "Device": DeviceOptions,
+        "Model and preprocessing": ModelOptions,
+        "Terminal": ConsoleOptions,
+    }
+
+    def shown(self, values: Mapping[str, Any]) -> list[str] | None:
+        """All checks, where `--list` asks for them."""
+        if not values["list"]:
+            return None
+        from cnnexplain.cli.verdicts import listing
+
+        return listing(chosen(built(CheckOptions, values), tables(Path.cwd())))
+
+    def carry_out(
+        self,
+        values: Mapping[str, Any],
+        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        arguments: str,
+        observer: Observer,
+    ) -> Outcome:
+        """Check the model."""
+        from cnnexplain.runner.check import check
+
+        request = CheckRequest(
+            reference=values["model"],
+            images=tuple(values["images"] or ()),
+            options=built(CheckOptions, values),
+            tables=tables(Path.cwd()),
+            find=built(ImageOptions, values),
+            model=built(ModelOptions, values),
+            where=built(DeviceOptions, values),
+            arguments=arguments,
+        )
+        return check(request, observer)
+
+
 def commands() -> dict[str, Command]:
     """Every command by its name, in the order of the alphabet."""
     found: dict[str, Command] = {name: OfPictures(name, methods.method(name)) for name in methods.names()}
     found |= {name: OfModel(name, inspections.inspection(name)) for name in inspections.names()}
+    found["check"] = Checking("check", CheckOptions)
     return dict(sorted(found.items()))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.inspection import Finding
+    from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import CnnexplainError
     from cnnexplain.runner.request import Outcome
@@ -119,13 +120,21 @@ class Console:
             return
         self._say(finding.layer or "model", finding.title)
 
+    def judged(self, verdict: Verdict) -> None:
+        """Tell what became of one check."""
+        self._say(f"{verdict.status:7} {verdict.check}", verdict.says)
+
+    def annotated(self, line: str) -> None:
+        """A line for the machine that runs the command."""
+        _tell(printable(line))
+
     def told(self, what: str, text: str) -> None:
         """Tell something that stops nothing."""
         self._say(what, text)
 
     def finished(self, outcome: Outcome) -> None:
         """Tell how it went, and where to look."""
-        if outcome.images:
+        if outcome.images and not outcome.verdicts:
             self._told_images(outcome)
         else:
             self._say("done", f"in {outcome.seconds:.1f} s")

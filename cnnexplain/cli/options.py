@@ -20,6 +20,7 @@ from cnnexplain.core.params import Field, checked, declared
 from cnnexplain.errors import OptionError, near_misses
 
 Options = TypeVar("Options")
+TABLED = "check"  # the command whose table in pyproject.toml holds further ones: of each check
 
 
 def parameters(cls: type, panel: str) -> list[inspect.Parameter]:
@@ -44,18 +45,35 @@ def configured(folder: Path, command: str, commands: Mapping[str, Mapping[str, F
     `[tool.cnnexplain.COMMAND]` goes before what stands in `[tool.cnnexplain]` for all. Unknown options are errors.
     Paths are relative to the file.
     """
-    for place in (folder, *folder.parents):
-        file = place / "pyproject.toml"
-        if file.is_file():
-            table = _table(file)
-            own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
-            everything = {*commands, *(name for fields in commands.values() for name in fields)}
-            fields = commands[command]
-            for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
-            mine = _known(own.get(command, {}), fields, f"[tool.cnnexplain.{command}] in {file}")
-            asked = {name: value for name, value in {**for_all, **mine}.items() if name in fields}
-            return {name: _from_file(value, fields[name], file) for name, value in asked.items()}
-    return {}
+    file = _nearest(folder)
+    if file is None:
+        return {}
+    table = _table(file)
+    own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
+    everything = {*commands, *(name for fields in commands.values() for name in fields)}
+    fields = commands[command]
+    for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
+    options = {
+        name: value
+        for name, value in own.get(command, {}).items()
+        if command != TABLED or type(value) is not dict
+    }
+    mine = _known(options, fields, f"[tool.cnnexplain.{command}] in {file}")
+    asked = {name: value for name, value in {**for_all, **mine}.items() if name in fields}
+    return {name: _from_file(value, fields[name], file) for name, value in asked.items()}
+
+
+def tables(folder: Path) -> dict[str, dict[str, Any]]:
+    """The tables within `[tool.cnnexplain.check]` of the nearest pyproject.toml, one for each check."""
+    file = _nearest(folder)
+    own = _table(file).get(TABLED, {}) if file is not None else {}
+    return {name: value for name, value in own.items() if type(value) is dict} if type(own) is dict else {}
+
+
+def _nearest(folder: Path) -> Path | None:
+    return next(
+        (one for place in (folder, *folder.parents) if (one := place / "pyproject.toml").is_file()), None
+    )
 
 
 def _table(file: Path) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from cnnexplain.images.find import Source
 from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
 from cnnexplain.report.record import plain
-from cnnexplain.runner.request import ModelRequest, Request
+from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
+from cnnexplain.runner.thresholds import Chosen
 
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 
@@ -39,12 +40,11 @@ def describe(
 ) -> dict[str, Any]:
     """All that is known before the first picture. `identity` is what a run must share to be continued."""
     options = {**_values(method), **_values(request.render), "save_raw": request.run.save_raw}
-    listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
     described = _described(request, model, loaded, options, choices, started)
     described["images"] = {"count": len(sources)}
     if getattr(method, "seeded", False):
         described["identity"]["seed"] = str(model.seed)
-    described["identity"]["images"] = f"{_some(sources)} (fingerprint {listed[:8]})"
+    described["identity"]["images"] = _fingerprinted(sources)
     return dict(plain(described))
 
 
@@ -61,8 +61,26 @@ def describe_model(
     return dict(plain(_described(request, model, loaded, options, choices, started)))
 
 
+def describe_check(
+    request: CheckRequest,
+    model: Model,
+    loaded: Loaded,
+    taken: Iterable[Chosen],
+    choices: Iterable[Choice],
+    sources: Sequence[Source],
+    started: float,
+) -> dict[str, Any]:
+    """The same for a model's checks."""
+    limits = {one.id: {"level": one.level, **one.limits} for one in taken}
+    described = _described(request, model, loaded, limits, choices, started)
+    if sources:
+        described["images"] = {"count": len(sources)}
+        described["identity"]["images"] = _fingerprinted(sources)
+    return dict(plain(described))
+
+
 def _described(
-    request: Request | ModelRequest,
+    request: Request | ModelRequest | CheckRequest,
     model: Model,
     loaded: Loaded,
     options: Mapping[str, Any],
@@ -121,9 +139,14 @@ def concluded(
     """The same with how it went."""
     failed = sum(record["status"] == "error" for record in records)
     ended = {**described, "status": status, "seconds": round(time.time() - started, 3)}
-    if "images" in described:
+    if "images" in described and described["command"] != "check":
         ended["images"] = {**described["images"], "ok": len(records) - failed, "error": failed}
     return ended
+
+
+def _fingerprinted(sources: Sequence[Source]) -> str:
+    listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
+    return f"{_some(sources)} (fingerprint {listed[:8]})"
 
 
 def _some(sources: Sequence[Source]) -> str:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.inspection import Finding
     from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.inspections import Inspection
     from cnnexplain.methods import Method
@@ -53,6 +55,21 @@ class ModelRequest:
     arguments: str = ""  # the command line, for the report
 
 
+@dataclass(frozen=True)
+class CheckRequest:
+    """All that a user asked of a model's sanity."""
+
+    reference: str
+    images: tuple[str, ...] = ()
+    options: CheckOptions = field(default_factory=CheckOptions)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of pyproject.toml, by check
+    find: ImageOptions = field(default_factory=ImageOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    where: DeviceOptions = field(default_factory=DeviceOptions)
+    arguments: str = ""  # the command line, for the report
+    command: str = "check"
+
+
 class Observer(Protocol):
     """Somebody who watches a run."""
 
@@ -68,6 +85,12 @@ class Observer(Protocol):
     def found(self, finding: Finding | LayerTable) -> None:
         """Something was found in a model."""
 
+    def judged(self, verdict: Verdict) -> None:
+        """A check was carried out."""
+
+    def annotated(self, line: str) -> None:
+        """A line for the machine that runs the command, such as GitHub's workflow."""
+
     def told(self, what: str, text: str) -> None:
         """Something that a person should know of, and that stops nothing."""
 
@@ -82,3 +105,4 @@ class Outcome:
     failed: tuple[Mapping[str, Any], ...] = ()  # the records of the images that failed
     allowed: float = 0  # how many may
     silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`
+    verdicts: tuple[Verdict, ...] = ()  # of a check

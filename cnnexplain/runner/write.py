@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -16,13 +18,13 @@ from PIL.PngImagePlugin import PngInfo
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.errors import CnnexplainError
+from cnnexplain.errors import CnnexplainError, OutputError
 from cnnexplain.images.find import Source
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import pictures
 from cnnexplain.report import record
 from cnnexplain.report.card import card
-from cnnexplain.runner.folder import Folder, written_by_us
+from cnnexplain.runner.folder import UMASK, Folder, written_by_us
 from cnnexplain.runner.names import picture_names, sheet_names
 
 # Larger files than zlib's best, but a third of the time; pictures are the slowest part of a long run.
@@ -125,6 +127,28 @@ def save_png(picture: Image.Image, file: IO[bytes]) -> None:
     marked = PngInfo()
     marked.add_text("Software", f"cnnexplain {__version__}")
     picture.save(file, "PNG", pnginfo=marked, compress_level=PNG_COMPRESSION)
+
+
+def write_file(path: Path, content: bytes, flag: str) -> None:
+    """Write a single file that an option, `flag`, names: whole or not at all, and over none that is not ours."""
+    if os.path.lexists(path) and not written_by_us(path):
+        raise OutputError(
+            f"{path} is there already and is not from cnnexplain", f"choose another file with {flag}"
+        )
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cnnexplain-", delete=False) as file:
+            part = Path(file.name)
+            file.write(content)
+        part.chmod(0o666 & ~UMASK)
+        part.replace(path)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}", f"choose another file with {flag}"
+        ) from error
 
 
 def _save_raw(shown: Sequence[record.Finding], file: IO[bytes]) -> None:

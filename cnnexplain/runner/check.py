@@ -1,0 +1,238 @@
+"""The whole story of `check`: settle the thresholds, load the model, look at the pictures, judge, write down."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
+from cnnexplain.engine.model import Model
+from cnnexplain.errors import (
+    CheckInputError,
+    CnnexplainError,
+    ImageError,
+    InterruptedRunError,
+    NoImagesError,
+    OptionError,
+)
+from cnnexplain.images.decode import decode, refuse_bombs
+from cnnexplain.images.find import Source, find
+from cnnexplain.methods._cams import gradcam
+from cnnexplain.render.evidence import drawn
+from cnnexplain.report import github, junit
+from cnnexplain.report.page import page
+from cnnexplain.report.record import line
+from cnnexplain.report.verdicts import checked
+from cnnexplain.runner import baselines, facts
+from cnnexplain.runner.expected import expected
+from cnnexplain.runner.folder import REPORT, Folder, written_by_us
+from cnnexplain.runner.model import build
+from cnnexplain.runner.pipeline import ahead
+from cnnexplain.runner.request import CheckRequest, Observer, Outcome
+from cnnexplain.runner.thresholds import Chosen, chosen
+from cnnexplain.runner.write import save_png, write_file
+
+WITHOUT = {  # what is missing, and what to add
+    "pictures": ("pictures", "add IMAGES behind the model"),
+    "labels": ("the classes that the pictures should be", "add --labels-from folder, or a CSV file"),
+    "baseline": ("a stored run", "add --baseline FILE, written before with --update-baseline FILE"),
+}
+
+
+def check(request: CheckRequest, observer: Observer) -> Outcome:
+    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted.
+
+    Nothing is written before every check is done: what stands in OUT is always a whole report.
+    """
+    started = time.time()
+    refuse_bombs()
+    torch.manual_seed(request.model.seed)
+    options = request.options
+    taken = chosen(options, request.tables)
+    folder = None if options.output is None else Folder(options.output)
+    if folder is not None:
+        folder.check()
+    sources = _sources(request)
+    _require_needs(taken, request, sources)
+    stored = baselines.read(options.baseline) if options.baseline else None
+    model, loaded, choices = build(request.reference, request.model, request.where)
+    observer.loaded(model, loaded.source, choices)
+    described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
+    verdicts: list[Verdict] = []
+    try:
+        with model.borrowed():
+            labels = expected(options.labels_from, sources, model) if options.labels_from else {}
+            subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
+            if stored is not None:
+                baselines.require_fit(stored, subject, taken)
+            for one in taken:
+                verdicts.append(judged(one, subject))
+                observer.judged(verdicts[-1])
+            if options.update_baseline is not None:
+                baselines.write(options.update_baseline, subject)
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            "interrupted before every check was done", "run the same command again", interruption
+        ) from interruption
+    record = _written(folder, verdicts, described, loaded.reference, request, started)
+    observer.recorded(record)
+    seconds = time.time() - started
+    if options.junit is not None:
+        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
+    _tell_github(verdicts, loaded.reference, observer)
+    report = None if folder is None else folder.path / REPORT
+    return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
+
+
+def judged(one: Chosen, subject: Subject) -> Verdict:
+    """Carry out one check."""
+    started = time.time()
+    missing = [need for need in one.check.needs if not _has(subject, need)]
+    found = Found(good=False, says="")
+    status: Status
+    try:
+        if missing:
+            raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
+        found = one.check.measure(subject)
+        status = "pass" if found.good else "fail" if one.level == "error" else "warn"
+    except Skipped as skipped:
+        found, status = Found(good=True, says=str(skipped)), "skipped"
+    except CnnexplainError as error:
+        # What cannot be measured has not been shown to be good.
+        found = Found(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
+        status = "fail" if one.level == "error" else "warn"
+    return Verdict(
+        one.id,
+        one.title,
+        status,
+        one.level,
+        found.says,
+        "" if found.good else found.do,
+        found.value,
+        one.limits,
+        time.time() - started,
+        found.table,
+        found.drawing,
+    )
+
+
+def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tensor:
+    """Grad-CAM (N, h, w) of one class `index` (N,) per picture, signed, float32, on the CPU."""
+    with model.capture(layer) as captured:
+        logits = model.forward(inputs)
+    maps = captured[layer]
+    (gradients,) = model.gradient(model.score(logits, index), [maps])
+    return gradcam(maps.detach().float(), gradients).float().cpu()
+
+
+def _has(subject: Subject, need: str) -> bool:
+    return {
+        "pictures": bool(subject.examples),
+        "labels": subject.labelled,
+        "baseline": subject.baseline is not None,
+    }[need]
+
+
+def _sources(request: CheckRequest) -> list[Source]:
+    """The pictures that are meant. None may be meant, but where some are, there must be some."""
+    if not request.images and request.find.files_from is None:
+        return []
+    try:
+        return find(request.images, request.find, request.options.output, written_by_us)
+    except NoImagesError as error:
+        raise CheckInputError(error.problem, error.hint) from error
+
+
+def _require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequence[Source]) -> None:
+    """Raise `OptionError` where a check was asked for by name without what it needs, or something is of no use."""
+    options = request.options
+    given = {
+        "pictures": bool(sources),
+        "labels": options.labels_from is not None,
+        "baseline": options.baseline is not None,
+    }
+    for need in ("labels", "baseline"):
+        if given[need] and not sources:
+            raise OptionError(
+                f"--{need.replace('labels', 'labels-from')} goes with pictures", WITHOUT["pictures"][1]
+            )
+    if options.baseline is not None and options.update_baseline is not None:
+        raise OptionError("--baseline compares and --update-baseline stores", "give one of the two")
+    if options.update_baseline is not None and not sources:
+        raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
+    for one in taken:
+        for need in one.check.needs:
+            if one.asked and not given[need]:
+                raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
+
+
+def _examples(model: Model, sources: Sequence[Source], labels: Mapping[str, int]) -> Iterator[Example]:
+    """Every picture as the model sees it. One that cannot be read stops the run: a part is not the whole."""
+
+    def prepared(source: Source) -> Example | Exception:
+        try:
+            pixels, _ = model.preprocess.apply(decode(source.path))
+            digest = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+        except (ImageError, OSError) as error:
+            return error
+        key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))
+        return Example(source.path, key, digest, pixels, labels.get(source.path))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for source, found in zip(sources, ahead(pool, prepared, sources, 16), strict=True):
+            if isinstance(found, Exception):
+                why = found.problem if isinstance(found, CnnexplainError) else str(found)
+                raise CheckInputError(
+                    f"{source.path}: {why}", "mend or remove the picture: a check wants all"
+                )
+            yield found
+
+
+def _written(
+    folder: Folder | None,
+    verdicts: Sequence[Verdict],
+    described: Mapping[str, Any],
+    reference: str,
+    request: CheckRequest,
+    started: float,
+) -> dict[str, Any]:
+    """Draw and write everything; the record."""
+    if folder is None:
+        return checked(verdicts, {}, reference)
+    journal = folder.open(described["identity"], overwrite=request.options.overwrite)
+    try:
+        pictures: dict[str, str] = {}
+        for one in verdicts:
+            if one.drawing is not None:
+                pictures[one.check] = f"check.{one.check}.png"
+                folder.write(pictures[one.check], partial(save_png, drawn(one.drawing)))
+        record = checked(verdicts, pictures, reference)
+        concluded = facts.concluded(described, "finished", [record], started)
+        folder.conclude(concluded, [line(record)], page(concluded, [record]))
+        journal.remove()
+    finally:
+        folder.close()
+    return record
+
+
+def _tell_github(verdicts: Sequence[Verdict], reference: str, observer: Observer) -> None:
+    """In a GitHub workflow: annotations, and the summary of the step."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for annotation in github.notes(verdicts, reference):
+            observer.annotated(annotation)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(github.summary(verdicts, reference))
+        except OSError as error:
+            observer.told("summary", f"{summary} cannot be written: {error.strerror}")

@@ -1,0 +1,122 @@
+"""Which checks are carried out, how strictly, and by which limits: defaults, checks.toml, pyproject.toml, --only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from cnnexplain import checks
+from cnnexplain.checks import Check
+from cnnexplain.core.params import declared
+from cnnexplain.core.verdict import LEVELS, Level
+from cnnexplain.errors import OptionError, near_misses
+from cnnexplain.runner.check_options import CheckOptions
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One check as it will be carried out."""
+
+    id: str
+    check: Check
+    level: Level
+    asked: bool  # by name: then it must be carried out
+
+    @property
+    def title(self) -> str:
+        """What it means, in a line."""
+        return checks.title(type(self.check))
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Its thresholds, by name."""
+        return {field.name: getattr(self.check, field.name) for field in declared(type(self.check))}
+
+
+def chosen(options: CheckOptions, tables: Tables) -> list[Chosen]:
+    """Every check that is to be carried out. `tables` are those of pyproject.toml; `--config` goes before them.
+
+    Raises `OptionError` for ids and thresholds that there are none of, with near misses.
+    """
+    known, only, config = checks.ids(), options.only, options.config
+    for name in only:
+        _require(name, known, "--only")
+    said: dict[str, dict[str, Any]] = {}
+    for where, found in (("[tool.cnnexplain.check]", tables), (str(config), _read(config) if config else {})):
+        for name, table in found.items():
+            _require(name, known, where)
+            said.setdefault(name, {}).update(_checked(name, table, where))
+    every = [_one(name, said.get(name, {}), name in only) for name in known if not only or name in only]
+    taken = [one for one in every if one.level != "off"]
+    if not taken:
+        raise OptionError("every check is off", 'turn one on: level = "error" in its table, or --only ID')
+    return taken
+
+
+def _one(name: str, said: Mapping[str, Any], asked: bool) -> Chosen:
+    kind = checks.check(name)
+    limits = {key: value for key, value in said.items() if key != "level"}
+    level = said.get("level", kind.level)
+    # Somebody who asks for a check by its name wants it carried out, whatever a file says.
+    level = kind.level if asked and level == "off" else level
+    return Chosen(name, kind(**limits), cast("Level", level), asked or said.get("level") == "error")
+
+
+def _require(name: str, known: list[str], where: str) -> None:
+    if name not in known:
+        near = near_misses(name, known)
+        raise OptionError(
+            f"{where} names {name!r}, which is no check",
+            f"did you mean {near[0]}?" if near else "cnnexplain check --list shows all",
+        )
+
+
+def _checked(name: str, table: Any, where: str) -> dict[str, Any]:
+    """The level and limits that one table sets, each checked against what the check declares."""
+    if not isinstance(table, dict):
+        raise OptionError(f"{name} in {where} is no table", f'write [{name}] and below it level = "warn"')
+    fields = {field.name: field for field in declared(checks.check(name))}
+    found: dict[str, Any] = {}
+    for written, value in table.items():
+        key = written.replace("-", "_")
+        if key == "level":
+            if value not in LEVELS:
+                raise OptionError(
+                    f"the level of {name} in {where} is {value!r}", f"it is one of {', '.join(LEVELS)}"
+                )
+            found[key] = value
+        elif key not in fields:
+            near = near_misses(key, ("level", *fields))
+            raise OptionError(
+                f"{name} in {where} has {written!r}, which it does not know",
+                f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(('level', *fields))}",
+            )
+        else:
+            try:
+                found[key] = fields[key].check(value)
+            except OptionError as error:
+                problem = error.problem.removeprefix("--")
+                raise OptionError(f"{name} in {where}: {problem}", error.hint) from error
+    return found
+
+
+def _read(path: Path) -> Tables:
+    try:
+        found: Tables = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise OptionError(f"there is no {path}", "give --config a file, as checks.toml") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise OptionError(
+            f"{path} cannot be read: {error}", "mend the file: it is TOML, a table a check"
+        ) from error
+    return found
