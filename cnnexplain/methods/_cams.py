@@ -90,6 +90,8 @@ def _first_component(x: Tensor) -> Tensor:
     agrees = (component * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
     noise = CANCELLED * (component.abs() * size).sum(1, keepdim=True)
     peaks = component.amax(1, keepdim=True) + component.amin(1, keepdim=True)
-    component = component.where(agrees.where(agrees.abs() > noise, peaks) >= 0, -component).where(finite, torch.nan)
+    component = component.where(agrees.where(agrees.abs() > noise, peaks) >= 0, -component).where(
+        finite, torch.nan
+    )
     projected: Tensor = component.reshape(x.shape[0], *x.shape[2:]).to(x.dtype)
     return projected

@@ -89,7 +89,10 @@ def test_xgradcam_leaves_out_maps_that_sum_to_zero() -> None:
         # -2 u and u with u = [[1, -1], [0, 0]]: the mean falls with u, and so does the component.
         ([[[-2.0, 2], [0, 0]], [[1, -1], [0, 0]]], [[-(5**0.5), 5**0.5], [0, 0]]),
         # The mean is rounding noise, as after a layer norm, and says nothing: the largest value is positive.
-        ([[[-3.0, 1], [1, 1]], [[2.9999998, -1], [-1, -1]]], [[3 * 2**0.5, -(2**0.5)], [-(2**0.5), -(2**0.5)]]),
+        (
+            [[[-3.0, 1], [1, 1]], [[2.9999998, -1], [-1, -1]]],
+            [[3 * 2**0.5, -(2**0.5)], [-(2**0.5), -(2**0.5)]],
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["eigencam", "eigengradcam"])
