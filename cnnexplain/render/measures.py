@@ -14,7 +14,7 @@ from cnnexplain.render.text import fitted, font, write
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"  # as in the diverging map
 TICKS = 13
 BAR, BAR_LENGTH, BAR_NAMES = 20, 300, 260
-LINES = 32  # bars in a column
+LINES, BETWEEN = 32, 20  # bars in a column; columns
 
 
 def histogram(found: Histogram, size: tuple[int, int]) -> Image.Image:
@@ -66,8 +66,8 @@ def bars(maps: FeatureMaps) -> Image.Image:
     room = max(math.ceil(face.getlength(number(value))) for value in values) + 12
     # Numbers stand beyond the ends of their bars.
     before = longest + (room if low < 0 else 0)
-    across = before + length + room
-    canvas = Image.new("RGB", (columns * across, lines * (BAR + 4)), PAPER)
+    across = before + length + room + BETWEEN
+    canvas = Image.new("RGB", (columns * across - BETWEEN, lines * (BAR + 4)), PAPER)
     draw = ImageDraw.Draw(canvas)
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
         column, line = divmod(place, lines)
