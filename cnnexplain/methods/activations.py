@@ -194,9 +194,10 @@ def _remarks(layer: str, output: Output) -> list[str]:
     if output.runs > 1:
         said.append(f"{layer} is run {output.runs} times for a picture; what it gave back last is shown.")
     if output.extra:
-        verbs = ("", "stands", "is") if output.extra == 1 else ("s", "stand", "are")
+        first, stand = ("token", "stands") if output.extra == 1 else (f"{output.extra} tokens", "stand")
         said.append(
-            f"{output.extra} token{verbs[0]} in front {verbs[1]} for no place of the picture and {verbs[2]} left out."
+            f"The first {first} of the sequence, taken to be what {stand} for no place of the picture, left out: "
+            "where a model has that at the end, this map is shifted."
         )
     return said
 

@@ -238,7 +238,10 @@ def test_tokens_lie_where_the_patches_lie_and_others_are_refused() -> None:
     net, x = Tokens(), torch.randn(1, 3, 16, 24)
     grid, tokens = (found_in(net, x, name).found[0] for name in ("patches", "first"))
     assert torch.equal(grid.values, tokens.values)
-    assert tokens.detail.remarks == ("1 token in front stands for no place of the picture and is left out.",)
+    assert tokens.detail.remarks == (
+        "The first token of the sequence, taken to be what stands for no place of the picture, left out: "
+        "where a model has that at the end, this map is shifted.",
+    )
     with pytest.raises(LayerError, match="sequence of 50 tokens") as caught:
         found_in(net, x, "odd")
     assert caught.value.hint
