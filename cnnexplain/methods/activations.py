@@ -194,10 +194,10 @@ def _remarks(layer: str, output: Output) -> list[str]:
     if output.runs > 1:
         said.append(f"{layer} is run {output.runs} times for a picture; what it gave back last is shown.")
     if output.extra:
-        first, stand = ("token", "stands") if output.extra == 1 else (f"{output.extra} tokens", "stand")
+        first = "token" if output.extra == 1 else f"{output.extra} tokens"
         said.append(
-            f"The first {first} of the sequence, taken to be what {stand} for no place of the picture, left out: "
-            "where a model has that at the end, this map is shifted."
+            f"Left out: the first {first}, taken to stand for no place of the picture. Where a model has such at the "
+            "end, this map is shifted."
         )
     return said
 
