@@ -239,8 +239,8 @@ def test_tokens_lie_where_the_patches_lie_and_others_are_refused() -> None:
     grid, tokens = (found_in(net, x, name).found[0] for name in ("patches", "first"))
     assert torch.equal(grid.values, tokens.values)
     assert tokens.detail.remarks == (
-        "Left out: the first token, taken to stand for no place of the picture. Where a model has such at the end, this "
-        "map is shifted.",
+        "Left out: the first token, taken to stand for no place of the picture. Where a model has such at the "
+        "end, this map is shifted.",
     )
     with pytest.raises(LayerError, match="sequence of 50 tokens") as caught:
         found_in(net, x, "odd")
