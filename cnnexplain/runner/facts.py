@@ -42,6 +42,8 @@ def describe(
     listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
     described = _described(request, model, loaded, options, choices, started)
     described["images"] = {"count": len(sources)}
+    if getattr(method, "together", False):  # one picture of all layers, not one of each
+        described["identity"]["layer"] = f"left out: {described['identity']['layer']}"
     if getattr(method, "seeded", False):
         described["identity"]["seed"] = str(model.seed)
     described["identity"]["images"] = f"{_some(sources)} (fingerprint {listed[:8]})"
