@@ -108,6 +108,28 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
     return Trace(table, int(logits.shape[1]), _default(table, outputs, logits), logits.requires_grad)
 
 
+def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> tuple[Layer, ...]:
+    """Every run of a layer in order, without a graph, which would keep every map in memory."""
+    found: list[Layer] = []
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+
+    def noting(name: str) -> Any:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                found.append(_described(name, layer, output, size))
+
+        return note
+
+    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    try:
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(found)
+
+
 def choose(trace: Trace, model_name: str) -> Choice:
     """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
     layer = None if trace.default is None else trace.layers[trace.default]

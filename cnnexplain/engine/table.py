@@ -95,7 +95,7 @@ def layer_table(model: Model) -> LayerTable:
         known = _known(model)
     with model.borrowed():
         every = weighted(model.module)
-    if every:
+    if any(one.problem is None for one in every):
         known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(
         model=model.name,

@@ -18,7 +18,6 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import ModelError
 from cnnexplain.images.find import Source
 from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
@@ -40,7 +39,7 @@ def describe(
     """All that is known before the first picture. `identity` is what a run must share to be continued."""
     options = {**_values(method), **_values(request.render), "save_raw": request.run.save_raw}
     listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
-    described = _described(request, model, loaded, options, choices, started)
+    described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": len(sources)}
     if getattr(method, "together", False):  # one picture of all layers, not one of each
         described["identity"]["layer"] = f"left out: {described['identity']['layer']}"
@@ -58,9 +57,10 @@ def describe_model(
     choices: Iterable[Choice],
     started: float,
 ) -> dict[str, Any]:
-    """The same for a run without pictures."""
+    """The same for a run without pictures; of classes what is known without running the model."""
     options = {**_values(inspection), **_values(request.render), "save_raw": request.output.save_raw}
-    return dict(plain(_described(request, model, loaded, options, choices, started)))
+    labels = model.given_labels or ()
+    return dict(plain(_described(request, model, loaded, options, choices, started, labels)))
 
 
 def _described(
@@ -70,10 +70,10 @@ def _described(
     options: Mapping[str, Any],
     choices: Iterable[Choice],
     started: float,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     preprocess = asdict(model.preprocess)
     options = {**options, "precision": model.precision}
-    labels = _labels(model)
     return {
         "cnnexplain": __version__,
         "status": "running",
@@ -85,7 +85,7 @@ def _described(
             "source": loaded.source,
             "weights_sha256": model.weights_sha256,
             "parameters": model.parameters,
-            "classes": len(labels),
+            "classes": len(labels) or None,
             "preprocess": preprocess,
             "device": str(model.device),
             "precision": model.precision,
@@ -107,14 +107,6 @@ def _described(
             **{name.replace("_", "-"): _in_words(value) for name, value in options.items()},
         },
     }
-
-
-def _labels(model: Model) -> Sequence[str]:
-    """The classes' names. A model that cannot be run, which may still be looked into, has those it was given."""
-    try:
-        return model.labels
-    except ModelError:
-        return model.given_labels or ()
 
 
 def concluded(
