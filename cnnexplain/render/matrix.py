@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,16 +97,18 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
 
 def _means(
     weights: NDArray[np.float32], which: NDArray[np.intp], ink: Ink, down: int, across: int
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """The mean of all weights that share a cell, as a share of the scale; not finite where one of them is not."""
     rows = weights[which]
     rows /= ink.limits(rows, which)[:, None]
-    found: NDArray[np.float32] = rows
+    found: NDArray[Any] = rows
     with np.errstate(invalid="ignore"):  # infinities of both signs
         for axis, shared in ((1, across), (0, down)):
             if shared > 1:
                 starts = np.arange(0, found.shape[axis], shared)
-                counts = np.diff(starts, append=found.shape[axis]).astype(np.float32)  # the last may have fewer
+                counts = np.diff(starts, append=found.shape[axis]).astype(
+                    np.float32
+                )  # the last may have fewer
                 found = np.add.reduceat(found, starts, axis) / (counts if axis else counts[:, None])
     return found
 
