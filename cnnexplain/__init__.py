@@ -9,7 +9,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cnnexplain.api import Explainer, load
     from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
+    from cnnexplain.core.feature_maps import FeatureMaps
     from cnnexplain.core.kernels import Kernels
+    from cnnexplain.core.layer_table import LayerTable
     from cnnexplain.core.preprocess import Preprocess
     from cnnexplain.errors import CnnexplainError
 
@@ -18,7 +20,9 @@ _HOMES = {
     "load": "cnnexplain.api",
     "Explanation": "cnnexplain.core.explanation",
     "Heatmap": "cnnexplain.core.explanation",
+    "FeatureMaps": "cnnexplain.core.feature_maps",
     "Kernels": "cnnexplain.core.kernels",
+    "LayerTable": "cnnexplain.core.layer_table",
     "Prediction": "cnnexplain.core.explanation",
     "Preprocess": "cnnexplain.core.preprocess",
     "CnnexplainError": "cnnexplain.errors",
@@ -27,8 +31,10 @@ __all__ = [
     "CnnexplainError",
     "Explainer",
     "Explanation",
+    "FeatureMaps",
     "Heatmap",
     "Kernels",
+    "LayerTable",
     "Prediction",
     "Preprocess",
     "__version__",

@@ -1,11 +1,20 @@
-"""Small networks run fastest on one thread, above all where other tests run beside them."""
+"""What all tests share: threads that do not wait for each other, and the command ready to run."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+# Small networks run fastest on one thread, above all where other tests run beside them, in this process or another:
+# several threads on a busy machine wait for each other far longer than these models take.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,3 +27,24 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder with `cnnexplain` and `preloaded-python` in it: programs as any other, but for the time of imports."""
+    with tempfile.TemporaryDirectory() as folder:  # not tmp_path: a socket's address must be short
+        address = os.path.join(folder, "s")
+        server = subprocess.Popen([sys.executable, PRELOADED, address], stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            for name, program in (("cnnexplain", "cnnexplain"), ("preloaded-python", "python")):
+                file = Path(folder, name)
+                file.write_text(
+                    f'#!/bin/sh\nexec "{sys.executable}" -IS "{PRELOADED}" "{address}" {program} "$@"\n'
+                )
+                file.chmod(0o755)
+            yield Path(folder)
+        finally:
+            server.kill()
+            server.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import inspect
 import os
 import shlex
@@ -50,7 +52,12 @@ _MODEL = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_de
 
 def main() -> None:
     """The entry point of `cnnexplain`."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    atexit._run_exitfuncs()  # those of a user's own code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or not there
+            stream.flush()
+    os._exit(code)  # torch's libraries take 0.1 GB and a moment to be taken down one by one
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -46,6 +46,17 @@ class Command(ABC):
         """What it shows at once, without a model, where that is all that was asked for. Needs no torch."""
         return None
 
+    def common(self, values: Mapping[str, Any], arguments: str) -> dict[str, Any]:
+        """What a request of either kind holds."""
+        return {
+            "command": self.name,
+            "reference": values["model"],
+            "model": built(ModelOptions, values),
+            "where": built(DeviceOptions, values),
+            "render": built(RenderOptions, values),
+            "arguments": arguments,
+        }
+
     @abstractmethod
     def carry_out(
         self, values: Mapping[str, Any], given: set[str], arguments: str, observer: Observer
@@ -74,17 +85,12 @@ class OfPictures(Command):
         from cnnexplain.runner.run import run
 
         request = Request(
-            command=self.name,
-            reference=values["model"],
             images=tuple(values["images"] or ()),
             method=built(self.kind, values),
             asked=frozenset(field.name for field in declared(self.kind) if field.name in given),
             run=built(RunOptions, values),
-            model=built(ModelOptions, values),
-            where=built(DeviceOptions, values),
             find=built(ImageOptions, values),
-            render=built(RenderOptions, values),
-            arguments=arguments,
+            **self.common(values, arguments),
         )
         return run(request, observer)
 
@@ -112,14 +118,9 @@ class OfModel(Command):
         from cnnexplain.runner.inspect import inspect
 
         request = ModelRequest(
-            command=self.name,
-            reference=values["model"],
             inspection=built(self.kind, values),
             output=built(OutputOptions, values),
-            model=built(ModelOptions, values),
-            where=built(DeviceOptions, values),
-            render=built(RenderOptions, values),
-            arguments=arguments,
+            **self.common(values, arguments),
         )
         return inspect(request, observer)
 

@@ -15,7 +15,7 @@ from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import listed, never_fired, number, percent
+from cnnexplain.core.words import count, listed, never_fired, number, percent, reached
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -191,14 +191,12 @@ def _findings(record: Mapping[str, Any]) -> Iterator[str]:
 def _channels(found: Mapping[str, Any]) -> str:
     channels, (height, width) = found["channels"], found["shape"]
     what = (
-        f"{channels['count']} channels of {height}x{width}"
+        f"{count(channels['count'], 'channel')} of {height}x{width}"
         if height * width > 1
-        else f"{channels['count']} units"
+        else count(channels["count"], "unit")
     )
-    best = max(channels["shown"], key=lambda one: one["activation"])
-    name = f" {best['label']}" if "label" in best else ""
     silent = f", {len(channels['silent'])} silent" if channels["silent"] and height * width > 1 else ""
-    return f"{found['layer']}, {what}, {best['channel']}{name} reaches {number(best['activation'])}{silent}"
+    return f"{found['layer']}, {what}, {reached(found)}{silent}"
 
 
 def _map(found: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnexplain.cli.console import printable
-from cnnexplain.core.layer_words import Column, Row, default_of, totals, used
+from cnnexplain.core.layer_words import NUMBERS, Column, Row, default_of, layers_and_blocks, totals, used
 from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
@@ -26,17 +26,6 @@ LESS_IMPORTANT = (
 BAR = 10  # letters
 BETWEEN = 2  # columns
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-NUMBERS = {
-    "parameters",
-    "multiply_adds",
-    "share",
-    "memory",
-    "field",
-    "total_stride",
-    "stride",
-    "padding",
-    "groups",
-}
 DEFAULT = "default of"
 UNLIMITED = 10_000
 
@@ -126,8 +115,8 @@ class Signs:
 def _levels(table: LayerTable, rows: Sequence[Row], every: Sequence[Row]) -> str:
     layers = len(every) - 1
     if len(rows) == layers:
-        return f"all {layers:,} layers and blocks"
-    return f"{len(rows):,} of {layers:,} layers and blocks; --depth {table.depth} shows all"
+        return ("all " if layers > 1 else "") + layers_and_blocks(layers)
+    return f"{len(rows):,} of {layers_and_blocks(layers)}; --depth {table.depth} shows all"
 
 
 def _layers(rows: Sequence[Row], columns: Sequence[str], signs: Signs) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from cnnexplain.core.explanation import Detail
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnexplain.core.preprocess import Geometry
+
+FEW_BLANK = 16  # channels that are zero everywhere are drawn up to so many
 
 # Whether the colours of each channel have a scale of their own, or all of a layer share one.
 Shared = Literal["channel", "layer"]
@@ -27,7 +30,6 @@ class Statistics:
     min: NDArray[np.float32]
     max: NDArray[np.float32]
     sparsity: NDArray[np.float32]  # the share of places that are not above zero
-    zeros: int  # how many values of all channels are exactly zero
     row: NDArray[np.int64]  # of the place where the channel is strongest
     column: NDArray[np.int64]
 
@@ -39,6 +41,9 @@ class Histogram:
     counts: tuple[int, ...]
     low: float
     high: float
+    zeros: int  # how many values are exactly zero
+    sum: float
+    squares: float  # the sum of all squares
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class FeatureMaps:
     layer: str
     values: NDArray[np.float32] = field(repr=False)  # (K, h, w), or (K,) for a layer without a map
     channels: tuple[int, ...] = field(repr=False)  # which channels `values` holds, those to be drawn first
-    shown: int  # so many are drawn
+    shown: int  # so many were chosen to be drawn
     statistics: Statistics = field(repr=False)  # of all channels, in their order
     histogram: Histogram = field(repr=False)  # of all values
     geometry: Geometry = field(repr=False)
@@ -91,6 +96,15 @@ class FeatureMaps:
     labels: tuple[str, ...] = field(default=(), repr=False)  # of all channels, where they are classes
     look: Look = field(default_factory=Look, repr=False)
     detail: Detail = field(default_factory=Detail, repr=False)
+
+    @cached_property
+    def drawn(self) -> tuple[int, ...]:
+        """Which places of `channels` are drawn: those chosen, less all but a few that are zero everywhere."""
+        if self.size is None:
+            return tuple(range(self.shown))
+        blank = [place for place in range(self.shown) if not self.values[place].any()]
+        left_out = {*blank[FEW_BLANK:]}
+        return tuple(place for place in range(self.shown) if place not in left_out)
 
     @property
     def count(self) -> int:
@@ -115,7 +129,7 @@ class FeatureMaps:
     @property
     def mean(self) -> float:
         """The mean of all values."""
-        return float(self.statistics.mean.mean())
+        return float(self.statistics.mean.mean(dtype="float64"))
 
     @property
     def sparsity(self) -> float:

@@ -1,4 +1,7 @@
-"""What comes out of looking into a model: findings that are drawn, recorded and told."""
+"""What comes out of looking into a model: findings that are drawn, recorded and told.
+
+The table of all layers, `LayerTable`, is the one thing beside them, with a place of its own in record and page.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Finding(Protocol):
-    """One thing that was found in a model: the weights of a layer, say, or the table of all layers."""
+    """One thing that was found in a model, as the weights of a layer."""
 
     @property
     def layer(self) -> str:

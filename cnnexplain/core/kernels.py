@@ -49,7 +49,7 @@ class Likeness:
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
+class KernelStatistics:
     """What can be counted about a layer's filters. What is not finite takes no part."""
 
     norms: NDArray[np.float64] = field(repr=False)  # (K,); NaN where a weight is not finite
@@ -71,7 +71,7 @@ class Kernels:
     kind: str  # the class of the layer, as Conv2d
     # (K, C, ...): a row a filter, whatever the layer's own layout; C input channels of those in its group.
     values: NDArray[np.float32] = field(repr=False)
-    statistics: Statistics = field(repr=False)
+    statistics: KernelStatistics = field(repr=False)
     view: View = "slices"
     groups: int = 1
     order: NDArray[np.intp] | None = field(default=None, repr=False)  # the filters by rank; None: by index

@@ -44,7 +44,7 @@ class LayerRow:
     name: str  # as --layer takes it; empty for the model itself
     kind: str
     leaf: bool  # whether it holds no others
-    runs: int | None  # how often it ran for one picture
+    runs: int | None  # how often it ran for one picture; None also for a container that has no run of its own
     outputs: tuple[tuple[int, ...], ...]  # the shapes that came out at batch size 1, of its last run
     map: tuple[int, int, int] | None  # (channels, height, width), where that is a map of the picture
     window: Window | None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnnexplain.core.words import count
+
 Row = Mapping[str, Any]
 NOTHING = "–"
 
@@ -157,6 +159,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
+SHAPES = ("output", "kernel")  # are sorted by a number, and are none
+NUMBERS = tuple(one.key for one in COLUMNS if one.value is not None and one.key not in SHAPES)
+
+
+def stages(rows: Sequence[Row]) -> list[Row]:
+    """The rows that stand for the stages of a model, one for every size of map, from the largest on."""
+    found = [row for row in rows if row["map"] and row["receptive_field"] and "deconv" in row["default_of"]]
+    return sorted(found, key=lambda row: -row["map"][1] * row["map"][2])
+
+
+def layers_and_blocks(number: int) -> str:
+    """How many rows there are: 1 layer, 12 layers and blocks."""
+    return count(number, "layer", "layers and blocks")
+
+
 def _product(sides: Sequence[int]) -> int:
     total = 1
     for side in sides:
@@ -192,7 +209,7 @@ def totals(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         yield "activations", f"{scaled(total['activation_bytes'], 'B')} for one picture"
     whole = table["rows"][0]
-    own = [f"{whole['own_parameters']:,} parameters"] if whole["own_parameters"] else []
+    own = [count(whole["own_parameters"], "parameter")] if whole["own_parameters"] else []
     own += [f"{scaled(whole['own_multiply_adds'])} mult-adds"] if whole["own_multiply_adds"] else []
     if own:
         yield "in no layer", " and ".join(own) + " belong to the model itself"

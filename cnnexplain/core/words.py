@@ -25,8 +25,28 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def count(number_of: int, one: str, many: str | None = None) -> str:
+    """1 image, 12 images, 100,000 images."""
+    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
+
+
+def unit_name(place: int, label: str, units: int) -> str:
+    """A unit's number, with its class where it is one; a single score, which has no number, by its class alone."""
+    return label if label and units == 1 else f"{place} {label}".strip()
+
+
+def reached(found: Mapping[str, Any]) -> str:
+    """Which channel of a recorded layer has the largest value of all, where that one is drawn: 12 reaches 3.1."""
+    channels, largest = found["channels"], number(found["max"])
+    for one in channels["shown"]:
+        if one["activation"] == found["max"]:
+            return f"{unit_name(one['channel'], one.get('label', ''), channels['count'])} reaches {largest}"
+    return f"one that is not drawn reaches {largest}"
+
+
 def never_fired(layer: str, found: Mapping[str, Any], most: int = 20) -> str:
     """Which channels of a layer fired in no picture: blocks.2: 2 of 40 channels in none of 8 images: 3, 7."""
     named, channels = ", ".join(map(str, found["channels"][:most])), len(found["channels"])
     more = f" and {channels - most} more" if channels > most else ""
-    return f"{layer}: {channels} of {found['count']} channels fired in none of {found['images']} images: {named}{more}"
+    share = f"{channels} of {count(found['count'], 'channel')}"
+    return f"{layer}: {share} fired in none of {count(found['images'], 'image')}: {named}{more}"

@@ -13,6 +13,7 @@ from torch import nn
 # One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
+_FROZEN: set[int] = set()  # the parameters of borrowed modules that are trainable otherwise, by identity
 
 
 @contextmanager
@@ -38,6 +39,7 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for child, _ in modes:
                 child.training = False
             for parameter in frozen:
+                _FROZEN.add(id(parameter))
                 parameter.requires_grad = False  # requires_grad_() bars those that have no shape yet
             with torch.inference_mode(False), torch.enable_grad():
                 yield
@@ -47,6 +49,12 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
                 child.training = mode
             for parameter in frozen:
                 parameter.requires_grad = True
+                _FROZEN.discard(id(parameter))
+
+
+def is_trainable(parameter: nn.Parameter) -> bool:
+    """Whether it is for its owner, who may have lent the module for the while."""
+    return parameter.requires_grad or id(parameter) in _FROZEN
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -13,18 +13,17 @@ NOTHING = 1e-12  # of the variance: a component with less is rounding
 
 
 def statistics(values: Tensor) -> Statistics:
-    """Statistics of every channel of (C, h, w), or of every unit of (C,)."""
+    """Statistics of every channel of (C, h, w), or of every unit of (C,). Sums are of double precision."""
     columns = values.shape[2] if values.ndim == 3 else 1
     flat = values.reshape(len(values), -1)  # (C, places)
     largest, place = flat.max(1)
     positive = flat > 0
     return Statistics(
-        mean=flat.mean(1).cpu().numpy(),
-        strength=flat.clamp(min=0).mean(1).cpu().numpy(),
+        mean=flat.mean(1, dtype=torch.float64).float().cpu().numpy(),
+        strength=flat.clamp(min=0).mean(1, dtype=torch.float64).float().cpu().numpy(),
         min=flat.amin(1).cpu().numpy(),
         max=largest.cpu().numpy(),
         sparsity=(1 - positive.sum(1) / flat.shape[1]).cpu().numpy(),
-        zeros=int((flat == 0).sum()),
         row=(place // columns).cpu().numpy(),
         column=(place % columns).cpu().numpy(),
     )
@@ -33,11 +32,14 @@ def statistics(values: Tensor) -> Statistics:
 def histogram(values: Tensor) -> Histogram:
     """How often which values occur, all but those that are exactly zero, which would tower above the others."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    if not low < high:
-        return Histogram((0,) * BINS, low, high)
-    size = max(-low, high)  # divided by, since torch's own steps overflow where values are huge
-    counts = torch.histc(values[values != 0] / size, BINS, low / size, high / size)
-    return Histogram(tuple(int(one) for one in counts.tolist()), low, high)
+    other = values[values != 0]
+    counts = torch.zeros(BINS)
+    if low < high:
+        size = max(-low, high)  # divided by, since torch's own steps overflow where values are huge
+        counts = torch.histc(other / size, BINS, low / size, high / size)
+    total, squares = (float(torch.sum(one, dtype=torch.float64)) for one in (other, other.double().square()))
+    zeros = values.numel() - other.numel()
+    return Histogram(tuple(int(one) for one in counts.tolist()), low, high, zeros, total, squares)
 
 
 def principal(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,4 +73,5 @@ def principal(values: Tensor) -> tuple[Tensor, Tensor]:
         if (along if aligned else weights[weights.abs().argmax()]) < 0:
             score = -score
         scores[rank], shares[rank] = score * size, variance / total
-    return scores.reshape(COMPONENTS, rows, columns).float(), shares.float()
+    most = torch.finfo(torch.float32).max
+    return scores.clamp(-most, most).reshape(COMPONENTS, rows, columns).float(), shares.float()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnnexplain.engine.layers import Trace
+from cnnexplain.engine.layers import Layer
 from cnnexplain.errors import LayerError, first_line
 
 UNSETTLED = (UninitializedParameter, UninitializedBuffer)
@@ -90,6 +90,8 @@ def weighted(module: nn.Module) -> list[Weights]:
     for name, child in module.named_modules():
         if ".parametrizations." in f".{name}." or hasattr(child, "normalized_shape"):
             continue
+        if isinstance(child, (nn.RNNBase, nn.RNNCellBase)):
+            found.append(_recurrent(name, child))
         for attribute in NAMES:
             tensor = _held(child, attribute)
             if tensor is None:
@@ -122,6 +124,7 @@ def weighted(module: nn.Module) -> list[Weights]:
 
 def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:
     """The layer that reads the picture, so far as that can be told without running the model; and the reason."""
+    every = [one for one in every if one.problem is None] or every
     convolutions = [one for one in every if one.convolution]
     first = [one for one in convolutions if one.inputs == channels]
     wide = [one for one in first if prod(one.kernel) > 1]
@@ -134,16 +137,16 @@ def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:
 
 
 def map_before(
-    trace: Trace, name: str, inputs: int, picture: tuple[int, int, int]
+    layers: Sequence[Layer], name: str, inputs: int, picture: tuple[int, int, int]
 ) -> tuple[int, int, int] | None:
     """The map (C, h, w) that was flattened, channel by channel, into the inputs of a linear layer, where one was.
 
     `picture` is the shape of the model's input, for a layer that nothing comes before.
     """
-    names = [layer.name for layer in trace.layers]
+    names = [layer.name for layer in layers]
     if name not in names:
         return None
-    for layer in reversed(trace.layers[: names.index(name)]):
+    for layer in reversed(layers[: names.index(name)]):
         if layer.shape == (inputs,):
             continue  # already flat
         channels_first = layer.map is not None and layer.shape == layer.map
@@ -165,6 +168,14 @@ def _held(module: nn.Module, attribute: str) -> Tensor | None:
     except Exception:  # noqa: BLE001 a stranger's property
         return None
     return found if isinstance(found, Tensor) and not found.is_nested else None
+
+
+def _recurrent(name: str, child: nn.Module) -> Weights:
+    """A layer that is told of, and not shown."""
+    kind = type(child).__name__
+    shape = tuple(next(child.parameters()).shape)
+    problem = "a recurrent layer has several matrices, which are no filters"
+    return Weights(name or kind, kind, child, "", False, False, 1, shape, problem, None)
 
 
 def _problem(tensor: Tensor) -> str | None:

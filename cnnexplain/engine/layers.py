@@ -34,6 +34,12 @@ class Layer:
     weighted: bool
     moved: bool  # whether it depends on the picture, as positional maps do not
     same_as_next: bool  # the module around it, or an in-place one behind it, returned the very same tensor
+    aside: bool = False  # of another size than what the module around it took in and gave back
+
+    @property
+    def places(self) -> int:
+        """How many places of the picture the output has, cells of a map or tokens; zero where it has none."""
+        return self.map[1] * self.map[2] if self.map else _tokens(self)
 
 
 @dataclass(frozen=True)
@@ -54,14 +60,28 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
     """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind."""
     outputs: list[Tensor] = []
     layers: list[Layer] = []
-    versions: dict[int, int] = {}  # of each tensor when it was last seen; an in-place operation raises it
+    # A copy, so that a model may write into its input.
+    picture = inputs.detach().requires_grad_().clone()
+    # Of each tensor when it was last seen; an in-place operation raises it.
+    versions = {id(picture): picture._version}
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    before: dict[str, int] = {}  # how many layers had been run when a module began
+
+    def begin(name: str) -> Any:
+        return lambda *_: before.update({name: len(layers)})
 
     def noting(name: str) -> Any:
-        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+        def note(layer: nn.Module, arguments: Any, output: Any) -> None:
             if not isinstance(output, Tensor):
                 return
             described = _described(name, layer, output, size)
+            if arguments and isinstance(arguments[0], Tensor):
+                places = _described(name, layer, arguments[0], size).places
+                if places == described.places > 1:
+                    within = layers[before[name] :]
+                    layers[before[name] :] = [
+                        replace(one, aside=one.aside or one.places != places) for one in within
+                    ]
             if described.leaf and versions.get(id(output)) == output._version:
                 return  # dropout or an identity: it handed on what it was given
             versions[id(output)] = output._version
@@ -70,10 +90,13 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
 
         return note
 
-    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    handles: list[Any] = []
+    for name, child in module.named_modules():
+        if name:
+            handles.append(child.register_forward_pre_hook(begin(name)))
+            handles.append(child.register_forward_hook(noting(name)))
     try:
-        # A copy, so that a model may write into its input.
-        logits = forward(inputs.detach().requires_grad_().clone())
+        logits = forward(picture)
     finally:
         for handle in handles:
             handle.remove()
@@ -83,6 +106,28 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
     )
     return Trace(table, int(logits.shape[1]), _default(table, outputs, logits), logits.requires_grad)
+
+
+def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> tuple[Layer, ...]:
+    """Every run of a layer in order, without a graph, which would keep every map in memory."""
+    found: list[Layer] = []
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+
+    def noting(name: str) -> Any:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                found.append(_described(name, layer, output, size))
+
+        return note
+
+    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    try:
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(found)
 
 
 def choose(trace: Trace, model_name: str) -> Choice:
@@ -113,7 +158,8 @@ def choose(trace: Trace, model_name: str) -> Choice:
 def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
     """The last map of every resolution on the way to the classes, from shallow to deep, as one name a stage.
 
-    Of the maps of one size the last that the outermost modules return. Raises `LayerError` where there is none.
+    Of the maps of one size the last that the outermost modules return. What lies beside that way, such as
+    matrices of attention, which have the look of maps, is no stage. Raises `LayerError` where there is none.
     """
     choose(trace, model_name)  # or say why there is none
     names: dict[tuple[int, int], Layer] = {}
@@ -122,7 +168,7 @@ def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
         later[layer.name] -= _is_large(layer)
         if later[layer.name]:
             continue  # the name stands for a later run of the same module
-        shown = _is_large(layer) and layer.moved and not layer.same_as_next
+        shown = _is_large(layer) and layer.moved and not layer.same_as_next and not layer.aside
         shown = shown and not _only_pools(layer) and not _only_pads(layer)
         if layer.map is None or not (shown or place == trace.default):
             continue

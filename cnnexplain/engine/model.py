@@ -60,6 +60,11 @@ class Model:
         return self.looked_at(lambda: layers.trace(self.module, self.blank(), self._plain_forward))
 
     @cached_property
+    def shapes(self) -> tuple[layers.Layer, ...]:
+        """The layers in the same order, of a model of any kind of answer. One forward pass that needs less memory."""
+        return self.looked_at(lambda: layers.shapes(self.module, self.blank(), self.output_of))
+
+    @cached_property
     def fields(self) -> dict[str, Field]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
         return self.looked_at(lambda: receptive_fields(self.module, self.blank(), self.output_of))

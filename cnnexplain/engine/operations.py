@@ -59,6 +59,28 @@ def _recurrent(args: tuple[Any, ...], _out: Any) -> int:
     return int(steps * sum(one.numel() for one in tensors_in(weights) if one.ndim == 2))
 
 
+def _bilinear(args: tuple[Any, ...], _out: Tensor) -> int:
+    """Every weight once for every pair of rows."""
+    return int(args[0].shape[0] * args[1].numel())
+
+
+def _quantized_convolution(args: tuple[Any, ...], out: Tensor) -> int:
+    return out.shape[0] * prod(out.shape[2:]) * _packed(args)
+
+
+def _quantized_transposed(args: tuple[Any, ...], _out: Tensor) -> int:
+    return int(args[0].shape[0] * prod(args[0].shape[2:]) * _packed(args))
+
+
+def _quantized_linear(args: tuple[Any, ...], _out: Tensor) -> int:
+    return int(args[0].numel() // args[0].shape[-1] * _packed(args))
+
+
+def _packed(args: tuple[Any, ...]) -> int:
+    """How many weights a quantised layer has, which keeps them packed."""
+    return int(args[1].unpack()[0].numel())
+
+
 _PRODUCTS = "mm bmm mv dot vdot _int_mm _scaled_mm"
 _ADDED_PRODUCTS = "addmm baddbmm addbmm addmv"
 _ATTENTIONS = "flash_attention_for_cpu flash_attention efficient_attention cudnn_attention"
@@ -68,10 +90,14 @@ FORMULAS: dict[str, Formula] = {
     "aten::_convolution": _convolution,
     "torchvision::deform_conv2d": _deformable,
     "aten::linear": _linear,
+    "aten::_trilinear": _bilinear,
     "aten::mkldnn_rnn_layer": _recurrent,
     "aten::_cudnn_rnn": _recurrent,
     **{f"aten::{name}": _product for name in _PRODUCTS.split()},
     **{f"aten::{name}": _added_product for name in _ADDED_PRODUCTS.split()},
+    **{f"quantized::conv{n}d{end}": _quantized_convolution for n in (1, 2, 3) for end in ("", "_relu")},
+    **{f"quantized::conv_transpose{n}d": _quantized_transposed for n in (1, 2, 3)},
+    **{f"quantized::linear{end}": _quantized_linear for end in ("", "_relu", "_dynamic", "_relu_dynamic")},
     **{f"aten::_scaled_dot_product_{name}": _attention for name in _ATTENTIONS.split()},
 }
 

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.layer_table import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine._field_axes import tensors_in
+from cnnexplain.engine.borrow import is_trainable
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.engine.fields import Axis, Field
 from cnnexplain.engine.kernels import reading, weighted
@@ -95,7 +96,7 @@ def layer_table(model: Model) -> LayerTable:
         known = _known(model)
     with model.borrowed():
         every = weighted(model.module)
-    if every:
+    if any(one.problem is None for one in every):
         known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(
         model=model.name,
@@ -150,6 +151,8 @@ def _known(model: Model) -> _Known:
 
 def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Iterator[LayerRow]:
     multiply_adds, activations = _summed(watched.multiply_adds), _summed(watched.activations)
+    # Blocks without a forward, as nn.ModuleList, whose layers ran: they did not run, nor were they left out.
+    used = set(_summed(watched.runs)) - {name for name, runs in watched.runs.items() if runs}
     first_use: dict[int, str] = {}  # of every module and parameter, by identity
     for name, module in model.module.named_modules(remove_duplicate=False):
         own = list(module.parameters(recurse=False))
@@ -159,13 +162,13 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
             name=name,
             kind=_kind(module),
             leaf=next(module.children(), None) is None,
-            runs=watched.runs[name] if finished or name in watched.runs else None,
+            runs=watched.runs.get(name, 0 if finished and name not in used else None),
             outputs=outputs,
             map=_map(outputs, model.preprocess.input_size, module),
             window=_window(module),
             parameters=sum(map(_numbers, module.parameters())),
             own_parameters=sum(map(_numbers, own)),
-            trainable=sum(_numbers(one) for one in module.parameters() if one.requires_grad),
+            trainable=sum(_numbers(one) for one in module.parameters() if is_trainable(one)),
             multiply_adds=multiply_adds[name] if finished else None,
             own_multiply_adds=watched.multiply_adds[name] if finished else None,
             activation_bytes=activations[name] if finished else None,

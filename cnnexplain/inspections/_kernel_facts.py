@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import Detail
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import count, percent
 from cnnexplain.inspections._kernel_statistics import ALIKE, DEAD
 
 if TYPE_CHECKING:
@@ -60,22 +60,22 @@ def detail(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] |
 
 
 def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] | None) -> Iterator[str]:
-    counted, count = kernels.statistics, len(kernels.values)
+    counted, every = kernels.statistics, len(kernels.values)
     if counted.broken:
         what = " and ".join(
             word for word, some in (("NaN", counted.nan), ("infinity", counted.infinite)) if some
         )
-        yield f"{what[0].upper()}{what[1:]} in {_share(counted.broken, count)}."
-    if len(counted.dead) == count:
+        yield f"{what[0].upper()}{what[1:]} in {_share(counted.broken, every)}."
+    if len(counted.dead) == every:
         yield "Every weight is zero." if not counted.limit > 0 else "Every filter is dead."
     elif counted.dead:
         yield (
-            f"Dead: {_share(counted.dead, count)}, with a norm of at most {DEAD:.0%} of the layer's root mean square."
+            f"Dead: {_share(counted.dead, every)}, with a norm of at most {DEAD:.0%} of the layer's root mean square."
         )
     if counted.smoothness is not None:
         yield _smoothness(counted.smoothness)
     if counted.alike is not None and (counted.alike.pairs or counted.alike.opposite):
-        yield _alike(counted.alike, count)
+        yield _alike(counted.alike, every)
     if weights.twin is not None:
         yield f"These are the very weights of {weights.twin}."
     if flattened is not None:
@@ -94,28 +94,24 @@ def _smoothness(found: Smoothness) -> str:
     return f"Smoothness {found.words}: {verdict}."
 
 
-def _alike(found: Likeness, count: int) -> str:
+def _alike(found: Likeness, every: int) -> str:
     told = []
     if found.pairs:
         pairs = ", ".join(f"{one} and {other}" for one, other, _ in found.closest[:PAIRS])
         more = ", …" if found.pairs > PAIRS else ""
         equal = f"; {found.equal:,} equal to the last bit" if found.equal else ""
         told.append(
-            f"{found.filters:,} of {count:,} filters, in {_pairs(found.pairs)} ({pairs}{more}){equal}"
+            f"{found.filters:,} of {count(every, 'filter')}, in {count(found.pairs, 'pair')} ({pairs}{more}){equal}"
         )
     if found.opposite:
-        told.append(f"{_pairs(found.opposite)} of opposite sign")
+        told.append(f"{count(found.opposite, 'pair')} of opposite sign")
     return f"Near-duplicates (cosine of {ALIKE} or more): {'; '.join(told)}."
 
 
-def _pairs(count: int) -> str:
-    return "1 pair" if count == 1 else f"{count:,} pairs"
-
-
-def _share(which: Sequence[int], count: int) -> str:
+def _share(which: Sequence[int], every: int) -> str:
     shown = ", ".join(map(str, which[:NAMED])) + (", …" if len(which) > NAMED else "")
-    share = f", {percent(len(which) / count)}" if len(which) > NAMED else ""
-    return f"{len(which):,} of {count:,} filters{share} ({shown})"
+    share = f", {percent(len(which) / every)}" if len(which) > NAMED else ""
+    return f"{len(which):,} of {count(every, 'filter')}{share} ({shown})"
 
 
 def _times(sides: Sequence[int]) -> str:

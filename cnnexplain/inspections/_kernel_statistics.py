@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cnnexplain.core.kernels import Likeness, Smoothness, Statistics
+from cnnexplain.core.kernels import KernelStatistics, Likeness, Smoothness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ MARGIN = 0.02  # a cosine of sketches near 0.99 errs by (1 - 0.99²) / √256 = 
 SMALLEST_SIDE = 3
 
 
-def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> Statistics:
+def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> KernelStatistics:
     """Everything, of filters (K, C, ...). `spatial`: neighbours along the axes behind C mean something."""
     import numpy as np
 
@@ -41,7 +41,7 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> Statisti
     living = np.flatnonzero(norms > DEAD * scale)
     counted = clean if whole.all() else values[finite]
     shares = counted / np.float32(limit or 1)  # at most 1, so that no width of a bin overflows
-    return Statistics(
+    return KernelStatistics(
         norms=norms,
         limit=limit,
         histogram=np.histogram(shares, BINS, (-1, 1))[0],

@@ -116,7 +116,8 @@ class Filters:
         elif values.ndim > 5:
             values = values.reshape(len(values), -1)
         view = _view(values, cast("View", self.view), in_colour=_in_colour(model, weights, flattened))
-        counted = statistics(values)
+        # What the axes of other kinds mean is not known: those of nn.Bilinear are no neighbourhood.
+        counted = statistics(values, spatial=weights.convolution or flattened is not None)
         kernels = Kernels(
             weights.name,
             weights.kind,
@@ -156,7 +157,7 @@ def _named(
                 raise ModelError(
                     f"no weights of {model.name} can be shown: {hidden[0].problem}", "name another model"
                 )
-            return shown, (_left_out(hidden),) if hidden else ()
+            return shown, tuple(_left_out(hidden))
         if alone:
             return [word], ()
         first, reason = reading(every, model.preprocess.channels)
@@ -175,8 +176,10 @@ def _named(
     return inside, ()
 
 
-def _left_out(hidden: Sequence[Weights]) -> Choice:
-    return Choice("left out", _some([one.name for one in hidden]), f"their weights: {hidden[0].problem}")
+def _left_out(hidden: Sequence[Weights]) -> Iterator[Choice]:
+    for problem in dict.fromkeys(one.problem for one in hidden):
+        names = [one.name for one in hidden if one.problem == problem]
+        yield Choice("left out", _some(names), f"their weights: {problem}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -192,7 +195,7 @@ def _flattened(model: Model, weights: Weights) -> tuple[int, int, int] | None:
         return None
     picture = (model.preprocess.channels, *model.preprocess.input_size)
     try:
-        return map_before(model.trace, weights.name, weights.shape[1], picture)
+        return map_before(model.shapes, weights.name, weights.shape[1], picture)
     except CnnexplainError:
         return None  # it does not run: then as a matrix
 

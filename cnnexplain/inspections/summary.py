@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
+    from cnnexplain.core.layer_table import LayerTable
     from cnnexplain.engine.model import Model
 
 __all__ = ["Summary"]
@@ -33,16 +33,13 @@ class Summary:
             min=1,
         ),
     ] = None
-    table: LayerTable | None = field(default=None, repr=False)  # no option: what binding found
 
-    def bind(self, model: Model) -> tuple[Summary, tuple[Choice, ...]]:
-        """Look at the model while its parameters still say which of them are trainable."""
+    def bind(self, model: Model) -> tuple[Summary, tuple[Choice, ...]]:  # noqa: ARG002 - nothing depends on it
+        """The same: there is nothing to settle."""
+        return self, ()
+
+    def inspect(self, model: Model) -> Iterator[LayerTable]:
+        """The table, whole."""
         from cnnexplain.engine.table import layer_table
 
-        return replace(self, table=replace(layer_table(model), shown_depth=self.depth)), ()
-
-    def inspect(self, model: Model) -> Iterator[LayerTable]:  # noqa: ARG002 - binding has looked already
-        """The table, whole."""
-        if self.table is None:
-            raise TypeError("inspect() belongs to what bind() returned")
-        yield self.table
+        yield replace(layer_table(model), shown_depth=self.depth)

@@ -25,6 +25,7 @@ IN_STRIP = 8  # channels of each layer
 ON_PHOTOGRAPH = 9
 BARS = 24
 MOST = 4096  # maps on one sheet
+MOST_BARS = 256
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Activations:
     top: Annotated[
         int | None,
         Param(
-            "How many channels, the strongest. Left out, 8 in the strip, 9 with --overlay, else all of the layer.",
+            "How many channels, the strongest. Left out, 8 in the strip, 9 with --overlay, else all of the layer; "
+            "of a layer without a map 24, and never more than 256.",
             min=1,
             max=MOST,
             metavar="K",
@@ -54,11 +56,18 @@ class Activations:
     ] = None
     channel: Annotated[
         tuple[int, ...],
-        Param("These channels instead; may be repeated.", min=0, metavar="C[,C...]", split=True),
+        Param(
+            "These channels instead, in this order; may be repeated.", min=0, metavar="C[,C...]", split=True
+        ),
     ] = ()
     sort: Annotated[
-        str, Param("Order of the channels that are shown.", metavar="NAME", choices=("strength", "index"))
-    ] = "strength"
+        str | None,
+        Param(
+            "Order of the channels that are shown. Left out, strength.",
+            metavar="NAME",
+            choices=("strength", "index"),
+        ),
+    ] = None
     scale: Annotated[
         str,
         Param(
@@ -75,13 +84,19 @@ class Activations:
 
     def bind(self, model: Model) -> tuple[Activations, tuple[Choice, ...]]:
         """Settle the layers, and see that the channels are there."""
+        for option in ("top", "sort"):
+            if self.channel and getattr(self, option) is not None:
+                raise OptionError(
+                    f"--{option} has no meaning beside --channel, which names the channels and their order",
+                    f"leave out --{option}, or --channel",
+                )
         choices: tuple[Choice, ...] = ()
         layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
-        bound = self
+        bound = replace(self, sort=self.sort or "strength")
         if not layers:
             layers, choice = model.choose_stages()
             choices = (choice,)
-            bound = replace(self, together=True, top=self.top or IN_STRIP)
+            bound = replace(bound, together=True, top=self.top or IN_STRIP)
         for layer in layers:
             _require_channels(self.channel, layer, model.channels_of(layer))
         return replace(bound, layer=layers), choices
@@ -107,10 +122,16 @@ class Activations:
         values = output.values
         _require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
-        shown = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
+        wanted = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
+        shown = wanted if values.ndim == 4 else min(wanted, MOST_BARS)
         order = "as they were named" if self.channel else f"by {self.sort}"
         look = Look(self.together, cast("Shared", self.scale), self.overlay, order)
-        detail = Detail(remarks=tuple(_remarks(layer, output)))
+        remarks = _remarks(layer, output)
+        if shown < wanted:
+            remarks.append(
+                f"{wanted:,} units were asked for; there is room for {shown} bars. --save-raw has all values."
+            )
+        detail = Detail(remarks=tuple(remarks))
         found = tuple(
             replace(self._of_picture(one, shown, whole=batch.whole), labels=labels, detail=detail)
             for one in values
@@ -173,9 +194,10 @@ def _remarks(layer: str, output: Output) -> list[str]:
     if output.runs > 1:
         said.append(f"{layer} is run {output.runs} times for a picture; what it gave back last is shown.")
     if output.extra:
-        verbs = ("", "stands", "is") if output.extra == 1 else ("s", "stand", "are")
+        first = "token" if output.extra == 1 else f"{output.extra} tokens"
         said.append(
-            f"{output.extra} token{verbs[0]} in front {verbs[1]} for no place of the picture and {verbs[2]} left out."
+            f"Left out: the first {first}, taken to stand for no place of the picture. Where a model has such at the "
+            "end, this map is shifted."
         )
     return said
 

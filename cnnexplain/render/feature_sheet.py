@@ -8,7 +8,7 @@ import os
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import count, number, percent
 from cnnexplain.render.channels import COMPONENTS, Channels, captions, ink, shares
 from cnnexplain.render.measures import bars, histogram, histogram_words
 from cnnexplain.render.options import RenderOptions
@@ -31,7 +31,6 @@ APART = 8
 HEAD = 150  # height of what stands above the channels
 TINY, TINIEST = 13, 11
 LISTED = 100  # numbers in a sentence
-FEW_BLANK = 16  # channels that are zero everywhere are drawn up to so many
 
 
 def sheet(shown: Shown, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
@@ -89,7 +88,7 @@ class _Grid:
 
     def __init__(self, shown: Shown, maps: FeatureMaps, options: RenderOptions) -> None:
         self.maps = maps
-        self.ranks = drawn(maps)
+        self.ranks = maps.drawn
         self.channels = Channels(shown, maps, options, _side(shown, maps, len(self.ranks)))
         self.slot = self.channels.size
         width = max(self.slot[0], SMALLEST)
@@ -134,15 +133,6 @@ class _Bars:
         paper.paste(self.picture, place)
 
 
-def drawn(maps: FeatureMaps) -> list[int]:
-    """The ranks of the channels on a sheet: all; but where many are zero everywhere, those would only take room."""
-    fires = [rank for rank in range(maps.shown) if maps.values[rank].any()]
-    blank = maps.shown - len(fires)
-    return (
-        fires if fires and blank > FEW_BLANK and maps.look.order == "by strength" else list(range(maps.shown))
-    )
-
-
 def _side(shown: Shown, maps: FeatureMaps, many: int) -> int:
     """The longest side of a channel on a sheet: enlarged where there is room, made smaller where there is none."""
     across = math.sqrt(many)
@@ -156,17 +146,19 @@ def _side(shown: Shown, maps: FeatureMaps, many: int) -> int:
 
 
 def _what(maps: FeatureMaps) -> str:
-    kind = "channel" if maps.size else "unit"
-    many = f"{maps.count} {kind}{'s' if maps.count > 1 else ''}"
+    many = count(maps.count, "channel" if maps.size else "unit")
     return f"{many} of {maps.size[0]}×{maps.size[1]}" if maps.size else many
 
 
 def _many(maps: FeatureMaps) -> str:
     order = maps.look.order
-    many = len(drawn(maps)) if maps.size else maps.shown
-    if many < maps.shown:
-        return f"{many} of {maps.count} shown, {order}; {maps.shown - many} are zero everywhere"
-    return f"all shown, {order}" if many == maps.count else f"{many} of {maps.count} shown, {order}"
+    if order == "by index" and maps.shown < maps.count:
+        order = "the strongest, by index"
+    many = len(maps.drawn)
+    said = "all shown" if many == maps.count else f"{many} of {maps.count} shown"
+    left_out = maps.shown - many
+    blank = f"; {left_out} more {'is' if left_out == 1 else 'are'} zero everywhere" if left_out else ""
+    return f"{said}, {order}{blank}"
 
 
 def _statistics(maps: FeatureMaps) -> list[str]:

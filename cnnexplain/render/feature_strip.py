@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageOps
 
 from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import count, number, percent
 from cnnexplain.render.channels import COMPONENTS, Channels, captions, ink, shares
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import (
@@ -25,7 +25,7 @@ from cnnexplain.render.panel import (
     mounted,
     paper_with,
 )
-from cnnexplain.render.text import fitted, font, write
+from cnnexplain.render.text import end_of, write
 
 SIDE = 0.175  # of the longest side that a picture may have
 SMALLEST = 28
@@ -50,7 +50,7 @@ def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -
         tops.append(height)
         height += one.height + GAP
     name = os.path.basename(shown.explanation.image)
-    columns = 1 + min(IN_A_ROW, max(maps.shown for maps in layers))
+    columns = 1 + min(IN_A_ROW, max(len(maps.drawn) for maps in layers))
     width = max(NAMES + columns * (slot[0] + APART) - APART, NAMES + picture.width, NARROWEST)
     paper, top = paper_with(
         (width, height - GAP), ("From shallow to deep", f"feature maps · {name}"), _of_strip(shown, rows)
@@ -82,15 +82,14 @@ class _Row:
     @property
     def height(self) -> int:
         """How high it is, with its captions."""
-        lines = math.ceil(self.maps.shown / IN_A_ROW)
+        lines = math.ceil(len(self.maps.drawn) / IN_A_ROW)
         return max(lines * (self.slot[1] + TINY + 10), TEXT + 4 * (SMALL + 4) + 6)
 
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
         """Draw it with its upper left corner at `place`."""
         left, top = place
         draw = ImageDraw.Draw(paper)
-        # The end of a layer's name tells more than its beginning.
-        name = fitted(self.maps.layer[::-1], font(TEXT, bold=True), NAMES - APART)[::-1]
+        name = end_of(self.maps.layer, TEXT, NAMES - APART)
         write(draw, (left, top - 4), name, TEXT, INK, bold=True, width=NAMES - APART)
         silent = len(self.maps.silent)
         said = [
@@ -105,8 +104,8 @@ class _Row:
         left += NAMES
         _composite(paper, self.channels, (left, top), self.slot)
         texts, _ = self.captions
-        for rank in range(self.maps.shown):
-            line, column = divmod(rank, IN_A_ROW)
+        for number_of, rank in enumerate(self.maps.drawn):
+            line, column = divmod(number_of, IN_A_ROW)
             x, y = left + (column + 1) * step, top + line * (self.slot[1] + TINY + 10)
             mounted(paper, self.channels.channel(rank), (x, y), self.slot)
             below = (x, y + self.slot[1] + 2)
@@ -127,7 +126,7 @@ def _composite(paper: Image.Image, channels: Channels, place: tuple[int, int], s
 
 
 def _shape(maps: FeatureMaps) -> str:
-    return f"{maps.count} × {maps.size[0]}×{maps.size[1]}" if maps.size else f"{maps.count} units"
+    return f"{maps.count} × {maps.size[0]}×{maps.size[1]}" if maps.size else count(maps.count, "unit")
 
 
 _STRIP_ORDERS = {

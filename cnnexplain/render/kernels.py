@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.kernels import Kernels
-from cnnexplain.core.words import number
+from cnnexplain.core.words import number, percent
 from cnnexplain.render.matrix import matrix
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
@@ -78,8 +78,8 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layou
     # Of a filter's own scale all of it counts, also the slices that are not drawn.
     whole = panels.values if kernels.view == "norm" else kernels.values[which]
     in_colour = kernels.view == "colour"
-    colours = painted(panels, ink.limits(whole), ink, in_colour=in_colour)
-    large = enlarged(colours, panels.broken, (laid.cell, laid.cell))
+    colours = painted(panels, ink.limits(whole, which), ink, in_colour=in_colour)
+    large = enlarged(colours, panels.broken, laid.cell)
     canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
     step, high = laid.step
     for rank in range(laid.filters):
@@ -103,12 +103,16 @@ def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels
     for rank, filter_ in enumerate(kernels.ranked(laid.filters).tolist()):
         left, top = laid.place(rank)
         y = top + high + 2
-        if laid.labelled and panels.channels is not None:
-            for panel, channel in enumerate(panels.channels[rank].tolist()):
+        channels = panels.channels[rank].tolist() if panels.channels is not None else []
+        if laid.labelled:
+            for panel, channel in enumerate(channels):
                 label = word(str(channel))
                 if label.width <= step:
                     image.paste(FAINT, (left + 1 + panel * step, y), label)
             y += BELOW
+        for row, channel in enumerate(channels if laid.beside else ()):
+            middle = top + row * laid.cell[1] + (laid.cell[1] - BELOW) // 2
+            image.paste(FAINT, (left + across + BETWEEN, middle), word(str(channel)))
         name, colour, norm = word(str(filter_), bold=True), INK, ""
         if filter_ in dead or filter_ in broken:
             colour, norm = DEAD, "dead" if filter_ in dead else "not finite"
@@ -175,7 +179,7 @@ def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: In
     draw = ImageDraw.Draw(paper)
     in_colour = kernels.view == "colour"
     title = "red, green, blue, each: dark is negative, light positive" if in_colour else (
-        "weight" if ink.signed else "norm over the input channels"
+        ink.what
     )  # fmt: skip
     write(draw, (left, top - 4), title, TINY, FAINT, width=width + 50)
     top += TINY + 4
@@ -196,7 +200,9 @@ def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: In
 
 def _ticks(kernels: Kernels, ink: Ink) -> tuple[str, str, str]:
     if ink.ends is None:
-        return ("−largest", "0", "+largest") if ink.signed else ("0", "", "largest")
+        more, less = ("≥ +", "≤ −") if ink.share < 1 else ("+", "−")
+        end = f"{percent(ink.share)} of largest" if ink.share < 1 else "largest"
+        return (less + end, "0", more + end) if ink.signed else ("0", "", "largest")
     beyond = kernels.statistics.limit > ink.ends if ink.signed else True
     more, less = ("≥ ", "≤ ") if beyond else ("", "")
     if not ink.signed:

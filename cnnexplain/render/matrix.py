@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,13 +74,13 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     down = Side.of(len(which), HIGH * max_side)
     across = Side.of(weights.shape[1], WIDE * max_side - left - BARS - GAP)
     shares = np.concatenate([
-        _strongest(weights[which[part]], ink, down.shared, across.shared) for part in down.parts(weights.shape[1])
+        _means(weights, which[part], ink, down.shared, across.shared) for part in down.parts(weights.shape[1])
     ])  # fmt: skip
     end = 1.0
-    if ink.ends and across.shared * down.shared > 1:  # the strongest of several end later than each
+    if across.shared * down.shared > 1:  # the mean of several is smaller than each
         finite = np.abs(shares[np.isfinite(shares)])
         end = limit(finite) if finite.any() else 1.0
-        ink = replace(ink, ends=ink.ends * end)
+        ink = replace(ink, ends=ink.ends and ink.ends * end, what="mean weight of a cell", share=end)
     panels = Panels(shares[None, None], None)
     colours = enlarged(
         painted(panels, np.full(1, end, np.float32), ink, in_colour=False),
@@ -94,20 +95,22 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     return image, len(which), _shared(down.shared, across.shared), ink
 
 
-def _strongest(rows: NDArray[np.float32], ink: Ink, down: int, across: int) -> NDArray[np.float32]:
-    """Of all weights that share a cell the one furthest from zero, as a share of the scale."""
-    height, width = math.ceil(len(rows) / down), math.ceil(rows.shape[1] / across)
-    padded = np.zeros((height * down, width * across), np.float32)
-    np.divide(rows, ink.limits(rows)[:, None], out=padded[: len(rows), : rows.shape[1]])
-    # Along the rows first, which is where numbers lie side by side in memory.
-    high, low = padded, padded
-    if across > 1:
-        blocks = padded.reshape(-1, width, across)
-        high, low = blocks.max(2), blocks.min(2)  # NaN where one is
-    high = high.reshape(height, down, width).max(1)
-    low = low.reshape(height, down, width).min(1)
-    strongest: NDArray[np.float32] = np.where(low < -high, low, high)
-    return strongest
+def _means(
+    weights: NDArray[np.float32], which: NDArray[np.intp], ink: Ink, down: int, across: int
+) -> NDArray[Any]:
+    """The mean of all weights that share a cell, as a share of the scale; not finite where one of them is not."""
+    rows = weights[which]
+    rows /= ink.limits(rows, which)[:, None]
+    found: NDArray[Any] = rows
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        for axis, shared in ((1, across), (0, down)):
+            if shared > 1:
+                starts = np.arange(0, found.shape[axis], shared)
+                counts = np.diff(starts, append=found.shape[axis]).astype(
+                    np.float32
+                )  # the last may have fewer
+                found = np.add.reduceat(found, starts, axis) / (counts if axis else counts[:, None])
+    return found
 
 
 def _numbers(
@@ -149,4 +152,4 @@ def _bars(
 
 
 def _shared(rows: int, columns: int) -> str:
-    return f"a cell is the strongest of {rows}×{columns} weights" if rows * columns > 1 else ""
+    return f"a cell is the mean of {rows}×{columns} weights" if rows * columns > 1 else ""

@@ -7,13 +7,14 @@ import math
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.feature_maps import FeatureMaps, Histogram
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import number, percent, unit_name
 from cnnexplain.render.panel import FAINT, INK, LINE, PAPER, SMALL
 from cnnexplain.render.text import fitted, font, write
 
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"  # as in the diverging map
 TICKS = 13
 BAR, BAR_LENGTH, BAR_NAMES = 20, 300, 260
+LINES, BETWEEN = 32, 20  # bars in a column; columns
 
 
 def histogram(found: Histogram, size: tuple[int, int]) -> Image.Image:
@@ -45,7 +46,7 @@ def histogram(found: Histogram, size: tuple[int, int]) -> Image.Image:
 def histogram_words(maps: FeatureMaps) -> str:
     """What is to be known to read a histogram."""
     values = maps.count * (maps.size[0] * maps.size[1] if maps.size else 1)
-    share = maps.statistics.zeros / values
+    share = maps.histogram.zeros / values
     zeros = f", without the {percent(share)} that are exactly zero" if share else ""
     return f"Histogram: all values of the layer{zeros}; heights are square roots of counts."
 
@@ -55,26 +56,33 @@ def bars(maps: FeatureMaps) -> Image.Image:
     values = [float(one) for one in maps.values[: maps.shown]]
     low, high = min(0.0, *values), max(0.0, *values)
     span = high - low or 1.0
+    columns = math.ceil(len(values) / LINES)
+    lines = math.ceil(len(values) / columns)
+    # Of several columns each is narrower.
+    length, room_for_names = (BAR_LENGTH, BAR_NAMES) if columns == 1 else (BAR_LENGTH // 3, BAR_NAMES // 2)
     face = font(SMALL)
-    names = [
-        fitted(f"{channel} {maps.labels[channel]}" if maps.labels else f"unit {channel}", face, BAR_NAMES)
-        for channel in maps.channels[: maps.shown]
-    ]
+    names = [fitted(_name(maps, channel), face, room_for_names) for channel in maps.channels[: maps.shown]]
     longest = max(math.ceil(face.getlength(name)) for name in names) + 12
     room = max(math.ceil(face.getlength(number(value))) for value in values) + 12
     # Numbers stand beyond the ends of their bars.
-    left = longest + (room if low < 0 else 0)
-    canvas = Image.new("RGB", (left + BAR_LENGTH + room, len(values) * (BAR + 4)), PAPER)
+    before = longest + (room if low < 0 else 0)
+    across = before + length + room + BETWEEN
+    canvas = Image.new("RGB", (columns * across - BETWEEN, lines * (BAR + 4)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    zero = left + round(-low / span * BAR_LENGTH)
-    for line, (name, value) in enumerate(zip(names, values, strict=True)):
-        top = line * (BAR + 4)
-        end = zero + round(value / span * BAR_LENGTH)
-        write(draw, (0, top), name, SMALL, INK)
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        column, line = divmod(place, lines)
+        left, top = column * across, line * (BAR + 4)
+        zero = left + before + round(-low / span * length)
+        end = zero + round(value / span * length)
+        write(draw, (left, top), name, SMALL, INK)
         if end != zero:
             colour = POSITIVE if value > 0 else NEGATIVE
             draw.rectangle((min(zero, end), top + 2, max(zero, end) - 1, top + BAR - 1), fill=colour)
         beyond, anchor = (end - 6, "ra") if value < 0 else (end + 6, "la")
         write(draw, (beyond, top), number(value), SMALL, FAINT, anchor=anchor)
-    draw.line((zero, 0, zero, canvas.height), fill=LINE)
+        draw.line((zero, top, zero, top + BAR + 3), fill=LINE)
     return canvas
+
+
+def _name(maps: FeatureMaps, unit: int) -> str:
+    return unit_name(unit, maps.labels[unit], maps.count) if maps.labels else f"unit {unit}"

@@ -22,7 +22,7 @@ from cnnexplain.render.panel import (
     mounted,
     paper_with,
 )
-from cnnexplain.render.text import fitted, font, write
+from cnnexplain.render.text import end_of, write
 from cnnexplain.render.unit import Size, Unit, field, panel_sizes, projected, rules
 
 PANEL = 0.175  # of the longest side that a picture may have: 112 of 640
@@ -143,8 +143,7 @@ class _Column:
         """Draw it with its upper left corner at `place`."""
         left, top = place
         draw = ImageDraw.Draw(paper)
-        # The end of a layer's name tells more than its beginning.
-        name = fitted(self.layer[::-1], font(TEXT, bold=True), self.width)[::-1]
+        name = end_of(self.layer, TEXT, self.width)
         write(draw, (left, top - 4), name, TEXT, INK, bold=True, width=self.width)
         write(draw, (left, top + TEXT), f"sees {field(self.units)}", SMALL, FAINT, width=self.width)
         top += TEXT + SMALL + 8

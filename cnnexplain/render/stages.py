@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from cnnexplain.core.layer_table import LayerRow, LayerTable
-from cnnexplain.core.layer_words import field_words, scaled
+from cnnexplain.core import layer_words
+from cnnexplain.core.layer_table import LayerTable
+from cnnexplain.core.layer_words import Row, field_words, scaled
+from cnnexplain.core.words import count
 from cnnexplain.render.panel import FAINT, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, TEXT, TITLE
 from cnnexplain.render.text import fitted, font, wrapped, write
 
@@ -45,35 +47,30 @@ class Box:
 
 def stages(table: LayerTable) -> Image.Image | None:
     """The picture of a model's stages; None where it has none, as where it works on tokens."""
-    found = [row for row in table.layers if row.map and "deconv" in row.default_of and row.field is not None]
-    found.sort(key=lambda row: -(row.map[1] * row.map[2]) if row.map else 0)
+    found = layer_words.stages(table.plain()["rows"])
     if not found:
         return None
     _, channels, height, width = table.input_shape
     boxes = [
-        Box("input", channels, height, width, (_size(height, width), _many(channels, "channel")), INPUT),
+        Box("input", channels, height, width, (_size(height, width), count(channels, "channel")), INPUT),
         *(_box(row) for row in found),
     ]
     return _drawn(table, boxes)
 
 
-def _box(row: LayerRow) -> Box:
-    channels, height, width = row.map or (0, 0, 0)
-    words = [_size(height, width), _many(channels, "channel")]
-    if row.field is not None:
-        sees = field_words([reach.size for reach in row.field])
-        words.append(f"sees {sees if 'whole' not in sees else 'all of it'}")
-    if "gradcam" in row.default_of:
+def _box(row: Row) -> Box:
+    channels, height, width = row["map"]
+    sees = field_words(row["receptive_field"])
+    words = [_size(height, width), count(channels, "channel")]
+    words.append(f"sees {sees if 'whole' not in sees else 'all of it'}")
+    strong = "gradcam" in row["default_of"]
+    if strong:
         words.append("default of gradcam")
-    return Box(row.name, channels, height, width, tuple(words), strong="gradcam" in row.default_of)
+    return Box(row["name"], channels, height, width, tuple(words), strong=strong)
 
 
 def _size(height: int, width: int) -> str:
     return f"{height}×{width}"
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 class _Scale:
@@ -142,11 +139,11 @@ def _drawn(table: LayerTable, boxes: Sequence[Box]) -> Image.Image:
 
 def _facts(table: LayerTable) -> str:
     whole = table.whole
-    parts = [f"{whole.parameters:,} parameters"]
+    parts = [count(whole.parameters, "parameter")]
     if whole.multiply_adds is not None:
         parts.append(f"{scaled(whole.multiply_adds)} multiply-adds")
     if table.classes is not None:
-        parts.append(f"{len(table.classes):,} classes")
+        parts.append(f"{count(len(table.classes), 'class', 'classes')}")
     return " · ".join(parts)
 
 

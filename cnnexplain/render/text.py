@@ -30,6 +30,11 @@ def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text[:short] + "…"
 
 
+def end_of(name: str, size: int, width: float) -> str:
+    """A layer's name in bold of at most `width` pixels, its beginning cut: its end tells more."""
+    return fitted(name[::-1], font(size, bold=True), width)[::-1]
+
+
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
     """The text in lines of at most `width` pixels, broken between words."""
     lines: list[str] = []

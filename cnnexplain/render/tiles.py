@@ -38,7 +38,7 @@ class Panels:
     """The planes of the filters that are drawn: (n, P, h, w), or (n, P, h, w, 3) in colour."""
 
     values: NDArray[np.float32]
-    channels: NDArray[np.intp] | None  # (n, P) the input channel of each; None where that has no meaning
+    channels: NDArray[np.intp] | None  # (n, slices) the input channel of each; None where that has no meaning
 
     @property
     def broken(self) -> NDArray[np.bool_]:
@@ -62,9 +62,9 @@ class Panels:
         # Depth fills the row of a 3-D kernel, which leaves room for its strongest channel only.
         kept = order[:, : 1 if len(sides) == 3 else slices]
         chosen = np.take_along_axis(values, kept.reshape(*kept.shape, *(1 for _ in sides)), axis=1)
-        if len(sides) == 1:  # taps from left to right, channels from top to bottom
-            return cls(chosen[:, None], None)
         channels = kernels.input_channel(which[:, None], kept) if values.shape[1] > 1 else None
+        if len(sides) == 1:  # taps from left to right, channels from top to bottom
+            return cls(chosen[:, None], channels)
         if len(sides) == 3:
             return cls(chosen[:, 0], channels)
         return cls(chosen, channels)
@@ -77,11 +77,12 @@ class Layout:
     filters: int
     panels: int
     slices: int
-    cell: int  # drawn pixels for a weight
+    cell: tuple[int, int]  # drawn pixels for a weight, across and down
     panel: tuple[int, int]  # (h, w) in weights
     tile: tuple[int, int]  # (width, height) in drawn pixels, with what is written below
     columns: int
-    labelled: bool
+    labelled: bool  # whether the numbers of input channels stand below panels
+    beside: int  # or beside the rows of a panel: drawn pixels that they take
 
     @property
     def rows(self) -> int:
@@ -97,7 +98,7 @@ class Layout:
     @property
     def step(self) -> tuple[int, int]:
         """From one panel of a filter to the next, and down to what is written."""
-        return self.panel[1] * self.cell + BETWEEN, self.panel[0] * self.cell
+        return self.panel[1] * self.cell[0] + BETWEEN, self.panel[0] * self.cell[1]
 
     def place(self, rank: int) -> tuple[int, int]:
         """The upper left corner of a tile."""
@@ -119,7 +120,7 @@ def layout(kernels: Kernels, max_side: int) -> Layout:
         raise ValueError("no layout to begin with")
     rows = max(1, round((HIGHEST * max_side + APART) // (found.tile[1] + APART)))
     fewer = min(count, rows * found.columns)
-    return _laid(kernels, fewer, found.slices, found.cell, round(WIDEST * max_side))
+    return _laid(kernels, fewer, found.slices, found.cell[0], round(WIDEST * max_side))
 
 
 def _attempts(kernels: Kernels) -> Iterator[tuple[int, int, float]]:
@@ -141,14 +142,22 @@ def _attempts(kernels: Kernels) -> Iterator[tuple[int, int, float]]:
 def _laid(kernels: Kernels, count: int, slices: int, cell: int, width: int) -> Layout:
     panel, panels = _panel(kernels, slices), _panel_count(kernels, slices)
     across = panels * (panel[1] * cell + BETWEEN) - BETWEEN
-    written = math.ceil(font(NUMBER, bold=True).getlength("0" * len(str(len(kernels.values) - 1))))
-    labelled = (
-        kernels.view == "slices" and len(kernels.kernel) == 2 and kernels.shape[1] > 1 and count <= LABELLED
-    )
-    tile = (max(across, written), panel[0] * cell + LINE * (1 + labelled))
+    written = _written(len(kernels.values))
+    labelled = kernels.view == "slices" and kernels.shape[1] > 1 and count <= LABELLED
+    beside = 0
+    if labelled and len(kernels.kernel) == 1:
+        labelled, beside = False, BETWEEN + _written(kernels.shape[1] * kernels.groups)
+    down = max(cell, NUMBER) if beside else cell
+    tile = (max(across + beside, written), panel[0] * down + LINE * (1 + labelled))
     most = max(1, (width + APART) // (tile[0] + APART))
     rows = math.ceil(count / most)
-    return Layout(count, panels, slices, cell, panel, tile, math.ceil(count / rows), labelled)
+    columns = math.ceil(count / rows)
+    return Layout(count, panels, slices, (cell, down), panel, tile, columns, labelled, beside)
+
+
+def _written(count: int) -> int:
+    """Drawn pixels that the longest number below `count` takes."""
+    return math.ceil(font(NUMBER, bold=True).getlength("0" * len(str(count - 1))))
 
 
 def _panel(kernels: Kernels, slices: int) -> tuple[int, int]:
@@ -180,26 +189,34 @@ class Ink:
     name: str  # of the colour map
     signed: bool
     ends: float | None  # where the colours end, for all filters; None: each has its own
+    dead: NDArray[np.bool_]  # which filters are; these never have a scale of their own
+    largest: float  # of the layer: the end for them
+    what: str = "weight"  # that is coloured
+    share: float = 1.0  # of a filter's own scale, where its colours end
 
     @classmethod
     def of(cls, kernels: Kernels, options: RenderOptions) -> Ink:
         """Those that suit a layer."""
-        signed = kernels.view != "norm"
+        signed, counted = kernels.view != "norm", kernels.statistics
         ends = None
         if kernels.ends == "shared":
             values = kernels.values if signed else _all_norms(kernels.values)
-            finite = np.abs(values[np.isfinite(values)] if kernels.statistics.broken else values)
+            finite = np.abs(values[np.isfinite(values)] if counted.broken else values)
             ends = limit(finite) if finite.size else 0.0
-        return cls(colormap(options, signed=signed), signed, ends)
+        dead = np.isin(np.arange(len(kernels.values)), counted.dead)
+        largest = counted.limit if signed else float(np.nan_to_num(counted.norms).max(initial=0))
+        what = "weight" if signed else "norm over the input channels"
+        return cls(colormap(options, signed=signed), signed, ends, dead, largest, what)
 
-    def limits(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Where the colours of each filter (n, ...) end; 1 where it is zero."""
+    def limits(self, values: NDArray[np.float32], which: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Where the colours of filters end, of which these are the numbers and (n, ...) the values; never at 0."""
         if self.ends is not None:
             found = np.full(len(values), self.ends, np.float32)
         else:
             # Of what is not finite nothing counts.
             flat = values.reshape(len(values), -1)
             found = np.abs(np.where(np.isfinite(flat), flat, 0)).max(1, initial=0).astype(np.float32)
+            found[self.dead[which]] = self.largest  # what rounding left of them is blank, not a pattern
         return np.where(found > 0, found, np.float32(1))
 
     def levels(self, values: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.words import listed, number, percent
+from cnnexplain.core.words import count, listed, number, percent, reached, unit_name
 from cnnexplain.report.filter_facts import of_filters
-from cnnexplain.report.words import count, href, shape, size, span, words
+from cnnexplain.report.words import href, shape, size, span, words
 
 SHOWN_UNITS = 9  # a longer list is folded away
 LISTED_CHANNELS = 50  # the others are in the record
@@ -201,8 +201,7 @@ def _layers(shown: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _alt(found: Mapping[str, Any]) -> str:
-    best = max(found["channels"]["shown"], key=lambda one: one["activation"])
-    return f"{found['layer']} ({_channels(found)}; channel {best['channel']} reaches {number(best['activation'])})"
+    return f"{found['layer']} ({_channels(found)}; {reached(found)})"
 
 
 def _channels(found: Mapping[str, Any]) -> str:
@@ -232,7 +231,7 @@ def _channel_table(found: Mapping[str, Any]) -> Table:
     listed_ones = every[:LISTED_CHANNELS]
     rows = [
         (
-            f"{one['channel']} {one.get('label', '')}".strip(),
+            unit_name(one["channel"], one.get("label", ""), found["channels"]["count"]),
             number(one["activation"]),
             number(one["strength"]),
             f"x {one['at'][0]}, y {one['at'][1]}" if one["at"] else "–",

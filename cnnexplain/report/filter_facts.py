@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cnnexplain.core.words import number
-from cnnexplain.report.words import span
 
 
 def of_filters(counted: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -15,7 +14,7 @@ def of_filters(counted: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         return
     norm = counted["norm"]
     if norm["median"] is not None:
-        yield "norms", f"{span(norm['min'], norm['max'])}, median {number(norm['median'])}"
+        yield "norms", f"{number(norm['min'])} to {number(norm['max'])}, median {number(norm['median'])}"
     yield "dead", f"{len(counted['dead']['which']):,} of {counted['filters']:,}"
     if counted["alike"] is not None:
         yield "near-duplicates", f"{counted['alike']['filters']:,} of {counted['filters']:,}"

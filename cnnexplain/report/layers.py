@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnexplain.core.layer_words import COLUMNS, Column, Row, scaled, times, totals
+from cnnexplain.core import layer_words
+from cnnexplain.core.layer_words import COLUMNS, NUMBERS, Column, Row, scaled, times, totals
 from cnnexplain.report.figures import Figure, Link
 from cnnexplain.report.words import href
 
@@ -19,7 +20,7 @@ class Cell:
 
     key: str
     text: str
-    value: str = ""
+    value: str | None = None  # empty for a cell without a number in a column that has numbers
     share: float | None = None
     number: bool = False
 
@@ -48,9 +49,6 @@ class Layers:
     facts: tuple[tuple[str, str], ...]
     tiles: tuple[tuple[str, str], ...]
     problem: str
-
-
-NUMBERS = tuple(one.key for one in COLUMNS if one.value is not None and one.key != "output")
 
 
 def layers(table: Mapping[str, Any]) -> Layers:
@@ -82,8 +80,8 @@ def layers(table: Mapping[str, Any]) -> Layers:
 
 def stages(record: Mapping[str, Any]) -> Figure:
     """The picture of the stages, with all its sizes as its alternative text."""
-    maps = [row for row in record["summary"]["rows"] if row["map"] and "deconv" in row["default_of"]]
-    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in maps)
+    found = layer_words.stages(record["summary"]["rows"])
+    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in found)
     return Figure(
         src=href(record["overview"]),
         alt=f"The stages of the model as boxes, resolution against channels: {sizes}",
@@ -98,9 +96,8 @@ def stages(record: Mapping[str, Any]) -> Figure:
 def _cell(column: Column, row: Row, longest: float) -> Cell:
     value = column.value(row) if column.value else None
     share = row["share"] / longest if column.key == "share" and row["share"] else None
-    return Cell(
-        column.key, column.text(row), "" if value is None else f"{value:g}", share, column.key in NUMBERS
-    )
+    sorted_by = None if column.value is None else "" if value is None else f"{value:g}"
+    return Cell(column.key, column.text(row), sorted_by, share, column.key in NUMBERS)
 
 
 def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -109,5 +106,6 @@ def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     if total["multiply_adds"] is not None:
         found.append((scaled(total["multiply_adds"]), "multiply-adds for one picture"))
         found.append((scaled(total["activation_bytes"], "B"), "of activations for one picture"))
-    found.append((f"{len(table['rows']) - 1:,}", "layers and blocks"))
+    number, words = layer_words.layers_and_blocks(len(table["rows"]) - 1).split(" ", 1)
+    found.append((number, words))
     return found

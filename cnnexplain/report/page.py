@@ -12,9 +12,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from cnnexplain.core.words import count
 from cnnexplain.report.card import card
 from cnnexplain.report.summary import summary
-from cnnexplain.report.words import count, shown
+from cnnexplain.report.words import shown
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 

@@ -195,7 +195,7 @@ def _feature_maps(found: FeatureMaps, command: str, picture: str, raw: str | Non
         "mean": _number(found.mean, f"the mean of {found.layer}"),
         "sparsity": _number(found.sparsity, f"the sparsity of {found.layer}"),
         "silent": list(found.silent),
-        "shown": [_channel(found, channel) for channel in found.channels[: found.shown]],
+        "shown": [_channel(found, channel) for channel in (found.channels[place] for place in found.drawn)],
     }
     record = {
         "method": command,

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnnexplain.core.words import count
 from cnnexplain.report.card import Bar, Card
-from cnnexplain.report.words import count, duration, shape, words
+from cnnexplain.report.words import duration, shape, words
 
 SHOWN_CLASSES = 8
 SHOWN_SILENT = 100  # channels of a layer; all are in run.json

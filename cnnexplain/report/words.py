@@ -73,8 +73,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def count(number_of: int, one: str, many: str | None = None) -> str:
-    """1 image, 12 images, 100,000 images."""
-    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"

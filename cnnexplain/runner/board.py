@@ -7,7 +7,8 @@ TensorBoard drops what it has of later steps when an earlier one comes.
 from __future__ import annotations
 
 import contextlib
-import re
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,13 +22,14 @@ from PIL import Image
 from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
-from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.feature_maps import Histogram
 from cnnexplain.core.layer_words import used
 from cnnexplain.core.words import percent
 from cnnexplain.engine.graph import graph
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OutputError, first_line
 from cnnexplain.runner.events import EventFile, require
+from cnnexplain.runner.markdown import plain, table
 from cnnexplain.runner.names import safe
 from cnnexplain.runner.request import Observer
 
@@ -35,7 +37,7 @@ LISTED = 1000  # images in the table of a run
 SETTLED = ("arguments", "command", "model", "options", "seed", "versions")
 
 Record = Mapping[str, Any]
-Values = Mapping[str, NDArray[Any]]  # by what they are values of
+Values = Mapping[str, NDArray[Any] | Histogram]  # by what they are values of
 
 
 def board_at(folder: Path | None, command: str) -> Board | None:
@@ -50,7 +52,6 @@ class Board:
     """One run's share of a folder that TensorBoard reads."""
 
     def __init__(self, folder: Path, command: str) -> None:
-        self.was_empty = not any(folder.glob("events.out.tfevents.*"))
         self._events = EventFile(folder)
         self._command = command
 
@@ -62,6 +63,11 @@ class Board:
     ) -> None:
         with contextlib.suppress(*(() if kind is None else (OutputError,))):  # what went wrong first counts
             self._events.close()
+
+    def knows(self, identity: Mapping[str, str]) -> bool:
+        """Whether the folder has been told of this run before; what it is told from now on is of this run."""
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return self._events.of_run(digest)
 
     def begin(self, described: Record, model: Model, observer: Observer) -> None:
         """What is told once: the run, the weights, the graph. Call it inside `borrowed()`."""
@@ -75,13 +81,13 @@ class Board:
         """The command and what was settled, as run.json has it."""
         rows = [row for name in SETTLED for row in _flat(described.get(name), name)]
         rows += [(one["what"], f"{one['value']} ({one['reason']})") for one in described["choices"]]
-        self._events.text(f"{self._command}/run", _table(("what", "value"), rows))
+        self._events.text(f"{self._command}/run", table(("what", "value"), rows))
 
     def images(self, records: Sequence[Record], steps: Mapping[str, int]) -> None:
         """Which image is which step."""
         rows = [(str(steps[one["image"]]), one["image"], _answer(one)) for one in records[:LISTED]]
         more = f"\n\nand {len(records) - LISTED:,} more" if len(records) > LISTED else ""
-        self._events.text(f"{self._command}/images", _table(("step", "image", "best class"), rows) + more)
+        self._events.text(f"{self._command}/images", table(("step", "image", "best class"), rows) + more)
 
     def weights(self, model: Model) -> None:
         """How often the weights of every layer occur."""
@@ -107,7 +113,7 @@ class Board:
         overview = [record["overview"]] if "overview" in record else []
         for name in dict.fromkeys((*overview, *(one["picture"] for one in record["explanations"]))):
             rest = name.removeprefix(f"{stem}.{self._command}").removesuffix(".png")
-            self.picture(f"{stem}{rest}", out / name, step, _plain(f"{record['image']}: {_answer(record)}"))
+            self.picture(f"{stem}{rest}", out / name, step, plain(f"{record['image']}: {_answer(record)}"))
         self.numbers(record, step)
 
     def numbers(self, record: Record, step: int) -> None:
@@ -129,11 +135,11 @@ class Board:
         for what, found in values.items():
             self._events.histogram(f"{self._command}/{what}", found, step)
 
-    def finding(self, entry: Record, out: Path | None, arrays: Values, step: int) -> None:
+    def finding(self, entry: Record, out: Path | None, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """What was found in a model, one thing after another: `step` counts them."""
         layer = safe(entry["layer"]) if entry["layer"] else "model"
         if entry["picture"] and out is not None:
-            self.picture(layer, out / entry["picture"], step, _plain(f"{entry['layer']} {entry['title']}"))
+            self.picture(layer, out / entry["picture"], step, plain(f"{entry['layer']} {entry['title']}"))
         numbers = _numbers(entry, (int, float))
         self._events.numbers(((f"{self._command}/{name}", value) for name, value in numbers), step)
         self.histograms(
@@ -148,14 +154,14 @@ class Board:
     def findings(self, entries: Sequence[Record]) -> None:
         """Which layer is which step."""
         rows = [(str(step), one["layer"], one["title"]) for step, one in enumerate(entries, 1)]
-        self._events.text(f"{self._command}/layers", _table(("step", "layer", "what it is"), rows))
+        self._events.text(f"{self._command}/layers", table(("step", "layer", "what it is"), rows))
 
     def table(self, summary: Record) -> None:
         """The table of a model's layers, and its totals as numbers."""
         rows = [row for row in summary["rows"] if row["name"]]
         columns = used(rows)
         cells = [[one.text(row) for one in columns] for row in rows]
-        self._events.text(f"{self._command}/layers", _table([one.heading for one in columns], cells))
+        self._events.text(f"{self._command}/layers", table([one.heading for one in columns], cells))
         self._events.numbers(
             ((f"{self._command}/{name}", value) for name, value in _numbers(summary["totals"], (int,))), 0
         )
@@ -172,16 +178,17 @@ def whats(explanations: Iterable[Record]) -> Iterator[str]:
 
 
 def values_of(explanation: Explanation, record: Record) -> Values:
-    """The values of every finding, in the order of the record, those of all units of a layer together."""
+    """The values of every finding, in the order of the record, those of all units of a layer together.
+
+    Of feature maps, of which not all channels may have been kept, how often the values of all of them occur.
+    """
+    names = whats(record["explanations"])
     found: dict[str, list[NDArray[Any]]] = {}
-    findings: tuple[Heatmap | Reconstruction | FeatureMaps, ...] = (
-        *explanation.heatmaps,
-        *explanation.reconstructions,
-        *explanation.feature_maps,
-    )
-    for what, one in zip(whats(record["explanations"]), findings, strict=True):
-        found.setdefault(what, []).append(one.values.reshape(-1))
-    return {what: np.concatenate(parts) for what, parts in found.items()}
+    maps: tuple[Heatmap | Reconstruction, ...] = (*explanation.heatmaps, *explanation.reconstructions)
+    for one in maps:
+        found.setdefault(next(names), []).append(one.values.reshape(-1))
+    counted = {next(names): one.histogram for one in explanation.feature_maps}
+    return {**{what: np.concatenate(parts) for what, parts in found.items()}, **counted}
 
 
 def _predicted(record: Record) -> Iterator[tuple[str, float]]:
@@ -212,15 +219,3 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from _flat(one, f"{name} {key}".replace("_", " "))
     elif value not in (None, "", [], ()):
         yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, whatever stands in its cells."""
-    lines = [head, ["---"] * len(head), *(map(_plain, row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text of which neither Markdown nor HTML makes anything but text, on one line."""
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return re.sub(r"[^\w ]|_", lambda sign: f"&#{ord(sign[0])};", shown)

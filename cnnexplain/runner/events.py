@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnexplain.core.feature_maps import Histogram
 from cnnexplain.errors import OptionError, OutputError, first_line
 from cnnexplain.runner.folder import check_folder
 
@@ -51,6 +52,12 @@ class EventFile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
+        self._run = ""  # ends the name of the file
+
+    def of_run(self, digest: str) -> bool:
+        """Name the file after its run; whether there is one of the same run already."""
+        self._run = f".{digest}"
+        return any(self._folder.glob(f"events.out.tfevents.*{self._run}"))
 
     def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int, about: str = "") -> None:
         """A picture as it stands in its file."""
@@ -67,10 +74,14 @@ class EventFile:
 
         self._summary([summary_pb2.Summary.Value(tag=tag, simple_value=one) for tag, one in values], step)
 
-    def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
+    def histogram(self, tag: str, values: NDArray[Any] | Histogram, step: int) -> None:
         """How often values occur; what is not finite is told, and left out."""
         from tensorboard.compat.proto import summary_pb2
 
+        if isinstance(values, Histogram):
+            counted = summary_pb2.HistogramProto(**_with_zeros(values))
+            self._summary([summary_pb2.Summary.Value(tag=tag, histo=counted)], step)
+            return
         flat = values.reshape(-1)
         finite = flat if np.isfinite(flat).all() else flat[np.isfinite(flat)]
         left_out = flat.size - finite.size
@@ -138,7 +149,7 @@ class EventFile:
         """A new file under a name that TensorBoard knows; never one that is there already."""
         self._folder.mkdir(parents=True, exist_ok=True)
         while True:
-            which = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(self._numbers)}"
+            which = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(self._numbers)}{self._run}"
             try:
                 return open(self._folder / f"events.out.tfevents.{which}", "xb")
             except FileExistsError:
@@ -152,6 +163,26 @@ def _metadata(about: str, plugin: str = "") -> Any:
         return None
     data = summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin) if plugin else None
     return summary_pb2.SummaryMetadata(summary_description=about, plugin_data=data)
+
+
+def _with_zeros(found: Histogram) -> dict[str, Any]:
+    """The fields of a histogram that was counted before: exact zeros in the step that they fall into."""
+    if not found.low < found.high:  # there are none but zeros
+        edges, counts = [0.0, 0.0], [found.zeros]
+    else:
+        edges = np.linspace(found.low, found.high, len(found.counts) + 1).tolist()
+        counts = [*found.counts]
+        steps = found.low / (found.low - found.high) * len(counts)
+        counts[min(int(steps), len(counts) - 1)] += found.zeros
+    return {
+        "min": found.low,
+        "max": found.high,
+        "num": sum(counts),
+        "sum": found.sum,
+        "sum_squares": found.squares,
+        "bucket_limit": edges,
+        "bucket": [0, *counts],
+    }
 
 
 def _counted(values: NDArray[Any]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import ModelError
 from cnnexplain.images.find import Source
 from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
@@ -40,8 +39,10 @@ def describe(
 ) -> dict[str, Any]:
     """All that is known before the first picture. `identity` is what a run must share to be continued."""
     options = {**_values(method), **_values(request.render), "save_raw": request.run.save_raw}
-    described = _described(request, model, loaded, options, choices, started)
+    described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": len(sources)}
+    if getattr(method, "together", False):  # one picture of all layers, not one of each
+        described["identity"]["layer"] = f"left out: {described['identity']['layer']}"
     if getattr(method, "seeded", False):
         described["identity"]["seed"] = str(model.seed)
     described["identity"]["images"] = _fingerprinted(sources)
@@ -56,9 +57,10 @@ def describe_model(
     choices: Iterable[Choice],
     started: float,
 ) -> dict[str, Any]:
-    """The same for a run without pictures."""
+    """The same for a run without pictures; of classes what is known without running the model."""
     options = {**_values(inspection), **_values(request.render), "save_raw": request.output.save_raw}
-    return dict(plain(_described(request, model, loaded, options, choices, started)))
+    labels = model.given_labels or ()
+    return dict(plain(_described(request, model, loaded, options, choices, started, labels)))
 
 
 def describe_check(
@@ -72,7 +74,8 @@ def describe_check(
 ) -> dict[str, Any]:
     """The same for a model's checks."""
     limits = {one.id: {"level": one.level, **one.limits} for one in taken}
-    described = _described(request, model, loaded, limits, choices, started)
+    labels = model.labels if sources else model.given_labels or ()
+    described = _described(request, model, loaded, limits, choices, started, labels)
     if sources:
         described["images"] = {"count": len(sources)}
         described["identity"]["images"] = _fingerprinted(sources)
@@ -86,10 +89,10 @@ def _described(
     options: Mapping[str, Any],
     choices: Iterable[Choice],
     started: float,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     preprocess = asdict(model.preprocess)
     options = {**options, "precision": model.precision}
-    labels = _labels(model)
     return {
         "cnnexplain": __version__,
         "status": "running",
@@ -101,7 +104,7 @@ def _described(
             "source": loaded.source,
             "weights_sha256": model.weights_sha256,
             "parameters": model.parameters,
-            "classes": len(labels),
+            "classes": len(labels) or None,
             "preprocess": preprocess,
             "device": str(model.device),
             "precision": model.precision,
@@ -123,14 +126,6 @@ def _described(
             **{name.replace("_", "-"): _in_words(value) for name, value in options.items()},
         },
     }
-
-
-def _labels(model: Model) -> Sequence[str]:
-    """The classes' names. A model that cannot be run, which may still be looked into, has those it was given."""
-    try:
-        return model.labels
-    except ModelError:
-        return model.given_labels or ()
 
 
 def concluded(

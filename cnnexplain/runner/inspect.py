@@ -13,6 +13,7 @@ import torch
 
 from cnnexplain.core.inspection import Finding
 from cnnexplain.core.layer_table import LayerTable
+from cnnexplain.core.words import count
 from cnnexplain.errors import InterruptedRunError, OptionError
 from cnnexplain.render.pictures import of_model
 from cnnexplain.render.stages import stages
@@ -75,7 +76,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         observer.recorded(records[0])
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
-            f"interrupted after {len(entries)} layers", "run the same command again", interruption
+            f"interrupted after {count(len(entries), 'layer')}", "run the same command again", interruption
         ) from interruption
     finally:
         described = facts.concluded(described, status, records, started)

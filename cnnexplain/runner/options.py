@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from cnnexplain.core.params import Param
 from cnnexplain.errors import OptionError
-
-TensorBoardFolder = Annotated[
-    Path | None,
-    Param(
-        "Also put pictures, numbers, histograms and the model's graph into this folder, for TensorBoard.",
-        metavar="DIR",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -32,40 +24,12 @@ class DeviceOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where the results of looking into a model go."""
+    """Where results go; those of looking into a model perhaps nowhere."""
 
     output: Annotated[
         Path | None, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
     ] = None
-    save_raw: Annotated[bool, Param("Also write the values, float32, as .npz files.")] = False
-    overwrite: Annotated[
-        bool,
-        Param(
-            "Start anew in a folder that holds another run.",
-            ("--overwrite/--resume",),
-        ),
-    ] = False
-    tensorboard: TensorBoardFolder = None
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where results go, and how much is done at once."""
-
-    output: Annotated[
-        Path, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
-    ]
-    batch_size: Annotated[
-        int, Param("Pictures that go through the model at once.", min=1, max=65536, metavar="N")
-    ] = 8
-    workers: Annotated[
-        int | None,
-        Param("Threads that decode and draw; as many as there are cores when left out.", min=1, metavar="N"),
-    ] = None
-    save_raw: Annotated[bool, Param("Also write the signed maps, float32, as .npz files.")] = False
-    max_failures: Annotated[
-        str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
-    ] = "0"
+    save_raw: Annotated[bool, Param("Also write the signed values, float32, as .npz files.")] = False
     overwrite: Annotated[
         bool,
         Param(
@@ -73,7 +37,32 @@ class RunOptions:
             ("--overwrite/--resume",),
         ),
     ] = False
-    tensorboard: TensorBoardFolder = None
+    tensorboard: Annotated[
+        Path | None,
+        Param(
+            "Also put pictures, numbers, histograms and the model's graph into this folder, for TensorBoard.",
+            metavar="DIR",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class RunOptions(OutputOptions):
+    """Where the results of explaining pictures go, which is to be said, and how much is done at once."""
+
+    output: Annotated[
+        Path, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
+    ] = field()
+    batch_size: Annotated[
+        int, Param("Pictures that go through the model at once.", min=1, max=65536, metavar="N")
+    ] = 8
+    workers: Annotated[
+        int | None,
+        Param("Threads that decode and draw; as many as there are cores when left out.", min=1, metavar="N"),
+    ] = None
+    max_failures: Annotated[
+        str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
+    ] = "0"
 
     def allowed_failures(self, images: int) -> float:
         """`max_failures` as a number of images."""

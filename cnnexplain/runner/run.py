@@ -62,7 +62,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         observer.recorded(kept)
     status = "interrupted"
     missing = [job for job in jobs if job.image not in records]
-    teller = Teller(board, folder.path, jobs, records)
+    teller = Teller(board, folder.path, jobs, records, described["identity"])
     try:
         with model.borrowed(), board or nullcontext(), teller:
             teller.begin(described, model, observer)

@@ -19,13 +19,18 @@ from cnnexplain.runner.write import Job
 class Teller:
     """Does nothing without a board.
 
-    A board that has something already gets only what is new; an empty one also what an earlier run left in OUT.
+    A board that was told of this run before gets only what is new; another one also what is in OUT already.
     """
 
     def __init__(
-        self, board: Board | None, out: Path, jobs: Sequence[Job], records: Mapping[str, Record]
+        self,
+        board: Board | None,
+        out: Path,
+        jobs: Sequence[Job],
+        records: Mapping[str, Record],
+        identity: Mapping[str, str],
     ) -> None:
-        """`records` are those of an earlier run, to which the new ones are added on the way."""
+        """`records` are those that OUT has of this run, to which the new ones are added on the way."""
         self._board = board
         self._out = out
         self._steps = {job.image: step for step, job in enumerate(jobs, 1)}
@@ -33,7 +38,7 @@ class Teller:
         self._records = records
         self._kept = frozenset(records)
         self._last_kept = max((self._steps[image] for image in records), default=0)
-        self._goes_on = board is not None and bool(records) and not board.was_empty
+        self._goes_on = board is not None and board.knows(identity) and bool(records)
         self._new = False  # whether this run had something new
         self._retell = False  # whether it had numbers of an image before those that are kept
 

@@ -75,7 +75,9 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
 
     overrides = Overrides.of(options)
     labels = read_labels(options.labels) if options.labels is not None else None
-    built = described(module, type(module).__name__, Variant())
+    built = described(
+        module, type(module).__name__, Variant(channels=overrides.size.channels if overrides.size else None)
+    )
     return Loaded(
         module=module,
         reference=built.name,

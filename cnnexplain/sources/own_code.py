@@ -50,7 +50,8 @@ def build(name: str, variant: Variant) -> Built:
 def described(module: nn.Module, name: str, variant: Variant) -> Built:
     """A module that somebody made, with the preprocessing that it carries or else the usual one."""
     config = _timm_config(module)
-    channels = input_channels(module) or variant.channels
+    # What was asked for comes before a guess: the first convolution in the code need not be the first that runs.
+    channels = variant.channels or input_channels(module)
     preprocess, crop_pct = Preprocess(channels=channels or 3), 1.0  # small inputs are rarely cropped
     if config:
         try:

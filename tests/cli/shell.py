@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 from PIL import Image
 
-PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
+DOCS = Path(__file__).parents[2] / "docs"
+PHOTOS = DOCS / "photos"
 
 # Class "bright" answers to how bright the picture is anywhere, "dark" to the opposite. Its map is 8x8.
 TINY = """
@@ -87,3 +91,17 @@ def spot_picture(size: tuple[int, int] = (96, 64), spot: tuple[int, int] = (64, 
     picture = Image.new("RGB", size, (96, 96, 96))
     picture.paste((255, 255, 255), (*spot, spot[0] + 12, spot[1] + 12))
     return picture
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """The records of a run, each as the schema says."""
+    found = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    validator = jsonschema.Draft202012Validator(json.loads((DOCS / "record.schema.json").read_text()))
+    for record in found:
+        validator.validate(record)
+    return found
+
+
+def files(out: Path) -> set[str]:
+    """The names of all files of a run but those that every run has."""
+    return {path.name for path in out.iterdir()} - {"index.html", "results.jsonl", "run.json"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
-from shell import PHOTOS, TINY_OPTIONS, Run
+from shell import PHOTOS, TINY_OPTIONS, Run, files, records
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 # Three stages; channel 1 of the first never fires; and one that divides by what is dark.
 NETS = """
 import torch
@@ -36,18 +34,6 @@ class Dark(Net):
         return super().forward(x / x.mean((1, 2, 3), keepdim=True).clamp(min=0))
 """
 SMALL = ("--input-size", "32", "--crop-mode", "squash", "--mean", "0", "--std", "1")
-
-
-def records(out: Path) -> list[dict]:
-    found = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
-    for record in found:
-        validator.validate(record)
-    return found
-
-
-def files(out: Path) -> set[str]:
-    return {path.name for path in out.iterdir()} - {"index.html", "results.jsonl", "run.json"}
 
 
 @pytest.fixture
@@ -138,11 +124,22 @@ def test_a_picture_that_breaks_the_numbers_names_the_layer_and_the_others_go_on(
     assert [one["status"] for one in records(nets / "out")].count("error") == 1
 
 
+def test_the_strip_is_another_run_than_sheets_of_the_same_layers(run: Run, nets: Path) -> None:
+    command = ("activations", "nets.py:Net", "pictures/a.png", "-o", "out", *SMALL)
+    assert run(*command).code == 0
+    assert "1 of 1" in run(*command).err.partition("resumed")[2]
+    layers = [one["layer"] for one in records(nets / "out")[0]["explanations"]]
+    other = run(*command, *(part for layer in layers for part in ("-l", layer)), "--top", "8")
+    assert other.code == 2
+    assert f"layer was left out: {', '.join(layers)}, and is now {', '.join(layers)}" in other.error
+
+
 @pytest.mark.parametrize(
     ("options", "error", "hint"),
     [
         (("-l", "blocs"), "there is no layer called 'blocs'", "blocks"),
         (("-l", "blocks", "--channel", "2"), "--channel 2 is not in blocks, which has 2", "from 0 to 1"),
+        (("--channel", "1", "--top", "1"), "--top has no meaning beside --channel", "leave out --top"),
         (("--top", "0"), "--top 0 is too small", "the smallest value is 1"),
         (("--scale", "layr"), "--scale 'layr' is not one of", "--scale layer"),
     ],

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
-from shell import PHOTOS, Run
+from shell import PHOTOS, Run, files, records
 
 import cnnexplain
 from cnnexplain.methods._pixel_maps import MAPS
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "record.schema.json"
 # Two convolutions with ReLUs written as calls, two poolings; and a network with nothing to override.
 NETS = """
 import torch
@@ -36,18 +33,6 @@ class Straight(Plain):
     def forward(self, x):
         return self.head(self.two(self.one(x)).mean((2, 3)))
 """
-
-
-def records(out: Path) -> list[dict]:
-    found = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
-    for record in found:
-        validator.validate(record)
-    return found
-
-
-def files(out: Path) -> set[str]:
-    return {path.name for path in out.iterdir()} - {"index.html", "results.jsonl", "run.json"}
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))  # pages.py, reference.py and make.py stand beside what they read and write
 
-PRELOADED = Path(__file__).with_name("preloaded.py")
-
 
 @dataclass(frozen=True)
 class Shell:
@@ -20,7 +18,6 @@ class Shell:
 
     folder: Path
     programs: Path
-    address: str
 
     def run(self, script: str, *, merged: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a script; `merged` puts both streams into one, as a terminal does."""

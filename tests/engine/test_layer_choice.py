@@ -396,3 +396,28 @@ def test_stages_are_never_runs_that_a_name_does_not_stand_for() -> None:
     names, choice = as_model(Shared(), (32, 32)).choose_stages()
     assert names == ("conv1", "conv2", "relu")
     assert choice.reason.endswith("32x32, 16x16, 8x8")
+
+
+class Attending(nn.Module):
+    """Attention of 12 channels to one another, before the softmax and after it, beside a map of 8x8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw, self.soft, self.proj = nn.Identity(), nn.Softmax(-1), nn.Conv2d(12, 12, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)[:, None]
+        matrix = self.soft(self.raw(flat @ flat.transpose(-2, -1)) + 0)
+        return x + self.proj((matrix @ flat)[:, 0].view_as(x))
+
+
+def test_matrices_of_attention_are_no_stages() -> None:
+    network = nn.Sequential(
+        nn.Dropout(), nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 12, 3, 2, 1), Attending(), nn.Conv2d(12, 8, 3, 2, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    )  # fmt: skip
+    names, choice = as_model(network, SIZE).choose_stages()
+    assert names == ("1", "3", "4")  # nor is the picture itself, which dropout hands on
+    assert choice.reason.endswith("16x16, 8x8, 4x4")
+    edgenext = as_model(architecture("timm:edgenext_xx_small@64"), (64, 64))
+    assert edgenext.choose_stages()[0] == ("stem", "stages.1", "stages.2", "stages")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnexplain.core.layer_table import LayerRow, LayerTable
+from cnnexplain.core.layer_words import COLUMNS
 from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import ModelError
 
@@ -374,6 +375,74 @@ def test_recurrent_layers_are_counted_by_hand(kind: type[nn.Module], gates: int)
     assert rows(table_of(Recurrent()))["recurrent"].multiply_adds == 16 * gates * 6 * (16 + 6)
     with torch.no_grad():
         assert rows(table_of(Recurrent()))["recurrent"].multiply_adds == 16 * gates * 6 * (16 + 6)
+
+
+class Apart(nn.Module):
+    """Containers whose layers run, and one whose do not; a product of two vectors and a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = nn.ModuleList([nn.Conv2d(3, 3, 1), nn.ReLU()])
+        self.unused = nn.Sequential(nn.Conv2d(3, 3, 1))
+        self.both = nn.Bilinear(16, 16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.used:
+            x = layer(x)
+        return self.both(x.mean((1, 2)), x.mean((1, 3)))
+
+
+def test_containers_whose_layers_ran_are_not_said_not_to_have_run() -> None:
+    words = {row["name"]: COLUMNS[1].text(row) for row in table_of(Apart()).plain()["rows"]}
+    assert words["used"] == "ModuleList"
+    assert words["unused"] == "Sequential (not run)"
+    assert words["unused.0"] == "Conv2d (not run)"
+
+
+def test_bilinear_layers_count_every_weight_once() -> None:
+    assert rows(table_of(Apart()))["both"].multiply_adds == 5 * 16 * 16
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_layers_are_counted_as_those_that_they_were_made_of() -> None:
+    from torch.ao import quantization
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quant, self.dequant = quantization.QuantStub(), quantization.DeQuantStub()
+            self.conv = nn.Conv2d(3, 8, 3, padding=1)
+            self.grouped = nn.Conv2d(8, 8, 3, groups=4)
+            self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+            self.fc = nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.up(self.grouped(self.conv(self.quant(x))))
+            return self.dequant(self.fc(x.mean((2, 3))))
+
+    module = Net().eval()
+    before = {row.name: row.multiply_adds for row in table_of(module).layers}
+    module.qconfig = quantization.get_default_qconfig()
+    module.up.qconfig = quantization.default_qconfig
+    quantization.prepare(module, inplace=True)
+    module(torch.rand(2, 3, 16, 16))
+    quantization.convert(module, inplace=True)
+    after = rows(table_of(module))
+    assert "Quant" in str(module.conv)
+    assert before["conv"] == 256 * 8 * 27
+    for name in ("conv", "grouped", "up", "fc"):
+        assert after[name].multiply_adds == before[name] > 0
+
+
+def test_parameters_are_trainable_also_while_the_module_is_borrowed() -> None:
+    module = EveryKind()
+    module.conv.requires_grad_(False)
+    model = as_model(module, (16, 16))
+    outside = layer_table(model).whole.trainable
+    with model.borrowed(), model.borrowed():
+        assert layer_table(model).whole.trainable == outside > 0
+    module.requires_grad_(False)
+    assert layer_table(model).whole.trainable == 0
 
 
 def test_lazy_layers_are_refused_in_words() -> None:

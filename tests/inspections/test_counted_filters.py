@@ -337,7 +337,8 @@ def test_weights_that_cannot_be_shown_are_refused_in_words_and_left_out_of_all()
     model = as_model(net, (16, 16))
     bound, choices = Filters(layer=("all",)).bind(model)
     assert bound.layer == ("0",)
-    assert (choices[0].what, choices[0].value) == ("left out", "1 and 2")
+    assert [(one.what, one.value) for one in choices] == [("left out", "1"), ("left out", "2")]
+    assert "complex" in choices[1].reason
     for name, why in (("1", "before the first input"), ("2", "complex")):
         with pytest.raises(LayerError, match=why):
             found(net, layer=name)
@@ -346,6 +347,25 @@ def test_weights_that_cannot_be_shown_are_refused_in_words_and_left_out_of_all()
         found(nn.Sequential(nn.Conv2d(3, 4, 3, device="meta")), layer="all")
     with pytest.raises(ModelError, match="no layer with filters"):
         found(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
+
+
+def test_bilinear_layers_have_no_neighbours_and_recurrent_ones_are_left_out_by_name() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4)
+            self.cell = nn.GRUCell(3, 4)
+            self.both = nn.Bilinear(8, 8, 5)
+
+    model = as_model(Net(), (32, 32), 3)
+    bound, choices = Filters(layer=("all",)).bind(model)
+    assert bound.layer == ("both",)
+    assert [choice.value for choice in choices if choice.what == "left out"] == ["lstm and cell"]
+    (both,) = bound.inspect(model)
+    assert both.statistics.smoothness is None
+    assert Filters().bind(model)[0].layer == ("both",)
+    with pytest.raises(LayerError, match="recurrent"):
+        found(Net(), layer="lstm")
 
 
 def test_tied_weights_are_shown_twice_and_said_to_be_the_same() -> None:

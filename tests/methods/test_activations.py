@@ -18,7 +18,7 @@ from cnnexplain.core.feature_maps import LayerMap, LayerMaps
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.channels import BINS, histogram, principal, statistics
 from cnnexplain.errors import CnnexplainError, ImageError, LayerError, OptionError
-from cnnexplain.methods.activations import BARS, IN_STRIP, MOST, ON_PHOTOGRAPH, Activations
+from cnnexplain.methods.activations import BARS, IN_STRIP, MOST, MOST_BARS, ON_PHOTOGRAPH, Activations
 
 # Four channels of 2x3: the mean of what is positive is 1, 0.5, 0 and 2.
 MAPS = torch.tensor(
@@ -57,7 +57,6 @@ def test_statistics_are_of_all_places_of_each_channel() -> None:
     assert measured.max.tolist() == [6, 3, 0, 2]
     assert measured.min.tolist() == [0, -9, -2, 2]
     assert measured.sparsity == pytest.approx([5 / 6, 5 / 6, 1, 0])
-    assert measured.zeros == 5 + 3 + 2
     assert list(zip(measured.row.tolist(), measured.column.tolist(), strict=True))[:2] == [(0, 0), (0, 0)]
 
 
@@ -71,9 +70,24 @@ def test_histogram_leaves_out_what_is_exactly_zero() -> None:
     one = histogram(MAPS)
     assert (one.low, one.high) == (-9, 6)
     assert sum(one.counts) == 24 - 10
+    assert (one.zeros, one.sum) == (10, float(MAPS.sum()))
+    assert one.squares == float(MAPS.square().sum())
     assert len(one.counts) == BINS
     assert one.counts[0] == one.counts[-1] == 1  # -9 and 6
     assert sum(histogram(torch.zeros(2, 2, 2)).counts) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_as_large_as_there_are_do_not_overflow() -> None:
+    maps = torch.tensor(
+        [[[3.2e38, 3.2e38, 0], [3.2e38, -3.3e38, 0]], [[3.2e38] * 3] * 2, [[-3.3e38] * 3] * 2]
+    )
+    one = found_in(Readout(torch.zeros(2, 3, 2, 3)), maps[None], "maps").found[0]
+    assert one.statistics.mean == pytest.approx([6.3e38 / 6, 3.2e38, -3.3e38])
+    assert one.statistics.strength == pytest.approx([1.6e38, 3.2e38, 0])
+    assert one.histogram.sum == pytest.approx(5.7e38, rel=1e-5)
+    assert one.components is not None
+    assert bool(one.components.isfinite().all())
 
 
 def test_a_planted_silent_channel_is_found() -> None:
@@ -186,6 +200,11 @@ def test_a_linear_layer_gives_one_value_a_unit_and_class_scores_their_names() ->
         assert other.found[0].values.shape == (8,)
         assert other.found[0].labels == ()
     assert found_in(pooled(classes=99), x, "fc").shown == BARS
+    many = found_in(pooled(classes=999), x, "fc", top=999)
+    assert many.shown == MOST_BARS
+    assert many.found[0].detail.remarks == (
+        "999 units were asked for; there is room for 256 bars. --save-raw has all values.",
+    )
 
 
 def test_a_single_score_stands_for_the_positive_class() -> None:
@@ -219,7 +238,10 @@ def test_tokens_lie_where_the_patches_lie_and_others_are_refused() -> None:
     net, x = Tokens(), torch.randn(1, 3, 16, 24)
     grid, tokens = (found_in(net, x, name).found[0] for name in ("patches", "first"))
     assert torch.equal(grid.values, tokens.values)
-    assert tokens.detail.remarks == ("1 token in front stands for no place of the picture and is left out.",)
+    assert tokens.detail.remarks == (
+        "Left out: the first token, taken to stand for no place of the picture. Where a model has such at the "
+        "end, this map is shifted.",
+    )
     with pytest.raises(LayerError, match="sequence of 50 tokens") as caught:
         found_in(net, x, "odd")
     assert caught.value.hint
@@ -280,6 +302,14 @@ def test_channels_that_a_layer_lacks_are_refused() -> None:
         found_in(pooled(), torch.randn(1, 3, 16, 16), "features", channel=(8,))
     with pytest.raises(OptionError, match="--channel 5 is not in fc, which has 5"):
         found_in(pooled(), torch.randn(1, 3, 16, 16), "fc", channel=(5,))
+
+
+@pytest.mark.parametrize("beside", [{"top": 3}, {"sort": "strength"}, {"sort": "index"}])
+def test_options_that_named_channels_leave_without_meaning_are_refused(beside: dict[str, Any]) -> None:
+    (option,) = beside
+    with pytest.raises(OptionError, match=f"--{option} has no meaning beside --channel") as caught:
+        found_in(pooled(), torch.randn(1, 3, 16, 16), "features", channel=(1,), **beside)
+    assert caught.value.hint == f"leave out --{option}, or --channel"
 
 
 # What is not a number.

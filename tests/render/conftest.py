@@ -11,8 +11,8 @@ from PIL import Image
 
 from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction, Scale
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.render import feature_sheet, feature_strip, measures, panel
 from cnnexplain.render import heatmap as cards
-from cnnexplain.render import panel
 from cnnexplain.render import sheet as sheets
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
@@ -63,9 +63,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         lines.append(text)
         return write(draw, place, text, *rest, **more)
 
-    monkeypatch.setattr(cards, "write", listening)
-    monkeypatch.setattr(sheets, "write", listening)
-    monkeypatch.setattr(panel, "write", listening)
+    for module in (cards, sheets, panel, feature_sheet, feature_strip, measures):
+        monkeypatch.setattr(module, "write", listening)
     return lines
 
 

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from cnnexplain.core.explanation import Detail, Explanation, Prediction
-from cnnexplain.core.feature_maps import FeatureMaps, Look
+from cnnexplain.core.feature_maps import FEW_BLANK, FeatureMaps, Look
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.channels import histogram, principal, statistics
 from cnnexplain.render import feature_sheet, feature_strip, measures
 from cnnexplain.render.channels import Channels
 from cnnexplain.render.colormaps import palette
-from cnnexplain.render.feature_sheet import drawn, sheet
+from cnnexplain.render.feature_sheet import sheet
 from cnnexplain.render.feature_strip import strip
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import MOUNT, Shown
@@ -60,23 +60,6 @@ def made(
     target = Prediction(1, "cat", 0.5, 1.0)
     explanation = Explanation(image, photograph, geometry, (target,), feature_maps=(found,))
     return Shown(explanation, 640), found
-
-
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every line of words that is drawn."""
-    from cnnexplain.render import panel
-
-    told: list[str] = []
-    write = panel.write
-
-    def listening(draw, place, text, *rest, **more):
-        told.append(text)
-        return write(draw, place, text, *rest, **more)
-
-    for module in (panel, feature_sheet, feature_strip, measures):
-        monkeypatch.setattr(module, "write", listening)
-    return told
 
 
 def colours(name: str) -> np.ndarray:
@@ -177,47 +160,75 @@ def test_overlay_lies_where_the_model_looked_and_cells_keep_their_edges() -> Non
         ((1, 2, 2), None),
     ],
 )
-def test_sheets_stay_within_bounds(shape: tuple[int, ...], shown: int | None, lines: list[str]) -> None:
+def test_sheets_stay_within_bounds(shape: tuple[int, ...], shown: int | None, said: list[str]) -> None:
     one = sheet(*made(np.random.default_rng(1).random(shape), shown=shown), OPTIONS)
     assert max(one.size) <= 3200
     assert min(one.size) >= 200
     many = f"{shown} of {shape[0]} shown" if shown else "all shown"
-    assert any(many in line for line in lines)
+    assert any(many in line for line in said)
     # Every channel's number can be read.
-    numbers = {line.split(" · ")[0] for line in lines}
+    numbers = {line.split(" · ")[0] for line in said}
     assert {str(channel) for channel in range(shape[0] if shown is None else 0)} <= numbers
 
 
-def test_many_blank_channels_take_no_room_but_are_counted_and_named(lines: list[str]) -> None:
+@pytest.mark.parametrize("order", ["by strength", "by index", "as they were named"])
+def test_of_many_blank_channels_a_few_are_drawn_and_the_others_counted(order: str, said: list[str]) -> None:
     values = np.zeros((60, 4, 4))
     values[::3, 1, 1] = np.arange(1, 21)
-    shown, maps = made(values)
-    assert len(drawn(maps)) == 20
+    shown, maps = made(values, order=order)
+    assert len(maps.drawn) == 20 + FEW_BLANK
     sheet(shown, maps, OPTIONS)
-    assert any("20 of 60 shown, by strength; 40 are zero everywhere" in line for line in lines)
-    assert any("40 of 60 channels: 1, 2, 4, 5" in line for line in lines)
-    shown, maps = made(values, order="by index")
-    assert len(drawn(maps)) == 60  # in the order of their numbers, none is left out
+    assert any(f"36 of 60 shown, {order}; 24 more are zero everywhere" in line for line in said)
+    assert any("40 of 60 channels: 1, 2, 4, 5" in line for line in said)
+    assert {line for line in said if line.startswith("59")} == set()
+    strip(shown, [maps], OPTIONS)
+    assert sum(line.split(" · ")[0] == "3" for line in said) == 2  # on the strip, too
+    assert len(made(np.zeros((60, 4, 4)))[1].drawn) == FEW_BLANK  # also where there is nothing else
 
 
-def test_bars_go_both_ways_from_zero_and_name_classes(lines: list[str]) -> None:
+def test_a_part_in_the_order_of_numbers_says_that_it_is_the_strongest(said: list[str]) -> None:
+    sheet(*made(np.random.default_rng(0).random((12, 3, 3)), shown=5, order="by index"), OPTIONS)
+    sheet(*made(np.random.default_rng(0).random((12, 3, 3)), order="by index"), OPTIONS)
+    told = [line for line in said if "shown" in line]
+    assert "5 of 12 shown, the strongest, by index" in told[0]
+    assert "all shown, by index" in told[1]
+
+
+def test_many_bars_stand_in_columns_on_one_scale(said: list[str]) -> None:
+    one = sheet(*made(np.linspace(-1, 1, 256)), OPTIONS)
+    assert max(one.size) <= 3200
+    assert one.width > one.height
+    assert {f"unit {unit}" for unit in range(256)} <= {*said}
+    pixels = np.asarray(one).astype(int)
+    red = (pixels == (178, 24, 43)).all(-1)[250:]
+    longest = [int(red[:, left : left + one.width // 8].sum(1).max()) for left in (0, one.width * 3 // 8)]
+    assert longest[0] > 3 * longest[1] > 0  # of 1 and of the column that ends near 0
+
+
+def test_a_single_score_is_called_by_its_class(said: list[str]) -> None:
+    sheet(*made([-2.0], labels=("ripe",)), OPTIONS)
+    assert "ripe" in said
+    assert any(line.startswith("1 unit ·") for line in said)
+
+
+def test_bars_go_both_ways_from_zero_and_name_classes(said: list[str]) -> None:
     shown, maps = made([-2.0, 1, 4], labels=("a dog", "<b>bird</b>\n", "a cat"), overlay=True)
     one = sheet(shown, maps, OPTIONS)
-    assert "2 a cat" in lines
-    assert any("−2" in line for line in lines)
-    assert any("no place on the picture" in line for line in lines)
+    assert "2 a cat" in said
+    assert any("−2" in line for line in said)
+    assert any("no place on the picture" in line for line in said)
     pixels = set(map(tuple, np.asarray(one).reshape(-1, 3).tolist()))
     assert {(178, 24, 43), (33, 102, 172)} <= pixels
-    assert not any("ilent" in line for line in lines)  # a class never counts as silent
+    assert not any("ilent" in line for line in said)  # a class never counts as silent
 
 
-def test_bars_of_nothing_and_histograms_of_nothing(lines: list[str]) -> None:
+def test_bars_of_nothing_and_histograms_of_nothing(said: list[str]) -> None:
     sheet(*made([0.0, 0.0]), OPTIONS)
     sheet(*made(np.zeros((2, 3, 3))), OPTIONS)
-    assert any("silent channels: 2 of 2" in line for line in lines)
+    assert any("silent channels: 2 of 2" in line for line in said)
 
 
-def test_a_strip_of_layers_of_any_size_says_shapes_and_remarks(lines: list[str]) -> None:
+def test_a_strip_of_layers_of_any_size_says_shapes_and_remarks(said: list[str]) -> None:
     layers = [
         made(np.random.default_rng(2).random((30, 224, 224)), "a" * 80, shown=8)[1],
         made(np.random.default_rng(2).normal(size=(3, 9, 17)), "b\n<i>", remarks=("run twice",))[1],
@@ -226,9 +237,9 @@ def test_a_strip_of_layers_of_any_size_says_shapes_and_remarks(lines: list[str])
     shown, _ = made(np.ones((1, 2, 2)), image="x/<b>\u202e.png")
     one = strip(shown, layers, OPTIONS)
     assert one.width <= 1300
-    assert "30 × 224×224" in lines
-    assert "run twice" in lines
-    assert any("mean of 2×2 cells" in line for line in [" ".join(lines)])
+    assert "30 × 224×224" in said
+    assert "run twice" in said
+    assert any("mean of 2×2 cells" in line for line in [" ".join(said)])
 
 
 def test_no_word_is_smaller_than_eleven_pixels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from cnnexplain.core.kernels import Kernels
 from cnnexplain.inspections._kernel_statistics import statistics
 from cnnexplain.render import tiles
 from cnnexplain.render.kernels import sheet
+from cnnexplain.render.matrix import _means
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.tiles import BROKEN, Ink, Panels, enlarged, layout, painted
 
@@ -31,7 +32,7 @@ def colours(one: Kernels, slices: int = 6) -> np.ndarray:
     ink = Ink.of(one, OPTIONS)
     panels = Panels.of(one, one.ranked(len(one.values)), slices)
     whole = panels.values if one.view == "norm" else one.values
-    return painted(panels, ink.limits(whole), ink, in_colour=one.view == "colour")
+    return painted(panels, ink.limits(whole, np.arange(len(whole))), ink, in_colour=one.view == "colour")
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ def test_every_weight_is_a_sharp_square() -> None:
     laid = layout(one, OPTIONS.max_side)
     painted_ = colours(one)
     image = np.asarray(sheet(one, OPTIONS))
-    large = enlarged(painted_, np.zeros(painted_.shape[:-1], bool), (laid.cell, laid.cell))
+    large = enlarged(painted_, np.zeros(painted_.shape[:-1], bool), laid.cell)
     for rank in range(6):
         assert holds(image, large[rank, 0])
 
@@ -143,7 +144,7 @@ def test_two_thousand_filters_have_numbers_that_can_be_read() -> None:
     laid = layout(kernels(noise(2048, 8, 3, 3), top=2048), 640)
     assert laid.filters == 2048
     assert tiles.NUMBER >= 11
-    assert laid.panel[0] * laid.cell >= 12
+    assert laid.panel[0] * laid.cell[1] >= 12
     assert laid.tile[0] >= tiles.word("2047", bold=True).width
 
 
@@ -172,13 +173,58 @@ def test_no_weights_are_too_odd_to_be_drawn(view: Any, fill: float) -> None:
         )
 
 
-def test_of_weights_that_share_a_cell_the_strongest_is_seen() -> None:
-    values = np.zeros((1, 4000), np.float32)
-    values[0, 1234] = -1
-    image = np.asarray(sheet(kernels(values, view="matrix", ends="shared"), OPTIONS)).astype(int)
-    blue = (image[..., 2] > image[..., 0] + 60) & (image[..., 0] < 20)
-    rows = blue[90:130]
-    assert rows.any()
+@pytest.mark.parametrize("view", ["slices", "colour", "norm"])
+def test_a_dead_filter_is_blank_whichever_scale_the_others_have(view: Any) -> None:
+    values = noise(4, 3, 3, 3)
+    values[2] *= 1e-7
+    one = kernels(values, view=view)
+    assert one.statistics.dead == (2,)
+    found = colours(one)
+    blank = colours(kernels(np.zeros_like(values), view=view))[2]
+    assert np.array_equal(found[2], blank)
+    assert all(np.ptp(found[alive].astype(int)) > 200 for alive in (0, 1, 3))
+
+
+def test_a_large_matrix_of_noise_is_not_full_of_the_strongest_colours() -> None:
+    one = kernels(noise(1000, 2048), view="matrix", ends="shared")
+    image = np.asarray(sheet(one, OPTIONS)).astype(int)[150:900, 60:1000]
+    strong = (np.abs(image[..., 0] - image[..., 2]) > 60) & (lightness(image) < 420)
+    assert strong.mean() < 0.35
+    said = texts(one)
+    assert any("a cell is the mean of" in text for text in said)
+    assert "mean weight of a cell" in said
+
+
+@pytest.mark.parametrize("ends", ["shared", "filter"])
+def test_a_cell_is_the_mean_of_its_weights_also_at_the_end(ends: Any) -> None:
+    values = noise(7, 5)
+    ink = Ink.of(kernels(values, view="matrix", ends=ends), OPTIONS)
+    which = np.array([6, 1, 0, 2, 3])
+    found = _means(values, which, ink, 2, 3)
+    shares = (values / ink.limits(values, np.arange(7))[:, None])[which]
+    expected = [[shares[a : a + 2, b : b + 3].mean() for b in (0, 3)] for a in (0, 2, 4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_where_cells_are_shared_a_row_of_its_own_scale_says_how_much_of_it() -> None:
+    said = texts(kernels(noise(1000, 2048), view="matrix", ends="filter"))
+    assert any(text.startswith("≥ +") and text.endswith("% of largest") for text in said)
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 3), (4, 8, 80), (4, 8, 3, 5, 5)])
+def test_slices_of_one_and_three_dimensions_carry_their_channels_numbers(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    from cnnexplain.render import kernels as module
+
+    values = 0.1 * noise(*shape)
+    values[:, 6] *= 100
+    said: list[str] = []
+    monkeypatch.setattr(module, "word", lambda text, **how: said.append(text) or tiles.word(text, **how))
+    values[1] *= 2
+    sheet(kernels(values, groups=2), OPTIONS)
+    assert "6" in said
+    assert "14" in said  # of the second group, which reads channels 8 to 15
 
 
 def test_hostile_names_are_only_letters() -> None:

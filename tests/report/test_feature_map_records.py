@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 
 from cnnexplain.cli.console import Console, ConsoleOptions
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.feature_maps import FEW_BLANK, FeatureMaps
 from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.words import never_fired
 from cnnexplain.engine.channels import histogram, statistics
 from cnnexplain.report.figures import figures
 from cnnexplain.report.page import page
@@ -27,19 +29,26 @@ SCHEMA = jsonschema.Draft202012Validator(
 
 
 def made(
-    explanation: Callable[..., Explanation], *layers: Any, image: str = "cat.jpg", one_picture: bool = True
+    explanation: Callable[..., Explanation],
+    *layers: Any,
+    image: str = "cat.jpg",
+    one_picture: bool = True,
+    **fields: Any,
 ) -> dict:
-    """The record of layers with these values, each (C, h, w) or (C,)."""
+    """The record of layers with these values, each (C, h, w) or (C,), and with these `fields`."""
     found = explanation(image)
     maps = tuple(
-        FeatureMaps(
-            f"layer<{number}>",
-            np.asarray(values, np.float32),
-            tuple(range(len(values))),
-            len(values),
-            statistics(torch.tensor(values, dtype=torch.float32)),
-            histogram(torch.tensor(values, dtype=torch.float32)),
-            found.geometry,
+        replace(
+            FeatureMaps(
+                f"layer<{number}>",
+                np.asarray(values, np.float32),
+                tuple(range(len(values))),
+                len(values),
+                statistics(torch.tensor(values, dtype=torch.float32)),
+                histogram(torch.tensor(values, dtype=torch.float32)),
+                found.geometry,
+            ),
+            **fields,
         )
         for number, values in enumerate(layers)
     )
@@ -142,3 +151,49 @@ def test_the_terminal_tells_layers(
         "   layer<0>, 3 channels of 2x2, 0 reaches 2, 2 silent",
         "   layer<1>, 2 units, 0 reaches 3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "fields", "words"),
+    [
+        (MAPS, {"shown": 1}, "layer<0>, 3 channels of 2x2, 0 reaches 2, 2 silent"),
+        (MAPS[::-1], {"shown": 2}, "layer<0>, 3 channels of 2x2, one that is not drawn reaches 2, 2 silent"),
+        (MAPS[:1], {}, "layer<0>, 1 channel of 2x2, 0 reaches 2"),
+        ([3.0, -1], {"labels": ("cat", "dog")}, "layer<0>, 2 units, 0 cat reaches 3"),
+        ([-1.5], {"labels": ("ripe",)}, "layer<0>, 1 unit, ripe reaches −1.5"),
+    ],
+)
+def test_what_a_layer_reaches_is_said_of_all_its_channels(
+    explanation: Callable[..., Explanation],
+    capsys: pytest.CaptureFixture[str],
+    values: Any,
+    fields: dict[str, Any],
+    words: str,
+) -> None:
+    record = made(explanation, values, **fields)
+    console = Console(ConsoleOptions())
+    console.planned(1, 0)
+    console.recorded(record)
+    assert capsys.readouterr().err == f"cat.jpg  {words}\n"
+    (figure,) = figures(record)
+    assert words.removesuffix(", 2 silent").split(", ")[-1] in figure.alt
+
+
+def test_the_record_lists_what_is_drawn_of_blank_channels_too(
+    explanation: Callable[..., Explanation],
+) -> None:
+    record = made(explanation, np.zeros((60, 2, 2)).tolist())
+    (found,) = record["explanations"]
+    assert [one["channel"] for one in found["channels"]["shown"]] == list(range(FEW_BLANK))
+    assert len(found["channels"]["silent"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("channels", "count", "words"),
+    [
+        ([3, 7], 40, "relu: 2 of 40 channels fired in none of 8 images: 3, 7"),
+        ([0], 1, "relu: 1 of 1 channel fired in none of 8 images: 0"),
+    ],
+)
+def test_silent_channels_in_words(channels: list[int], count: int, words: str) -> None:
+    assert never_fired("relu", {"channels": channels, "count": count, "images": 8}) == words

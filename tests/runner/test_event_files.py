@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from cnnexplain import methods
 from cnnexplain.core.explanation import Detail
+from cnnexplain.core.feature_maps import Histogram
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.engine.graph import graph
@@ -264,6 +265,40 @@ def test_an_empty_board_also_gets_what_an_earlier_run_left(explain: Explain, tmp
     assert sorted((tmp_path / "tb").iterdir()) == before
 
 
+def test_a_board_with_events_of_other_runs_also_gets_what_an_earlier_run_left(
+    explain: Explain, tmp_path: Path
+) -> None:
+    explain("saliency")
+    explain("gradcam", board=None, overwrite=True)
+    explain("gradcam")
+    found = loaded(tmp_path / "tb")
+    assert [event.step for event in found.Scalars("gradcam/best class/probability")] == [1, 2, 3]
+    assert "gradcam/a.png" in found.Tags()["images"]
+    before = sorted((tmp_path / "tb").iterdir())
+    explain("gradcam")
+    assert sorted((tmp_path / "tb").iterdir()) == before
+
+
+def test_histograms_of_feature_maps_are_of_all_channels_and_count_zeros_at_zero(
+    explain: Explain, tmp_path: Path
+) -> None:
+    explain("activations", layer=("stem.0", "stem.1"), top=1)
+    found = loaded(tmp_path / "tb")
+    for place, record in enumerate(records(tmp_path)):
+        for one in record["explanations"]:
+            event = found.Histograms(f"activations/activations at {one['layer']}")[place]
+            counted, channels = event.histogram_value, one["channels"]
+            assert counted.num == sum(counted.bucket) == 4 * np.prod(one["shape"])
+            assert counted.sum / counted.num == pytest.approx(channels["mean"], rel=1e-4)
+            assert (counted.min, counted.max) == pytest.approx((one["min"], one["max"]), rel=1e-5)
+            edges, counts = np.array(counted.bucket_limit), np.array(counted.bucket)
+            assert (edges[0], edges[-1]) == (counted.min, counted.max)
+            width = edges[1] - edges[0]
+            not_above = channels["sparsity"] * counted.num  # which the step at zero may divide
+            assert counts[edges <= 0].sum() <= not_above + 0.5
+            assert counts[edges <= width].sum() >= not_above - 0.5
+
+
 def test_an_interrupted_run_is_readable_and_the_next_adds_what_is_new(
     explain: Explain, tmp_path: Path
 ) -> None:
@@ -470,11 +505,28 @@ def test_a_graph_has_the_names_of_the_modules() -> None:
     assert b"Sequential/ReLU[1]/" in drawn
 
 
-def one_histogram(folder: Path, values: np.ndarray) -> Any:
+def one_histogram(folder: Path, values: np.ndarray | Histogram) -> Any:
     file = EventFile(folder)
     file.histogram("h", values, 0)
     file.close()
     return loaded(folder)
+
+
+def test_zeros_are_counted_where_zero_lies(tmp_path: Path) -> None:
+    for values, edges, counts in (
+        ([-1.0, 0, 0, 0, 3], [-1, 0, 1, 2, 3], [0, 1, 3, 0, 1]),
+        ([-1.0, 0, 0], [-1, -0.75, -0.5, -0.25, 0], [0, 1, 0, 0, 2]),
+        ([0.0, 0], [0, 0], [0, 2]),
+    ):
+        low, high = min(values), max(values)
+        steps = tuple(int(one) for one in np.histogram([v for v in values if v], 4, (low, high))[0])
+        zeros = values.count(0)
+        made = Histogram(steps, low, high, zeros, sum(values), float(np.square(values).sum()))
+        folder = tmp_path / str(counts)
+        (event,) = one_histogram(folder, made).Histograms("h")
+        found = event.histogram_value
+        assert ([*found.bucket_limit], [*found.bucket]) == (edges, counts)
+        assert (found.num, found.sum, found.sum_squares) == (len(values), sum(values), made.squares)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import OptionError
-from cnnexplain.sources import load
+from cnnexplain.sources import adopt, load
 from cnnexplain.sources._preprocess import InputSize, Overrides, parse_input_size
 
 BASE = Preprocess(input_size=(224, 224), resize=(232, 232))
@@ -99,10 +100,17 @@ def test_grey_models_take_one_number_or_three(net):
         assert loaded.preprocess.input_size == (28, 28)
 
 
-def test_channels_that_the_model_does_not_take(net):
-    with pytest.raises(OptionError, match="asks for 3 channels, but Net takes 1") as caught:
-        load("net.py:grey", ModelOptions(input_size="3x28x28"))
-    assert caught.value.hint == "write --input-size 1x28x28"
+def test_channels_that_the_model_does_not_take():
+    with pytest.raises(OptionError, match="asks for 1 channels, but") as caught:
+        load("bundled:efficientnet_lite0", ModelOptions(input_size="1x28x28"))
+    assert caught.value.hint == "write --input-size 3x28x28"
+
+
+def test_channels_of_ones_own_code_are_those_that_were_asked_for_not_guessed(net):
+    assert load("net.py:grey", ModelOptions(input_size="28")).preprocess.channels == 1
+    assert load("net.py:grey", ModelOptions(input_size="3x28x28")).preprocess.channels == 3
+    module = nn.Sequential(nn.Conv2d(4, 2, 1))
+    assert adopt(module, ModelOptions(input_size="2x28x28")).preprocess.channels == 2
 
 
 def test_a_factory_that_takes_channels_is_told(net):

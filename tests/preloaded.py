@@ -69,13 +69,10 @@ def _answer(link):
 
 def _run(program, *words):
     if program == "cnnexplain":
-        from cnnexplain.cli.app import main
+        from cnnexplain.cli.app import run
 
         sys.argv = [program, *words]
-        try:
-            main()
-        except SystemExit as end:
-            return int(end.code or 0)
+        return run(words)
     with open(words[0], encoding="utf-8") as file:
         source = file.read()
     try:
