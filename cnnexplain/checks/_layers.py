@@ -47,9 +47,11 @@ def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
         if one.problem is not None or one.twin is not None or "Embedding" in one.kind:
             continue
         try:
-            yield one, one.read()
+            values = one.read()
         except LayerError:
             continue
+        if np.isfinite(values).all():  # they may be a buffer, which infinity is allowed in
+            yield one, values
 
 
 def counted(subject: Subject) -> tuple[Counted, ...]:

@@ -47,7 +47,7 @@ class DeadFilters:
         """Count dead filters of every layer; those that are zero to the last bit count for themselves."""
         from cnnexplain.checks._layers import ROWS, some
 
-        layers = subject.counted
+        layers = [one for one in subject.counted if one.statistics.limit > 0]  # zeros alone: untrained-layers
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
         bad: list[tuple[float, tuple[str, ...]]] = []
@@ -71,7 +71,8 @@ class DeadFilters:
         name, dead_of, zeros, _ = rows[0]
         return Found(
             good=False,
-            says=f"{len(bad)} of {len(layers)} layers have filters of zeros, or more than {self.share:.0%} dead: "
+            says=f"{len(bad)} of {len(layers)} layers {'has' if len(bad) == 1 else 'have'} "
+            f"filters of zeros, or more than {self.share:.0%} dead: "
             f"{some([row[0] for row in rows])}; in {name} {dead_of} are dead, {zeros} of them zeros",
             value=most,
             do="look at them with cnnexplain filters -l LAYER; if they were pruned on purpose, raise zeros and share",

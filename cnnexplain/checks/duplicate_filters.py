@@ -75,7 +75,8 @@ class DuplicateFilters:
         name, alike_of, _, pairs = rows[0]
         return Found(
             good=False,
-            says=f"{len(bad)} of {known} layers have equal filters, or near-duplicates of more than {self.share:.0%}: "
+            says=f"{len(bad)} of {known} layers {'has' if len(bad) == 1 else 'have'} "
+            f"equal filters, or near-duplicates of more than {self.share:.0%}: "
             f"{some([row[0] for row in rows])}; in {name} {alike_of} filters, as {pairs}",
             value=most,
             do="initialise with random numbers, and see whether something was copied; cnnexplain filters "

@@ -20,8 +20,8 @@ class FirstLayerNoise:
 
     level: ClassVar[Level] = "warn"
     why: ClassVar[str] = (
-        "Edges and colours are learnt first and look smooth. Noise in the first layer says that training was too short, "
-        "too wild or without regularisation (Yosinski et al. 2015)."
+        "Edges and colours are learnt first and look smooth. Noise in the first layer says that training was too "
+        "short, too wild or without regularisation (Yosinski et al. 2015)."
     )
     needs: ClassVar[tuple[Need, ...]] = ()
 

@@ -74,8 +74,8 @@ class UntrainedLayers:
         names = [name for _, name, _, _ in rows]
         return Found(
             good=False,
-            says=f"{len(rows)} of {known} layers still follow{'s' * (len(rows) == 1)} "
-            f"{'its' if len(rows) == 1 else 'their'} initialisation: {some(names)}; {left}",
+            says=f"{len(rows)} of {known} layers still {'follows its' if len(rows) == 1 else 'follow their'} "
+            f"initialisation: {some(names)}; {left}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
             table=Table(
