@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cnnexplain.checks import _layers
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.engine import scores, weights
 
@@ -66,6 +67,11 @@ class Subject:
     def broken(self) -> list[str]:
         """The names of weights that are not finite, and of buffers that are NaN."""
         return weights.broken(self.model.module)
+
+    @cached_property
+    def counted(self) -> tuple[_layers.Counted, ...]:
+        """What is counted of the filters of every layer. Raises `Skipped` where weights are not finite."""
+        return _layers.counted(self)
 
     @property
     def tensors(self) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import Detail
 from cnnexplain.core.words import count, percent
-from cnnexplain.inspections._kernel_statistics import ALIKE, DEAD
+from cnnexplain.engine.kernel_statistics import ALIKE, DEAD
 
 if TYPE_CHECKING:
     from cnnexplain.core.kernels import Kernels, Likeness, Smoothness

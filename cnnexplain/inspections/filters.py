@@ -11,9 +11,9 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.kernels import Kernels, View
 from cnnexplain.core.params import Param
 from cnnexplain.core.words import listed
+from cnnexplain.engine.kernel_statistics import by_likeness, statistics
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
 from cnnexplain.inspections._kernel_facts import detail
-from cnnexplain.inspections._kernel_statistics import by_likeness, statistics
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,9 +13,9 @@ from networks import as_model
 from torch import nn
 
 from cnnexplain.core.kernels import Kernels
+from cnnexplain.engine.kernel_statistics import by_likeness, statistics
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
-from cnnexplain.inspections._kernel_statistics import by_likeness, statistics
 from cnnexplain.inspections.filters import Filters
 
 

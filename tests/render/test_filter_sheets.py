@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnexplain.core.kernels import Kernels
-from cnnexplain.inspections._kernel_statistics import statistics
+from cnnexplain.engine.kernel_statistics import statistics
 from cnnexplain.render import tiles
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.matrix import _means

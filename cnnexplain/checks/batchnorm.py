@@ -1,0 +1,93 @@
+"""Statistics of batch normalisations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["BatchNorm"]
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisations hold statistics of data, all of them possible."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "With means of 0 and variances of 1, as before training, or with impossible ones, all that comes after is fed "
+        "wrongly scaled maps, though every weight is right."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    zeros: Annotated[
+        float,
+        Param(
+            "Share of a layer's channels whose variance may be zero. Dead channels' are: up to 22% in good models.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.5
+
+    def measure(self, subject: Subject) -> Found:
+        """Look at the running mean and variance of every layer that keeps them."""
+        from cnnexplain.checks._layers import ROWS, some
+
+        known = 0
+        rows: list[tuple[str, str]] = []
+        for name, mean, variance in _kept(subject.model.module):
+            known += 1
+            if why := self._wrong(mean, variance):
+                rows.append((name, why))
+        if not known:
+            raise Skipped("no layer keeps a running mean and variance")
+        if not rows:
+            return Found(good=True, says=f"all {known} batch normalisations hold statistics of data", value=0)
+        first = rows[0][1]
+        names = [name for name, _ in rows]
+        return Found(
+            good=False,
+            says=f"{len(rows)} of {known} batch normalisations cannot be right: {some(names)}; the first: {first}",
+            value=len(rows),
+            do="load running_mean and running_var too (they are buffers, no parameters), or train with model.train()",
+            table=Table(("layer", "what is wrong"), tuple(rows[:ROWS])),
+        )
+
+    def _wrong(self, mean: Tensor, variance: Tensor) -> str:
+        if not bool(mean.isfinite().all() and variance.isfinite().all()):
+            return "a mean or variance is not finite"
+        if negative := int((variance < 0).sum()):
+            return f"{negative} of {len(variance)} variances are negative"
+        if not bool(mean.any()) and bool((variance == 1).all()):
+            return "means are all 0 and variances all 1, as before training"
+        zeros = int((variance == 0).sum())
+        if zeros > self.zeros * len(variance):
+            return f"{zeros} of {len(variance)} variances are zero, more than {self.zeros:.0%}"
+        return ""
+
+
+def _kept(module: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, running mean and running variance of every layer that has them, torch's own and others'."""
+    from torch import Tensor
+
+    for name, child in module.named_modules():
+        mean, variance = child._buffers.get("running_mean"), child._buffers.get("running_var")
+        if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+            continue
+        if (
+            mean.is_meta
+            or mean.is_quantized
+            or mean.ndim != 1
+            or mean.shape != variance.shape
+            or not len(mean)
+        ):
+            continue
+        yield name or type(child).__name__, mean.detach().float(), variance.detach().float()

@@ -1,0 +1,80 @@
+"""Filters that do nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["DeadFilters"]
+
+
+@dataclass(frozen=True)
+class DeadFilters:
+    """Filters are not zero, and few are next to nothing."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "A filter of zeros answers nothing to everything: it was pruned, cleared or lost. Many faint ones are "
+        "width that the model pays for and does not use."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    share: Annotated[
+        float,
+        Param(
+            "Share of a layer's filters that may be dead, with a norm of at most 1% of the layer's root mean square. "
+            "In good models up to 22% of a layer are.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.3
+    zeros: Annotated[
+        int,
+        Param(
+            "Filters of nothing but zeros that a layer may have, depthwise ones aside. Weight decay makes faint ones, "
+            "but no zeros; where nothing comes in, it does so in depthwise layers.",
+            min=0,
+        ),
+    ] = 0
+
+    def measure(self, subject: Subject) -> Found:
+        """Count dead filters of every layer; those that are zero to the last bit count for themselves."""
+        from cnnexplain.checks._layers import ROWS, some
+
+        layers = [one for one in subject.counted if one.statistics.limit > 0]  # zeros alone: untrained-layers
+        if not layers:
+            raise Skipped("it has no layer with filters that can be read")
+        bad: list[tuple[float, tuple[str, ...]]] = []
+        total = most = 0.0
+        for one in layers:
+            count, dead = len(one.statistics.norms), len(one.statistics.dead)
+            total += dead
+            most = max(most, dead / count)
+            if dead > self.share * count or (one.zeros > self.zeros and not one.depthwise):
+                first = ", ".join(map(str, one.statistics.dead[:8])) + (", …" if dead > 8 else "")
+                bad.append((dead / count, (one.weights.name, f"{dead} of {count}", str(one.zeros), first)))
+        if not bad:
+            return Found(
+                good=True,
+                says=f"{total:.0f} dead filters in {len(layers)} layers, at most {most:.1%} of one (limit "
+                f"{self.share:.0%}), and none of zeros",
+                value=most,
+            )
+        bad.sort(key=lambda one: -one[0])
+        rows = tuple(row for _, row in bad)
+        name, dead_of, zeros, _ = rows[0]
+        return Found(
+            good=False,
+            says=f"{len(bad)} of {len(layers)} layers {'has' if len(bad) == 1 else 'have'} "
+            f"filters of zeros, or more than {self.share:.0%} dead: "
+            f"{some([row[0] for row in rows])}; in {name} {dead_of} are dead, {zeros} of them zeros",
+            value=most,
+            do="look at them with cnnexplain filters -l LAYER; if they were pruned on purpose, raise zeros and share",
+            table=Table(("layer", "dead", "of zeros", "which"), rows[:ROWS]),
+        )

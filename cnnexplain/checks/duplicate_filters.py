@@ -1,0 +1,85 @@
+"""Filters that are there twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["DuplicateFilters"]
+
+
+@dataclass(frozen=True)
+class DuplicateFilters:
+    """No filter is there twice."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "Two equal filters get equal gradients and stay equal: a layer that was initialised with a constant, or copied "
+        "to widen it, never uses its width."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    share: Annotated[
+        float,
+        Param(
+            "Share of a layer's filters that may have a near-duplicate, with a cosine of 0.99 or more. Good models "
+            "have none. Filters that are equal to the last bit always count.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.05
+    least: Annotated[
+        int,
+        Param(
+            "Filters of fewer weights, and depthwise ones, are left out: there are not many useful ones, and good "
+            "models have them many times.",
+            min=4,
+        ),
+    ] = 27
+
+    def measure(self, subject: Subject) -> Found:
+        """Count, in every layer, living filters that point where another one points."""
+        from cnnexplain.checks._layers import ROWS, some
+
+        known = 0
+        most = 0.0
+        bad: list[tuple[float, tuple[str, ...]]] = []
+        for one in subject.counted:
+            alike, count = one.statistics.alike, len(one.statistics.norms)
+            if alike is None or one.size < self.least or one.depthwise or count < 2:
+                continue
+            known += 1
+            share = alike.filters / count
+            most = max(most, share)
+            if alike.equal or share > self.share:
+                pairs = ", ".join(f"{first} and {second}" for first, second, _ in alike.closest[:3])
+                row = (one.weights.name, f"{alike.filters} of {count}", f"{alike.equal}", pairs)
+                bad.append((share, row))
+        if not known:
+            raise Skipped(f"no layer has filters of {self.least} weights and more to compare")
+        if not bad:
+            return Found(
+                good=True,
+                says=f"in {known} layers at most {most:.1%} of the filters have a near-duplicate (limit "
+                f"{self.share:.0%}), and none are equal",
+                value=most,
+            )
+        bad.sort(key=lambda one: -one[0])
+        rows = tuple(row for _, row in bad)
+        name, alike_of, _, pairs = rows[0]
+        return Found(
+            good=False,
+            says=f"{len(bad)} of {known} layers {'has' if len(bad) == 1 else 'have'} "
+            f"equal filters, or near-duplicates of more than {self.share:.0%}: "
+            f"{some([row[0] for row in rows])}; in {name} {alike_of} filters, as {pairs}",
+            value=most,
+            do="initialise with random numbers, and see whether something was copied; cnnexplain filters "
+            "--sort likeness -l LAYER shows them side by side",
+            table=Table(("layer", "filters with a duplicate", "equal pairs", "closest"), rows[:ROWS]),
+        )

@@ -1,0 +1,71 @@
+"""Noise where edges and colours should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["FirstLayerNoise"]
+
+
+@dataclass(frozen=True)
+class FirstLayerNoise:
+    """The filters that read the picture have shape."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "Edges and colours are learnt first and look smooth. Noise in the first layer says that training was too "
+        "short, too wild or without regularisation (Yosinski et al. 2015)."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    deviations: Annotated[
+        float,
+        Param(
+            "Standard deviations of random weights' smoothness up to which a layer counts as noise. Good models have "
+            "11 to 25, those without training up to 2.",
+            min=0,
+        ),
+    ] = 4.0
+    spread: Annotated[
+        float,
+        Param(
+            "The largest standard deviation of random weights' smoothness with which it can be told: that of ten "
+            "filters of 3x3 colours, where good models begin to look like noise.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.05
+
+    def measure(self, subject: Subject) -> Found:
+        """Hold the smoothness of the layer that reads the picture against that of random weights."""
+        from cnnexplain.engine.kernels import reading
+
+        layers = subject.counted
+        if not layers:
+            raise Skipped("it has no layer with filters that can be read")
+        name, _ = reading([one.weights for one in layers], subject.model.preprocess.channels)
+        first = next(one for one in layers if one.weights.name == name)
+        smooth = first.statistics.smoothness if first.weights.convolution else None
+        if smooth is None:
+            raise Skipped(f"the first layer, {name}, has no kernel with a side of 3 and more")
+        if smooth.spread > self.spread:
+            raise Skipped(
+                f"{name} has too few weights to tell: chance alone gives a smoothness of ±{4 * smooth.spread:.2f}"
+            )
+        away = abs(smooth.value) / smooth.spread
+        said = f"{name}: smoothness {smooth.words}, {away:.1f} standard deviations away"
+        if away > self.deviations:
+            return Found(good=True, says=f"{said} (limit {self.deviations:g})", value=away)
+        return Found(
+            good=False,
+            says=f"the first layer looks like noise: {said} (limit {self.deviations:g})",
+            value=away,
+            do=f"look at it with cnnexplain filters -l {name}; train longer, with a lower rate or more weight decay",
+        )

@@ -1,0 +1,85 @@
+"""Layers that were never loaded, or never trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["UntrainedLayers"]
+
+
+@dataclass(frozen=True)
+class UntrainedLayers:
+    """No layer's weights still follow their initialisation."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "A head or block that a checkpoint did not fill, or that was frozen by mistake, holds random weights, and "
+        "nothing says so."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    deviations: Annotated[
+        float,
+        Param(
+            "Standard deviations from independent draws up to which weights count as untrained. Of 600 fresh layers "
+            "none had more than 4.2, of trained ones with 4096 weights and more none less than 18.",
+            min=0,
+        ),
+    ] = 5.0
+    least: Annotated[
+        int,
+        Param(
+            "Layers of fewer weights are left out: after some hundred steps of training they may still look untrained.",
+            min=1,
+        ),
+    ] = 4096
+
+    def measure(self, subject: Subject) -> Found:
+        """Compare every layer's weights with independent draws; layers of nothing but one value need no statistics."""
+        from cnnexplain.checks._layers import ROWS, readable, some
+        from cnnexplain.engine.independence import independence
+
+        known = small = 0
+        rows: list[tuple[float, str, str, str]] = []
+        for one, values in readable(subject):
+            if values.min() == values.max() and (values.size >= self.least or not values.any()):
+                known += 1
+                rows.append((0.0, one.name, f"all are {float(values.flat[0]):g}", "–"))
+                continue
+            if values.size < self.least or values.ndim < 2:
+                small += 1
+                continue
+            known += 1
+            found = independence(values)
+            if found.deviations <= self.deviations:
+                rows.append(
+                    (found.deviations, one.name, found.shape, f"{found.deviations:.1f} ({found.figure})")
+                )
+        left = f"{small} with fewer than {self.least} weights left out"
+        if not known:
+            raise Skipped(f"no layer has the {self.least} weights that it takes to tell")
+        if not rows:
+            return Found(
+                good=True,
+                says=f"none of {known} layers follows its initialisation; {left}",
+                value=0,
+            )
+        names = [name for _, name, _, _ in rows]
+        return Found(
+            good=False,
+            says=f"{len(rows)} of {known} layers still {'follows its' if len(rows) == 1 else 'follow their'} "
+            f"initialisation: {some(names)}; {left}",
+            value=len(rows),
+            do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
+            table=Table(
+                ("layer", "weights look", "deviations from independent draws"),
+                tuple(row[1:] for row in rows[:ROWS]),
+            ),
+        )

@@ -1,0 +1,277 @@
+"""The checks of weights: models damaged in one way each, and models that nothing is wrong with."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from architectures import architecture
+from networks import as_model
+from torch import nn
+
+import cnnexplain
+from cnnexplain.checks import check
+from cnnexplain.checks._subject import Subject
+from cnnexplain.core.verdict import Verdict
+from cnnexplain.engine.independence import independence
+from cnnexplain.engine.model import Model
+from cnnexplain.runner.check import judged
+from cnnexplain.runner.thresholds import Chosen
+
+IDS = ("untrained-layers", "batchnorm", "dead-filters", "duplicate-filters", "first-layer-noise")
+INITIALISERS: dict[str, Callable[[torch.Tensor], object]] = {
+    "uniform": lambda weight: nn.init.kaiming_uniform_(weight, a=5**0.5),
+    "normal": lambda weight: nn.init.normal_(weight, std=0.01),
+    "truncated": lambda weight: nn.init.trunc_normal_(weight, std=1.0),
+    "truncated far out": lambda weight: nn.init.trunc_normal_(weight, std=0.02),
+    "xavier": nn.init.xavier_uniform_,
+    "kaiming": nn.init.kaiming_normal_,
+    "orthogonal": nn.init.orthogonal_,
+    "zeros": nn.init.zeros_,
+}
+
+
+@cache
+def bundled() -> Model:
+    return cnnexplain.load("bundled:efficientnet_lite0").model
+
+
+def damaged(damage: Callable[[nn.Module], object]) -> Model:
+    """A copy of the bundled model, with something done to it."""
+    module = copy.deepcopy(bundled().module)
+    with torch.no_grad():
+        damage(module)
+    return replace(bundled(), module=module)
+
+
+def verdicts(model: Model | nn.Module, *ids: str, **limits: float) -> dict[str, Verdict]:
+    asked = model if isinstance(model, Model) else as_model(model, (8, 8))
+    subject = Subject(asked)
+    with asked.borrowed():
+        return {
+            one: judged(Chosen(one, check(one)(**limits), check(one).level, asked=True), subject)
+            for one in ids or IDS
+        }
+
+
+def verdict(model: Model | nn.Module, one: str, **limits: float) -> Verdict:
+    return verdicts(model, one, **limits)[one]
+
+
+def blamed(found: Verdict) -> set[str]:
+    return {row[0] for row in found.table.rows} if found.table else set()
+
+
+def test_nothing_is_wrong_with_the_bundled_model() -> None:
+    found = verdicts(bundled())
+    assert {one.status for one in found.values()} == {"pass"}
+    assert "none of 38 layers" in found["untrained-layers"].says
+    assert "12 with fewer than 4096 weights left out" in found["untrained-layers"].says
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_a_head_that_was_made_anew_is_named(name: str) -> None:
+    torch.manual_seed(1)
+    found = verdict(damaged(lambda module: INITIALISERS[name](module.classifier.weight)), "untrained-layers")
+    assert found.status == "fail"
+    assert blamed(found) == {"classifier"}
+    assert "classifier" in found.says
+
+
+def test_a_block_that_was_never_loaded_is_named_and_its_statistics_too() -> None:
+    def forget(module: nn.Module) -> None:
+        torch.manual_seed(2)
+        for child in module.blocks[4].modules():
+            if hasattr(child, "reset_parameters"):
+                child.reset_parameters()
+
+    found = verdicts(damaged(forget), "untrained-layers", "batchnorm")
+    for one, parts in (("untrained-layers", ("pw", "dw", "pwl")), ("batchnorm", ("1", "2", "3"))):
+        assert found[one].status == "fail"
+        stem = "conv_" if one == "untrained-layers" else "bn"
+        assert blamed(found[one]) == {f"blocks.4.{row}.{stem}{part}" for row in range(3) for part in parts}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timm:resnet18",
+        "timm:tf_efficientnet_lite0",
+        "timm:mobilenetv3_small_100",
+        "timm:regnety_002",
+        "timm:convnext_atto",
+        "timm:vit_tiny_patch16_224",
+        "torchvision:squeezenet1_1",
+        "torchvision:densenet121",
+        "torchvision:mobilenet_v2",
+        "torchvision:shufflenet_v2_x1_0",
+    ],
+)
+def test_untrained_architectures_are_called_untrained(name: str) -> None:
+    found = verdict(architecture(name), "untrained-layers")
+    assert found.status == "fail"
+    count, _, known = found.says.split(" layers")[0].partition(" of ")
+    assert int(count) >= 0.98 * int(known) > 10
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 64), (10, 512), (1000, 20), (480, 1, 3, 3), (64, 3, 7, 7), (32, 64, 3, 3)]
+)
+def test_fresh_weights_are_near_independent_and_anything_learnt_is_far(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(3)
+    for name in ("uniform", "normal", "truncated", "orthogonal"):
+        weight = torch.empty(shape)
+        INITIALISERS[name](weight)
+        if name != "orthogonal":
+            assert independence(weight.numpy()).deviations < 4.5, name
+            assert independence(1e-30 * weight.numpy()).deviations < 4.5, name
+        assert independence(weight.numpy()).deviations < 5, name
+        louder = weight.clone()
+        louder[: len(louder) // 2] *= 3
+        assert independence(louder.numpy()).deviations > 6, name
+        common = weight + weight.std() * torch.randn(shape[1:])  # what every filter has in common
+        if shape[1] > 1:
+            assert independence(common.numpy()).deviations > 6, name
+
+
+def test_layers_that_are_too_small_are_left_out_and_zeros_are_not() -> None:
+    small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    found = verdict(small, "untrained-layers")
+    assert found.status == "skipped"
+    assert "4096" in found.says
+    nn.init.zeros_(small[3].weight)
+    found = verdict(small, "untrained-layers")
+    assert (found.status, blamed(found)) == ("fail", {"3"})
+    assert "1 with fewer than 4096 weights left out" in found.says
+    assert verdict(nn.Sequential(nn.ReLU()), "untrained-layers").status == "skipped"
+
+
+def test_one_embedding_of_zeros_for_padding_is_no_fault() -> None:
+    assert verdict(nn.Embedding(300, 64, padding_idx=0), "dead-filters").status == "skipped"
+
+
+def test_a_network_trained_for_a_second_is_not_called_untrained() -> None:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    pictures = torch.tensor(found.images[:, None] / 8 - 1, dtype=torch.float32)
+    classes = torch.tensor(found.target)
+    torch.manual_seed(4)
+    module = nn.Sequential(
+        nn.Conv2d(1, 24, 3),
+        nn.BatchNorm2d(24),
+        nn.ReLU(),
+        nn.Conv2d(24, 32, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(512, 10),
+    )
+    (before,) = (verdict(as_model(module, (8, 8), 1), "untrained-layers"),)
+    assert (before.status, blamed(before)) == ("fail", {"3", "6"})
+    module.train()
+    optimiser = torch.optim.Adam(module.parameters(), 0.003)
+    for _ in range(2):
+        for part in torch.randperm(len(classes)).split(32):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(module(pictures[part]), classes[part]).backward()
+            optimiser.step()
+    module.eval()
+    assert float((module(pictures).argmax(1) == classes).float().mean()) > 0.9
+    trained = verdicts(as_model(module, (8, 8), 1))
+    assert {
+        one: found.status for one, found in trained.items() if found.status not in ("pass", "skipped")
+    } == {}
+    assert trained["batchnorm"].status == trained["untrained-layers"].status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda norm: norm.reset_running_stats(), "as before training"),
+        (lambda norm: norm.running_var[3].fill_(-1e-3), "1 of 480 variances are negative"),
+        (lambda norm: norm.running_var[3].fill_(float("inf")), "not finite"),
+        (lambda norm: norm.running_var[:300].zero_(), "variances are zero, more than 50%"),
+    ],
+)
+def test_impossible_statistics_are_named(damage: Callable[[nn.Module], object], says: str) -> None:
+    found = verdicts(damaged(lambda module: damage(module.blocks[3][1].bn2)), "untrained-layers", "batchnorm")
+    assert found["untrained-layers"].status == "pass"
+    assert found["batchnorm"].status == "fail"
+    assert blamed(found["batchnorm"]) == {"blocks.3.1.bn2"}
+    assert says in found["batchnorm"].says
+
+
+def test_counters_of_batches_that_a_conversion_left_at_zero_are_no_fault() -> None:
+    norms = [one for one in bundled().module.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert all(int(one.num_batches_tracked) == 0 for one in norms)
+    assert verdict(bundled(), "batchnorm").status == "pass"
+
+
+def test_batch_norms_without_statistics_are_skipped() -> None:
+    assert verdict(nn.BatchNorm2d(4, track_running_stats=False), "batchnorm").status == "skipped"
+
+
+def test_a_filter_of_zeros_is_named_and_faint_ones_are_not() -> None:
+    found = verdicts(damaged(lambda module: module.conv_stem.weight[5].zero_()))
+    assert {one for one, said in found.items() if said.status != "pass"} == {"dead-filters"}
+    told = found["dead-filters"]
+    assert (told.status, blamed(told)) == ("warn", {"conv_stem"})
+    assert "5 of 32 are dead, 1 of them zeros" in told.says
+    assert (
+        verdict(damaged(lambda module: module.conv_stem.weight[5].mul_(1e-9)), "dead-filters").status
+        == "pass"
+    )
+    assert verdict(bundled(), "dead-filters", share=0.1).status == "warn"
+
+
+def test_a_filter_that_is_there_twice_is_named() -> None:
+    found = verdicts(damaged(lambda module: module.conv_stem.weight[5].copy_(module.conv_stem.weight[6])))
+    assert {one for one, said in found.items() if said.status != "pass"} == {"duplicate-filters"}
+    assert blamed(found["duplicate-filters"]) == {"conv_stem"}
+    assert "2 of 32 filters, as 5 and 6" in found["duplicate-filters"].says
+
+
+def test_noise_in_the_first_layer_is_named() -> None:
+    torch.manual_seed(5)
+    found = verdict(damaged(lambda module: module.conv_stem.reset_parameters()), "first-layer-noise")
+    assert found.status == "warn"
+    assert "conv_stem: smoothness" in found.says
+    few = verdict(nn.Conv2d(3, 4, 3), "first-layer-noise")
+    assert (few.status, "too few weights" in few.says) == ("skipped", True)
+    assert verdict(nn.Conv2d(3, 64, 1), "first-layer-noise").status == "skipped"
+    smooth = nn.Conv2d(3, 64, 5)
+    with torch.no_grad():
+        smooth.weight += 0.3
+    assert verdict(smooth, "first-layer-noise").status == "pass"
+
+
+def test_weights_that_are_not_finite_are_somebody_elses_matter() -> None:
+    broken = nn.Conv2d(3, 64, 5)
+    with torch.no_grad():
+        broken.weight[0, 0, 0, 0] = np.nan
+    for one, found in verdicts(broken).items():
+        assert found.status == "skipped", one
+        assert one == "batchnorm" or "see finite" in found.says
+
+
+def test_odd_layers_are_gone_by() -> None:
+    odd = nn.Sequential(
+        nn.LazyConv2d(4, 3), nn.Bilinear(4, 5, 6), nn.Linear(3, 1), nn.Conv2d(1, 1, 1, device="meta")
+    )
+    assert all(found.status in ("pass", "skipped") for found in verdicts(odd).values())
+
+
+def test_from_the_shell_the_random_head_fails_the_build() -> None:
+    call = ("check", "bundled:efficientnet_lite0", *(word for one in IDS for word in ("--only", one)))
+    shell = (sys.executable, "-m", "cnnexplain", *call)
+    assert subprocess.run(shell, capture_output=True).returncode == 0
+    done = subprocess.run((*shell, "--no-pretrained"), capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
