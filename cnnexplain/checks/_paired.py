@@ -14,6 +14,8 @@ from cnnexplain.checks._subject import chances
 from cnnexplain.core.verdict import Skipped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnexplain.checks._subject import Subject
 
 EXACT = 12  # up to so many pictures every pattern of signs is counted
@@ -44,6 +46,28 @@ def require_enough(count: int, chance: float, what: str = "pictures") -> None:
     fewest = math.ceil(-math.log2(chance))
     if count < fewest:
         raise Skipped(f"cannot tell: {count} {what}, and it takes {fewest} at least")
+
+
+def require_seeing(ways: Sequence[Answers], chance: float) -> None:
+    """Raise `Skipped` where a model recognises no more than guesses would, however it is fed."""
+    if ways[0].labels is None:
+        return
+    best = max(ways, key=lambda one: one.value)
+    count, classes = best.chances.shape
+    right = round(best.value * count)
+    # The binomial tail from below, in whose sum nothing is lost: the head is near one where the tail is small.
+    head = sum(
+        math.exp(
+            math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+            + (count - hits) * math.log1p(-1 / classes) - hits * math.log(classes)
+        )
+        for hits in range(right)
+    )  # fmt: skip
+    if 1 - head > chance:
+        raise Skipped(
+            f"cannot tell: {best.words} pictures are recognised at best, no more than guesses among {classes} classes "
+            "would be: see expected-labels"
+        )
 
 
 @dataclass(frozen=True, eq=False)

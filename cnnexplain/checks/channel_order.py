@@ -70,6 +70,7 @@ class ChannelOrder:
         what = _paired.measured_by(subject)
         figures = f"{what} {own.words} as fed and {other.words} with red and blue swapped"
         more = other.value - own.value
+        _paired.require_seeing((own, other), self.chance)
         if outcome == "cannot tell":
             hint = "" if subject.labelled else ", and labels would say more"
             raise Skipped(f"cannot tell from {len(coloured)} pictures: {figures}{hint}")
@@ -104,11 +105,8 @@ def _table(subject: Subject, places: list[int], own: Answers, other: Answers) ->
         head += ("its class as fed", "its class swapped")
     rows = []
     for place in _order(own, other)[:ROWS]:
-        row: tuple[str, ...] = (
-            subject.examples[places[place]].name,
-            _said(subject, own, place),
-            _said(subject, other, place),
-        )
+        name = subject.examples[places[place]].name
+        row: tuple[str, ...] = (name, _said(subject, own, place), _said(subject, other, place))
         if own.labels is not None:
             row += (f"{float(own.each[place]):.3f}", f"{float(other.each[place]):.3f}")
         rows.append(row)

@@ -70,6 +70,7 @@ class Normalisation:
         _paired.require_enough(len(subject.examples), self.chance)
         own = _paired.answers(subject, subject.logits)
         others = {name: _paired.answers(subject, logits) for name, logits in _fed_otherwise(subject)}
+        _paired.require_seeing((own, *others.values()), self.chance)
         outcomes = self._outcomes(subject, own, others)
         what = _paired.measured_by(subject)
         table, drawing = _evidence(own, others, outcomes, what)
