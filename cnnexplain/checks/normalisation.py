@@ -81,12 +81,12 @@ class Normalisation:
         more = others[best].value - own.value
         figures = f"{what} {own.words} as fed and {others[best].words} with {_called(best)}"
         if better:
-            how = HINTS.get(best, "subtract each picture's own mean and divide by its deviation")
+            how = f": {HINTS[best]}" if best in HINTS else ""
             return Found(
                 good=False,
                 says=f"the model does better with another normalisation: {figures}",
                 value=more,
-                do=f"look up how pictures were normalised in training; {_called(best)} would be {how}",
+                do=f"look up how pictures were normalised in training; of the usual ways {_called(best)} fits best{how}",
                 table=table,
                 drawing=drawing,
             )

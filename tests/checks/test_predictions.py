@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import digits
@@ -20,15 +17,20 @@ from torch import Tensor, nn
 from cnnexplain import checks
 from cnnexplain.checks import _paired
 from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.verdict import Confusion, Gallery, Profile, Verdict
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import ModelError
+from cnnexplain.images.decode import decode
 from cnnexplain.runner.check import judged
+from cnnexplain.runner.model import build
+from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.thresholds import Chosen
 
+PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
 SIZE = (32, 32)
 COLOURS = ("red", "green", "blue")
+MADE_FOR = 0.57  # the root of the mean square of `pictures` in -1..1
 
 
 def verdict(name: str, subject: Subject, **limits: float) -> Verdict:
@@ -40,7 +42,7 @@ def verdict(name: str, subject: Subject, **limits: float) -> Verdict:
 class Colourful(nn.Module):
     """Says which channel is the strongest: right where a picture is mostly red, green or blue."""
 
-    def __init__(self, mean: float = 0.5) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 3, 1, bias=False)
         with torch.no_grad():
@@ -51,11 +53,11 @@ class Colourful(nn.Module):
 
 
 class Peaked(nn.Module):
-    """Recognises by colour what has the numbers it was made for; says hardly anything of larger or smaller ones."""
+    """Recognises by colour what has numbers of the size it was made for, and says nothing of larger or smaller ones."""
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.square().mean((1, 2, 3)).sqrt()
-        fits = torch.exp(-8 * (size - 1).square())[:, None]
+        fits = torch.exp(-60 * (size - MADE_FOR).square())[:, None]
         return 12 * fits * F.normalize(x.mean((2, 3)) - x.mean((1, 2, 3))[:, None])
 
 
@@ -69,7 +71,7 @@ class Noisy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "dropout":
-            x = F.dropout(x, 0.1, training=True)
+            x = F.dropout(x, 0.5, training=True)
         if self.kind == "batch statistics":
             x = F.batch_norm(x, None, None, training=True)
         if self.kind == "only batches" and len(x) == 1:
@@ -94,7 +96,8 @@ def pictures(count: int = 12, labelled: bool = True, grey: bool = False) -> tupl
 def subject(module: nn.Module, examples: tuple[Example, ...] | None = None, **fields: object) -> Subject:
     made = {"mean": (0.5,), "std": (0.5,), **fields}
     preprocess = Preprocess(SIZE, 3, SIZE, **made)
-    return Subject(Model(module, "m", preprocess, COLOURS), pictures() if examples is None else examples)
+    labels = COLOURS if isinstance(module, (Colourful, Noisy)) else None
+    return Subject(Model(module, "m", preprocess, labels), pictures() if examples is None else examples)
 
 
 def swapped(module: Colourful) -> Colourful:
@@ -112,8 +115,10 @@ def test_what_does_not_heed_eval_is_found_by_the_check_for_it(kind: str) -> None
     assert found["batch-invariant"].status == expected
     if kind != "nothing":
         first = next(one for one in found.values() if one.status == "fail")
-        assert first.value and first.value > 0.03
-        assert first.table and first.table.rows
+        assert first.value
+        assert first.value > 0.01
+        assert first.table
+        assert first.table.rows
         assert first.do
 
 
@@ -224,8 +229,8 @@ def test_a_wrong_normalisation_is_found_and_the_right_one_is_left_alone(
         assert len(found.drawing.names) == len(found.drawing.values)
 
 
-@pytest.mark.parametrize(("fed", "status"), [("0..255", "fail"), ("own", "skipped"), ("few", "skipped")])
-def test_without_labels_certainty_tells_where_it_has_a_peak(fed: str, status: str) -> None:
+@pytest.mark.parametrize(("fed", "status"), [("0..255", "fail"), ("own", "pass"), ("few", "skipped")])
+def test_without_labels_certainty_tells_where_contrast_alone_does_not_raise_it(fed: str, status: str) -> None:
     examples = pictures(5 if fed == "few" else 12, labelled=False)
     mean, std = (0.0, 1 / 255) if fed == "0..255" else (0.5, 0.5)
     assert verdict("normalisation", subject(Peaked(), examples, mean=(mean,), std=(std,))).status == status
@@ -251,7 +256,7 @@ def test_expected_labels_count_and_name_what_is_mistaken() -> None:
 
 def test_expected_labels_counts_the_first_five() -> None:
     class Second(nn.Module):
-        """The class that a picture is comes `place` places behind the first."""
+        """Always says 2, and then 3, 4, 5 and 6."""
 
         def forward(self, x: Tensor) -> Tensor:
             logits = torch.arange(10.0).flip(0).expand(len(x), 10)
@@ -283,7 +288,7 @@ def test_many_classes_are_drawn_together() -> None:
 
 
 class Corner(nn.Module):
-    """Looks at every second pixel only, and takes the sum of signs: a shift by one makes it another."""
+    """Says where diagonal stripes lie: a shift by one pixel, down and across, takes each to where others were."""
 
     def __init__(self, period: int) -> None:
         super().__init__()
@@ -297,7 +302,7 @@ class Corner(nn.Module):
         return 60 * torch.einsum("nhw,khw->nk", x.mean(1), waves) / 1024
 
 
-def striped(count: int, labelled: bool = False) -> tuple[Example, ...]:
+def striped(count: int) -> tuple[Example, ...]:
     """Diagonal stripes, four pixels wide and apart, with a little noise."""
     random = np.random.default_rng(1)
     places = np.add.outer(np.arange(32), np.arange(32))
@@ -348,7 +353,7 @@ def test_mirrored_digits_are_no_digits() -> None:
     assert "strange to the model" in found.says
 
 
-@pytest.mark.parametrize("count", [1, 5, 12, 40])
+@pytest.mark.parametrize("count", [2, 5, 12, 40])
 def test_the_paired_test_is_scipys(count: int) -> None:
     differences = torch.randn(count, generator=torch.Generator().manual_seed(count)) + 0.3
     ours = _paired.likely(differences)
@@ -415,10 +420,52 @@ def test_any_model_gets_a_verdict_and_is_given_back(name: str, kind: str) -> Non
         assert torch.equal(value.nan_to_num(7), before[key].nan_to_num(7)), key
 
 
-@cache
-def bundled() -> Model:
-    from cnnexplain.core.loading import ModelOptions
-    from cnnexplain.runner.model import build
-    from cnnexplain.runner.options import DeviceOptions
+@pytest.fixture(scope="module")
+def real() -> Subject:
+    """The bundled model and six crops of two photographs, labelled with what it says of them itself."""
+    model, *_ = build("bundled:efficientnet_lite0", ModelOptions(), DeviceOptions(device="cpu"))
+    examples = []
+    for file in sorted(PHOTOS.glob("*.png")):
+        picture = decode(str(file))
+        for part in range(3):
+            side = min(picture.size) - 40 * part
+            pixels, _ = model.preprocess.apply(
+                picture.crop((60 * part, 20 * part, 60 * part + side, 20 * part + side))
+            )
+            examples.append(Example(f"{file.name} {part}", "", "", pixels))
+    made = Subject(model, tuple(examples))
+    with model.borrowed():
+        labels = made.best.tolist()
+    return replace(
+        made, examples=tuple(replace(one, label=label) for one, label in zip(examples, labels, strict=True))
+    )
 
-    return build("bundled:efficientnet_lite0", ModelOptions(), DeviceOptions(device="cpu"))[0]
+
+def test_a_real_model_trained_on_bgr_is_found(real: Subject) -> None:
+    weight = real.model.module.conv_stem.weight
+    assert verdict("channel-order", real).status == "pass"
+    kept = weight.detach().clone()
+    try:
+        weight.data.copy_(kept.flip(1))
+        damaged = replace(real)
+        found = verdict("channel-order", damaged)
+    finally:
+        weight.data.copy_(kept)
+    assert found.status == "fail"
+
+
+def test_a_real_model_fed_wrongly_is_found(real: Subject) -> None:
+    found = verdict("normalisation", replace(real, model=real.fed((0.0,), (1 / 255,))))
+    assert found.status == "fail"
+    assert "--mean 0.5 --std 0.5" in found.do
+
+
+def test_dropout_forced_on_in_a_real_model_is_found(real: Subject) -> None:
+    handle = real.model.module.classifier.register_forward_pre_hook(
+        lambda module, inputs: (F.dropout(inputs[0], 0.2, training=True),)
+    )
+    try:
+        assert verdict("deterministic", replace(real)).status == "fail"
+    finally:
+        handle.remove()
+    assert verdict("deterministic", replace(real)).status == "pass"
