@@ -27,8 +27,8 @@ class Deterministic:
     apart: Annotated[
         float,
         Param(
-            "Largest difference of two scores of the same picture, as a share of the scores' size. Between runs "
-            "on a GPU rounding may differ, by 0.00001; dropout that stays on is above 0.03.",
+            "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding may differ "
+            "between runs on a GPU, by 0.00001; dropout of one value in a hundred, left on, makes 0.1 and more.",
             min=0,
         ),
     ] = 0.001

@@ -86,7 +86,7 @@ class Normalisation:
                 good=False,
                 says=f"the model does better with another normalisation: {figures}",
                 value=more,
-                do=f"look up how pictures were normalised in training; of the usual ways {_called(best)} fits best{how}",
+                do=f"look up how pictures were normalised in training; {_called(best)} would fit best{how}",
                 table=table,
                 drawing=drawing,
             )

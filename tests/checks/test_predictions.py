@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import digits
 import numpy as np
 import pytest
+import skimage.data
+import sklearn.datasets
 import torch
 import torch.nn.functional as F
 from scipy.stats import binomtest, permutation_test
@@ -27,7 +32,7 @@ from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.thresholds import Chosen
 
-PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
+PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png", "retina.jpg")
 SIZE = (32, 32)
 COLOURS = ("red", "green", "blue")
 MADE_FOR = 0.57  # the root of the mean square of `pictures` in -1..1
@@ -422,17 +427,14 @@ def test_any_model_gets_a_verdict_and_is_given_back(name: str, kind: str) -> Non
 
 @pytest.fixture(scope="module")
 def real() -> Subject:
-    """The bundled model and six crops of two photographs, labelled with what it says of them itself."""
+    """The bundled model and eight photographs, labelled with what it says of them itself."""
     model, *_ = build("bundled:efficientnet_lite0", ModelOptions(), DeviceOptions(device="cpu"))
-    examples = []
-    for file in sorted(PHOTOS.glob("*.png")):
-        picture = decode(str(file))
-        for part in range(3):
-            side = min(picture.size) - 40 * part
-            pixels, _ = model.preprocess.apply(
-                picture.crop((60 * part, 20 * part, 60 * part + side, 20 * part + side))
-            )
-            examples.append(Example(f"{file.name} {part}", "", "", pixels))
+    files = [Path(skimage.data.__file__).with_name(name) for name in PHOTOS]
+    files += [
+        Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")
+    ]
+    shown = [model.preprocess.apply(decode(str(file)))[0] for file in files]
+    examples = [Example(file.name, "", "", pixels) for file, pixels in zip(files, shown, strict=True)]
     made = Subject(model, tuple(examples))
     with model.borrowed():
         labels = made.best.tolist()
@@ -469,3 +471,21 @@ def test_dropout_forced_on_in_a_real_model_is_found(real: Subject) -> None:
     finally:
         handle.remove()
     assert verdict("deterministic", replace(real)).status == "pass"
+
+
+def test_the_command_reads_folders_and_tells_what_is_mistaken(tmp_path: Path) -> None:
+    for folder in ("n02123159", "lemon"):
+        (tmp_path / folder).mkdir()
+        picture = Path(skimage.data.__file__).with_name("chelsea.png").read_bytes()
+        (tmp_path / folder / "cat.png").write_bytes(picture)
+    command = ["check", "bundled:efficientnet_lite0", str(tmp_path), "--labels-from", "folder", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnexplain", *command, "--only", "expected-labels"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["checks"]
+    assert found["status"] == "fail"  # of two pictures one is among the first five
+    assert found["table"]["rows"][0][1] == "lemon"
+    assert found["table"]["rows"][0][4] == "tiger cat"
