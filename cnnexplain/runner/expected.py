@@ -3,79 +3,203 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cnnexplain.core.target import parse_target
+from cnnexplain.core.target import SHOWN_CANDIDATES, parse_target
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, TargetError, near_misses
 from cnnexplain.images.find import Source
+from cnnexplain.sources._libraries import library
 
 FOLDER = "folder"
 COLUMNS = ("image", "label")
+HEADER = "its first line should be: image,label"
+LARGEST = 64 * 2**20  # bytes: no list of labels, but what a mistaken path may lead to
+LONGEST = 100  # characters of a label, in a message
+COMPARED = 1000  # rows that a missing picture is looked for in
+SYNSET = re.compile(r"(n[0-9]{8})(?:[-_ .].*)?", re.DOTALL)  # as n02123045, or n02123045_tabby
 
 
 def expected(wanted: str, sources: Sequence[Source], model: Model) -> dict[str, int]:
     """The class of every picture by its path: `wanted` is `folder`, or the path of a CSV file.
 
-    A label is a class's index, its name, or a unique part of it; folders may write _ for a space. Raises
-    `CheckInputError` where a picture has none, or one that is no class.
+    A label is a class's name, its index, a unique part of its name, or where the model has ImageNet's classes the id of
+    a synset; in all of them _ may stand for a space. Raises `CheckInputError` where a picture has none, or one
+    that is no class.
     """
-    if wanted == FOLDER:
-        named = {one.path: os.path.basename(os.path.dirname(os.path.abspath(one.path))) for one in sources}
-        where = "the folder"
-    else:
-        named = _listed(Path(wanted), sources)
-        where = wanted
+    folders = wanted == FOLDER
+    named = {one.path: _folder(one.path) for one in sources} if folders else _listed(Path(wanted), sources)
     known: dict[str, int] = {}
-    for path, text in named.items():
+    for text, where in named.values():
         if text not in known:
-            known[text] = _class(text, model.labels, f"{where} of {path}" if wanted == FOLDER else where)
-    return {path: known[text] for path, text in named.items()}
+            known[text] = _class(text, model.labels, where)
+    return {path: known[text] for path, (text, _) in named.items()}
+
+
+def _folder(path: str) -> tuple[str, str]:
+    """The name of the folder that a picture lies in, and where that is, in words."""
+    name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    return name, f"the folder of {path}"
 
 
 def _class(text: str, labels: Sequence[str], where: str) -> int:
-    for spelling in dict.fromkeys((text, text.replace("_", " "))):
+    """The class that a label means, by the strictest reading that finds any."""
+    spellings = tuple(dict.fromkeys((text, text.replace("_", " "))))
+    for spelling in spellings:
+        # Before all others, as a class may be called 7, top, or by its synset's id.
+        found = [index for index, label in enumerate(labels) if label.casefold() == spelling.casefold()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            indices = ", ".join(map(str, found[:SHOWN_CANDIDATES]))
+            raise CheckInputError(
+                f"{where}: {_short(text)} fits {len(found)} classes, {indices}",
+                f"write the index: {found[0]}",
+            )
+    if synset := SYNSET.fullmatch(text):
+        return _of_synset(synset[1], labels, where)
+    problem, hint = f"{_short(text)} is no class", "write the name of a class, or its index"
+    for spelling in spellings:
         try:
-            index = parse_target(spelling, labels).index
+            index = parse_target(spelling[:LONGEST], labels).index
         except TargetError as error:
             problem, hint = error.problem.removeprefix("--target "), error.hint.replace("--target ", "")
             continue
         if index is not None:
             return index
-        problem, hint = f"{text!r} is no class", "write a class's index or name"
     raise CheckInputError(f"{where}: {problem}", hint)
 
 
-def _listed(file: Path, sources: Sequence[Source]) -> dict[str, str]:
-    """The label of every picture in a CSV file; its paths are as given, or relative to the file."""
+def _of_synset(synset: str, labels: Sequence[str], where: str) -> int:
+    """The class with this id in WordNet. Only ImageNet's classes have ids that are known."""
+    data = library("timm.data")
+    subset = data.infer_imagenet_subset({"num_classes": len(labels)})
+    info = None if subset is None else data.ImageNetInfo(subset)
+    if info is None or not _alike(labels, info.label_descriptions()):
+        raise CheckInputError(
+            f"{where}: {synset} is the id of a synset, and the model's classes are not ImageNet's",
+            "write the model's own name of the class, or its index",
+        )
+    ids = list(info.label_names())
+    if synset not in ids:
+        raise CheckInputError(
+            f"{where}: {synset} is none of the model's {len(ids)} classes", "write a class's name or index"
+        )
+    return ids.index(synset)
+
+
+def _alike(labels: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether classes are ImageNet's: libraries write a few of the names differently."""
+    same = sum(
+        label.split(",")[0].casefold() == name.split(",")[0].casefold()
+        for label, name in zip(labels, names, strict=True)
+    )
+    return same >= 0.9 * len(labels)
+
+
+def _listed(file: Path, sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
+    """The label of every picture in a CSV file, and where it stands; paths are as given, or relative to the file."""
+    wanted: dict[str, list[str]] = {}
+    for one in sources:
+        for spelling in dict.fromkeys(_spellings(one.path)):
+            wanted.setdefault(spelling, []).append(one.path)
+    folders = dict.fromkeys((*_spellings(os.path.dirname(file) or "."), os.getcwd()))
+    found: dict[str, tuple[str, str]] = {}
+    listed: list[str] = []
+    for line, image, label in _rows(file):
+        if len(listed) < COMPARED:
+            listed.append(image)
+        places = dict.fromkeys(os.path.normpath(os.path.join(folder, image)) for folder in folders)
+        for name in dict.fromkeys(name for place in places for name in wanted.get(place, ())):
+            where = f"{file}, line {line}"
+            if not label:
+                raise CheckInputError(f"{where}: {name} has no label", "write what the picture should be")
+            if found.setdefault(name, (label, where))[0] != label:
+                raise CheckInputError(
+                    f"{where}: {name} is {_short(label)}, but {_short(found[name][0])} before",
+                    "leave one of the lines out",
+                )
+    for one in sources:
+        if one.path not in found:
+            near = near_misses(one.path, listed)
+            raise CheckInputError(
+                f"{file} does not say what {one.path} is",
+                f"it has {_short(near[0])}: paths are as given, or relative to the file"
+                if near
+                else "add a line for it, its path as given or relative to the file",
+            )
+    return found
+
+
+def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
+    """The line, the image and the label of every row."""
+    rows = csv.reader(io.StringIO(_text(file), newline=""))
+    places: list[int] | None = None
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        for row in rows:
+            if not any(cell.strip() for cell in row):
+                continue
+            if places is None:
+                places = _places(file, row)
+                continue
+            if len(row) <= max(places):
+                raise CheckInputError(
+                    f"{file}, line {rows.line_num}: there are {len(row)} cells, and {max(places) + 1} are needed",
+                    "a name that holds a comma is written in quotes",
+                )
+            image, label = (row[place].strip() for place in places)
+            yield rows.line_num, image, label
+    except csv.Error as error:
+        raise CheckInputError(
+            f"{file}, line {rows.line_num} cannot be read: {error}", "it should be CSV in UTF-8"
+        ) from error
+    if places is None:
+        raise CheckInputError(f"{file} is empty", HEADER)
+
+
+def _places(file: Path, head: Sequence[str]) -> list[int]:
+    names = [name.strip().casefold() for name in head]
+    for column in COLUMNS:
+        if column not in names:
+            raise CheckInputError(f"{file} has no column {column!r}", HEADER)
+        if names.count(column) > 1:
+            raise CheckInputError(f"{file} has {names.count(column)} columns {column!r}", HEADER)
+    return [names.index(column) for column in COLUMNS]
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
     except FileNotFoundError as error:
         raise CheckInputError(
             f"there is no {file}", "give --labels-from folder, or a CSV file with the columns image and label"
         ) from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise CheckInputError(f"{file} cannot be read: {error}", "it should be CSV in UTF-8") from error
-    for column in COLUMNS:
-        if not rows or rows[0].get(column) is None:
-            raise CheckInputError(f"{file} has no column {column!r}", "its first line should be: image,label")
-    found = {_real(file.parent / row["image"]): row["label"] or "" for row in rows}
-    found |= {_real(Path(row["image"])): row["label"] or "" for row in rows if os.path.exists(row["image"])}
-    labels: dict[str, str] = {}
-    for source in sources:
-        label = found.get(_real(Path(source.path)))
-        if label is None:
-            near = near_misses(source.path, [row["image"] for row in rows])
-            raise CheckInputError(
-                f"{file} does not say what {source.path} is",
-                f"it has {near[0]}" if near else "add a line for it: image,label",
-            )
-        labels[source.path] = label
-    return labels
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise CheckInputError(f"{file} cannot be read: {why}", "give a CSV file") from error
+    if len(content) > LARGEST:
+        raise CheckInputError(
+            f"{file} is larger than {LARGEST // 2**20} MiB", "give a CSV file with a line for every picture"
+        )
+    if 0 in content:
+        line = content[: content.index(0)].count(b"\n") + 1
+        raise CheckInputError(f"{file}, line {line} holds a NUL byte", "it should be CSV in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise CheckInputError(f"{file}, line {line} is not text in UTF-8", "save it as UTF-8") from error
 
 
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+def _spellings(path: str) -> tuple[str, str]:
+    """A path as it was given, and where it really leads."""
+    return os.path.abspath(path), os.path.realpath(path)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")

@@ -1,0 +1,84 @@
+"""The same answer in whatever company."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["BatchInvariant"]
+
+ALONE = 4  # so many pictures are asked for alone: what mixes a batch mixes all of it
+TRAINING = (
+    "look for what heeds the whole batch: batch norm that is kept in training mode, or built with "
+    "track_running_stats=False, or a mean over the first axis"
+)
+
+
+@dataclass(frozen=True)
+class BatchInvariant:
+    """A picture gets the same scores alone and in a batch."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "A batch norm that stays in training mode makes an answer depend on which other pictures are asked for."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    apart: Annotated[
+        float,
+        Param(
+            "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding makes "
+            "0.000001, and in half precision, for which ten times as much is allowed, 0.001; the statistics of a batch "
+            "make 0.2 and more.",
+            min=0,
+        ),
+    ] = 0.01
+
+    def measure(self, subject: Subject) -> Found:
+        """Ask for some pictures alone, and hold the scores against those that they got in company."""
+        from cnnexplain.checks._repeated import apart, worst
+
+        examples = subject.examples[:ALONE]
+        limit = self.apart * (1 if subject.model.precision == "fp32" else 10)
+        company = self._in_company(subject)
+        try:
+            alone = self._alone(subject)
+        except ModelError as error:
+            return Found(good=False, says=f"one picture alone fails: {error.problem}", do=TRAINING)
+        again = subject.scored([subject.examples[0].pixels])
+        if float(apart(alone[:1], again).max()) > limit:
+            raise Skipped("the same picture gets other scores each time: see deterministic")
+        distances = apart(company, alone)
+        largest = float(distances.max())
+        if largest <= limit:
+            says = f"scores are the same alone and in a batch, but for {largest:.1g} of their size"
+            return Found(good=True, says=says, value=largest)
+        return Found(
+            good=False,
+            says=f"scores depend on which pictures share a batch: alone they differ by {largest:.2g} of their size "
+            f"where {limit:g} is allowed",
+            value=largest,
+            do=TRAINING,
+            table=worst(examples, distances),
+        )
+
+    def _in_company(self, subject: Subject) -> Tensor:
+        """The scores of the first pictures among others; one picture has its negative for company."""
+        if len(subject.examples) > 1:
+            return subject.logits[:ALONE]
+        pixels = subject.examples[0].pixels
+        return subject.scored([pixels, 255 - pixels])[:1]
+
+    def _alone(self, subject: Subject) -> Tensor:
+        import torch
+
+        return torch.cat([subject.scored([one.pixels]) for one in subject.examples[:ALONE]])

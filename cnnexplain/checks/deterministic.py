@@ -1,0 +1,57 @@
+"""The same answer to the same question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["Deterministic"]
+
+
+@dataclass(frozen=True)
+class Deterministic:
+    """The same pictures, asked twice, get the same scores."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "Dropout or noise that stays on makes every answer a lottery, and a worse one on average."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    apart: Annotated[
+        float,
+        Param(
+            "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding may differ "
+            "between runs on a GPU, by 0.00001; dropout of one value in a hundred, left on, makes 0.1 and more.",
+            min=0,
+        ),
+    ] = 0.001
+
+    def measure(self, subject: Subject) -> Found:
+        """Ask for the first pictures again, together, as they were asked for the first time."""
+        from cnnexplain.checks._repeated import apart, worst
+
+        examples = subject.examples[: subject.rows]
+        again = subject.scored([one.pixels for one in examples])
+        distances = apart(subject.logits[: subject.rows], again)
+        largest = float(distances.max())
+        pictures = "1 picture" if len(examples) == 1 else f"{len(examples)} pictures"
+        if largest <= self.apart:
+            says = f"asked twice, {pictures} got the same scores"
+            return Found(good=True, says=says, value=largest)
+        changed = int((distances > self.apart).sum())
+        return Found(
+            good=False,
+            says=f"asked twice, {changed} of {pictures} got other scores, by {largest:.2g} of their size where "
+            f"{self.apart:g} is allowed",
+            value=largest,
+            do="look for dropout, noise or sampling in forward() that does not heed eval(), as "
+            "F.dropout(x) without training=self.training",
+            table=worst(examples, distances),
+        )

@@ -1,0 +1,122 @@
+"""Pictures recognised as what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Confusion, Found, Level, Need, Table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["ExpectedLabels"]
+
+ROWS = 30
+SHOWN = 12  # classes in the drawing
+FIVE = 5
+
+
+@dataclass(frozen=True)
+class ExpectedLabels:
+    """The pictures are recognised as what they are."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "Whatever else is in order, a model that does not recognise known pictures is of no use."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures", "labels")
+
+    top1: Annotated[
+        float,
+        Param(
+            "Least share of the pictures whose class comes first. Half is what a working model hardly falls below; "
+            "set what yours reaches on these pictures.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.5
+    top5: Annotated[
+        float,
+        Param(
+            "Least share of the pictures whose class is among the first five; of use where there are more than five.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.7
+
+    def measure(self, subject: Subject) -> Found:
+        """Count the pictures whose class comes first, and is among the first five."""
+        chances, labels = subject.chances, subject.labels
+        own = chances.gather(1, labels[:, None])
+        ranks = (chances > own).sum(1)
+        # Where several classes are equally likely, as in a model that says nothing, none of them is recognised.
+        ranks = ranks + ((chances == own).sum(1) - 1)
+        first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
+        count = len(labels)
+        good = first >= self.top1 * count
+        says = f"{first} of {count} pictures are recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
+        if chances.shape[1] > FIVE:
+            good = good and five >= self.top5 * count
+            says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
+        return Found(
+            good=good,
+            says=says,
+            value=first / count,
+            do="see whether the labels' order is the model's, then channel-order and normalisation; if these are "
+            "right, the weights are of another training",
+            table=_worst(subject, ranks),
+            drawing=_confusion(subject),
+        )
+
+
+def _worst(subject: Subject, ranks: Tensor) -> Table:
+    """The pictures whose class is the least likely to the model; those that are recognised are left out."""
+    names = subject.model.labels
+    chances, labels = subject.chances, subject.labels
+    own = chances.gather(1, labels[:, None])[:, 0]
+    rows: list[tuple[str, ...]] = []
+    for place in own.argsort(stable=True).tolist():
+        if int(ranks[place]) > 0 and len(rows) < ROWS:
+            best = int(subject.best[place])
+            rows.append(
+                (
+                    subject.examples[place].name,
+                    names[int(labels[place])],
+                    f"{float(own[place]):.3f}",
+                    str(int(ranks[place]) + 1),
+                    names[best],
+                    f"{float(chances[place, best]):.3f}",
+                )
+            )
+    return Table(
+        ("picture", "should be", "probability", "place", "taken for", "probability of that"), tuple(rows)
+    )
+
+
+def _confusion(subject: Subject) -> Confusion:
+    """What was taken for what, of the classes that are mistaken most often; the others together."""
+    import numpy as np
+
+    names = subject.model.labels
+    pairs = list(zip(subject.labels.tolist(), subject.best.tolist(), strict=True))
+    weight: dict[int, tuple[int, int]] = {}
+    for true, taken in pairs:
+        for one in {true, taken}:
+            mistakes, seen = weight.get(one, (0, 0))
+            weight[one] = (mistakes + (true != taken), seen + 1)
+    ranked = sorted(weight, key=lambda one: (-weight[one][0], -weight[one][1], one))
+    kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
+    place = {one: index for index, one in enumerate(kept)}
+    shown = [names[one] for one in kept]
+    if len(kept) < len(ranked):
+        shown.append(f"{len(ranked) - len(kept)} other classes")
+    counts = np.zeros((len(shown), len(shown)), dtype=np.int64)
+    for true, taken in pairs:
+        counts[place.get(true, len(kept)), place.get(taken, len(kept))] += 1
+    return Confusion(
+        f"{len(pairs)} pictures: what they are, and what they are taken for", tuple(shown), counts
+    )

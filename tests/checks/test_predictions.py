@@ -1,0 +1,491 @@
+"""Checks of predictions: each has a model that it finds, one that it leaves alone, and a case where it cannot tell."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import digits
+import numpy as np
+import pytest
+import skimage.data
+import sklearn.datasets
+import torch
+import torch.nn.functional as F
+from scipy.stats import binomtest, permutation_test
+from torch import Tensor, nn
+
+from cnnexplain import checks
+from cnnexplain.checks import _paired
+from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.verdict import Confusion, Gallery, Profile, Verdict
+from cnnexplain.engine.model import Model
+from cnnexplain.images.decode import decode
+from cnnexplain.runner.check import judged
+from cnnexplain.runner.model import build
+from cnnexplain.runner.options import DeviceOptions
+from cnnexplain.runner.thresholds import Chosen
+
+PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png", "retina.jpg")
+SIZE = (32, 32)
+COLOURS = ("red", "green", "blue")
+MADE_FOR = 0.57  # the root of the mean square of `pictures` in -1..1
+
+
+def verdict(name: str, subject: Subject, **limits: float) -> Verdict:
+    kind = checks.check(name)
+    with subject.model.borrowed():
+        return judged(Chosen(name, kind(**limits), kind.level, True), subject)
+
+
+class Colourful(nn.Module):
+    """Says which channel is the strongest: right where a picture is mostly red, green or blue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            self.conv.weight.copy_(4 * torch.eye(3)[:, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+class Peaked(nn.Module):
+    """Recognises by colour what has numbers of the size it was made for, and says nothing of larger or smaller ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.square().mean((1, 2, 3)).sqrt()
+        fits = torch.exp(-60 * (size - MADE_FOR).square())[:, None]
+        return 12 * fits * F.normalize(x.mean((2, 3)) - x.mean((1, 2, 3))[:, None])
+
+
+class Noisy(nn.Module):
+    """One that does not heed eval(), as `kind` says."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.inner = kind, Colourful()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "dropout":
+            x = F.dropout(x, 0.5, training=True)
+        if self.kind == "batch statistics":
+            x = F.batch_norm(x, None, None, training=True)
+        if self.kind == "only batches" and len(x) == 1:
+            raise ValueError("Expected more than 1 value per channel when training")
+        return self.inner(self.norm(x))
+
+
+def pictures(count: int = 12, labelled: bool = True, grey: bool = False) -> tuple[Example, ...]:
+    """Patches of noise in turn mostly red, green and blue."""
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        pixels = random.integers(0, 120, (*SIZE, 3), dtype=np.uint8)
+        pixels[..., number % 3] += 100
+        if grey:
+            pixels[:] = pixels[..., :1]
+        label = number % 3 if labelled else None
+        found.append(Example(f"{number}.png", f"{number}.png", "", pixels, label))
+    return tuple(found)
+
+
+def subject(module: nn.Module, examples: tuple[Example, ...] | None = None, **fields: object) -> Subject:
+    made = {"mean": (0.5,), "std": (0.5,), **fields}
+    preprocess = Preprocess(SIZE, 3, SIZE, **made)
+    labels = COLOURS if isinstance(module, (Colourful, Noisy)) else None
+    return Subject(Model(module, "m", preprocess, labels), pictures() if examples is None else examples)
+
+
+def swapped(module: Colourful) -> Colourful:
+    with torch.no_grad():
+        module.conv.weight.copy_(module.conv.weight.flip(1))
+    return module
+
+
+@pytest.mark.parametrize("kind", ["nothing", "dropout", "batch statistics"])
+def test_what_does_not_heed_eval_is_found_by_the_check_for_it(kind: str) -> None:
+    found = {name: verdict(name, subject(Noisy(kind))) for name in ("deterministic", "batch-invariant")}
+    assert found["deterministic"].status == ("fail" if kind == "dropout" else "pass")
+    # Where the same picture gets other answers each time, its company is not to blame.
+    expected = {"nothing": "pass", "dropout": "skipped", "batch statistics": "fail"}[kind]
+    assert found["batch-invariant"].status == expected
+    if kind != "nothing":
+        first = next(one for one in found.values() if one.status == "fail")
+        assert first.value
+        assert first.value > 0.01
+        assert first.table
+        assert first.table.rows
+        assert first.do
+
+
+@pytest.mark.parametrize("kind", ["nothing", "batch statistics"])
+def test_one_picture_has_its_negative_for_company(kind: str) -> None:
+    found = verdict("batch-invariant", subject(Noisy(kind), pictures(1)))
+    assert found.status == ("pass" if kind == "nothing" else "fail")
+
+
+def test_a_model_that_fails_on_one_picture_alone_is_found() -> None:
+    found = verdict("batch-invariant", subject(Noisy("only batches")))
+    assert found.status == "fail"
+    assert "alone fails" in found.says
+
+
+def test_rounding_does_not_count_however_small_the_scores() -> None:
+    module = digits.fresh("well")
+    with torch.no_grad():
+        for weight in module.head.parameters():
+            weight.mul_(1e-6)
+    for name in ("deterministic", "batch-invariant"):
+        assert verdict(name, digits.subject(module)).status == "pass"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("bgr", [False, True])
+def test_swapped_channels_are_found_with_labels_only(labelled: bool, bgr: bool) -> None:
+    """By colour alone red is as certain as blue: without labels there is nothing to tell them apart by."""
+    module = swapped(Colourful()) if bgr else Colourful()
+    found = verdict("channel-order", subject(module, pictures(labelled=labelled)))
+    assert found.status == ("skipped" if not labelled else "fail" if bgr else "pass")
+    if not labelled:
+        assert "cannot tell" in found.says
+        assert "labels would say more" in found.says
+    elif bgr:
+        assert "4 of 12 as fed and 12 of 12" in found.says
+        assert isinstance(found.drawing, Gallery)
+        as_fed, other = found.drawing.shots[:2]
+        assert np.array_equal(as_fed.pixels[..., ::-1], other.pixels)
+
+
+def test_a_model_that_is_surer_of_swapped_channels_is_found_without_labels() -> None:
+    class Warm(nn.Module):
+        """Certain of what is red, and of nothing else."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 5 * F.relu(x.mean((2, 3))[:, [2, 2, 2]]) * torch.tensor([1.0, 0, 0])
+
+    red = tuple(
+        one for one in pictures(24, labelled=False) if one.name in {f"{n}.png" for n in range(0, 24, 3)}
+    )
+    assert verdict("channel-order", subject(Warm(), red, mean=(0.0,))).status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("examples", "words"),
+    [
+        (pictures(5), "it takes 6 at least"),
+        (pictures(8, grey=True), "the pictures are grey"),
+        ((*pictures(4), *pictures(8, grey=True)), "4 pictures with colours"),
+    ],
+    ids=["few", "grey", "few with colours"],
+)
+def test_too_little_evidence_is_no_verdict(examples: tuple[Example, ...], words: str) -> None:
+    found = verdict("channel-order", subject(swapped(Colourful()), examples))
+    assert found.status == "skipped"
+    assert words in found.says
+
+
+def test_a_grey_model_has_no_channels_to_swap() -> None:
+    assert "no red, green and blue" in verdict("channel-order", digits.subject("well")).says
+
+
+def test_a_model_that_guesses_is_not_told_how_to_be_fed() -> None:
+    for name in ("channel-order", "normalisation"):
+        labels = (replace(one, label=(one.label + 1) % 3) for one in pictures())
+        found = verdict(name, subject(Colourful(), tuple(labels)))
+        assert found.status == "skipped"
+
+
+USUAL = {"-1..1": (0.5, 0.5), "0..1": (0.0, 1.0), "0..255": (0.0, 1 / 255)}
+
+
+@pytest.mark.parametrize("kind", ["well", "plain"])
+@pytest.mark.parametrize("fed", [None, *USUAL])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_wrong_normalisation_is_found_and_the_right_one_is_left_alone(
+    kind: str, fed: str | None, labelled: bool
+) -> None:
+    """Digits were normalised by their own mean and deviation, which pictures' own come near."""
+    given = digits.subject(kind, 48, labelled)
+    if fed:
+        mean, std = USUAL[fed]
+        given = replace(given, model=given.fed((mean,), (std,)))
+    found = verdict("normalisation", given)
+    if not labelled:
+        # Both networks become ever more certain with the contrast, of whatever they see: no alarm, and no pass.
+        assert found.status == "skipped"
+        assert "cannot tell" in found.says
+    elif fed is None:
+        assert found.status == "pass"
+        assert isinstance(found.drawing, Profile)
+        assert not found.drawing.marked
+    elif (kind, fed) != ("well", "-1..1"):  # which is as good
+        assert found.status == "fail"
+        assert isinstance(found.drawing, Profile)
+        assert found.drawing.marked
+        assert len(found.drawing.names) == len(found.drawing.values)
+
+
+@pytest.mark.parametrize(("fed", "status"), [("0..255", "fail"), ("own", "pass"), ("few", "skipped")])
+def test_without_labels_certainty_tells_where_contrast_alone_does_not_raise_it(fed: str, status: str) -> None:
+    examples = pictures(5 if fed == "few" else 12, labelled=False)
+    mean, std = (0.0, 1 / 255) if fed == "0..255" else (0.5, 0.5)
+    assert verdict("normalisation", subject(Peaked(), examples, mean=(mean,), std=(std,))).status == status
+
+
+def test_expected_labels_count_and_name_what_is_mistaken() -> None:
+    examples = [replace(one, label=(one.label + (number < 8)) % 3) for number, one in enumerate(pictures())]
+    found = verdict("expected-labels", subject(Colourful(), tuple(examples)))
+    assert found.status == "fail"
+    assert found.value == pytest.approx(4 / 12)
+    assert isinstance(found.drawing, Confusion)
+    assert found.drawing.names == COLOURS
+    counts = np.zeros((3, 3), int)
+    for number in range(12):
+        counts[(number % 3 + (number < 8)) % 3, number % 3] += 1
+    assert np.array_equal(found.drawing.counts, counts)
+    assert found.table
+    assert len(found.table.rows) == 8
+    chances = [float(row[2]) for row in found.table.rows]
+    assert chances == sorted(chances)
+    assert verdict("expected-labels", subject(Colourful(), tuple(examples)), top1=0.3).status == "pass"
+
+
+def test_expected_labels_counts_the_first_five() -> None:
+    class Second(nn.Module):
+        """Always says 2, and then 3, 4, 5 and 6."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits = torch.arange(10.0).flip(0).expand(len(x), 10)
+            return logits.roll(2, 1)
+
+    examples = tuple(replace(one, label=label) for one, label in zip(pictures(4), (2, 2, 6, 7), strict=True))
+    model = Model(Second(), "m", Preprocess(SIZE, 3, SIZE))
+    found = verdict("expected-labels", Subject(model, examples))
+    assert "2 of 4 pictures" in found.says
+    assert "3 within the first five" in found.says
+    assert found.status == "pass"
+    assert verdict("expected-labels", Subject(model, examples), top5=0.8).status == "fail"
+
+
+def test_a_model_that_says_nothing_recognises_nothing() -> None:
+    module = Colourful()
+    nn.init.zeros_(module.conv.weight)
+    assert verdict("expected-labels", subject(module)).value == 0
+
+
+def test_many_classes_are_drawn_together() -> None:
+    model = Model(nn.Sequential(nn.Flatten(), nn.Linear(3072, 100)), "m", Preprocess(SIZE, 3, SIZE))
+    examples = tuple(replace(one, label=number) for number, one in enumerate(pictures(40)))
+    found = verdict("expected-labels", Subject(model, examples))
+    assert isinstance(found.drawing, Confusion)
+    assert len(found.drawing.names) == 12
+    assert found.drawing.names[-1].endswith("other classes")
+    assert found.drawing.counts.sum() == 40
+
+
+class Corner(nn.Module):
+    """Says where diagonal stripes lie: a shift by one pixel, down and across, takes each to where others were."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__()
+        self.period = period
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+        waves = torch.stack(
+            [torch.cos(2 * math.pi * (rows + columns + phase) / self.period) for phase in (0, 2)]
+        )
+        return 60 * torch.einsum("nhw,khw->nk", x.mean(1), waves) / 1024
+
+
+def striped(count: int) -> tuple[Example, ...]:
+    """Diagonal stripes, four pixels wide and apart, with a little noise."""
+    random = np.random.default_rng(1)
+    places = np.add.outer(np.arange(32), np.arange(32))
+    found = []
+    for number in range(count):
+        stripes = 120 + 90 * np.cos(2 * np.pi * places / 4)[:, :, None]
+        pixels = (stripes + random.integers(-20, 20, (*SIZE, 3))).clip(0, 255).astype(np.uint8)
+        found.append(Example(f"{number}.png", f"{number}.png", "", pixels))
+    return tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("module", "count", "status"),
+    [(Corner(4), 8, "warn"), (Corner(4), 3, "skipped"), (Colourful(), 8, "pass"), (Colourful(), 1, "pass")],
+    ids=["shifted", "too few", "steady", "one steady"],
+)
+def test_answers_that_hang_on_the_place_are_found(module: nn.Module, count: int, status: str) -> None:
+    found = verdict("flip-and-shift", subject(module, striped(count)))
+    assert found.status == status
+    if status == "warn":
+        assert "shifted by 1 pixel" in found.says
+        assert isinstance(found.drawing, Gallery)
+        assert len(found.drawing.shots) == 8
+
+
+def test_answers_that_hang_on_the_side_are_found() -> None:
+    class Sided(nn.Module):
+        """Says whether the left half is the brighter one."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            sides = torch.stack([x[..., :16].mean((1, 2, 3)), x[..., 16:].mean((1, 2, 3))], 1)
+            return 40 * sides
+
+    examples = []
+    for one in pictures(8, labelled=False):
+        pixels = one.pixels.copy()
+        pixels[:, :16] //= 2
+        examples.append(replace(one, pixels=pixels))
+    found = verdict("flip-and-shift", subject(Sided(), tuple(examples)))
+    assert found.status == "warn"
+    assert "mirrored" in found.says
+
+
+def test_mirrored_digits_are_no_digits() -> None:
+    """And a shift by one pixel of eight is no small one."""
+    found = verdict("flip-and-shift", digits.subject("well"))
+    assert found.status == "skipped"
+    assert "strange to the model" in found.says
+
+
+@pytest.mark.parametrize("count", [2, 5, 12, 40])
+def test_the_paired_test_is_scipys(count: int) -> None:
+    differences = torch.randn(count, generator=torch.Generator().manual_seed(count)) + 0.3
+    ours = _paired.likely(differences)
+    theirs = permutation_test(
+        (differences.double().numpy(), np.zeros(count)),
+        lambda x, y, axis: (x - y).mean(axis),
+        permutation_type="samples",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=20000,
+        rng=np.random.default_rng(0),
+    ).pvalue
+    assert ours == pytest.approx(theirs, abs=0.01 if count > 12 else 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "classes"), [(0, 8, 3), (3, 8, 3), (7, 8, 3), (2, 8, 1000), (90, 200, 3)]
+)
+def test_guesses_are_told_by_the_binomial_distribution(right: int, count: int, classes: int) -> None:
+    logits = F.one_hot(torch.zeros(count, dtype=torch.long), classes) * 9.0
+    labels = torch.tensor([0] * right + [1] * (count - right))
+    chance = binomtest(right, count, 1 / classes, alternative="greater").pvalue
+    ways = [_paired.Answers(logits, labels)]
+    _paired.require_seeing(ways, chance * 1.01)
+    with pytest.raises(_paired.Skipped):
+        _paired.require_seeing(ways, chance * 0.99)
+
+
+ALL = (
+    "deterministic",
+    "batch-invariant",
+    "channel-order",
+    "normalisation",
+    "expected-labels",
+    "flip-and-shift",
+)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("kind", ["one logit", "NaN", "four channels", "wide"])
+def test_any_model_gets_a_verdict_and_is_given_back(name: str, kind: str) -> None:
+    channels = 4 if kind == "four channels" else 3
+    size = (24, 48) if kind == "wide" else SIZE
+    module = nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 1 if kind == "one logit" else 2),
+    )  # fmt: skip
+    if kind == "NaN":
+        module[0].weight.data[0, 0, 0, 0] = math.nan
+    module.train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    random = np.random.default_rng(0)
+    examples = tuple(
+        Example(f"{n}", f"{n}", "", random.integers(0, 255, (*size, channels), dtype=np.uint8), n % 2)
+        for n in range(8)
+    )
+    model = Model(module, "m", Preprocess(size, channels, size))
+    for shown in (examples, examples[:1]):
+        found = verdict(name, Subject(model, shown))
+        assert found.says
+        assert kind != "NaN" or found.status == "skipped"
+    assert module.training
+    for key, value in module.state_dict().items():
+        assert torch.equal(value.nan_to_num(7), before[key].nan_to_num(7)), key
+
+
+@pytest.fixture(scope="module")
+def real() -> Subject:
+    """The bundled model and eight photographs, labelled with what it says of them itself."""
+    model, *_ = build("bundled:efficientnet_lite0", ModelOptions(), DeviceOptions(device="cpu"))
+    files = [Path(skimage.data.__file__).with_name(name) for name in PHOTOS]
+    files += [
+        Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")
+    ]
+    shown = [model.preprocess.apply(decode(str(file)))[0] for file in files]
+    examples = [Example(file.name, "", "", pixels) for file, pixels in zip(files, shown, strict=True)]
+    made = Subject(model, tuple(examples))
+    with model.borrowed():
+        labels = made.best.tolist()
+    return replace(
+        made, examples=tuple(replace(one, label=label) for one, label in zip(examples, labels, strict=True))
+    )
+
+
+def test_a_real_model_trained_on_bgr_is_found(real: Subject) -> None:
+    weight = real.model.module.conv_stem.weight
+    assert verdict("channel-order", real).status == "pass"
+    kept = weight.detach().clone()
+    try:
+        weight.data.copy_(kept.flip(1))
+        damaged = replace(real)
+        found = verdict("channel-order", damaged)
+    finally:
+        weight.data.copy_(kept)
+    assert found.status == "fail"
+
+
+def test_a_real_model_fed_wrongly_is_found(real: Subject) -> None:
+    found = verdict("normalisation", replace(real, model=real.fed((0.0,), (1 / 255,))))
+    assert found.status == "fail"
+    assert "--mean 0.5 --std 0.5" in found.do
+
+
+def test_dropout_forced_on_in_a_real_model_is_found(real: Subject) -> None:
+    handle = real.model.module.classifier.register_forward_pre_hook(
+        lambda module, inputs: (F.dropout(inputs[0], 0.2, training=True),)
+    )
+    try:
+        assert verdict("deterministic", replace(real)).status == "fail"
+    finally:
+        handle.remove()
+    assert verdict("deterministic", replace(real)).status == "pass"
+
+
+def test_the_command_reads_folders_and_tells_what_is_mistaken(tmp_path: Path) -> None:
+    for folder in ("n02123159", "lemon"):
+        (tmp_path / folder).mkdir()
+        picture = Path(skimage.data.__file__).with_name("chelsea.png").read_bytes()
+        (tmp_path / folder / "cat.png").write_bytes(picture)
+    command = ["check", "bundled:efficientnet_lite0", str(tmp_path), "--labels-from", "folder", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnexplain", *command, "--only", "expected-labels"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["checks"]
+    assert found["status"] == "fail"  # of two pictures one is among the first five
+    assert found["table"]["rows"][0][1] == "lemon"
+    assert found["table"]["rows"][0][4] == "tiger cat"
