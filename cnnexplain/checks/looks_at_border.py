@@ -66,7 +66,7 @@ class LooksAtBorder:
             says=f"{value * area:.0%} of the evidence lies in the outer margin, which is {area:.0%} of the area, or "
             f"{value:.2f} times its share; the limit is {self.excess:g}",
             value=value,
-            do="look at the pictures below: crop frames and captions away, and train with random crops or erased margins",
+            do="look at the pictures below: crop frames and captions away, and train with random crops",
             table=Table(
                 ("picture", "evidence in the margin", "multiple of its area"),
                 tuple(

@@ -33,8 +33,8 @@ class Randomisation:
     correlation: Annotated[
         float,
         Param(
-            "Largest mean rank correlation between the maps before and after: trained networks were found below 0.3, one "
-            "whose maps follow fixed filters at 0.9.",
+            "Largest mean rank correlation between the maps before and after: trained networks were found between "
+            "-0.1 and 0.2, one whose maps no weight can change at 1.",
             min=-1,
             max=1,
         ),
@@ -82,8 +82,8 @@ class Randomisation:
         )
         return Found(
             good=value <= self.correlation,
-            says=f"maps before and after weights are drawn anew have a rank correlation of {value:.2f} over {len(layers)} "
-            f"steps; the limit is {self.correlation:g}",
+            says=f"maps before and after weights are drawn anew have a rank correlation of {value:.2f} over "
+            f"{len(layers)} steps; the limit is {self.correlation:g}",
             value=value,
             do="do not rely on this model's heat maps; compare another layer or formula, and see whether layers before "
             "and after the explained one were trained at all",

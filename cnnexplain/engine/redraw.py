@@ -31,8 +31,8 @@ def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
     """A function that draws one parameter anew. After the block each is the very tensor it was, also on Ctrl-C.
 
     Kernels and matrices are drawn from a normal distribution about zero, as large as they were; biases and the
-    parameters of normalisations from one with their own mean and deviation. So signals neither fade nor blow up more than
-    they did.
+    parameters of normalisations from one with their own mean and deviation. So signals neither fade nor blow up
+    more than they did.
     """
     kept: list[tuple[nn.Parameter, Tensor]] = []
     generator = torch.Generator().manual_seed(seed)
