@@ -12,12 +12,13 @@ from torch import Tensor
 
 from cnnexplain.checks import _layers
 from cnnexplain.core.verdict import Skipped
-from cnnexplain.engine import scores, weights
+from cnnexplain.engine import activity, scores, weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cnnexplain.checks._flow import Flow
     from cnnexplain.core.baseline import Baseline
     from cnnexplain.engine.model import Model
 
@@ -108,6 +109,21 @@ class Subject:
     def labelled(self) -> bool:
         """Whether it is known what every picture should be."""
         return bool(self.examples) and all(one.label is not None for one in self.examples)
+
+    @cached_property
+    def activity(self) -> list[activity.Activity]:
+        """What every activation function did over all pictures, in order."""
+        starts = range(0, len(self.examples), self.rows)
+        batches = (self.inputs(slice(start, start + self.rows)) for start in starts)
+        size, forward = self.model.preprocess.input_size, self.model._plain_forward
+        return activity.watched(self.model.module, forward, batches, size, self.logits.shape[1])
+
+    @cached_property
+    def flow(self) -> Flow:
+        """How strongly the loss depends on each layer. Raises `Skipped` where that cannot be told."""
+        from cnnexplain.checks._flow import measured
+
+        return measured(self)
 
     @cached_property
     def map_layer(self) -> str:

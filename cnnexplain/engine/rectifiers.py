@@ -113,7 +113,7 @@ class Rectifiers(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
             args = (args[1], args[0])  # max(0, x) as well as max(x, 0)
-        kind = _kind(func, args, kwargs)
+        kind = kind_of(func, args, kwargs)
         given = args[0] if args else kwargs.get("input")
         if kind is None or not isinstance(given, Tensor) or not given.requires_grad:
             result = func(*args, **kwargs)
@@ -167,7 +167,7 @@ class _Rectified(torch.autograd.Function):
         return below, None, None, None, None
 
 
-def _kind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def kind_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """What kind of rectifier a call is, if it is one."""
     name = getattr(func, "__name__", "").strip("_")
     kind = KIN.get(name)

@@ -1,0 +1,48 @@
+"""What the checks of explanations share: maps that can be judged, and a choice of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnexplain.checks._units import require_sound
+from cnnexplain.core.verdict import Skipped
+from cnnexplain.errors import LayerError, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.checks._subject import Subject
+
+FEWEST_CELLS = 9  # of a map: fewer have no order worth the name
+VARIES = 1e-6  # of its largest value: a map that varies less is the same everywhere
+
+
+def some(subject: Subject, most: int) -> Subject:
+    """The subject with at most so many of its pictures, evenly from all."""
+    count = len(subject.examples)
+    if count <= most:
+        return subject
+    taken = [subject.examples[number * count // most] for number in range(most)]
+    return replace(subject, examples=tuple(taken))
+
+
+def maps(subject: Subject) -> Tensor:
+    """Grad-CAM of the best class of every picture (N, h, w). Raises `Skipped` where there is none worth judging."""
+    require_sound(subject)
+    try:
+        found = subject.maps
+    except (LayerError, ModelError) as error:
+        raise Skipped(f"it cannot be explained: {error.problem}") from error
+    if found[0].numel() < FEWEST_CELLS:
+        rows, columns = found.shape[1:]
+        raise Skipped(f"the map of {subject.map_layer} has {rows}x{columns} places, too few to judge")
+    return found
+
+
+def varied(found: Tensor) -> Tensor:
+    """Which maps (N,) are finite and not the same everywhere."""
+    flat = found.flatten(1)
+    spread = flat.amax(1) - flat.amin(1)
+    kept: Tensor = (spread > VARIES * flat.abs().amax(1)) & flat.isfinite().all(1)
+    return kept

@@ -1,0 +1,71 @@
+"""Rectified units that fire on no picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.checks._units import Share, judged, watched
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+    from cnnexplain.engine.activity import Activity
+
+__all__ = ["DeadUnits"]
+ENOUGH = 4  # pictures, to tell a unit that waits for its subject from one that is dead
+
+
+@dataclass(frozen=True)
+class DeadUnits:
+    """In no layer are many rectified channels silent on every picture."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "A ReLU whose input is never positive passes nothing on and learns nothing any more: a rate that was too "
+        "high leaves many of them behind."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    share: Annotated[
+        float,
+        Param(
+            "Largest share of a layer's channels that may be dead: trained networks were found to have up to 0.13, "
+            "one of which half was dead from the beginning 0.5.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.35
+
+    def measure(self, subject: Subject) -> Found:
+        """Count the channels that no picture opens, less those that more pictures would be expected to open."""
+        found = [_share(one) for one in watched(subject) if one.fired is not None]
+        if not found:
+            raise Skipped("it has no rectified units, such as ReLU")
+        silent = any(one.counted == one.units for one in found)
+        if len(subject.examples) < ENOUGH and not silent:
+            raise Skipped(
+                f"{ENOUGH} pictures are needed to tell dead units from those that wait for their subject"
+            )
+        return judged(
+            found,
+            self.share,
+            "fire on no picture",
+            "silent",
+            "train with a lower rate, a warm-up, or batch normalisation; LeakyReLU cannot die; or prune these channels",
+        )
+
+
+def _share(one: Activity) -> Share:
+    """How many channels are dead, by Chao's estimate of what was not seen (1984, Scand. J. Stat. 11:265).
+
+    With f1 channels that fired in one picture only and f2 in two, about f1 (f1 - 1) / 2 (f2 + 1) of the silent ones
+    would fire if more pictures were shown.
+    """
+    if one.fired is None:
+        raise ValueError(one.name)
+    silent, once, twice = (int((one.fired == times).sum()) for times in (0, 1, 2))
+    unseen = once * (once - 1) / (2 * (twice + 1))
+    dead = float(silent) if silent == len(one.fired) else max(0.0, silent - unseen)
+    return Share(one.name, one.kind, len(one.fired), silent, dead)

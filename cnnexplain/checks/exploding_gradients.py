@@ -1,0 +1,63 @@
+"""Gradients that grow on their way to the first layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["ExplodingGradients"]
+
+
+@dataclass(frozen=True)
+class ExplodingGradients:
+    """A small change at the first layer does not change everything."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "Where gradients grow from layer to layer a change that nobody sees turns the answer round, and training "
+        "jumps about or ends in NaN."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    ratio: Annotated[
+        float,
+        Param(
+            "Largest influence of the first layer, the last one's being 1: trained networks were found between 4 and "
+            "300, networks of tanh whose weights are too large above 1e6.",
+            min=0,
+        ),
+    ] = 1e5
+
+    def measure(self, subject: Subject) -> Found:
+        """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
+        from math import isfinite
+
+        found = subject.flow
+        do = "train with a lower rate, clip gradients, begin with smaller weights, or add batch normalisation"
+        bad = [place for place, value in enumerate(found.values) if not isfinite(value)]
+        if bad:
+            first, every = found.layers[bad[0]], len(found.layers)
+            return Found(
+                good=False,
+                says=f"gradients are not finite at {len(bad)} of {every} layers, first {first}",
+                do=do,
+                table=found.table(smallest=False),
+                drawing=found.profile(self.ratio, frozenset(bad)),
+            )
+        good = found.ratio <= self.ratio
+        high = {place for place, value in enumerate(found.values) if value > self.ratio * found.values[-1]}
+        return Found(
+            good=good,
+            says=f"a relative change at the first layer, {found.layers[0]}, moves the loss {found.ratio:.3g} times as "
+            f"much as one at the last; the limit is {self.ratio:g}",
+            value=found.ratio,
+            do=do,
+            table=found.table(smallest=False),
+            drawing=found.profile(self.ratio, frozenset(high) if not good else frozenset()),
+        )

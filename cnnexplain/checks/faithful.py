@@ -1,0 +1,168 @@
+"""Maps that mark what the answer hangs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Curves, Found, Level, Need, Skipped, Table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["Faithful"]
+# Shares of the cells; alike from both ends, so that one random order serves both ways.
+STEPS = (0.2, 0.5, 0.8)
+GRID = 8  # cells a side at most, so that what is replaced has the size of things
+BLURRED = 4  # a picture of so few cells a side is what is put in place
+LOST = 0.05  # of probability: what a picture must lose when it is blurred, to say anything
+MOST = 8  # pictures
+ENOUGH = 4  # pictures, for a mean and its error
+ROWS = 30
+
+
+@dataclass(frozen=True)
+class Faithful:
+    """What Grad-CAM marks is what the answer hangs on: taking it away hurts more than taking anything away."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "People believe a heat map; one that marks places which the answer does not hang on misleads them."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    gain: Annotated[
+        float,
+        Param(
+            "Smallest mean advantage over random orders, in probability averaged over how much is replaced: the "
+            "bundled model has 0.07, maps moved by half a picture -0.13; none is 0.",
+            min=-1,
+            max=1,
+        ),
+    ] = 0.0
+    orders: Annotated[int, Param("How many random orders there are for each picture.", min=1, max=100)] = 3
+
+    def measure(self, subject: Subject) -> Found:
+        """Delete cells, and insert them into a blurred picture, in the map's order and in random ones."""
+        import torch
+
+        from cnnexplain.checks import _explained
+
+        subject = _explained.some(subject, MOST)
+        maps = _explained.maps(subject)
+        inputs = subject.inputs()
+        blurred = _blurred(inputs)
+        whole = _chance(subject, inputs, subject.best)
+        empty = _chance(subject, blurred, subject.best)
+        kept = (_explained.varied(maps) & (whole - empty > LOST)).nonzero()[:, 0]
+        if len(kept) < ENOUGH:
+            raise Skipped(
+                f"{len(kept)} pictures' classes lose {LOST:.0%} of probability when all is blurred: {ENOUGH} are needed"
+            )
+        grid = _coarse(maps)
+        marked = grid.flatten(1).argsort(dim=1, descending=True, stable=True)
+        generator = torch.Generator().manual_seed(subject.model.seed)
+        cells = grid.shape[1:]
+        count = cells.numel()
+        deleted, inserted, random = [], [], []
+        for place in kept.tolist():
+            orders = [torch.randperm(count, generator=generator) for _ in range(self.orders)]
+            masks = torch.cat([_masks(one, cells) for one in (marked[place], marked[place].flip(0), *orders)])
+            full = _enlarged(masks.to(inputs), inputs.shape[2], inputs.shape[3])
+            mixed = torch.where(full > 0, blurred[place], inputs[place])
+            found = _chance(subject, mixed, subject.best[place].expand(len(mixed))).reshape(-1, len(STEPS))
+            ends = torch.stack((whole[place], empty[place])).expand(len(found), 2)
+            curves = torch.cat((ends[:, :1], found, ends[:, 1:]), 1)  # falling: more and more is deleted
+            deleted.append(curves[0])
+            # What is left when all but the most marked is deleted, read backwards.
+            inserted.append(curves[1].flip(0))
+            random.append(curves[2:].mean(0))
+        names = [subject.examples[place].name for place in kept.tolist()]
+        return self._found(names, torch.stack(deleted), torch.stack(inserted), torch.stack(random))
+
+    def _found(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
+        import torch
+
+        x = torch.tensor((0.0, *STEPS, 1.0))
+        back = random.flip(1)  # the same random orders, inserted
+        worse, better = (torch.trapezoid(one, x) for one in (random - deleted, inserted - back))
+        gains = (worse + better) / 2
+        value, error = float(gains.mean()), float(gains.std()) / len(gains) ** 0.5
+        if value <= self.gain < value + error:
+            raise Skipped(
+                f"its advantage over random orders is {value:+.3f} with a standard error of {error:.3f}: more pictures "
+                "are needed to tell"
+            )
+        order = gains.argsort().tolist()
+        rows = tuple(
+            (names[place], f"{float(worse[place]):+.3f}", f"{float(better[place]):+.3f}")
+            for place in order[:ROWS]
+        )
+        series = {
+            "deleted, most marked first": deleted,
+            "deleted at random": random,
+            "inserted, most marked first": inserted,
+            "inserted at random": back,
+        }
+        return Found(
+            good=value > self.gain,
+            says=f"deleting and inserting what the map marks moves the class's probability by {value:+.3f} more than "
+            f"random orders do, over {len(names)} pictures; more than {self.gain:g} is asked for",
+            value=value,
+            do="do not rely on this model's heat maps: compare other layers and formulas (-m hirescam), and look for "
+            "layers that move things about, such as flatten and linear layers behind the map",
+            table=Table(("picture", "deletion", "insertion"), rows),
+            drawing=Curves(
+                "Probability of the class while cells are deleted and inserted",
+                tuple(x.tolist()),
+                {name: tuple(one.mean(0).tolist()) for name, one in series.items()},
+                "share of cells",
+                "mean probability",
+            ),
+        )
+
+
+def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
+    """The probability of one class `index` (N,) for each of `inputs`."""
+    import torch
+
+    from cnnexplain.checks._subject import chances
+
+    with torch.no_grad():
+        parts = [subject.model.forward(part.clone()).cpu() for part in inputs.split(subject.rows)]
+    return chances(torch.cat(parts)).gather(1, index[:, None])[:, 0]
+
+
+def _masks(order: Tensor, cells: tuple[int, ...]) -> Tensor:
+    """Which cells are replaced at each step (steps, h, w), in this order."""
+    import torch
+
+    found = torch.zeros(len(STEPS), len(order))
+    for place, share in enumerate(STEPS):
+        found[place, order[: round(share * len(order))]] = 1
+    return found.reshape(-1, *cells)
+
+
+def _coarse(maps: Tensor) -> Tensor:
+    import torch.nn.functional as F
+
+    size = min(GRID, maps.shape[1]), min(GRID, maps.shape[2])
+    return F.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
+
+
+def _enlarged(masks: Tensor, height: int, width: int) -> Tensor:
+    import torch.nn.functional as F
+
+    return F.interpolate(masks[:, None], (height, width), mode="nearest")
+
+
+def _blurred(inputs: Tensor) -> Tensor:
+    """Pictures of which only a few cells' means are left, with smooth transitions."""
+    import torch.nn.functional as F
+
+    small = F.adaptive_avg_pool2d(inputs.float(), BLURRED)
+    enlarged = F.interpolate(small, inputs.shape[2:], mode="bilinear", align_corners=False)
+    return enlarged.to(inputs)

@@ -1,0 +1,68 @@
+"""Bounded units that are stuck at an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.checks._units import Share, judged, watched
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["Saturated"]
+ENOUGH = 4  # pictures, so that one odd one does not decide
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """In no layer are many sigmoid, tanh, softmax or ReLU6 units stuck at an end of their range."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "A unit that is at an end of its range wherever one looks says the same of every picture, and passes no "
+        "gradient back."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    share: Annotated[
+        float,
+        Param(
+            "Largest share of a layer's units that may be stuck: of a well-trained ReLU6 network none were, of a "
+            "sigmoid network that was fed unscaled pictures nearly all.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.25
+    places: Annotated[
+        float,
+        Param(
+            "A unit is stuck that is at an end in more than this share of all places of all pictures; the busiest unit "
+            "of the bundled model is so in 0.64.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.95
+
+    def measure(self, subject: Subject) -> Found:
+        """Count, layer by layer, the units that are within a hundredth of an end nearly everywhere."""
+        found = []
+        for one in watched(subject):
+            if one.at_end is not None:
+                stuck = int((one.at_end > self.places).sum())
+                found.append(Share(one.name, one.kind, len(one.at_end), stuck, stuck))
+        if not found:
+            raise Skipped("it has no bounded units, such as sigmoid or ReLU6")
+        if len(subject.examples) < ENOUGH:
+            raise Skipped(
+                f"{ENOUGH} pictures are needed to tell stuck units from those that stand out in one"
+            )
+        return judged(
+            found,
+            self.share,
+            "are stuck at an end of their range",
+            "stuck",
+            "look at how pictures are normalised, at weights that have grown too large, and at the rate of training",
+        )

@@ -1,0 +1,61 @@
+"""Gradients that fade on their way to the first layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Level, Need, Skipped
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["VanishingGradients"]
+
+
+@dataclass(frozen=True)
+class VanishingGradients:
+    """The loss depends on the first layer, and not on the last ones alone."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "Where no gradient arrives nothing was learnt: the first layers are as they began, and the answer hardly "
+        "depends on the picture."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    ratio: Annotated[
+        float,
+        Param(
+            "Smallest influence of the first layer, the last one's being 1: trained networks were found between 4 and "
+            "300, twelve layers of sigmoids at 4e-11, a dead layer at 0.",
+            min=0,
+        ),
+    ] = 1e-4
+
+    def measure(self, subject: Subject) -> Found:
+        """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
+        from math import isfinite
+
+        found = subject.flow
+        if not all(map(isfinite, found.values)):
+            raise Skipped("gradients are not finite: see exploding-gradients")
+        good = found.ratio >= self.ratio
+        first = found.layers[0]
+        says = (
+            f"a relative change at the first layer, {first}, moves the loss {found.ratio:.3g} times as much as one at "
+            f"the last; at least {self.ratio:g} is asked for"
+        )
+        if found.ratio == 0:
+            says = f"no gradient at all reaches the first layer, {first}"
+        low = {place for place, value in enumerate(found.values) if value < self.ratio * found.values[-1]}
+        return Found(
+            good=good,
+            says=says,
+            value=found.ratio,
+            do="use ReLU or SiLU instead of sigmoid and tanh, batch normalisation, shortcuts, or fewer layers; look "
+            "for a layer that is dead or cut off",
+            table=found.table(smallest=True),
+            drawing=found.profile(self.ratio, frozenset(low) if not good else frozenset()),
+        )

@@ -1,0 +1,198 @@
+"""How units behave over many pictures: in how many a rectified one fires, and how often a bounded one is at an end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.rectifiers import kind_of
+
+# Where each rectifier is shut: below, its slope is nought or, where it bends, within a thousandth of it.
+SHUT = {
+    "ReLU": 0.0, "ReLU6": 0.0, "clamp(min=0)": 0.0, "maximum(0)": 0.0, "Hardswish": -3.0,
+    "ELU": -7.0, "SELU": -7.0, "CELU": -7.0, "Softplus": -7.0, "SiLU": -10.0, "Mish": -10.0, "GELU": -4.0,
+}  # fmt: skip
+# Between which values each bounded function lies. A ReLU6 at its lower end is a unit that is silent, which most are
+# in most places; only its upper one counts.
+ENDS = {
+    "sigmoid": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+    "relu6": (float("-inf"), 6.0),
+    "softmax": (float("-inf"), 1.0),
+}
+NEAR = 0.01  # of the range: so near to an end a unit is at it
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """One activation function, at one place of the model, over all pictures."""
+
+    name: str  # of the module in whose code it stands; a second one there is `name #2`
+    kind: str
+    fired: Tensor | None  # (C,): in how many pictures each channel opened at all; None where it has no floor
+    at_end: Tensor | None  # (C,): in what share of places it was at an end; None where it has none
+    pictures: int
+
+
+class _Watch(TorchFunctionMode):
+    """While it is active every activation function is noted, wherever it stands in the code."""
+
+    def __init__(self, input_size: tuple[int, int], scores: int) -> None:
+        super().__init__()
+        self.found: dict[tuple[str, str], tuple[Tensor | None, Tensor | None]] = {}
+        self.inside: list[str] = [""]  # the modules whose code is running, the innermost last
+        self.pictures = 0  # that go through together
+        self._calls: Counter[str] = Counter()
+        self._size, self._scores = input_size, scores
+
+    def begin(self, pictures: int) -> None:
+        """The next pictures set out."""
+        self.pictures = pictures
+        self._calls.clear()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Carry out `func`, and note it where it is an activation function."""
+        kwargs = kwargs or {}
+        plain = getattr(func, "__name__", "").strip("_")
+        rectifier = kind_of(func, args, kwargs)
+        bounded = "relu6" if rectifier == "ReLU6" else plain
+        given = args[0] if args else kwargs.get("input")
+        watched = rectifier in SHUT or bounded in ENDS
+        if not watched or not isinstance(given, Tensor) or not given.is_floating_point():
+            return func(*args, **kwargs)
+        # Before the call: one that works in place leaves nothing of what it was given.
+        fired = None
+        if rectifier in SHUT and (axes := self._places(given)):
+            opened = self._per_picture(given).amax(axes) > SHUT[rectifier]
+            fired = opened.sum(0).cpu()
+        result = func(*args, **kwargs)
+        at_end = self._at_end(bounded, result, args, kwargs) if bounded in ENDS else None
+        if fired is not None or at_end is not None:
+            self._note(rectifier or plain, fired, at_end)
+        return result
+
+    def _at_end(self, kind: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """The sum over the pictures of each channel's share of places that are at an end."""
+        if not isinstance(result, Tensor) or tuple(result.shape) == (self.pictures, self._scores):
+            return None  # the answer itself may be certain
+        low, high = ENDS[kind]
+        if kind == "hardtanh":
+            low = kwargs.get("min_val", args[1] if len(args) > 1 else low)
+            high = kwargs.get("max_val", args[2] if len(args) > 2 else high)
+        if kind == "softmax":
+            # A row that gives all to one; what is counted are the rows, as of one head.
+            dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+            if dim is None or result.ndim != 4 or result.shape[0] != self.pictures or dim % 4 == 1:
+                return None
+            rows = result.amax(dim) >= high - NEAR
+            return rows.flatten(2).float().mean(2).sum(0).cpu()
+        axes = self._places(result)
+        if not axes:
+            return None
+        values = self._per_picture(result)
+        near = NEAR * (high - low if low > float("-inf") else high)
+        stuck = values >= high - near
+        if low > float("-inf"):
+            stuck |= values <= low + near
+        return stuck.float().mean(axes).sum(0).cpu()
+
+    def _per_picture(self, values: Tensor) -> Tensor:
+        """The values with one row a picture, and with places to go over: (N, C, 1), (N, T, C) or a map."""
+        if values.ndim == 2:
+            return values[:, :, None]
+        if values.ndim == 3 and values.shape[0] != self.pictures:
+            return values.reshape(self.pictures, -1, values.shape[-1])  # windows of each picture
+        return values
+
+    def _places(self, values: Tensor) -> tuple[int, ...]:
+        """Which axes of `_per_picture` are places; none where it cannot be told what is a channel."""
+        shape = tuple(values.shape)
+        if 0 in shape or not self.pictures or shape[0] % self.pictures:
+            return ()
+        if len(shape) == 3:
+            return (1,)
+        if shape[0] != self.pictures:
+            return ()
+        if len(shape) == 2:
+            return (2,)
+        layout = map_layout(shape, self._size)
+        return {"NCHW": (2, 3), "NHWC": (1, 2)}.get(layout or "", ())
+
+    def _note(self, kind: str, fired: Tensor | None, at_end: Tensor | None) -> None:
+        name = self.inside[-1]
+        self._calls[name] += 1
+        shown = name or "the model's own code"
+        key = (shown if self._calls[name] == 1 else f"{shown} #{self._calls[name]}", kind)
+        before = self.found.get(key)
+        if before is not None:
+            fired = _added(before[0], fired)
+            at_end = _added(before[1], at_end)
+        self.found[key] = (fired, at_end)
+
+
+def watched(
+    module: nn.Module,
+    forward: Callable[[Tensor], Any],
+    batches: Iterable[Tensor],
+    input_size: tuple[int, int],
+    scores: int,
+) -> list[Activity]:
+    """Every activation function that the pictures of `batches` (N, C, H, W) meet, in order. Leaves no hook behind.
+
+    `scores` is how many class scores there are: what squeezes those is the answer, which may be certain.
+    """
+    watch, pictures = _Watch(input_size, scores), 0
+    with _naming(module, watch.inside), torch.no_grad():
+        for batch in batches:
+            pictures += len(batch)
+            watch.begin(len(batch))
+            with watch:
+                forward(batch)
+    return [
+        Activity(name, kind, fired, None if at_end is None else at_end / pictures, pictures)
+        for (name, kind), (fired, at_end) in watch.found.items()
+    ]
+
+
+@contextmanager
+def _naming(module: nn.Module, inside: list[str]) -> Iterator[None]:
+    """Keep in `inside` the names of the modules whose code is running."""
+    handles = []
+
+    def entering(name: str) -> Callable[..., None]:
+        def enter(_module: nn.Module, _arguments: Any) -> None:
+            inside.append(name)
+
+        return enter
+
+    def leave(_module: nn.Module, _arguments: Any, _output: Any) -> None:
+        inside.pop()
+
+    try:
+        for name, child in module.named_modules():
+            if name:
+                handles.append(child.register_forward_pre_hook(entering(name)))
+                handles.append(child.register_forward_hook(leave))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _added(before: Tensor | None, now: Tensor | None) -> Tensor | None:
+    """The sum, where both were counted over the same units."""
+    if before is None or now is None or before.shape != now.shape:
+        return None
+    return before + now

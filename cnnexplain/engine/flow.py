@@ -1,0 +1,73 @@
+"""How strongly a loss depends on what each layer gives back, from the first layer to the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """Of one layer: |a| |dL/da| for each picture, with a what it gives back and L the picture's loss."""
+
+    layer: str
+    values: Tensor  # (N,), float64, on the CPU
+
+
+def influences(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor, loss: Callable[[Tensor], Tensor]
+) -> list[Influence]:
+    """The influence of every layer with a matrix or kernel, in the order in which the pictures meet them.
+
+    `loss` makes (N,) losses of logits (N, K). The product of the two norms is how much the loss changes at most, to
+    first order, when the layer's output changes by a share of itself; so it does not depend on the unit in which a
+    layer reckons. Layers that the loss does not depend on are left out. Leaves no hook behind.
+    """
+    sizes: list[tuple[str, Tensor]] = []
+    slopes: dict[int, Tensor] = {}
+    calls: Counter[str] = Counter()
+    pictures = len(inputs)
+
+    def noting(name: str) -> Callable[..., None]:
+        def note(_layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if not isinstance(output, Tensor) or not output.requires_grad or output.shape[0] % pictures:
+                return
+            calls[name] += 1
+            number = len(sizes)
+            sizes.append((name if calls[name] == 1 else f"{name} #{calls[name]}", _norms(output, pictures)))
+
+            # On the tensor and not on the module: what works in place behind the layer does not reach it.
+            def arrive(gradient: Tensor) -> None:
+                slopes[number] = _norms(gradient, pictures)
+
+            output.register_hook(arrive)  # type: ignore[no-untyped-call]
+
+        return note
+
+    handles = []
+    try:
+        for name, child in module.named_modules():
+            if name and any(one.ndim > 1 for one in child.parameters(recurse=False)):
+                handles.append(child.register_forward_hook(noting(name)))
+        logits = forward(inputs.requires_grad_().clone())
+        if logits.requires_grad:
+            loss(logits).sum().backward(inputs=[inputs])  # type: ignore[no-untyped-call]
+    finally:
+        for handle in handles:
+            handle.remove()
+    # In float64: a product of two small norms must not become nought by itself.
+    return [
+        Influence(name, (size.double() * slopes[number].double()).cpu())
+        for number, (name, size) in enumerate(sizes)
+        if number in slopes
+    ]
+
+
+def _norms(values: Tensor, pictures: int) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(values.detach().reshape(pictures, -1).double(), dim=1)
+    return norms

@@ -1,0 +1,65 @@
+"""Weights drawn anew for a while, from the last layer to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+def backwards(module: nn.Module, met: Sequence[str]) -> list[tuple[str, list[nn.Parameter]]]:
+    """The parameters by the layer that they belong to, the last layer first.
+
+    `met` are the names of modules in the order in which a picture leaves them. What belongs to no module that it
+    meets, such as a parameter of the model itself, comes last. One that several layers share counts where it is last.
+    """
+    place = {name: number for number, name in enumerate(met)}
+    layers: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        owner = name.rpartition(".")[0]
+        while owner and owner not in place:
+            owner = owner.rpartition(".")[0]
+        if parameter.is_floating_point() and parameter.numel():
+            layers.setdefault(owner, []).append(parameter)
+    return sorted(layers.items(), key=lambda layer: -place.get(layer[0], -1))
+
+
+@contextmanager
+def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
+    """A function that draws one parameter anew. After the block each is the very tensor it was, also on Ctrl-C.
+
+    Kernels and matrices are drawn from a normal distribution about zero, as large as they were; biases and the
+    parameters of normalisations from one with their own mean and deviation. So signals neither fade nor blow up
+    more than they did.
+    """
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+    generator = torch.Generator().manual_seed(seed)
+
+    def redraw(parameter: nn.Parameter) -> None:
+        old = parameter.data
+        values = old.double()
+        noise = torch.randn(old.shape, generator=generator, dtype=torch.float64).to(old.device)
+        if old.ndim > 1:
+            new = noise * values.square().mean().sqrt()
+        else:
+            new = values.mean() + noise * values.std(correction=0)
+        kept.append((parameter, old))
+        # The tensor is put aside, not written to: to give it back is one step, which cannot be half done.
+        parameter.data = torch.empty_like(old).copy_(new)
+
+    def restore() -> None:
+        while kept:
+            parameter, old = kept[-1]
+            parameter.data = old
+            kept.pop()
+
+    try:
+        yield redraw
+    finally:
+        try:
+            restore()
+        except BaseException:  # a second Ctrl-C
+            restore()
+            raise
