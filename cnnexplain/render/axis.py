@@ -14,7 +14,6 @@ from cnnexplain.render.text import fitted
 TICKS = 5  # about so many round numbers on a linear axis
 DECADES = 8  # at most so many on a logarithmic one
 LARGEST = 1e300  # whatever is larger is drawn there, so that differences are finite
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -96,4 +95,4 @@ def _rounded(value: float, step: float) -> str:
 def _power(power: int) -> str:
     if -3 <= power <= 4:
         return f"{10.0**power:g}"
-    return "10" + str(power).translate(RAISED)
+    return f"1e{power}".replace("-", "−")

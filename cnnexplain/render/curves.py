@@ -21,6 +21,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#1d2026", "#56b4e9")
 STROKES: tuple[tuple[int, ...], ...] = ((), (10, 5), (2, 4), (14, 4, 2, 4))
 MOST = 12
 PLOT = (620, 340)
+ABOVE = 10
 FINER = 3  # drawn larger and reduced, so that slanting lines are smooth
 TICK = 13
 SAMPLE, LEADER, LABEL = 34, 22, 240
@@ -59,10 +60,12 @@ def curves(found: Curves) -> Image.Image:
     left = max(math.ceil(font(TICK).getlength(text)) for _, text in up.ticks) + 12
     labels = [(one, wrapped(one.name, font(SMALL), LABEL) or [""]) for one in series]
     tall = sum(len(lines) * LINE_HEIGHT + 4 for _, lines in labels)
-    body = (left + width + LEADER + SAMPLE + 8 + LABEL, max(height + 2 * TICK + 24, tall))
+    face = font(SMALL)
+    longest = math.ceil(max((face.getlength(line) for _, lines in labels for line in lines), default=0))
+    body = (left + width + LEADER + SAMPLE + 8 + longest, ABOVE + max(height + 2 * TICK + 24, tall))
     remarks = list(_remarks(found, shown))
     paper, top = paper_with(body, (found.title, found.y_name), remarks)
-    left += MARGIN
+    left, top = left + MARGIN, top + ABOVE
     draw = ImageDraw.Draw(paper)
     for value, text in up.ticks:
         y = top + round((1 - up.share(value)) * height)

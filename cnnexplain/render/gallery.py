@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Gallery, Shot
-from cnnexplain.render.panel import FAINT, INK, MARGIN, SMALL, drawn, paper_with, stamp
+from cnnexplain.render.panel import FAINT, INK, MARGIN, NARROWEST, SMALL, drawn, paper_with, stamp
 from cnnexplain.render.scale import painted
 from cnnexplain.render.text import fitted, font, wrapped, write
 
@@ -20,6 +20,7 @@ IN_A_ROW = 4
 MOST = 24
 LINES = 6  # of a caption
 LINE_HEIGHT = 20
+Line = tuple[str, str]  # words and their colour
 COVER = 0.55  # how strongly a map covers its picture, as elsewhere
 
 
@@ -35,7 +36,7 @@ def gallery(found: Gallery) -> Image.Image:
         max(one.height for one in panels[row]) + 8 + max(len(one) for one in captions[row]) * LINE_HEIGHT
         for row in rows
     ]
-    width = columns * (across + APART) - APART
+    width = max(NARROWEST, columns * (across + APART) - APART)
     height = sum(heights) + APART * max(0, len(rows) - 1)
     many = f"{len(shots):,} picture" + "s" * (len(shots) != 1)
     which = f"the first {len(shots):,} of {len(found.shots):,} pictures" if len(found.shots) > MOST else many
@@ -50,18 +51,24 @@ def gallery(found: Gallery) -> Image.Image:
     return paper
 
 
-def _caption(text: str, width: int) -> list[str]:
+def _caption(text: str, width: int) -> list[Line]:
+    """The lines of a caption; what stands on its first line, as the name of the picture, is darker."""
     face = font(SMALL)
-    lines = [part for line in text.split("\n") for part in wrapped(line, face, width)]
+    lines = [
+        (part, FAINT if number else INK)
+        for number, line in enumerate(text.split("\n"))
+        for part in wrapped(line, face, width)
+    ]
     if len(lines) > LINES:
-        return [*lines[: LINES - 1], fitted(" ".join(lines[LINES - 1 :]), face, width)]
+        rest = " ".join(part for part, _ in lines[LINES - 1 :])
+        return [*lines[: LINES - 1], (fitted(rest, face, width), lines[LINES - 1][1])]
     return lines
 
 
-def _write(paper: Image.Image, lines: Sequence[str], place: tuple[int, int]) -> None:
+def _write(paper: Image.Image, lines: Sequence[Line], place: tuple[int, int]) -> None:
     draw = ImageDraw.Draw(paper)
-    for line, text in enumerate(lines):
-        write(draw, (place[0], place[1] + line * LINE_HEIGHT), text, SMALL, FAINT if line else INK)
+    for number, (text, colour) in enumerate(lines):
+        write(draw, (place[0], place[1] + number * LINE_HEIGHT), text, SMALL, colour)
 
 
 def _panel(shot: Shot) -> Image.Image:

@@ -16,6 +16,7 @@ from cnnexplain.render.text import font, visible, write
 PLAIN, MARKED = "#3b6ea5", "#b8420a"  # told apart by those who see no red or green as well
 NAMES, VALUES, PLOT = 300, 76, 520  # pixels across
 TALLEST_ROW, SHORTEST_ROW = 24.0, 3.0
+STEMMED = 8  # a row so high has room for a line that leads from the name to its value
 TALL, TALLEST = 960, 1800  # of all rows
 TICK = 13
 TRIANGLE = 14  # the room of the sign beside a name
@@ -27,10 +28,10 @@ def profile(found: Profile) -> Image.Image:
     """The picture of a profile."""
     chart = _Chart(found)
     count = len(found.values)
-    order = f"{count:,} from the first at the top to the last" if count > 1 else "one"
+    order = f" · {count:,} from the first at the top to the last" if count > 1 else ""
     scale = ", logarithmic" if found.logarithmic else ""
     size = (chart.left + PLOT + VALUES, chart.top + chart.height + chart.below)
-    paper, start = paper_with(size, (found.title, f"{found.unit}{scale} · {order}"), list(_remarks(found)))
+    paper, start = paper_with(size, (found.title, f"{found.unit}{scale}{order}"), list(_remarks(found)))
     chart.draw(paper, (MARGIN, start))
     return paper
 
@@ -103,7 +104,8 @@ class _Chart:
             # A bar would say that lengths may be compared; on this axis only places may.
             middle = (first + last) // 2
             half = max(1, min(4, (last - first) // 2))
-            draw.line((left, middle, x, middle), fill=LINE, width=1 if self.row < 8 else 2)
+            if self.row >= STEMMED:
+                draw.line((left, middle, x, middle), fill=LINE, width=2)
             box = (x - 4, middle - half, x + 4, middle + half)
             draw.rectangle(box, fill=colour if value > 0 else "white", outline=colour)
             return
