@@ -13,6 +13,7 @@ from cnnexplain.render.text import fitted
 
 TICKS = 5  # about so many round numbers on a linear axis
 DECADES = 8  # at most so many on a logarithmic one
+CLOSE = 1e-9  # what differs by less, beside what it is, is drawn as the same
 LARGEST = 1e300  # whatever is larger is drawn there, so that differences are finite
 
 
@@ -37,8 +38,8 @@ class Axis:
             return cls(first - (first == last), last + (first == last), logarithmic=True)
         if zero or not finite:
             finite.append(0.0)
-        low, high = min(finite), max(finite)
-        if not high > low:
+        low, high = (end if abs(end) > 1 / LARGEST else 0.0 for end in (min(finite), max(finite)))
+        if high - low <= CLOSE * max(abs(low), abs(high)):
             low, high = (0.0, 2 * high) if high > 0 else (2 * low, 0.0) if low < 0 else (0.0, 1.0)
         step = _step(high - low)
         return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
