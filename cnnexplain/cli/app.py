@@ -19,7 +19,7 @@ import typer
 
 from cnnexplain import __version__
 from cnnexplain.cli.commands import Command, commands
-from cnnexplain.cli.console import Console, ConsoleOptions, show_data, show_error
+from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines
 from cnnexplain.cli.options import built, configured, parameters
 from cnnexplain.errors import (
     CheckFailedError,
@@ -171,9 +171,8 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     given = {
         one for one in values if getattr(context.get_parameter_source(one), "name", "DEFAULT") != "DEFAULT"
     }
-    if (lines := command.shown(values)) is not None:
-        for text in lines:
-            show_data(text)
+    if (draw := command.shown(values)) is not None:
+        show_lines(sys.stdout, draw)
         return int(ExitCode.OK)
     if values["model"] is None:
         raise OptionError("missing argument 'MODEL'", f"cnnexplain {command.name} --help lists what there is")

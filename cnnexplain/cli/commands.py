@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,8 +43,11 @@ class Command(ABC):
         """All its declared options, by their names."""
         return {field.name: field for cls in (*self.shared.values(), self.kind) for field in declared(cls)}
 
-    def shown(self, values: Mapping[str, Any]) -> list[str] | None:  # noqa: ARG002
-        """What it shows at once, without a model, where that is all that was asked for. Needs no torch."""
+    def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:  # noqa: ARG002
+        """What draws that which it shows at once, without a model, where that is all that was asked for.
+
+        Needs no torch. See `console.show_lines`.
+        """
         return None
 
     def common(self, values: Mapping[str, Any], arguments: str) -> dict[str, Any]:
@@ -138,13 +142,13 @@ class Checking(Command):
         "Terminal": ConsoleOptions,
     }
 
-    def shown(self, values: Mapping[str, Any]) -> list[str] | None:
+    def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:
         """All checks, where `--list` asks for them."""
         if not values["list"]:
             return None
         from cnnexplain.cli.verdicts import listing
 
-        return listing(chosen(built(CheckOptions, values), tables(Path.cwd())))
+        return partial(listing, chosen(built(CheckOptions, values), tables(Path.cwd())))
 
     def carry_out(
         self,

@@ -6,20 +6,21 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from cnnexplain.core.explanation import PIXELS
+from cnnexplain.cli.findings import findings
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import count, listed, never_fired, number, percent, reached
+from cnnexplain.core.words import never_fired
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.status import Status
 
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.inspection import Finding
@@ -60,6 +61,16 @@ def show_data(line: str) -> None:
     _put(sys.stdout, os.fsencode(line))
 
 
+def show_lines(stream: TextIO | None, draw: Callable[..., list[str]]) -> None:
+    """What `draw` makes of `width` (None where nothing limits it), `style` and `encoding` of a stream, on it."""
+    if stream is None:
+        return
+    width = shutil.get_terminal_size().columns if stream.isatty() else None
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    lines = draw(width=width, style=_may_style(stream), encoding=encoding)
+    _put(stream, "\n".join(lines).encode(encoding, "backslashreplace"))
+
+
 class Console:
     """Tells a person how a run goes; the runner's observer."""
 
@@ -69,6 +80,7 @@ class Console:
         self._each = options.verbose
         self._total = 0
         self._table: LayerTable | None = None
+        self._status: Status | None = None
 
     @contextmanager
     def watching(self) -> Iterator[Console]:
@@ -78,6 +90,8 @@ class Console:
         finally:
             if self._progress is not None:
                 self._progress.stop()
+            if self._status is not None:
+                self._status.stop()
 
     def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
         """Show the model, and what was chosen by default."""
@@ -107,11 +121,11 @@ class Console:
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
             name = os.path.basename(record["image"])
-            findings = list(_findings(record))
+            lines = list(findings(record))
             kind = "layers" if any(kind_of(one) != "map" for one in record["explanations"]) else "maps"
-            self._say(name, findings[0] if len(findings) == 1 else f"{len(findings)} {kind}")
-            for finding in findings if len(findings) > 1 else ():
-                self._say(" ", finding)
+            self._say(name, lines[0] if len(lines) == 1 else f"{len(lines)} {kind}")
+            for found in lines if len(lines) > 1 else ():
+                self._say(" ", found)
 
     def found(self, finding: Finding | LayerTable) -> None:
         """Tell one thing that was found in a model."""
@@ -120,9 +134,23 @@ class Console:
             return
         self._say(finding.layer or "model", finding.title)
 
+    def judging(self, check: str, place: int, total: int) -> None:
+        """Show which check is being carried out, where somebody watches; the line is gone afterwards."""
+        if self._options.quiet or not _is_terminal():
+            return
+        from rich.console import Console as RichConsole
+        from rich.text import Text
+
+        text = Text(f"checking {printable(check)} ({place} of {total})")
+        if self._status is None:
+            self._status = RichConsole(stderr=True).status(text)
+            self._status.start()
+        self._status.update(text)
+
     def judged(self, verdict: Verdict) -> None:
-        """Tell what became of one check."""
-        self._say(f"{verdict.status:7} {verdict.check}", verdict.says)
+        """Tell what became of one check, where each is to be told; the table at the end tells all."""
+        if self._options.verbose:
+            self._say(verdict.check, f"{verdict.status}: {verdict.says}")
 
     def annotated(self, line: str) -> None:
         """A line for the machine that runs the command."""
@@ -138,8 +166,11 @@ class Console:
             self._told_images(outcome)
         else:
             self._say("done", f"in {outcome.seconds:.1f} s")
+        data = outcome.report is None and not self._options.json
         if self._table is not None and not self._options.json:
-            self._show_table(self._table, data=outcome.report is None)
+            self._show_table(self._table, data=data)
+        if outcome.verdicts:
+            self._show_verdicts(outcome.verdicts, data=data)
         if outcome.report is not None and not self._options.json:
             show_data(os.fspath(outcome.report))
 
@@ -147,13 +178,18 @@ class Console:
         """The table of layers: on stdout where it is all that was asked for, else beside the other messages."""
         from cnnexplain.cli.table import drawn
 
+        if data or not self._options.quiet:
+            stream = sys.stdout if data else sys.stderr
+            show_lines(stream, lambda **sheet: drawn(table, **sheet))
+
+    def _show_verdicts(self, verdicts: Sequence[Verdict], *, data: bool) -> None:
+        """The table of verdicts; where it is to be quiet, those that failed."""
+        from cnnexplain.cli.verdicts import drawn
+
+        shown = [one for one in verdicts if one.status == "fail"] if self._options.quiet else verdicts
         stream = sys.stdout if data else sys.stderr
-        if stream is None or (self._options.quiet and not data):
-            return
-        width = shutil.get_terminal_size().columns if stream.isatty() else None
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        lines = drawn(table, width, style=_may_style(stream), encoding=encoding)
-        _put(stream, "\n".join(lines).encode(encoding, "backslashreplace"))
+        if shown:
+            show_lines(stream, lambda **sheet: drawn(shown, counts=not self._options.quiet, **sheet))
 
     def _told_images(self, outcome: Outcome) -> None:
         done = outcome.images - len(outcome.failed)
@@ -167,55 +203,15 @@ class Console:
     def _say(self, what: str, text: str) -> None:
         if self._options.quiet:
             return
-        if self._progress is None:
+        live = self._progress or self._status
+        if live is None:
             _tell(f"{_styled(printable(what), '1')}  {printable(text)}")
         else:
             from rich.text import Text
 
-            # Above the bar, which would otherwise be written over.
+            # Above the line, which would otherwise be written over.
             style = "bold" if _may_style() else ""
-            self._progress.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
-
-
-def _findings(record: Mapping[str, Any]) -> Iterator[str]:
-    sheets: dict[str, list[Mapping[str, Any]]] = {}
-    for found in record["explanations"]:
-        kind = kind_of(found)
-        if kind == "unit":
-            sheets.setdefault(found["picture"], []).append(found)
-        else:
-            yield _map(found) if kind == "map" else _channels(found)
-    yield from map(_sheet, sheets.values())
-
-
-def _channels(found: Mapping[str, Any]) -> str:
-    channels, (height, width) = found["channels"], found["shape"]
-    what = (
-        f"{count(channels['count'], 'channel')} of {height}x{width}"
-        if height * width > 1
-        else count(channels["count"], "unit")
-    )
-    silent = f", {len(channels['silent'])} silent" if channels["silent"] and height * width > 1 else ""
-    return f"{found['layer']}, {what}, {reached(found)}{silent}"
-
-
-def _map(found: Mapping[str, Any]) -> str:
-    target, peak, layer = found["target"], found["peak"], found["layer"]
-    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
-    what = (
-        f"{target['label']} {percent(target['probability'])}" if found.get("of_class", True) else "no class"
-    )
-    return f"{what}, {found['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"
-
-
-def _sheet(shown: Sequence[Mapping[str, Any]]) -> str:
-    """What one picture shows of a layer's units, each perhaps by several rules."""
-    units = {(one["unit"]["channel"], str(one["unit"]["cell"])): one["unit"]["activation"] for one in shown}
-    rules = listed(list(dict.fromkeys(one["method"] for one in shown)))
-    (channel, _), activation = max(units.items(), key=lambda unit: unit[1])
-    many = f"{len(units)} unit" + "s" * (len(units) != 1)
-    strongest = f"strongest channel {channel} ({number(activation)})"
-    return f"{many} of {shown[0]['layer']} by {rules}, {strongest}"
+            live.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
 
 
 def _progress_bar(images: int) -> Progress:

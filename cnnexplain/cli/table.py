@@ -36,16 +36,7 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
     names = {row.name for row in table.shown()}
     rows = [row for row in plain["rows"] if row["name"] in names and row["name"]]
     signs = Signs(encoding)
-    console = Console(
-        file=io.StringIO(),
-        width=width or UNLIMITED,
-        force_terminal=style,
-        color_system="standard" if style else None,
-        legacy_windows=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
+    console = paper(width, style=style)
     columns = _fitting(rows, console.width)
     layers = _layers(rows, columns, signs)
     missing = [one.heading for one in used(rows) if one.key not in columns]
@@ -58,6 +49,20 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
         title = Text(printable(f"{plain['rows'][0]['kind']}, {_levels(table, rows, plain['rows'])}"), "bold")
         console.print(Group(title, "", layers, *wider, "", _totals(plain)), soft_wrap=width is None)
     return [signs.fit(line.rstrip()) for line in captured.get().splitlines()]
+
+
+def paper(width: int | None, *, style: bool) -> Console:
+    """What a table is drawn on, of so many letters; None where nothing limits them."""
+    return Console(
+        file=io.StringIO(),
+        width=width or UNLIMITED,
+        force_terminal=style,
+        color_system="standard" if style else None,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
 
 
 def _fitting(rows: Sequence[Row], width: int) -> list[str]:
@@ -108,7 +113,9 @@ class Signs:
         """The line with plain letters for those that the encoding lacks."""
         if self.rich:
             return line
-        plain = line.translate({ord("×"): "x", ord("–"): "-", ord("─"): "-", ord("…"): "...", ord("−"): "-"})
+        plain = line.translate(
+            {ord("×"): "x", ord("–"): "-", ord("─"): "-", ord("…"): "...", ord("−"): "-", ord("→"): "->"}
+        )
         return plain.encode(self.encoding, "backslashreplace").decode(self.encoding)
 
 

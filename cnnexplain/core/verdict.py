@@ -107,3 +107,4 @@ class Verdict:
     seconds: float = 0
     table: Table | None = None
     drawing: Drawing | None = None
+    why: str = ""  # it matters

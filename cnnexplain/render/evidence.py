@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from PIL import Image
 
-from cnnexplain.core.verdict import Drawing
+from cnnexplain.core.verdict import Confusion, Curves, Drawing, Profile
+from cnnexplain.render.confusion import confusion
+from cnnexplain.render.curves import curves
+from cnnexplain.render.gallery import gallery
+from cnnexplain.render.profile import profile
 
 
 def drawn(drawing: Drawing) -> Image.Image:
     """Profile, curves, confusion or gallery."""
-    raise NotImplementedError
+    if isinstance(drawing, Profile):
+        return profile(drawing)
+    if isinstance(drawing, Curves):
+        return curves(drawing)
+    if isinstance(drawing, Confusion):
+        return confusion(drawing)
+    return gallery(drawing)

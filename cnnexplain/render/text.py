@@ -15,9 +15,14 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)
 
 
+def visible(text: str) -> str:
+    """The text with a sign for every letter that cannot be drawn; what measures a text must be given this."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line of at most `width` pixels, its end cut where it is longer."""
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    text = visible(text)
     if face.getlength(text) <= width:
         return text
     short, long = 0, len(text)
@@ -38,7 +43,7 @@ def end_of(name: str, size: int, width: float) -> str:
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
     """The text in lines of at most `width` pixels, broken between words."""
     lines: list[str] = []
-    for word in text.split():
+    for word in map(visible, text.split()):
         joined = f"{lines[-1]} {word}" if lines else word
         if lines and face.getlength(joined) <= width:
             lines[-1] = joined

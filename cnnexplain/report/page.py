@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from cnnexplain.core.words import count
 from cnnexplain.report.card import card
+from cnnexplain.report.judged import groups
 from cnnexplain.report.summary import summary
 from cnnexplain.report.words import shown
 
@@ -22,14 +23,17 @@ SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
 def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> str:
     """The page of a run: `run` is what run.json holds, `records` are the lines of results.jsonl."""
-    cards = [card(record, position) for position, record in enumerate(records, 1)]
+    every = list(records)
+    cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
+    checks = groups(every)
     css = _text_of("page.css")
     # One page needs a script, and may run this one only; all others may run none.
     script = _text_of("layers.js") if any(one.layers for one in cards) else ""
     return _template().render(
-        run=summary(run, cards),
+        run=summary(run, cards, checks),
         shown_failures=SHOWN_FAILURES,
         failures=[one for one in cards if one.problem],
+        checks=checks,
         cards=[one for one in cards if not one.problem],
         css=Markup(css),  # noqa: S704 - our own file, and escaping would break its selectors
         css_hash=_hash(css),

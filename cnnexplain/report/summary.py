@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnexplain.core.words import count
 from cnnexplain.report.card import Bar, Card
+from cnnexplain.report.judged import Group
 from cnnexplain.report.words import duration, shape, words
 
 SHOWN_CLASSES = 8
@@ -24,6 +25,7 @@ class Tile:
     value: str
     text: str
     bad: bool = False
+    kind: str = ""  # of a verdict, for its colour
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Summary:
     versions: tuple[tuple[str, str], ...]
 
 
-def summary(run: Mapping[str, Any], cards: Sequence[Card]) -> Summary:
+def summary(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> Summary:
     """The summary of a run. What run.json does not say is left out."""
     model = run.get("model", {})
     return Summary(
@@ -66,7 +68,7 @@ def summary(run: Mapping[str, Any], cards: Sequence[Card]) -> Summary:
         arguments=run.get("arguments", ""),
         notice=_notice(run["status"]),
         of_model="images" not in run,
-        tiles=tuple(_tiles(run, cards)),
+        tiles=tuple(_tiles(run, cards, checks)),
         classes=_classes(cards),
         silent=tuple(_silent(run.get("silent_channels") or {})),
         choices=tuple(run.get("choices") or ()),
@@ -83,9 +85,13 @@ def _notice(status: str) -> str:
     return f"{what} The same command goes on where it stopped; what is done is kept."
 
 
-def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
+def _tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group]) -> list[Tile]:
     took = run.get("seconds")
     end = [Tile(duration(took), "from start to end")] if took is not None else []
+    if checks:
+        looked = run.get("images", {}).get("count", 0)
+        pictures = [Tile(f"{looked:,}", "picture" if looked == 1 else "pictures")] if looked else []
+        return [*(_counted(one) for one in checks), *pictures, *end]
     if "images" not in run:
         if cards and cards[0].layers:
             return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
@@ -101,6 +107,11 @@ def _tiles(run: Mapping[str, Any], cards: Sequence[Card]) -> list[Tile]:
     if known > good + bad:
         tiles.append(Tile(f"{known - good - bad:,}", "not done yet"))
     return tiles + end
+
+
+def _counted(group: Group) -> Tile:
+    many = len(group.all)
+    return Tile(f"{many:,}", f"{'check' if many == 1 else 'checks'} {group.word}", kind=group.status)
 
 
 def _classes(cards: Sequence[Card]) -> tuple[Bar, ...]:

@@ -21,6 +21,7 @@ def _plain(verdict: Verdict, picture: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": verdict.check,
         "title": verdict.title,
+        "why": verdict.why,
         "status": verdict.status,
         "level": verdict.level,
         "says": readable(verdict.says),
@@ -33,8 +34,9 @@ def _plain(verdict: Verdict, picture: str | None) -> dict[str, Any]:
     if verdict.table is not None:
         rows = [[readable(cell) for cell in row] for row in verdict.table.rows]
         found["table"] = {"head": list(verdict.table.head), "rows": rows}
-    if picture is not None:
+    if picture is not None and verdict.drawing is not None:
         found["picture"] = picture
+        found["shows"] = readable(verdict.drawing.title)  # for those who cannot see it
     return found
 
 

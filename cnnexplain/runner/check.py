@@ -75,7 +75,8 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
             subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
             if stored is not None:
                 baselines.require_fit(stored, subject, taken)
-            for one in taken:
+            for place, one in enumerate(taken, 1):
+                observer.judging(one.id, place, len(taken))
                 verdicts.append(judged(one, subject))
                 observer.judged(verdicts[-1])
             if options.update_baseline is not None:
@@ -123,6 +124,7 @@ def judged(one: Chosen, subject: Subject) -> Verdict:
         time.time() - started,
         found.table,
         found.drawing,
+        one.check.why,
     )
 
 

@@ -22,7 +22,10 @@ class CheckOptions:
     ] = ()
     config: Annotated[
         Path | None,
-        Param("Levels and limits by check, as in [tool.cnnexplain.check] of pyproject.toml.", metavar="FILE"),
+        Param(
+            "Levels and limits by check, a table each; before those below tool.cnnexplain.check in pyproject.toml.",
+            metavar="FILE",
+        ),
     ] = None
     labels_from: Annotated[
         str | None,
@@ -45,4 +48,4 @@ class CheckOptions:
     overwrite: Annotated[
         bool, Param("Start anew in a folder that holds another run.", ("--overwrite/--resume",))
     ] = False
-    list: Annotated[bool, Param("Show all checks with their levels and limits, and do nothing else.")] = False
+    list: Annotated[bool, Param("Show all checks, their levels and limits; nothing else is done.")] = False

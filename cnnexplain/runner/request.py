@@ -85,6 +85,9 @@ class Observer(Protocol):
     def found(self, finding: Finding | LayerTable) -> None:
         """Something was found in a model."""
 
+    def judging(self, check: str, place: int, total: int) -> None:
+        """A check begins, the `place`th of `total`."""
+
     def judged(self, verdict: Verdict) -> None:
         """A check was carried out."""
 

@@ -146,6 +146,8 @@ def test_colours_can_be_read_in_both_schemes() -> None:
             ("bad", "card"),
             ("bad", "bad-paper"),
             ("note", "note-paper"),
+            ("good", "good-paper"),
+            ("quiet", "track"),
         ):
             assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
 
