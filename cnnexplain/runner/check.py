@@ -24,6 +24,7 @@ from cnnexplain.errors import (
     InterruptedRunError,
     NoImagesError,
     OptionError,
+    OutputError,
 )
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -34,6 +35,7 @@ from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.report.verdicts import checked
 from cnnexplain.runner import baselines, facts
+from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.expected import expected
 from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.model import build
@@ -55,9 +57,10 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
     Nothing is written before every check is done: what stands in OUT is always a whole report.
     """
     started = time.time()
+    options = request.options
+    _cleared(options)
     refuse_bombs()
     torch.manual_seed(request.model.seed)
-    options = request.options
     taken = chosen(options, request.tables)
     folder = None if options.output is None else Folder(options.output)
     if folder is not None:
@@ -78,8 +81,7 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
             for one in taken:
                 verdicts.append(judged(one, subject))
                 observer.judged(verdicts[-1])
-            if options.update_baseline is not None:
-                baselines.write(options.update_baseline, subject)
+            stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
             "interrupted before every check was done", "run the same command again", interruption
@@ -89,6 +91,9 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
     seconds = time.time() - started
     if options.junit is not None:
         write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
+    if options.update_baseline is not None and stored_anew is not None:
+        baselines.write(options.update_baseline, stored_anew)
+        observer.told("baseline", f"stored in {options.update_baseline}")
     _tell_github(verdicts, loaded.reference, observer)
     report = None if folder is None else folder.path / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
@@ -133,6 +138,33 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
     maps = captured[layer]
     (gradients,) = model.gradient(model.score(logits, index), [maps])
     return gradcam(maps.detach().float(), gradients).float().cpu()
+
+
+def _cleared(options: CheckOptions) -> None:
+    """Nothing foreign is to be replaced, and verdicts of an earlier run must not be taken for those of this one."""
+    if options.update_baseline is not None:
+        baselines.require_own(options.update_baseline, baselines.HEAD, baselines.FLAG)
+    if options.junit is not None:
+        baselines.require_own(options.junit, junit.HEAD.encode(), "--junit")
+        try:
+            options.junit.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{options.junit} cannot be replaced: {error.strerror}", "choose another file with --junit"
+            ) from error
+
+
+def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:
+    """The baseline's file; nothing where a check that failed says already why there is none."""
+    try:
+        return baselines.text(subject)
+    except Skipped as reason:
+        if not any(one.status == "fail" for one in verdicts):
+            raise CheckInputError(
+                f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
+            ) from reason
+        observer.told("baseline", f"not stored: {reason}")
+        return None
 
 
 def _has(subject: Subject, need: str) -> bool:
