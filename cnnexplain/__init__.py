@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
     from cnnexplain.core.kernels import Kernels
     from cnnexplain.core.preprocess import Preprocess
+    from cnnexplain.core.verdict import Verdict
     from cnnexplain.errors import CnnexplainError
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "Kernels": "cnnexplain.core.kernels",
     "Prediction": "cnnexplain.core.explanation",
     "Preprocess": "cnnexplain.core.preprocess",
+    "Verdict": "cnnexplain.core.verdict",
     "CnnexplainError": "cnnexplain.errors",
 }
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Kernels",
     "Prediction",
     "Preprocess",
+    "Verdict",
     "__version__",
     "load",
 ]

@@ -241,13 +241,16 @@ def _written(
     """Draw and write everything; the record."""
     if folder is None:
         return checked(verdicts, {}, reference)
+    # Drawn before anything is written: whoever interrupts this still has the report from before.
+    images = {f"check.{one.check}.png": drawn(one.drawing) for one in verdicts if one.drawing is not None}
+    pictures = {one.check: f"check.{one.check}.png" for one in verdicts if one.drawing is not None}
     journal = folder.open(described["identity"], overwrite=request.options.overwrite)
     try:
-        pictures: dict[str, str] = {}
-        for one in verdicts:
-            if one.drawing is not None:
-                pictures[one.check] = f"check.{one.check}.png"
-                folder.write(pictures[one.check], partial(save_png, drawn(one.drawing)))
+        for old in folder.path.glob("check.*.png"):  # of a run whose checks had something to show
+            if old.name not in images and written_by_us(old):
+                old.unlink()
+        for name, image in images.items():
+            folder.write(name, partial(save_png, image))
         record = checked(verdicts, pictures, reference)
         concluded = facts.concluded(described, "finished", [record], started)
         folder.conclude(concluded, [line(record)], page(concluded, [record]))

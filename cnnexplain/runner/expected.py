@@ -31,11 +31,12 @@ def expected(wanted: str, sources: Sequence[Source], model: Model) -> dict[str, 
     known: dict[str, int] = {}
     for path, text in named.items():
         if text not in known:
-            known[text] = _class(text, model.labels, f"{where} of {path}" if wanted == FOLDER else where)
+            known[text] = class_index(text, model.labels, f"{where} of {path}" if wanted == FOLDER else where)
     return {path: known[text] for path, text in named.items()}
 
 
-def _class(text: str, labels: Sequence[str], where: str) -> int:
+def class_index(text: str, labels: Sequence[str], where: str) -> int:
+    """The class that a label means; `where` it stands is told in the `CheckInputError` where it means none."""
     for spelling in dict.fromkeys((text, text.replace("_", " "))):
         try:
             index = parse_target(spelling, labels).index
