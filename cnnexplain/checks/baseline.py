@@ -32,8 +32,8 @@ class Baseline:
     probability: Annotated[
         float,
         Param(
-            "Largest change of the stored best class's probability, per picture: threads, batches and kernels changed it "
-            "by 0.000001, weights kept as float16 by 0.003, bfloat16 by 0.03, one first filter zeroed by 0.1.",
+            "Largest change of the stored best class's probability, per picture: threads, batches and kernels changed "
+            "it by 0.000001, weights kept as float16 by 0.003, bfloat16 by 0.03, one first filter zeroed by 0.1.",
             min=0,
             max=1,
         ),
@@ -50,8 +50,8 @@ class Baseline:
     shift: Annotated[
         float,
         Param(
-            "How far the map's peak may have moved, per picture, in pixels of the input: rounding and bfloat16 moved it "
-            "nowhere, and a cell is 32 pixels for most models.",
+            "How far the map's peak may have moved, per picture, in pixels of the input: rounding and bfloat16 moved "
+            "it nowhere, and a cell is 32 pixels for most models.",
             min=0,
             max=1e6,
         ),

@@ -61,5 +61,6 @@ def _escaped(text: str, rules: Sequence[tuple[str, str]]) -> str:
 def _cell(text: str) -> str:
     """Text that is nothing but text, wherever it comes from: on one line, without markup or links."""
     text = " ".join(readable(text).split())
+    text = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
