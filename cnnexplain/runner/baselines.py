@@ -88,8 +88,8 @@ def require_fit(stored: Baseline, subject: Subject, taken: Sequence[Chosen]) -> 
         if (name == "classes" or COVERED_BY.get(name, name) in check.same) and stored.made_of[name] != now[
             name
         ]:
-            what = {"preprocessing": "the preprocessing was", "weights": "the weights were"}
-            _differ(what.get(name, f"the {name} was"), stored.made_of[name], now[name], name)
+            verb = "was" if name in ("model", "layer", "preprocessing") else "were"
+            _differ(f"the {name} {verb}", stored.made_of[name], now[name], name)
     if any(index >= len(subject.model.labels) for one in stored.answers.values() for index, _ in one.best):
         raise CheckInputError(
             "the baseline names classes that there are none of", f"store it anew with {FLAG}"

@@ -56,6 +56,15 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
 
     Nothing is written before every check is done: what stands in OUT is always a whole report.
     """
+    try:
+        return _check(request, observer)
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            "interrupted before every check was done", "run the same command again", interruption
+        ) from interruption
+
+
+def _check(request: CheckRequest, observer: Observer) -> Outcome:
     started = time.time()
     options = request.options
     _cleared(options)
@@ -72,20 +81,15 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
-    try:
-        with model.borrowed():
-            labels = expected(options.labels_from, sources, model) if options.labels_from else {}
-            subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
-            if stored is not None:
-                baselines.require_fit(stored, subject, taken)
-            for one in taken:
-                verdicts.append(judged(one, subject))
-                observer.judged(verdicts[-1])
-            stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            "interrupted before every check was done", "run the same command again", interruption
-        ) from interruption
+    with model.borrowed():
+        labels = expected(options.labels_from, sources, model) if options.labels_from else {}
+        subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
+        if stored is not None:
+            baselines.require_fit(stored, subject, taken)
+        for one in taken:
+            verdicts.append(judged(one, subject))
+            observer.judged(verdicts[-1])
+        stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
     record = _written(folder, verdicts, described, loaded.reference, request, started)
     observer.recorded(record)
     seconds = time.time() - started
@@ -142,8 +146,6 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
 
 def _cleared(options: CheckOptions) -> None:
     """Nothing foreign is to be replaced, and verdicts of an earlier run must not be taken for those of this one."""
-    if options.update_baseline is not None:
-        baselines.require_own(options.update_baseline, baselines.HEAD, baselines.FLAG)
     if options.junit is not None:
         baselines.require_own(options.junit, junit.HEAD.encode(), "--junit")
         try:
@@ -152,6 +154,8 @@ def _cleared(options: CheckOptions) -> None:
             raise OutputError(
                 f"{options.junit} cannot be replaced: {error.strerror}", "choose another file with --junit"
             ) from error
+    if options.update_baseline is not None:
+        baselines.require_own(options.update_baseline, baselines.HEAD, baselines.FLAG)
 
 
 def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:

@@ -213,7 +213,7 @@ def test_without_a_map_there_are_answers(tmp_path: Path) -> None:
         (lambda one: replace(one, model=fresh(1)), "the weights were [0-9a-f]{64}, now [0-9a-f]{64}"),
         (
             lambda one: replace(one, model=replace(one.model, given_labels=list("abcde"))),
-            "the classes was 5 classes",
+            "the classes were 5 classes",
         ),
         (
             lambda one: replace(
