@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.kernels import Kernels
     from cnnexplain.core.layer_table import LayerTable
     from cnnexplain.core.preprocess import Preprocess
+    from cnnexplain.core.verdict import Verdict
     from cnnexplain.errors import CnnexplainError
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "LayerTable": "cnnexplain.core.layer_table",
     "Prediction": "cnnexplain.core.explanation",
     "Preprocess": "cnnexplain.core.preprocess",
+    "Verdict": "cnnexplain.core.verdict",
     "CnnexplainError": "cnnexplain.errors",
 }
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "LayerTable",
     "Prediction",
     "Preprocess",
+    "Verdict",
     "__version__",
     "load",
 ]

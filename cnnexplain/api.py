@@ -11,7 +11,7 @@ explainer.picture(explanation).save("cat-gradcam.png")
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -21,6 +21,7 @@ from PIL import Image
 from torch import nn
 
 from cnnexplain import methods
+from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
@@ -29,6 +30,7 @@ from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
@@ -39,10 +41,14 @@ from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import Picture, pictures
+from cnnexplain.runner.check import class_maps, judged
+from cnnexplain.runner.check_options import CheckOptions
+from cnnexplain.runner.expected import class_index
 from cnnexplain.runner.explain import Prepared, explain
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.pipeline import batched
+from cnnexplain.runner.thresholds import chosen
 from cnnexplain.sources import adopt
 
 Given = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -78,8 +84,8 @@ class Explainer:
         `Explanation` for one picture and a list for several. Raises `cnnexplain.CnnexplainError` where a picture,
         layer or class is not to be had. The module is left exactly as it was, also then.
         """
-        single = isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
-        asked: list[Given] = [images] if single else list(images)  # type: ignore[list-item, arg-type]
+        single = _is_one(images)
+        asked = _all_of(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = methods.method(command)
@@ -99,6 +105,34 @@ class Explainer:
         Where no picture can go through the model there are modules and parameters, and `problem` says why.
         """
         return layer_table(self.model)
+
+    def check(
+        self,
+        images: Given | Iterable[Given] = (),
+        *,
+        labels: Sequence[int | str] | None = None,
+        only: str | Sequence[str] = (),
+        limits: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[Verdict]:
+        """Check the model's sanity, as the command does: a verdict of every check, in their order.
+
+        `labels` has the class of every picture, as a number or a name. `only` names checks; `limits` has levels and
+        limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What cannot be measured without
+        pictures or labels is `skipped`. The module is left exactly as it was.
+        """
+        options = CheckOptions(**checked(CheckOptions, {"only": only}))
+        taken = chosen(options, limits or {}, "limits")
+        given = _all_of(images)
+        if labels is not None and len(labels) != len(given):
+            raise OptionError(f"{len(labels)} labels for {len(given)} pictures", "give one for each picture")
+        classes = [class_index(str(one), self.model.labels, "labels") for one in labels or ()]
+        examples = []
+        for place, one in enumerate(map(self._prepared, given)):
+            label = classes[place] if classes else None
+            examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
+        with self.model.borrowed():
+            subject = Subject(self.model, tuple(examples), class_maps)
+            return [judged(one, subject) for one in taken]
 
     def picture(
         self,
@@ -145,6 +179,14 @@ class Explainer:
             raise ImageError(f"{name}: {error.problem}", error.hint) from error
         pixels, geometry = self.model.preprocess.apply(picture)
         return Prepared(name, picture, pixels, geometry)
+
+
+def _is_one(images: Given | Iterable[Given]) -> bool:
+    return isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
+
+
+def _all_of(images: Given | Iterable[Given]) -> list[Given]:
+    return [images] if _is_one(images) else list(images)  # type: ignore[list-item, arg-type]
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:

@@ -16,14 +16,16 @@ class Answered:
     """What was said of one picture."""
 
     sha256: str  # of the picture's file
-    chances: NDArray[np.float32]  # (classes,)
-    values: NDArray[np.float32]  # (h, w): signed Grad-CAM of the best class
+    best: tuple[tuple[int, float], ...]  # the best classes, each with its probability, best first
+    values: (
+        NDArray[np.float32] | None
+    )  # (h, w): signed Grad-CAM of the best class; None without a map to explain
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """A stored run: what it was made of, by name, and what was said of each picture, by the picture's key."""
 
-    made_of: Mapping[str, str]  # fingerprints: model, weights, preprocessing, classes, layer
-    versions: Mapping[str, str]
+    made_of: Mapping[str, str]  # fingerprints: model, layer, classes, weights, preprocessing
+    versions: Mapping[str, str]  # of what computed it
     answers: Mapping[str, Answered]

@@ -24,6 +24,7 @@ from cnnexplain.errors import (
     InterruptedRunError,
     NoImagesError,
     OptionError,
+    OutputError,
 )
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -34,6 +35,7 @@ from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.report.verdicts import checked
 from cnnexplain.runner import baselines, facts
+from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.expected import expected
 from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.model import build
@@ -54,10 +56,20 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
 
     Nothing is written before every check is done: what stands in OUT is always a whole report.
     """
+    try:
+        return _check(request, observer)
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            "interrupted before every check was done", "run the same command again", interruption
+        ) from interruption
+
+
+def _check(request: CheckRequest, observer: Observer) -> Outcome:
     started = time.time()
+    options = request.options
+    _cleared(options)
     refuse_bombs()
     torch.manual_seed(request.model.seed)
-    options = request.options
     taken = chosen(options, request.tables)
     folder = None if options.output is None else Folder(options.output)
     if folder is not None:
@@ -69,27 +81,24 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
-    try:
-        with model.borrowed():
-            labels = expected(options.labels_from, sources, model) if options.labels_from else {}
-            subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
-            if stored is not None:
-                baselines.require_fit(stored, subject, taken)
-            for place, one in enumerate(taken, 1):
-                observer.judging(one.id, place, len(taken))
-                verdicts.append(judged(one, subject))
-                observer.judged(verdicts[-1])
-            if options.update_baseline is not None:
-                baselines.write(options.update_baseline, subject)
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            "interrupted before every check was done", "run the same command again", interruption
-        ) from interruption
+    with model.borrowed():
+        labels = expected(options.labels_from, sources, model) if options.labels_from else {}
+        subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
+        if stored is not None:
+            baselines.require_fit(stored, subject, taken)
+        for place, one in enumerate(taken, 1):
+            observer.judging(one.id, place, len(taken))
+            verdicts.append(judged(one, subject))
+            observer.judged(verdicts[-1])
+        stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
     record = _written(folder, verdicts, described, loaded.reference, request, started)
     observer.recorded(record)
     seconds = time.time() - started
     if options.junit is not None:
         write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
+    if options.update_baseline is not None and stored_anew is not None:
+        baselines.write(options.update_baseline, stored_anew)
+        observer.told("baseline", f"stored in {options.update_baseline}")
     _tell_github(verdicts, loaded.reference, observer)
     report = None if folder is None else folder.path / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
@@ -135,6 +144,33 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
     maps = captured[layer]
     (gradients,) = model.gradient(model.score(logits, index), [maps])
     return gradcam(maps.detach().float(), gradients).float().cpu()
+
+
+def _cleared(options: CheckOptions) -> None:
+    """Nothing foreign is to be replaced, and verdicts of an earlier run must not be taken for those of this one."""
+    if options.junit is not None:
+        baselines.require_own(options.junit, junit.HEAD.encode(), "--junit")
+        try:
+            options.junit.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{options.junit} cannot be replaced: {error.strerror}", "choose another file with --junit"
+            ) from error
+    if options.update_baseline is not None:
+        baselines.require_own(options.update_baseline, baselines.HEAD, baselines.FLAG)
+
+
+def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:
+    """The baseline's file; nothing where a check that failed says already why there is none."""
+    try:
+        return baselines.text(subject)
+    except Skipped as reason:
+        if not any(one.status == "fail" for one in verdicts):
+            raise CheckInputError(
+                f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
+            ) from reason
+        observer.told("baseline", f"not stored: {reason}")
+        return None
 
 
 def _has(subject: Subject, need: str) -> bool:
@@ -211,13 +247,16 @@ def _written(
     """Draw and write everything; the record."""
     if folder is None:
         return checked(verdicts, {}, reference)
+    # Drawn before anything is written: whoever interrupts this still has the report from before.
+    images = {f"check.{one.check}.png": drawn(one.drawing) for one in verdicts if one.drawing is not None}
+    pictures = {one.check: f"check.{one.check}.png" for one in verdicts if one.drawing is not None}
     journal = folder.open(described["identity"], overwrite=request.options.overwrite)
     try:
-        pictures: dict[str, str] = {}
-        for one in verdicts:
-            if one.drawing is not None:
-                pictures[one.check] = f"check.{one.check}.png"
-                folder.write(pictures[one.check], partial(save_png, drawn(one.drawing)))
+        for old in folder.path.glob("check.*.png"):  # of a run whose checks had something to show
+            if old.name not in images and written_by_us(old):
+                old.unlink()
+        for name, image in images.items():
+            folder.write(name, partial(save_png, image))
         record = checked(verdicts, pictures, reference)
         concluded = facts.concluded(described, "finished", [record], started)
         folder.conclude(concluded, [line(record)], page(concluded, [record]))

@@ -36,7 +36,7 @@ def expected(wanted: str, sources: Sequence[Source], model: Model) -> dict[str, 
     known: dict[str, int] = {}
     for text, where in named.values():
         if text not in known:
-            known[text] = _class(text, model.labels, where)
+            known[text] = class_index(text, model.labels, where)
     return {path: known[text] for path, (text, _) in named.items()}
 
 
@@ -46,7 +46,7 @@ def _folder(path: str) -> tuple[str, str]:
     return name, f"the folder of {path}"
 
 
-def _class(text: str, labels: Sequence[str], where: str) -> int:
+def class_index(text: str, labels: Sequence[str], where: str) -> int:
     """The class that a label means, by the strictest reading that finds any."""
     spellings = tuple(dict.fromkeys((text, text.replace("_", " "))))
     for spelling in spellings:

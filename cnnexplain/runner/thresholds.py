@@ -43,8 +43,8 @@ class Chosen:
         return {field.name: getattr(self.check, field.name) for field in declared(type(self.check))}
 
 
-def chosen(options: CheckOptions, tables: Tables) -> list[Chosen]:
-    """Every check that is to be carried out. `tables` are those of pyproject.toml; `--config` goes before them.
+def chosen(options: CheckOptions, tables: Tables, where: str = "[tool.cnnexplain.check]") -> list[Chosen]:
+    """Every check that is to be carried out. `tables` stand in `where`; `--config` goes before them.
 
     Raises `OptionError` for ids and thresholds that there are none of, with near misses.
     """
@@ -52,10 +52,10 @@ def chosen(options: CheckOptions, tables: Tables) -> list[Chosen]:
     for name in only:
         _require(name, known, "--only")
     said: dict[str, dict[str, Any]] = {}
-    for where, found in (("[tool.cnnexplain.check]", tables), (str(config), _read(config) if config else {})):
+    for place, found in ((where, tables), (str(config), _read(config) if config else {})):
         for name, table in found.items():
-            _require(name, known, where)
-            said.setdefault(name, {}).update(_checked(name, table, where))
+            _require(name, known, place)
+            said.setdefault(name, {}).update(_checked(name, table, place))
     every = [_one(name, said.get(name, {}), name in only) for name in known if not only or name in only]
     taken = [one for one in every if one.level != "off"]
     if not taken:

@@ -1,0 +1,117 @@
+"""Two runs, picture by picture: classes, probabilities, and maps by the order of their cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cnnexplain.checks._stored import map_layer
+from cnnexplain.checks._subject import Subject
+from cnnexplain.core.baseline import Baseline
+from cnnexplain.core.verdict import Skipped
+from cnnexplain.errors import CheckInputError
+
+# Of a map's largest value: what differs by less is the same. Rounding would shuffle the cells that are nearly zero,
+# and choose between two peaks that are equally high.
+STEP = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One picture, then and now."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    was: str  # the stored best class
+    now: str
+    other: bool  # whether it is another, and not as good as equal
+    chance: float  # of the stored best class, now
+    change: float  # of it since then
+    correlation: float = 1.0
+    moved: float = 0.0  # the peak, in pixels of the input
+    stored: NDArray[np.float32] | None = None  # the maps of the stored best class (h, w)
+    values: NDArray[np.float32] | None = None
+
+
+def compared(subject: Subject, stored: Baseline, margin: float) -> list[Compared]:
+    """Every picture against what is stored of it. Classes that are `margin` of probability apart or less are equal.
+
+    Raises `Skipped` where scores or maps are not finite, `CheckInputError` where maps are of another size.
+    """
+    chances, labels = subject.chances, subject.model.labels
+    best = subject.best
+    before = [stored.answers[one.key] for one in subject.examples]
+    classes = torch.tensor([one.best[0][0] for one in before])
+    maps = None
+    if map_layer(subject) and all(one.values is not None for one in before):
+        maps = subject.maps if torch.equal(classes, best) else subject.maps_of(classes)
+        if not bool(maps.isfinite().all()):
+            raise Skipped("its maps are not finite")
+    found = []
+    for place, (one, then) in enumerate(zip(subject.examples, before, strict=True)):
+        was, now = then.best[0][0], int(best[place])
+        chance = float(chances[place, was])
+        other = was != now and float(chances[place, now]) - chance > margin
+        made = Compared(
+            one.name, one.pixels, labels[was], labels[now], other, chance, chance - then.best[0][1]
+        )
+        if maps is not None and then.values is not None:
+            made = _with_maps(made, then.values, maps[place].numpy(), subject.model.preprocess.input_size)
+        found.append(made)
+    return found
+
+
+def _with_maps(
+    one: Compared, stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]
+) -> Compared:
+    if stored.shape != values.shape:
+        was, now = ("x".join(map(str, shape)) for shape in (stored.shape, values.shape))
+        raise CheckInputError(
+            f"the maps are of {now} cells, and the stored ones of {was}", "store them anew: --update-baseline"
+        )
+    return Compared(
+        one.name,
+        one.pixels,
+        one.was,
+        one.now,
+        one.other,
+        one.chance,
+        one.change,
+        rank_correlation(stored, values),
+        shift(stored, values, size),
+        stored,
+        values,
+    )
+
+
+def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Spearman's, of two maps whose small differences are no differences; flat maps are like flat ones only."""
+    x, y = _ranks(a), _ranks(b)
+    spread = float(np.sqrt((x @ x) * (y @ y)))
+    if spread == 0:
+        return float(not x.any() and not y.any())
+    return float(x @ y) / spread
+
+
+def shift(stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]) -> float:
+    """How far the stored peak lies from the nearest that there is now, in pixels of an input (height, width)."""
+    near = values >= values.max() - STEP * float(np.abs(values).max())
+    row, column = np.unravel_index(int(stored.argmax()), stored.shape)
+    rows, columns = np.nonzero(near)
+    high, wide = size[0] / stored.shape[0], size[1] / stored.shape[1]
+    return math.sqrt(float(np.min(((rows - row) * high) ** 2 + ((columns - column) * wide) ** 2)))
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The ranks of a map's cells, ties sharing their mean, around zero."""
+    scale = float(np.abs(values).max())
+    steps = np.round(values.ravel().astype(np.float64) / (STEP * scale)) if scale else np.zeros(values.size)
+    _, inverse, counts = np.unique(steps, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse.ravel()]
+    ranks -= ranks.mean()
+    return ranks

@@ -1,0 +1,160 @@
+"""Answers and maps against those of a stored run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import Found, Gallery, Level, Need, Shot, Skipped, Table
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._compared import Compared
+    from cnnexplain.checks._subject import Subject
+    from cnnexplain.core.baseline import Baseline as Stored
+
+__all__ = ["Baseline"]
+
+ROWS, SHOWN = 30, 4
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Every picture is answered, and explained, as in a stored run."""
+
+    level: ClassVar[Level] = "error"
+    why: ClassVar[str] = (
+        "A new version of a library, another device or an export may change answers, or the reasons for them, and "
+        "nothing says so."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures", "baseline")
+
+    probability: Annotated[
+        float,
+        Param(
+            "Largest change of the stored best class's probability, per picture: threads, batches and kernels changed "
+            "it by 0.000001, weights kept as float16 by 0.003, bfloat16 by 0.03, one first filter zeroed by 0.1.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.01
+    correlation: Annotated[
+        float,
+        Param(
+            "Least rank correlation of a picture's Grad-CAM map with the stored one, per picture: threads, batches and "
+            "kernels left 1.000, bfloat16 0.994, another resampling 0.98, one first filter zeroed 0.93.",
+            min=-1,
+            max=1,
+        ),
+    ] = 0.99
+    shift: Annotated[
+        float,
+        Param(
+            "How far the map's peak may have moved, per picture, in pixels of the input: rounding and bfloat16 moved "
+            "it nowhere, and a cell is 32 pixels for most models.",
+            min=0,
+            max=1e6,
+        ),
+    ] = 0.0
+    same: Annotated[
+        tuple[str, ...],
+        Param(
+            "What must be the same for the two to be compared at all; leave out weights to compare a model that was "
+            "trained again. Versions are told where they differ, since finding what they change is what this is for.",
+            choices=("model", "weights", "preprocessing", "images", "versions"),
+            split=True,
+        ),
+    ] = ("model", "weights", "preprocessing", "images")
+
+    def measure(self, subject: Subject) -> Found:
+        """Compare class, probability and map of every picture; the worst picture decides."""
+        from cnnexplain.checks._compared import compared
+
+        stored = subject.baseline
+        if stored is None:
+            raise Skipped("there is no stored run")
+        try:
+            found = compared(subject, stored, self.probability)
+        except Skipped as reason:  # to skip it would be to pass it
+            return Found(
+                good=False,
+                says=f"cannot be compared: {reason}",
+                do="see what finite says, or try --precision fp32",
+            )
+        bad = [one for one in found if self._faults(one)]
+        found.sort(key=lambda one: (-self._faults(one), one.correlation, -abs(one.change)))
+        said = self._said(found, len(bad)) + _differing(subject, stored)
+        value = min(one.correlation for one in found)
+        drawing = Gallery("Least like the stored run", _shots(bad and found[: min(len(bad), SHOWN)]))
+        return Found(
+            good=not bad,
+            says=said,
+            value=value,
+            do="find what changed; where the change is meant, store the run anew with --update-baseline",
+            table=_table(found[:ROWS]),
+            drawing=drawing if bad else None,
+        )
+
+    def _faults(self, one: Compared) -> int:
+        """By how many of its limits a picture fails."""
+        return (
+            one.other
+            + (abs(one.change) > self.probability)
+            + (one.correlation < self.correlation)
+            + (one.moved > self.shift)
+        )
+
+    def _said(self, found: list[Compared], bad: int) -> str:
+        others = sum(one.other for one in found)
+        change = max(abs(one.change) for one in found)
+        many = f"{len(found)} picture" + "s" * (len(found) != 1)
+        start = f"{bad} of {many} differ from the stored run" if bad else f"{many} as in the stored run"
+        parts = [
+            f"{others} with another best class",
+            f"probabilities changed by up to {change:.2g} (limit {self.probability:g})",
+        ]
+        if found[0].stored is None:
+            return f"{start}: {', '.join(parts)}; there are no maps to compare"
+        correlation, moved = min(one.correlation for one in found), max(one.moved for one in found)
+        parts += [
+            f"rank correlation of maps at least {correlation:.3f} (limit {self.correlation:g})",
+            f"peaks moved by up to {moved:.0f} pixels (limit {self.shift:g})",
+        ]
+        return f"{start}: {', '.join(parts)}"
+
+
+def _differing(subject: Subject, stored: Stored) -> str:
+    """Versions that are not those of the stored run, in words."""
+    from cnnexplain.checks._stored import versions
+
+    now = versions(subject)
+    parts = [
+        f"{name} {stored.versions.get(name, 'unknown')} instead of {now[name]}"
+        for name in now
+        if stored.versions.get(name) != now[name]
+    ]
+    return f"; stored with {', '.join(parts)}" if parts else ""
+
+
+def _table(found: list[Compared]) -> Table:
+    head = ("picture", "best class", "its probability", "rank correlation", "peak moved by")
+    return Table(head, tuple(_row(one) for one in found))
+
+
+def _row(one: Compared) -> tuple[str, ...]:
+    best = f"{one.was} → {one.now}" if one.was != one.now else one.was
+    chance = f"{one.chance - one.change:.4f} → {one.chance:.4f}"
+    maps = ("no map", "no map") if one.stored is None else (f"{one.correlation:.3f}", f"{one.moved:.0f} px")
+    return (one.name, best, chance, *maps)
+
+
+def _shots(found: list[Compared]) -> tuple[Shot, ...]:
+    """The worst pictures, each as it was stored and as it is."""
+    return tuple(
+        shot
+        for one in found
+        for shot in (
+            Shot(one.pixels, f"stored: {one.was} {one.chance - one.change:.3f}", one.stored),
+            Shot(one.pixels, f"now: {one.now}, {one.was} {one.chance:.3f}", one.values),
+        )
+    )
