@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnexplain.checks._subject import Subject
-    from cnnexplain.core.kernels import Statistics
+    from cnnexplain.core.kernels import KernelStatistics
 
 NAMED = 3  # layers in a sentence
 ROWS = 30  # of a table
@@ -28,7 +28,7 @@ class Counted:
     """What is counted of one layer's filters."""
 
     weights: Weights
-    statistics: Statistics
+    statistics: KernelStatistics
     size: int  # weights of one filter
     zeros: int  # filters of which every weight is zero
 

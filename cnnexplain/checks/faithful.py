@@ -132,7 +132,8 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
     from cnnexplain.checks._subject import chances
 
     with torch.no_grad():
-        parts = [subject.model.forward(part.clone()).cpu() for part in inputs.split(subject.rows)]
+        starts = range(0, len(inputs), subject.rows)
+        parts = [subject.model.forward(inputs[at : at + subject.rows].clone()).cpu() for at in starts]
     return chances(torch.cat(parts)).gather(1, index[:, None])[:, 0]
 
 
