@@ -29,7 +29,7 @@ class FirstLayerNoise:
         float,
         Param(
             "Standard deviations of random weights' smoothness up to which a layer counts as noise. Good models have "
-            "11 to 25, those without training up to 2.",
+            "11 to 25, one without training 1.",
             min=0,
         ),
     ] = 4.0

@@ -62,6 +62,6 @@ def require_plain(module: nn.Module, model_name: str) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor holds one number a place, as sparse, quantised, nested and meta tensors do not."""
-    odd = tensor.is_quantized or tensor.is_nested or tensor.is_meta
+    """Whether a tensor holds one number a place, as sparse, quantised, nested, meta and lazy tensors do not."""
+    odd = is_lazy(tensor) or tensor.is_quantized or tensor.is_nested or tensor.is_meta
     return tensor.layout is torch.strided and not odd
