@@ -38,7 +38,7 @@ class BatchInvariant:
         Param(
             "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding makes "
             "0.000001, and in half precision, for which ten times as much is allowed, 0.001; the statistics of a batch "
-            "make 0.2 and more.",
+            "make 2 and more.",
             min=0,
         ),
     ] = 0.01

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from cnnexplain.core.verdict import Found, Level, Need, Profile, Skipped, Table
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ __all__ = ["Normalisation"]
 
 # Mean and standard deviation of values in 0..1, in the order in which they are most often meant.
 USUAL = {
-    "ImageNet": (IMAGENET_MEAN, IMAGENET_STD),
+    "ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "-1..1": ((0.5,), (0.5,)),
     "0..1": ((0.0,), (1.0,)),
     "0..255": ((0.0,), (1 / 255,)),
