@@ -115,7 +115,7 @@ class Subject:
         """What every activation function did over all pictures, in order."""
         starts = range(0, len(self.examples), self.rows)
         batches = (self.inputs(slice(start, start + self.rows)) for start in starts)
-        size, forward = self.model.preprocess.input_size, self.model._plain_forward
+        size, forward = self.model.preprocess.input_size, self.model.forward
         return activity.watched(self.model.module, forward, batches, size, self.logits.shape[1])
 
     @cached_property

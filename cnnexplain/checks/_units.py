@@ -51,7 +51,7 @@ def judged(shares: Sequence[Share], limit: float, what: str, column: str, do: st
     over = [one for one in worst if one.value > limit]
     found = f"{first.counted} of {first.units} units at {first.name} ({first.kind}) {what}"
     if over:
-        more = f", and {len(over) - 1} more layers are over the limit" if len(over) > 1 else ""
+        more = f", which {len(over)} layers exceed" if len(over) > 1 else ""
         says = f"{found}; the limit is {limit:.0%}{more}"
     else:
         says = f"at most {first.value:.0%} of a layer's units {what}; the limit is {limit:.0%}"

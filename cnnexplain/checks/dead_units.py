@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.activity import Activity
 
 __all__ = ["DeadUnits"]
+MANY = 100  # pictures, where each gives a channel one value only, as hidden layers behind the pooling have it
 ENOUGH = 4  # pictures, to tell a unit that waits for its subject from one that is dead
 
 
@@ -67,5 +68,9 @@ def _share(one: Activity) -> Share:
         raise ValueError(one.name)
     silent, once, twice = (int((one.fired == times).sum()) for times in (0, 1, 2))
     unseen = once * (once - 1) / (2 * (twice + 1))
-    dead = float(silent) if silent == len(one.fired) else max(0.0, silent - unseen)
+    dead = max(0.0, silent - unseen)
+    if silent == len(one.fired):
+        dead = float(silent)
+    elif one.single and one.pictures < MANY:
+        dead = 0.0  # too few values to tell
     return Share(one.name, one.kind, len(one.fired), silent, dead)

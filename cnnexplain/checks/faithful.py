@@ -38,7 +38,7 @@ class Faithful:
         float,
         Param(
             "Smallest mean advantage over random orders, in probability averaged over how much is replaced: the "
-            "bundled model has 0.07, maps moved by half a picture -0.13; none is 0.",
+            "bundled model has 0.07, maps moved by half a picture -0.14; none is 0.",
             min=-1,
             max=1,
         ),

@@ -42,6 +42,7 @@ class Activity:
     fired: Tensor | None  # (C,): in how many pictures each channel opened at all; None where it has no floor
     at_end: Tensor | None  # (C,): in what share of places it was at an end; None where it has none
     pictures: int
+    single: bool = False  # whether each channel has one value a picture, and not a map
 
 
 class _Watch(TorchFunctionMode):
@@ -52,6 +53,7 @@ class _Watch(TorchFunctionMode):
         self.found: dict[tuple[str, str], tuple[Tensor | None, Tensor | None]] = {}
         self.inside: list[str] = [""]  # the modules whose code is running, the innermost last
         self.pictures = 0  # that go through together
+        self.single: set[str] = set()
         self._calls: Counter[str] = Counter()
         self._size, self._scores = input_size, scores
 
@@ -80,7 +82,8 @@ class _Watch(TorchFunctionMode):
         result = func(*args, **kwargs)
         at_end = self._at_end(bounded, result, args, kwargs) if bounded in ENDS else None
         if fired is not None or at_end is not None:
-            self._note(rectifier or plain, fired, at_end)
+            values = self._per_picture(result)
+            self._note(rectifier or plain, fired, at_end, values.numel() == len(values) * values.shape[1])
         return result
 
     def _at_end(self, kind: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
@@ -130,11 +133,13 @@ class _Watch(TorchFunctionMode):
         layout = map_layout(shape, self._size)
         return {"NCHW": (2, 3), "NHWC": (1, 2)}.get(layout or "", ())
 
-    def _note(self, kind: str, fired: Tensor | None, at_end: Tensor | None) -> None:
+    def _note(self, kind: str, fired: Tensor | None, at_end: Tensor | None, single: bool) -> None:
         name = self.inside[-1]
         self._calls[name] += 1
         shown = name or "the model's own code"
         key = (shown if self._calls[name] == 1 else f"{shown} #{self._calls[name]}", kind)
+        if single:
+            self.single.add(key[0])
         before = self.found.get(key)
         if before is not None:
             fired = _added(before[0], fired)
@@ -161,7 +166,9 @@ def watched(
             with watch:
                 forward(batch)
     return [
-        Activity(name, kind, fired, None if at_end is None else at_end / pictures, pictures)
+        Activity(
+            name, kind, fired, None if at_end is None else at_end / pictures, pictures, name in watch.single
+        )
         for (name, kind), (fired, at_end) in watch.found.items()
     ]
 

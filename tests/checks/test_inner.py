@@ -328,3 +328,13 @@ def test_evidence_in_the_margin_is_found() -> None:
     assert verdict.value == pytest.approx((24 * 0.8 + 4 * 0.96) / 28 / area)
     assert found(LooksAtBorder(), _bright(frame=False)).value == 0
     assert "4 are needed" in skipped(LooksAtBorder(), digits.subject("well", count=3))
+
+
+def test_channels_with_one_value_a_picture_need_many_pictures() -> None:
+    torch.manual_seed(0)
+    module = digits.fresh("well")
+    hidden = nn.Linear(32, 40)
+    hidden.bias.data[:20] = -1000  # half are dead, which eight values each cannot tell
+    module.head = nn.Sequential(hidden, nn.ReLU(), nn.Linear(40, 10))
+    assert found(DeadUnits(), digits.subject(module, count=8)).good
+    assert not found(DeadUnits(), digits.subject(module, count=120)).good
