@@ -93,11 +93,11 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     record = _written(folder, verdicts, described, loaded.reference, request, started)
     observer.recorded(record)
     seconds = time.time() - started
-    if options.junit is not None:
-        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
     if options.update_baseline is not None and stored_anew is not None:
         baselines.write(options.update_baseline, stored_anew)
         observer.told("baseline", f"stored in {options.update_baseline}")
+    if options.junit is not None:  # last: it says that all went well
+        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
     _tell_github(verdicts, loaded.reference, observer)
     report = None if folder is None else folder.path / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
