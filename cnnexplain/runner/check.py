@@ -208,7 +208,8 @@ def _require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequ
         raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
     for one in taken:
         for need in one.check.needs:
-            if one.asked and not given[need]:
+            storing = need == "baseline" and options.update_baseline is not None  # the first run has none yet
+            if one.asked and not given[need] and not storing:
                 raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
 
 
