@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 
+import checking
 import explaining
 import inspecting
 import kernels
@@ -22,6 +23,7 @@ def main() -> None:
     pixels.main()
     inspecting.main()
     kernels.main()
+    checking.main()
 
 
 if __name__ == "__main__":

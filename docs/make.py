@@ -48,8 +48,15 @@ def main() -> None:
 
 def reference_pages() -> dict[Path, str]:
     """The pages that are written from the code, and what they should hold."""
-    python = pages.DOCS / "python.md"
+    python, check = pages.DOCS / "python.md", pages.DOCS / "check.md"
+    limits = {
+        page: reference.check_limits(page.read_text("utf-8"), page.stem)
+        for page in pages.pages()
+        if page.parent == pages.CHECKS
+    }
     return {
+        **limits,
+        check: reference.check_table(check.read_text("utf-8")),
         pages.DOCS / "commands.md": reference.commands(),
         python: reference.signatures(python.read_text("utf-8"), cnnexplain),
     }

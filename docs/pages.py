@@ -17,6 +17,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PICTURES = DOCS / "pictures"
+CHECKS = DOCS / "checks"  # a page for each check of `cnnexplain check`
 # Photographs of pages, made by a browser.
 REPORT = PICTURES / "report.jpg"
 BOARD = PICTURES / "tensorboard.jpg"
@@ -47,7 +48,11 @@ class Block:
 
 def pages() -> list[Path]:
     """Every page, the README first."""
-    return [page for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md"))) if page.exists()]
+    return [
+        page
+        for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(CHECKS.glob("*.md")))
+        if page.exists()
+    ]
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cnnexplain import __version__
+from cnnexplain import __version__, checks
 from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP
 from cnnexplain.cli.commands import Command, OfPictures
 from cnnexplain.cli.commands import commands as all_commands
@@ -20,15 +22,16 @@ from cnnexplain.sources import sources
 
 CODES = {
     ExitCode.OK: "Everything asked for was done.",
-    ExitCode.CHECK_FAILED: "A check or a comparison failed. No command ends so yet.",
+    ExitCode.CHECK_FAILED: "Every check was carried out, and one of level error failed.",
     ExitCode.USAGE: "An option, a model, a layer, a class or a checkpoint that is not there or makes no sense, "
     "or an OUT that cannot be used.",
     ExitCode.TOO_MANY_FAILURES: "Finished, but more images failed than `--max-failures` allows.",
-    ExitCode.NO_IMAGES: "There were no pictures.",
+    ExitCode.NO_IMAGES: "There were no pictures. For `check` that is 2: what it was to look at is not there.",
     ExitCode.DEFECT: "A defect in cnnexplain: please report it.",
     ExitCode.INTERRUPTED: "Interrupted with Ctrl-C. The same command goes on.",
     ExitCode.TERMINATED: "Ended from outside (SIGTERM). The same command goes on.",
 }
+SECONDS = Path(__file__).parent / "checks" / "seconds.json"  # written by benchmarks/checking.py --write
 HEAD = f"""# Commands
 
 <!-- Written by docs/make.py from the code. Change the code, then run make docs. -->
@@ -75,8 +78,45 @@ def signatures(page: str, namespace: ModuleType) -> str:
     return re.sub(r"<!-- signature: ([\w.]+) -->\n.*?<!-- end -->", written, page, flags=re.DOTALL)
 
 
+def check_table(page: str) -> str:
+    """A page with the table of all checks between `<!-- checks -->` and `<!-- end -->`."""
+    seconds = json.loads(SECONDS.read_text("utf-8"))["seconds"]
+    rows = [
+        f"| [`{name}`](checks/{name}.md) | {kind.level} | {_cell(checks.title(kind))} | "
+        f"{', '.join(kind.needs) or 'nothing'} | {_seconds(seconds.get(name))} |"
+        for name in checks.ids()
+        for kind in [checks.check(name)]
+    ]
+    head = ["| id | level | what should be true | needs | seconds |", "|---|---|---|---|--:|"]
+    table = "\n".join(["<!-- checks -->", *head, *rows, "<!-- end -->"])
+    return re.sub(r"<!-- checks -->\n.*?<!-- end -->", lambda _: table, page, flags=re.DOTALL)
+
+
+def check_limits(page: str, name: str) -> str:
+    """A check's page with the table of its limits between `<!-- limits -->` and `<!-- end -->`."""
+    kind = checks.check(name)
+    rows = [
+        f"| `{field.name.replace('_', '-')}` | {_default(field) or '`0.0`'} | {_meaning(field)} |"
+        for field in declared(kind)
+    ]
+    table = "\n".join(
+        [
+            "<!-- limits -->",
+            "| limit | default | what it is, and why |",
+            "|---|---|---|",
+            *rows,
+            "<!-- end -->",
+        ]
+    )
+    return re.sub(r"<!-- limits -->\n.*?<!-- end -->", lambda _: table, page, flags=re.DOTALL)
+
+
+def _seconds(found: float | None) -> str:
+    return "" if found is None else f"{found:.1f}"
+
+
 def _command(command: Command) -> str:
-    images = isinstance(command, OfPictures)
+    images = command.takes_pictures
     return "\n".join(
         [
             f"## `cnnexplain {command.name}`\n",

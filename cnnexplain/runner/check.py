@@ -94,11 +94,11 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     record = _written(folder, verdicts, described, loaded.reference, request, started)
     observer.recorded(record)
     seconds = time.time() - started
-    if options.junit is not None:
-        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
     if options.update_baseline is not None and stored_anew is not None:
         baselines.write(options.update_baseline, stored_anew)
         observer.told("baseline", f"stored in {options.update_baseline}")
+    if options.junit is not None:  # last: it says that all went well
+        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
     _tell_github(verdicts, loaded.reference, observer)
     report = None if folder is None else folder.path / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
@@ -210,7 +210,8 @@ def _require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequ
         raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
     for one in taken:
         for need in one.check.needs:
-            if one.asked and not given[need]:
+            storing = need == "baseline" and options.update_baseline is not None  # the first run has none yet
+            if one.asked and not given[need] and not storing:
                 raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
 
 
