@@ -133,7 +133,7 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
 
     with torch.no_grad():
         starts = range(0, len(inputs), subject.rows)
-    parts = [subject.model.forward(inputs[start : start + subject.rows].clone()).cpu() for start in starts]
+        parts = [subject.model.forward(inputs[at : at + subject.rows].clone()).cpu() for at in starts]
     return chances(torch.cat(parts)).gather(1, index[:, None])[:, 0]
 
 
