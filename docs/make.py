@@ -74,11 +74,17 @@ def pictures(folder: Path) -> None:
         made = folder / "out" / picture.relative_to(pages.PICTURES)
         if not picture.exists() or not same(made, picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, picture)
+            small(made, picture)
             print(f"new: {picture.relative_to(pages.ROOT)}")
     for old in set(pages.PICTURES.rglob("*.png")) - wanted:
         old.unlink()
         print(f"gone: {old.relative_to(pages.ROOT)}")
+
+
+def small(made: Path, kept: Path) -> None:
+    """Copy a picture, in as few bytes as it takes: everybody who clones the repository fetches it."""
+    with Image.open(made) as image:
+        image.save(kept, optimize=True)
 
 
 def same(one: Path, other: Path) -> bool:

@@ -72,7 +72,10 @@ def _run(program, *words):
         from cnnexplain.cli.app import run
 
         sys.argv = [program, *words]
-        return run(words)
+        try:
+            return run(words)
+        except SystemExit as end:  # of typer's, which shows completions
+            return int(end.code or 0)
     with open(words[0], encoding="utf-8") as file:
         source = file.read()
     try:

@@ -40,6 +40,7 @@ class BatchInvariant:
             "0.000001, and in half precision, for which ten times as much is allowed, 0.001; the statistics of a batch "
             "make 2 and more.",
             min=0,
+            max=1,
         ),
     ] = 0.01
 

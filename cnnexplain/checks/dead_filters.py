@@ -40,6 +40,7 @@ class DeadFilters:
             "Filters of nothing but zeros that a layer may have, depthwise ones aside. Weight decay makes faint ones, "
             "but no zeros; where nothing comes in, it does so in depthwise layers.",
             min=0,
+            max=10**9,
         ),
     ] = 0
 

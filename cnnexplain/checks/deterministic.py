@@ -30,6 +30,7 @@ class Deterministic:
             "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding may differ "
             "between runs on a GPU, by 0.00001; dropout of one value in a hundred, left on, makes 0.1 and more.",
             min=0,
+            max=1,
         ),
     ] = 0.001
 

@@ -40,6 +40,7 @@ class DuplicateFilters:
             "Filters of fewer weights, and depthwise ones, are left out: there are not many useful ones, and good "
             "models have them many times.",
             min=4,
+            max=10**9,
         ),
     ] = 27
 

@@ -31,6 +31,7 @@ class ExplodingGradients:
             "Largest influence of the first layer, the last one's being 1: trained networks were found between 4 and "
             "300, networks of tanh whose weights are too large above 1e6.",
             min=0,
+            max=1e30,
         ),
     ] = 1e5
 

@@ -26,7 +26,7 @@ ROWS = 30
 
 @dataclass(frozen=True)
 class Faithful:
-    """What Grad-CAM marks is what the answer hangs on: taking it away hurts more than taking anything away."""
+    """What Grad-CAM marks is what the answer hangs on: taking it away hurts most."""
 
     level: ClassVar[Level] = "warn"
     why: ClassVar[str] = (

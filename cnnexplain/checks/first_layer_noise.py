@@ -31,6 +31,7 @@ class FirstLayerNoise:
             "Standard deviations of random weights' smoothness up to which a layer counts as noise. Good models have "
             "11 to 25, one without training 1.",
             min=0,
+            max=1000,
         ),
     ] = 4.0
     spread: Annotated[

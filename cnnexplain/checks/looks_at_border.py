@@ -40,6 +40,7 @@ class LooksAtBorder:
             "Largest mean of the margin's share of the evidence, as a multiple of its share of the area; even evidence "
             "has 1, and 2.8 is all that there can be in a margin of a tenth.",
             min=0,
+            max=100,
         ),
     ] = 1.5
 
@@ -79,7 +80,7 @@ class LooksAtBorder:
                 tuple(
                     Shot(
                         subject.examples[place].pixels,
-                        f"{float(shares[place]):.0%} in the margin",
+                        f"{names[place].rpartition('/')[2]}: {float(shares[place]):.0%} in the margin",
                         maps[place].float().numpy(),
                     )
                     for place in order[:SHOWN]

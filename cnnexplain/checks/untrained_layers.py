@@ -31,6 +31,7 @@ class UntrainedLayers:
             "Standard deviations from independent draws up to which weights count as untrained. Of 440 fresh layers "
             "none had more than 4.1, of trained ones with 4096 weights and more none less than 18.",
             min=0,
+            max=1000,
         ),
     ] = 5.0
     least: Annotated[
@@ -38,6 +39,7 @@ class UntrainedLayers:
         Param(
             "Layers of fewer weights are left out: after some hundred steps of training they may still look untrained.",
             min=1,
+            max=10**9,
         ),
     ] = 4096
 

@@ -31,6 +31,7 @@ class VanishingGradients:
             "Smallest influence of the first layer, the last one's being 1: trained networks were found between 4 and "
             "300, twelve layers of sigmoids at 4e-11, a dead layer at 0.",
             min=0,
+            max=1,
         ),
     ] = 1e-4
 

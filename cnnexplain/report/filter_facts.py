@@ -17,4 +17,5 @@ def of_filters(counted: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         yield "norms", f"{number(norm['min'])} to {number(norm['max'])}, median {number(norm['median'])}"
     yield "dead", f"{len(counted['dead']['which']):,} of {counted['filters']:,}"
     if counted["alike"] is not None:
-        yield "near-duplicates", f"{counted['alike']['filters']:,} of {counted['filters']:,}"
+        # With a hyphen at which no browser breaks the line.
+        yield "near\u2011duplicates", f"{counted['alike']['filters']:,} of {counted['filters']:,}"

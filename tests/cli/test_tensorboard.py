@@ -39,7 +39,7 @@ def test_records_go_to_stdout_as_ever(tiny: Run, work: Path) -> None:
 def test_without_the_package_it_says_how_to_get_it_before_anything_is_done(tiny: Run, work: Path) -> None:
     (work / "tensorboard.py").write_text("raise ModuleNotFoundError('No module', name='tensorboard')")
     before = files(work)
-    done = tiny("pictures", "-o", "out", "--tensorboard", "tb")
+    done = tiny("pictures", "-o", "out", "--tensorboard", "tb", preloaded=False)
     assert done.code == 2
     assert done.out == ""
     assert done.err.splitlines() == [
@@ -48,7 +48,7 @@ def test_without_the_package_it_says_how_to_get_it_before_anything_is_done(tiny:
     ]
     assert {name for name in files(work) if "__pycache__" not in name} == before
     assert not (work / "out").exists()
-    assert tiny("pictures", "-o", "out").code == 0  # and is not needed without the option
+    assert tiny("pictures", "-o", "out", preloaded=False).code == 0  # and is not needed without the option
 
 
 @pytest.mark.parametrize("place", ["pictures/a.png", "pictures/a.png/deep/er"])

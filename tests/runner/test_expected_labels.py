@@ -72,7 +72,7 @@ def test_synsets_may_be_the_names_of_classes_themselves() -> None:
 )
 def test_what_is_no_class_is_said_in_two_short_lines(name: str, labels: tuple[str, ...], words: str) -> None:
     with pytest.raises(CheckInputError) as raised:
-        module._class(name, labels, "the folder of a.png")
+        module.class_index(name, labels, "the folder of a.png")
     assert words in raised.value.problem
     assert "--target" not in raised.value.problem + raised.value.hint
     assert len(raised.value.problem) < 400
