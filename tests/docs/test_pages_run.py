@@ -17,11 +17,11 @@ BOUNDARY = "\x1e"
 
 
 @pytest.fixture(scope="module")
-def shell(programs: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory, page: Path) -> Shell:
+def shell(programs: Path, tmp_path_factory: pytest.TempPathFactory, page: Path) -> Shell:
     """A shell of the page's own."""
     folder = tmp_path_factory.mktemp(page.stem)
     (folder / "docs").symlink_to(DOCS)
-    return Shell(folder, *programs)
+    return Shell(folder, programs)
 
 
 @pytest.fixture(scope="module", params=pages.pages(), ids=lambda page: page.name)
