@@ -83,6 +83,8 @@ def _run(arguments: Sequence[str]) -> int:
     # `--help` and `--version` have no use for a pyproject.toml, and should not trip over a broken one.
     known = commands()
     asked = next((one for one in arguments if one in known), None)
+    if asked:
+        known[asked].forget(arguments)
     fields = {name: one.fields for name, one in known.items()}
     defaults = {asked: configured(_here(), asked, fields)} if asked else {}
     try:
@@ -139,7 +141,7 @@ def _command(command: Command) -> Callable[..., int]:
             return _carry_out(command, context, values)
         except KeyboardInterrupt as error:  # here, since typer would make an exit code of it
             raise InterruptedRunError(
-                "interrupted before anything was explained", "run the same command again", error
+                "interrupted before anything was done", "run the same command again", error
             ) from error
         except Exception:
             if values["debug"]:

@@ -50,7 +50,13 @@ def configured(folder: Path, command: str, commands: Mapping[str, Mapping[str, F
         return {}
     table = _table(file)
     own = {name: table.pop(name) for name in commands if isinstance(table.get(name), dict)}
-    everything = {*commands, *(name for fields in commands.values() for name in fields)}
+    for name in commands:
+        if name in table:
+            raise OptionError(
+                f"tool.cnnexplain.{name} in {file} is no table",
+                f"write [tool.cnnexplain.{name}] and options below",
+            )
+    everything = {name for fields in commands.values() for name in fields}
     fields = commands[command]
     for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
     options = {

@@ -75,7 +75,10 @@ class Field:
         kinds, words = GIVEN_AS[self.type]
         if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
             raise OptionError(f"{flag} is {value!r}, a {type(value).__name__}", f"give {words}")
-        value = self.type(value)
+        try:
+            value = self.type(value)
+        except OverflowError as error:  # a whole number that no float holds
+            raise OptionError(f"{flag} is too large a number", f"give {words} with fewer digits") from error
         if param.choices and value not in param.choices:
             near = near_misses(str(value), param.choices)
             raise OptionError(

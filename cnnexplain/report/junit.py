@@ -9,9 +9,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.report.record import readable
+from cnnexplain.report.words import shown
 
-# How each of our files begins; no other is replaced.
-HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="cnnexplain check"'
 # What XML 1.0 cannot hold, not even escaped. Lone surrogates are made readable before.
 _UNSPEAKABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
@@ -64,4 +63,5 @@ def _line(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", readable(text))
+    lines = "\n".join(map(shown, text.split("\n")))
+    return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", lines)

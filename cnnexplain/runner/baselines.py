@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,15 +18,16 @@ from cnnexplain.checks._subject import Subject
 from cnnexplain.checks.baseline import Baseline as Check
 from cnnexplain.core.baseline import Answered, Baseline
 from cnnexplain.core.verdict import Skipped
-from cnnexplain.errors import CheckInputError, OptionError, OutputError
+from cnnexplain.errors import CheckInputError, OptionError
+from cnnexplain.runner.check_files import BASELINE as FLAG
+from cnnexplain.runner.check_files import BASELINE_HEAD as HEAD
+from cnnexplain.runner.check_files import require_own
 from cnnexplain.runner.thresholds import Chosen
 from cnnexplain.runner.write import write_file
 
 FORMAT = 1
-HEAD = b'{"cnnexplain-baseline": '  # how each of our files begins; no other is replaced
 LARGEST = 1 << 28  # bytes: more than a hundred thousand pictures
 SIDE = 1 << 14  # of a map
-FLAG = "--update-baseline"
 PRINTS = ("model", "layer", "classes", "weights", "preprocessing")
 # What a fingerprint is to `same`. Classes are always the same, since answers are compared by them.
 COVERED_BY = {"layer": "model"}
@@ -57,21 +57,6 @@ def read(path: Path) -> Baseline:
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         why = error.args[0] if isinstance(error, _DamagedError) else "it ends too early or is damaged"
         _refuse(path, str(why))
-
-
-def require_own(path: Path, head: bytes, flag: str) -> None:
-    """Raise `OutputError` where `path` holds what we did not write: what we write begins with `head`."""
-    if not os.path.lexists(path):
-        return
-    try:
-        with path.open("rb") if path.is_file() else open(os.devnull, "rb") as file:
-            own = file.read(len(head)) == head
-    except OSError:
-        own = False
-    if not own:
-        raise OutputError(
-            f"{path} is there already and is not from cnnexplain", f"choose another file with {flag}"
-        )
 
 
 def require_fit(stored: Baseline, subject: Subject, taken: Sequence[Chosen]) -> None:

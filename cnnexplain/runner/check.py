@@ -24,7 +24,6 @@ from cnnexplain.errors import (
     InterruptedRunError,
     NoImagesError,
     OptionError,
-    OutputError,
 )
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -35,7 +34,7 @@ from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.report.verdicts import checked
 from cnnexplain.runner import baselines, facts
-from cnnexplain.runner.check_options import CheckOptions
+from cnnexplain.runner.check_files import cleared
 from cnnexplain.runner.expected import expected
 from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.model import build
@@ -67,7 +66,7 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
 def _check(request: CheckRequest, observer: Observer) -> Outcome:
     started = time.time()
     options = request.options
-    _cleared(options)
+    cleared(options)
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     taken = chosen(options, request.tables)
@@ -82,7 +81,8 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
     with model.borrowed():
-        labels = expected(options.labels_from, sources, model) if options.labels_from else {}
+        asked = options.labels_from
+        labels = expected(asked, sources, model) if asked is not None else {}
         subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
@@ -146,31 +146,17 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
     return gradcam(maps.detach().float(), gradients).float().cpu()
 
 
-def _cleared(options: CheckOptions) -> None:
-    """Nothing foreign is to be replaced, and verdicts of an earlier run must not be taken for those of this one."""
-    if options.junit is not None:
-        baselines.require_own(options.junit, junit.HEAD.encode(), "--junit")
-        try:
-            options.junit.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{options.junit} cannot be replaced: {error.strerror}", "choose another file with --junit"
-            ) from error
-    if options.update_baseline is not None:
-        baselines.require_own(options.update_baseline, baselines.HEAD, baselines.FLAG)
-
-
 def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:
-    """The baseline's file; nothing where a check that failed says already why there is none."""
+    """The baseline's file; nothing where a check failed: a model that is not in order is no measure of others."""
+    if bad := [one.check for one in verdicts if one.status == "fail"]:
+        observer.told("baseline", f"not stored, since {', '.join(bad)} failed")
+        return None
     try:
         return baselines.text(subject)
     except Skipped as reason:
-        if not any(one.status == "fail" for one in verdicts):
-            raise CheckInputError(
-                f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
-            ) from reason
-        observer.told("baseline", f"not stored: {reason}")
-        return None
+        raise CheckInputError(
+            f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
+        ) from reason
 
 
 def _has(subject: Subject, need: str) -> bool:

@@ -74,7 +74,7 @@ def describe_check(
 ) -> dict[str, Any]:
     """The same for a model's checks."""
     limits = {one.id: {"level": one.level, **one.limits} for one in taken}
-    labels = model.labels if sources else model.given_labels or ()
+    labels = model.given_labels or ()
     described = _described(request, model, loaded, limits, choices, started, labels)
     if sources:
         described["images"] = {"count": len(sources)}

@@ -106,13 +106,13 @@ def _checked(name: str, table: Any, where: str) -> dict[str, Any]:
                 found[key] = fields[key].check(value)
             except OptionError as error:
                 problem = error.problem.removeprefix("--")
-                raise OptionError(f"{name} in {where}: {problem}", error.hint) from error
+                raise OptionError(f"{name} in {where}: {problem}", error.hint.replace("--", "")) from error
     return found
 
 
 def _read(path: Path) -> Tables:
     try:
-        found: Tables = tomllib.loads(path.read_text("utf-8"))
+        found: Tables = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise OptionError(f"there is no {path}", "give --config a file, as checks.toml") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -109,7 +109,7 @@ def test_a_model_that_is_not_finite_fails_and_is_not_stored(here: Run, work: Pat
     )
     done = here(*call, "--junit", "j.xml", "--json")
     assert agreed(done, work / "j.xml") == {"finite": "fail"}
-    assert "not stored: it holds NaN or infinite weights" in done.err
+    assert "not stored, since finite failed" in done.err
     assert not (work / "b.json").exists()
     (work / "checks.toml").write_text('[finite]\nlevel = "warn"')
     warned = here(*call, "--junit", "j.xml", "--config", "checks.toml")
@@ -131,6 +131,14 @@ def test_a_model_that_is_not_finite_fails_and_is_not_stored(here: Run, work: Pat
         (["pictures", "--only", "finit"], "error: --only names 'finit', which is no check"),
         (["pictures/a.png", "broken.png"], "error: broken.png: "),
         ([], "error: baseline needs pictures"),
+        (["pictures", "--nope"], "error: no such option: --nope"),  # before a check has begun
+        (["pictures", "--labels-from", ""], "error: "),  # a variable that is not set
+        (["pictures", "--update-baseline", "j.xml"], "error: "),
+        (
+            ["pictures", "-o", "out", "--update-baseline", "out/run.json"],
+            "error: -o and --update-baseline both",
+        ),
+        (["--list"], "error: --list shows the checks and carries none out"),
     ],
 )
 def test_what_cannot_be_relied_on_is_exit_code_2(words: list[str], error: str, here: Run, work: Path) -> None:
@@ -148,6 +156,12 @@ def test_what_cannot_be_relied_on_is_exit_code_2(words: list[str], error: str, h
     assert "Traceback" not in done.err
     assert not (work / "j.xml").exists()
     assert (work / "notes.txt").read_text() == "about cnnexplain-baseline"
+
+
+def test_a_table_of_the_project_that_is_none_is_an_error(here: Run, work: Path) -> None:
+    (work / "pyproject.toml").write_text("[tool.cnnexplain]\ncheck = 3")
+    done = here("check", "tiny.py:Net", *TINY_OPTIONS)
+    assert (done.code, "tool.cnnexplain.check in" in done.error) == (2, True)
 
 
 def test_a_foreign_file_is_never_replaced(here: Run, work: Path) -> None:

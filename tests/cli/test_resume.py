@@ -205,7 +205,7 @@ def test_an_interrupt_while_the_model_loads_is_told_in_two_lines(
     process.send_signal(sent)
     rest = process.stderr.read()
     assert process.wait(60) == code
-    assert rest.startswith("error: interrupted before anything was explained\nhint: ")
+    assert rest.startswith("error: interrupted before anything was done\nhint: ")
     assert not (work / "out").exists()
 
 
