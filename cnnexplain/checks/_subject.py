@@ -13,6 +13,7 @@ from torch import Tensor
 from cnnexplain.checks import _layers
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.engine import activity, scores, weights
+from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,7 @@ class Subject:
     explain: Explain | None = None
     baseline: Baseline | None = None
     rows: int = field(default=8)  # pictures that go through the model at once
+    told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
 
     def inputs(self, which: slice | None = None, model: Model | None = None) -> Tensor:
         """The pictures, normalised (N, C, H, W), as `model` (by default the subject's own) is fed them."""
@@ -69,9 +71,15 @@ class Subject:
         """The names of weights that are not finite, and of buffers that are NaN."""
         return weights.broken(self.model.module)
 
+    def require_sound_weights(self) -> None:
+        """Raise where weights are not finite: `Skipped` where `finite` says so itself, or else `ModelError`."""
+        if self.broken and self.told:
+            raise Skipped("it holds NaN or infinite weights: see finite")
+        self.model.require_finite_weights()
+
     @cached_property
     def counted(self) -> tuple[_layers.Counted, ...]:
-        """What is counted of the filters of every layer. Raises `Skipped` where weights are not finite."""
+        """What is counted of the filters of every layer. Raises where weights are not finite."""
         return _layers.counted(self)
 
     @property
@@ -80,12 +88,23 @@ class Subject:
         return sum(1 for _ in (*self.model.module.parameters(), *self.model.module.buffers()))
 
     @cached_property
+    def answers(self) -> Tensor:
+        """The logits of every picture (N, K), float32, on the CPU, finite or not."""
+        return self.scored([one.pixels for one in self.examples])
+
+    @property
     def logits(self) -> Tensor:
-        """Of every picture (N, K), float32, on the CPU. Raises `Skipped` where some are not finite."""
-        found = self.scored([one.pixels for one in self.examples])
-        if not bool(found.isfinite().all()):
-            raise Skipped("its scores are not finite")
-        return found
+        """Of every picture (N, K), float32, on the CPU. Raises `ModelError` where some are not finite.
+
+        No `Skipped`: to skip all that needs scores would be to pass it.
+        """
+        if not bool(self.answers.isfinite().all()):
+            self.require_sound_weights()
+            raise ModelError(
+                "its scores are not finite",
+                "look for a division by zero or a logarithm of zero, or try --precision fp32",
+            )
+        return self.answers
 
     @cached_property
     def chances(self) -> Tensor:

@@ -22,6 +22,7 @@ from cnnexplain.errors import (
     CnnexplainError,
     ImageError,
     InterruptedRunError,
+    ModelError,
     NoImagesError,
     OptionError,
     OutputError,
@@ -83,7 +84,9 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     verdicts: list[Verdict] = []
     with model.borrowed():
         labels = expected(options.labels_from, sources, model) if options.labels_from else {}
-        subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
+        told = any(one.id == "finite" for one in taken)
+        examples = tuple(_examples(model, sources, labels))
+        subject = Subject(model, examples, class_maps, stored, told=told)
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):
@@ -164,7 +167,7 @@ def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer)
     """The baseline's file; nothing where a check that failed says already why there is none."""
     try:
         return baselines.text(subject)
-    except Skipped as reason:
+    except (Skipped, ModelError) as reason:
         if not any(one.status == "fail" for one in verdicts):
             raise CheckInputError(
                 f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
