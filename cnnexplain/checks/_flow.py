@@ -62,9 +62,12 @@ def measured(subject: Subject) -> Flow:
         raise Skipped("gradients vanish in fp16 by themselves: use --precision fp32 or bf16")
     names: list[str] = []
     parts: list[list[Tensor]] = []
-    for start in range(0, len(subject.examples), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found = flow.influences(model.module, model.forward, subject.inputs(part), _loss(subject, part))
+
+    def work(part: slice) -> list[flow.Influence]:
+        inputs, loss = subject.inputs(part), _loss(subject, part)
+        return flow.influences(model.module, model.forward, inputs, loss, model.failed_backwards)
+
+    for found in subject.in_parts(len(subject.examples), work, AT_ONCE):
         names = names or [one.layer for one in found]
         if names != [one.layer for one in found]:
             raise Skipped("its layers differ from picture to picture")

@@ -38,7 +38,7 @@ class Counted:
 
 
 def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
-    """Every layer with filters and its weights (K, C, ...). Raises where some are not finite: see `require_sound_weights`."""
+    """Every layer with filters and its weights (K, C, ...). Raises where some are not finite."""
     subject.require_sound_weights()
     for one in weighted(subject.model.module):
         # Rows of an embedding are entries, and the one for padding is zero on purpose.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.baseline import Baseline
     from cnnexplain.engine.model import Model
 
+Part = TypeVar("Part")
 # (model, inputs (N, C, H, W), classes (N,), layer) -> signed maps (N, h, w), float32, on the CPU.
 Explain = Callable[["Model", Tensor, Tensor, str], Tensor]
 
@@ -56,9 +57,16 @@ class Subject:
     def scored(self, pixels: Sequence[NDArray[np.uint8]], model: Model | None = None) -> Tensor:
         """The logits (N, K), float32, on the CPU, of pictures (H, W, C); `model` may be fed otherwise than usual."""
         asked = model or self.model
-        parts = (pixels[start : start + self.rows] for start in range(0, len(pixels), self.rows))
         with torch.no_grad():
-            return torch.cat([asked.forward(asked.inputs(list(part))).cpu() for part in parts])
+            parts = self.in_parts(len(pixels), lambda part: asked.forward(asked.inputs(pixels[part])).cpu())
+            return torch.cat(same_width(list(parts)))
+
+    def in_parts(self, count: int, work: Callable[[slice], Part], most: int | None = None) -> Iterator[Part]:
+        """`work` of all of so many rows, `most` at a time (by default `rows`), fewer where memory is short."""
+        chunks = self.model.chunks.over(
+            count, self.model.device, lambda rows: work(slice(rows.start, rows.stop)), most=most or self.rows
+        )
+        return (result for _, result in chunks)
 
     def fed(self, mean: Sequence[float], std: Sequence[float]) -> Model:
         """The same model behind another normalisation."""
@@ -132,10 +140,13 @@ class Subject:
     @cached_property
     def activity(self) -> list[activity.Activity]:
         """What every activation function did over all pictures, in order."""
-        starts = range(0, len(self.examples), self.rows)
-        batches = (self.inputs(slice(start, start + self.rows)) for start in starts)
-        size, forward = self.model.preprocess.input_size, self.model.forward
-        return activity.watched(self.model.module, forward, batches, size, self.logits.shape[1])
+        model, scores = self.model, self.logits.shape[1]
+        size = model.preprocess.input_size
+
+        def work(part: slice) -> list[activity.Activity]:
+            return activity.watched(model.module, model.forward, self.inputs(part), size, scores)
+
+        return activity.joined(list(self.in_parts(len(self.examples), work)), len(self.examples))
 
     @cached_property
     def flow(self) -> Flow:
@@ -158,12 +169,24 @@ class Subject:
         """Grad-CAM of one class `index` (N,) per picture (N, h, w), of the model as it is at this moment."""
         if self.explain is None:
             raise Skipped("there is nothing that explains pictures")
-        found = []
-        for start in range(0, len(self.examples), self.rows):
-            part = slice(start, start + self.rows)
-            classes = index[part].to(self.model.device)
-            found.append(self.explain(self.model, self.inputs(part), classes, self.map_layer))
-        return torch.cat(found)
+        explain, layer = self.explain, self.map_layer
+
+        def work(part: slice) -> Tensor:
+            return explain(self.model, self.inputs(part), index[part].to(self.model.device), layer)
+
+        return torch.cat(list(self.in_parts(len(self.examples), work)))
+
+
+def same_width(parts: list[Tensor]) -> list[Tensor]:
+    """Logits (N, K) of several times. Raises `ModelError` where K is not the same each time."""
+    widths = [part.shape[1] for part in parts]
+    if len(set(widths)) > 1:
+        other = next(width for width in widths if width != widths[0])
+        raise ModelError(
+            f"it gives {widths[0]} scores at one time and {other} at another",
+            "look for what makes the number of classes depend on the pictures, or on how many there are",
+        )
+    return parts
 
 
 def chances(logits: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from cnnexplain.errors import (
     NoImagesError,
     OptionError,
     OutputError,
+    first_line,
 )
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -50,6 +51,7 @@ WITHOUT = {  # what is missing, and what to add
     "labels": ("the classes that the pictures should be", "add --labels-from folder, or a CSV file"),
     "baseline": ("a stored run", "add --baseline FILE, written before with --update-baseline FILE"),
 }
+UNFORESEEN = "see whether the model gets through these pictures by itself, alone and several together"
 
 
 def check(request: CheckRequest, observer: Observer) -> Outcome:
@@ -123,6 +125,9 @@ def judged(one: Chosen, subject: Subject) -> Verdict:
     except CnnexplainError as error:
         # What cannot be measured has not been shown to be good.
         found = Found(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
+        status = "fail" if one.level == "error" else "warn"
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises must not cost the other verdicts
+        found = Found(good=False, says=f"could not be measured: {first_line(error)}", do=UNFORESEEN)
         status = "fail" if one.level == "error" else "warn"
     return Verdict(
         one.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import digits
 import pytest
@@ -10,19 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain import checks
+from cnnexplain.checks.dead_units import DeadUnits
 from cnnexplain.core.verdict import Verdict
+from cnnexplain.engine.activity import watched
+from cnnexplain.engine.flow import _norms
+from cnnexplain.engine.redraw import redrawn
 from cnnexplain.runner.check import judged
 from cnnexplain.runner.thresholds import Chosen
 
 
 class Small(nn.Module):
-    """Two convolutions, a batch norm and a head of three classes."""
+    """Two convolutions, a batch norm and a head of ten classes."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.second, self.head = nn.Conv2d(4, 6, 3, padding=1), nn.Linear(6, 3)
+        self.second, self.head = nn.Conv2d(4, 6, 3, padding=1), nn.Linear(6, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.second(self.norm(self.first(x)).relu())
@@ -81,3 +86,158 @@ def test_a_crash_is_no_model_without_maps(name: str) -> None:
     assert "ValueError: not today" in found.says
     assert "nor tomorrow" not in found.says
     assert verdict(name, Detached()).says == "it cannot be explained: its scores carry no gradient"
+
+
+class Growing(Small):
+    """More scores from the seventh call on."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        answer = super().forward(x)
+        return answer if self.calls < 7 else torch.cat((answer, answer), 1)
+
+
+class Wide(Small):
+    """More scores for many pictures."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = super().forward(x)
+        return answer if len(x) < 3 else torch.cat((answer, answer), 1)
+
+
+def test_a_number_of_scores_that_changes_is_told() -> None:
+    says = verdict("deterministic", Growing(), rows=1).says
+    assert says == "could not be measured: it gives 10 scores at one time and 20 at another"
+    assert "it gives 20 scores at one time and 10 at another" in verdict("batch-invariant", Wide()).says
+    assert verdict("flip-and-shift", Wide(), count=7, rows=5).status != "pass"
+
+
+class Backwards(torch.autograd.Function):
+    """Passes all on; has a gradient for one picture only."""
+
+    @staticmethod
+    def forward(_context: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        if len(gradient) > 1:
+            raise ValueError("no gradient\nfor many")
+        return gradient
+
+
+class Unwilling(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        return Backwards.apply(super().forward(x))
+
+
+@pytest.mark.parametrize("name", ["vanishing-gradients", "exploding-gradients", "randomisation"])
+def test_a_gradient_that_fails_on_its_way_is_told(name: str) -> None:
+    found = verdict(name, Unwilling())
+    assert found.status != "pass"
+    assert found.says.startswith("could not be measured: the gradients of digits cannot be computed")
+    assert found.says.endswith("ValueError: no gradient")
+
+
+class Full(Small):
+    """Has memory for two pictures."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("name", checks.ids())
+def test_memory_for_fewer_pictures_makes_no_difference(name: str) -> None:
+    full, ample = verdict(name, Full()), verdict(name, Small())
+    assert (full.status, full.says) == (ample.status, ample.says)
+
+
+def test_what_nobody_thought_of_costs_one_verdict_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_check: object, _subject: object) -> None:
+        raise KeyError("never seen\nbefore")
+
+    monkeypatch.setattr(DeadUnits, "measure", broken)
+    found = verdict("dead-units", Small())
+    assert found.status == ("fail" if found.level == "error" else "warn")
+    assert found.says == "could not be measured: KeyError: 'never seen\\nbefore'"
+    assert found.do
+
+    def stopped(_check: object, _subject: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeadUnits, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        verdict("dead-units", Small())
+
+
+class Auxiliary(nn.Module):
+    """A loss of its own, of no picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.weight.square().sum() + 0 * x.sum()).relu()
+
+
+class Added(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss, self.empty = Auxiliary(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.empty(x.flatten(1)[:0, :6])
+        return super().forward(x) + 0 * self.loss(x)
+
+
+@pytest.mark.parametrize("name", ["vanishing-gradients", "dead-units"])
+def test_a_loss_among_the_layers_is_left_out(name: str) -> None:
+    found, usual = verdict(name, Added()), verdict(name, Small())
+    assert (found.status, found.says) == (usual.status, usual.says)
+
+
+def test_norms_and_draws_ask_no_device_for_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPUs have none: `.double()` must come behind `.cpu()`."""
+    on_cpu: set[int] = set()
+    kept: list[Tensor] = []
+    cpu, double = Tensor.cpu, Tensor.double
+
+    def fetched(one: Tensor) -> Tensor:
+        kept.append(cpu(one))
+        on_cpu.add(id(kept[-1]))
+        return kept[-1]
+
+    def doubled(one: Tensor) -> Tensor:
+        assert id(one) in on_cpu
+        return double(one)
+
+    monkeypatch.setattr(Tensor, "cpu", fetched)
+    monkeypatch.setattr(Tensor, "double", doubled)
+    assert _norms(torch.tensor([[3.0, 4.0]]), 1).tolist() == [5]
+    module = nn.Linear(3, 2)
+    with redrawn(0) as redraw:
+        redraw(module.weight)
+
+
+@pytest.mark.parametrize(
+    ("shape", "single"),
+    [
+        ((2, 1, 1, 5), True),
+        ((2, 1, 5), True),
+        ((2, 5), True),
+        ((2, 4, 5), False),
+        ((2, 4, 4, 5), False),
+        ((2, 5, 1, 1), True),
+    ],
+)
+def test_one_value_a_channel_is_told_wherever_the_channels_stand(
+    shape: tuple[int, ...], single: bool
+) -> None:
+    module = nn.ReLU()
+    (found,) = watched(module, lambda _: module(torch.ones(shape)), torch.zeros(2, 1, 8, 8), (8, 8), 3)
+    assert found.single == single
