@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
+from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import (
     CheckInputError,
@@ -84,7 +85,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
-    with model.borrowed():
+    with model.borrowed(), buffers_kept(model.module):
         labels = expected(options.labels_from, sources, model) if options.labels_from else {}
         told = any(one.id == "finite" for one in taken)
         examples = tuple(_examples(model, sources, labels))
@@ -118,7 +119,8 @@ def judged(one: Chosen, subject: Subject) -> Verdict:
     try:
         if missing:
             raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
-        found = one.check.measure(subject)
+        with buffers_kept(subject.model.module):  # the next check is to see the same model
+            found = one.check.measure(subject)
         status = "pass" if found.good else "fail" if one.level == "error" else "warn"
     except Skipped as skipped:
         found, status = Found(good=True, says=str(skipped)), "skipped"

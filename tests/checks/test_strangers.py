@@ -14,8 +14,10 @@ from cnnexplain import checks
 from cnnexplain.checks.dead_units import DeadUnits
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.activity import watched
+from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.flow import _norms
 from cnnexplain.engine.redraw import redrawn
+from cnnexplain.errors import ModelError
 from cnnexplain.runner.check import judged
 from cnnexplain.runner.thresholds import Chosen
 
@@ -241,3 +243,89 @@ def test_one_value_a_channel_is_told_wherever_the_channels_stand(
     module = nn.ReLU()
     (found,) = watched(module, lambda _: module(torch.ones(shape)), torch.zeros(2, 1, 8, 8), (8, 8), 3)
     assert found.single == single
+
+
+class Constant(Small):
+    """Always says the same, in one way or another."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "zeros":
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = super().forward(x)
+        if self.kind == "detached":
+            return torch.ones_like(answer)
+        return 0 * answer if self.kind == "times nought" else answer
+
+
+@pytest.mark.parametrize("kind", ["times nought", "zeros", "detached"])
+def test_a_model_that_always_says_the_same_does_not_pass(kind: str) -> None:
+    found = verdict("vanishing-gradients", Constant(kind))
+    assert (found.status, found.value) == ("fail", 0)
+    assert found.says == "no gradient comes back at all: 8 pictures get the same scores"
+    assert verdict("exploding-gradients", Constant(kind)).status == "skipped"
+
+
+class Certain(Small):
+    """Steps, which are different and flat."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer = super().forward(x)
+        return torch.sigmoid(1e6 * (answer - 0.01)) * x.detach().mean((1, 2, 3))[:, None]
+
+
+def test_saturated_scores_are_told() -> None:
+    says = "no gradient comes back at all: its scores, or the function behind them, are saturated"
+    assert verdict("vanishing-gradients", Certain()).says == says
+    assert verdict("vanishing-gradients", Certain(), count=1).says == says
+
+
+def test_one_picture_cannot_show_that_a_model_always_says_the_same() -> None:
+    assert "carry no gradient" in verdict("vanishing-gradients", Constant("detached"), count=1).says
+
+
+class Counting(Small):
+    """Changes its buffers in every way: in training mode, in place, by another tensor, by another shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("seen", torch.full((2,), math.nan))
+        self.register_buffer("longer", torch.zeros(1))
+        self.register_buffer("spread", torch.ones(1).expand(4))  # cannot be written to
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.norm.train()
+        self.seen += len(x)
+        self.calls = self.calls + 1
+        self.longer.data = torch.cat((self.longer, self.calls[None]))
+        if self.calls > 100:
+            raise ValueError("tired")
+        return super().forward(x)
+
+
+def test_buffers_are_given_back_after_each_check() -> None:
+    module = Counting()
+    before = {name: (one, one.clone()) for name, one in module.named_buffers()}
+    for name in ("deterministic", "batch-invariant", "dead-units", "randomisation"):
+        verdict(name, module)
+        for key, one in module.named_buffers():
+            assert one is before[key][0], (name, key)
+            assert torch.equal(one.nan_to_num(7), before[key][1].nan_to_num(7)), (name, key)
+
+
+def test_buffers_are_given_back_after_an_error() -> None:
+    module = Counting()
+    with pytest.raises(ModelError), buffers_kept(module):  # noqa: PT012
+        module(torch.zeros(2, 1, 8, 8))
+        assert module.calls == 1
+        assert float(module.norm.running_mean.abs().max()) > 0
+        raise ModelError("stopped", "")
+    assert module.calls == 0
+    assert module.longer.tolist() == [0]
+    assert float(module.norm.running_mean.abs().max()) == 0
+    assert int(module.norm.num_batches_tracked) == 0
