@@ -131,7 +131,8 @@ class Explainer:
             label = classes[place] if classes else None
             examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
         with self.model.borrowed():
-            subject = Subject(self.model, tuple(examples), class_maps)
+            told = any(one.id == "finite" for one in taken)
+            subject = Subject(self.model, tuple(examples), class_maps, told=told)
             return [judged(one, subject) for one in taken]
 
     def picture(

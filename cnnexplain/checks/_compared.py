@@ -40,7 +40,8 @@ class Compared:
 def compared(subject: Subject, stored: Baseline, margin: float) -> list[Compared]:
     """Every picture against what is stored of it. Classes that are `margin` of probability apart or less are equal.
 
-    Raises `Skipped` where scores or maps are not finite, `CheckInputError` where maps are of another size.
+    Raises `ModelError` where scores are not finite, `Skipped` where maps are not, and `CheckInputError` where maps
+    are of another size.
     """
     chances, labels = subject.chances, subject.model.labels
     best = subject.best

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnexplain.checks._units import require_sound
 from cnnexplain.core.verdict import Skipped
-from cnnexplain.errors import LayerError, ModelError
+from cnnexplain.errors import LayerError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,11 +28,16 @@ def some(subject: Subject, most: int) -> Subject:
 
 
 def maps(subject: Subject) -> Tensor:
-    """Grad-CAM of the best class of every picture (N, h, w). Raises `Skipped` where there is none worth judging."""
+    """Grad-CAM of the best class of every picture (N, h, w). Raises `Skipped` where there is none worth judging.
+
+    A model that fails is not one that has no maps: its `ModelError` goes on.
+    """
     require_sound(subject)
+    if not subject.model.trace.differentiable:
+        raise Skipped("it cannot be explained: its scores carry no gradient")
     try:
         found = subject.maps
-    except (LayerError, ModelError) as error:
+    except LayerError as error:
         raise Skipped(f"it cannot be explained: {error.problem}") from error
     if found[0].numel() < FEWEST_CELLS:
         rows, columns = found.shape[1:]

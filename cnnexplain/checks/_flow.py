@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 SMOOTHED = 0.1  # of the label: a model that is certain and right still has a gradient
 AT_ONCE = 4  # pictures: all their layers are kept
 FEWEST = 3  # layers
+SAME = 1e-6  # of the scores' size: what differs by less is rounding
+
+
+class Lost(Skipped):
+    """No layer has any influence on the loss: what `vanishing-gradients` finds, and others leave to it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Flow:
 
 
 def measured(subject: Subject) -> Flow:
-    """How the loss depends on each layer. Raises `Skipped` where that cannot be told."""
+    """How the loss depends on each layer. Raises `Skipped` where that cannot be told, `Lost` where it does not."""
     require_sound(subject)
     model = subject.model
     if not model.trace.differentiable:
@@ -62,19 +67,32 @@ def measured(subject: Subject) -> Flow:
         raise Skipped("gradients vanish in fp16 by themselves: use --precision fp32 or bf16")
     names: list[str] = []
     parts: list[list[Tensor]] = []
-    for start in range(0, len(subject.examples), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        found = flow.influences(model.module, model.forward, subject.inputs(part), _loss(subject, part))
+
+    def work(part: slice) -> list[flow.Influence]:
+        inputs, loss = subject.inputs(part), _loss(subject, part)
+        return flow.influences(model.module, model.forward, inputs, loss, model.failed_backwards)
+
+    for found in subject.in_parts(len(subject.examples), work, AT_ONCE):
         names = names or [one.layer for one in found]
         if names != [one.layer for one in found]:
             raise Skipped("its layers differ from picture to picture")
         parts.append([one.values for one in found])
     values = [float(torch.cat(list(every)).median()) for every in zip(*parts, strict=True)]
+    if values and max(values) == 0:
+        raise Lost("no gradient comes back at all: see vanishing-gradients")
     if len(values) < FEWEST:
         raise Skipped(f"only {len(values)} layers are on the way of the gradient: {FEWEST} make a profile")
     if values[-1] == 0:
         raise Skipped("the loss does not depend on what its last layer says")
     return Flow(tuple(names), tuple(values))
+
+
+def indifferent(subject: Subject) -> bool:
+    """Whether different pictures get the same scores, but for rounding."""
+    pictures = {one.pixels.tobytes() for one in subject.examples}
+    logits = subject.logits
+    spread = (logits.amax(0) - logits.amin(0)).max()
+    return len(pictures) > 1 and bool(spread <= SAME * logits.abs().max())
 
 
 def _loss(subject: Subject, part: slice) -> Callable[[Tensor], Tensor]:

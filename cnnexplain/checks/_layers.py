@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnexplain.core.verdict import Skipped
 from cnnexplain.engine.kernel_statistics import statistics
 from cnnexplain.engine.kernels import Weights, weighted
 from cnnexplain.errors import LayerError
@@ -39,9 +38,8 @@ class Counted:
 
 
 def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
-    """Every layer with filters and its weights (K, C, ...). Raises `Skipped` where some are not finite."""
-    if subject.broken:
-        raise Skipped(f"{subject.broken[0]} is not finite: see finite")
+    """Every layer with filters and its weights (K, C, ...). Raises where some are not finite."""
+    subject.require_sound_weights()
     for one in weighted(subject.model.module):
         # Rows of an embedding are entries, and the one for padding is zero on purpose.
         if one.problem is not None or one.twin is not None or "Embedding" in one.kind:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from cnnexplain.checks._subject import same_width
 from cnnexplain.core.verdict import Table
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ ROWS = 30
 
 
 def apart(first: Tensor, second: Tensor) -> Tensor:
-    """The largest difference (N,) of logits (N, K), as a share of their size: the root of their mean square."""
+    """The largest difference (N,) of logits (N, K), as a share of their size: the root of their mean square.
+
+    Raises `ModelError` where there are more scores in one answer than in the other.
+    """
+    same_width([first, second])
     size = first.square().mean(1).sqrt().maximum(second.square().mean(1).sqrt())
     largest = (first - second).abs().amax(1)
     return (largest / size.clamp_min(1e-30)).nan_to_num(float("inf"))

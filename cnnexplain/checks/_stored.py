@@ -19,7 +19,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
 def baseline(subject: Subject) -> Baseline:
-    """What is to be stored, in `borrowed()`. Raises `Skipped` where there is something that is not finite."""
+    """What is to be stored, in `borrowed()`. Raises `Skipped` or `ModelError` where something is not finite."""
     chances = subject.chances
     maps = subject.maps if map_layer(subject) else None
     if maps is not None and not bool(maps.isfinite().all()):

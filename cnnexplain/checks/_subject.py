@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from cnnexplain.checks import _layers
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.engine import activity, scores, weights
+from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.baseline import Baseline
     from cnnexplain.engine.model import Model
 
+Part = TypeVar("Part")
 # (model, inputs (N, C, H, W), classes (N,), layer) -> signed maps (N, h, w), float32, on the CPU.
 Explain = Callable[["Model", Tensor, Tensor, str], Tensor]
 
@@ -46,6 +48,7 @@ class Subject:
     explain: Explain | None = None
     baseline: Baseline | None = None
     rows: int = field(default=8)  # pictures that go through the model at once
+    told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
 
     def inputs(self, which: slice | None = None, model: Model | None = None) -> Tensor:
         """The pictures, normalised (N, C, H, W), as `model` (by default the subject's own) is fed them."""
@@ -54,9 +57,16 @@ class Subject:
     def scored(self, pixels: Sequence[NDArray[np.uint8]], model: Model | None = None) -> Tensor:
         """The logits (N, K), float32, on the CPU, of pictures (H, W, C); `model` may be fed otherwise than usual."""
         asked = model or self.model
-        parts = (pixels[start : start + self.rows] for start in range(0, len(pixels), self.rows))
         with torch.no_grad():
-            return torch.cat([asked.forward(asked.inputs(list(part))).cpu() for part in parts])
+            parts = self.in_parts(len(pixels), lambda part: asked.forward(asked.inputs(pixels[part])).cpu())
+            return torch.cat(same_width(list(parts)))
+
+    def in_parts(self, count: int, work: Callable[[slice], Part], most: int | None = None) -> Iterator[Part]:
+        """`work` of all of so many rows, `most` at a time (by default `rows`), fewer where memory is short."""
+        chunks = self.model.chunks.over(
+            count, self.model.device, lambda rows: work(slice(rows.start, rows.stop)), most=most or self.rows
+        )
+        return (result for _, result in chunks)
 
     def fed(self, mean: Sequence[float], std: Sequence[float]) -> Model:
         """The same model behind another normalisation."""
@@ -69,9 +79,15 @@ class Subject:
         """The names of weights that are not finite, and of buffers that are NaN."""
         return weights.broken(self.model.module)
 
+    def require_sound_weights(self) -> None:
+        """Raise where weights are not finite: `Skipped` where `finite` says so itself, or else `ModelError`."""
+        if self.broken and self.told:
+            raise Skipped("it holds NaN or infinite weights: see finite")
+        self.model.require_finite_weights()
+
     @cached_property
     def counted(self) -> tuple[_layers.Counted, ...]:
-        """What is counted of the filters of every layer. Raises `Skipped` where weights are not finite."""
+        """What is counted of the filters of every layer. Raises where weights are not finite."""
         return _layers.counted(self)
 
     @property
@@ -80,12 +96,23 @@ class Subject:
         return sum(1 for _ in (*self.model.module.parameters(), *self.model.module.buffers()))
 
     @cached_property
+    def answers(self) -> Tensor:
+        """The logits of every picture (N, K), float32, on the CPU, finite or not."""
+        return self.scored([one.pixels for one in self.examples])
+
+    @property
     def logits(self) -> Tensor:
-        """Of every picture (N, K), float32, on the CPU. Raises `Skipped` where some are not finite."""
-        found = self.scored([one.pixels for one in self.examples])
-        if not bool(found.isfinite().all()):
-            raise Skipped("its scores are not finite")
-        return found
+        """Of every picture (N, K), float32, on the CPU. Raises `ModelError` where some are not finite.
+
+        No `Skipped`: to skip all that needs scores would be to pass it.
+        """
+        if not bool(self.answers.isfinite().all()):
+            self.require_sound_weights()
+            raise ModelError(
+                "its scores are not finite",
+                "look for a division by zero or a logarithm of zero, or try --precision fp32",
+            )
+        return self.answers
 
     @cached_property
     def chances(self) -> Tensor:
@@ -113,10 +140,13 @@ class Subject:
     @cached_property
     def activity(self) -> list[activity.Activity]:
         """What every activation function did over all pictures, in order."""
-        starts = range(0, len(self.examples), self.rows)
-        batches = (self.inputs(slice(start, start + self.rows)) for start in starts)
-        size, forward = self.model.preprocess.input_size, self.model.forward
-        return activity.watched(self.model.module, forward, batches, size, self.logits.shape[1])
+        model, scores = self.model, self.logits.shape[1]
+        size = model.preprocess.input_size
+
+        def work(part: slice) -> list[activity.Activity]:
+            return activity.watched(model.module, model.forward, self.inputs(part), size, scores)
+
+        return activity.joined(list(self.in_parts(len(self.examples), work)), len(self.examples))
 
     @cached_property
     def flow(self) -> Flow:
@@ -139,12 +169,24 @@ class Subject:
         """Grad-CAM of one class `index` (N,) per picture (N, h, w), of the model as it is at this moment."""
         if self.explain is None:
             raise Skipped("there is nothing that explains pictures")
-        found = []
-        for start in range(0, len(self.examples), self.rows):
-            part = slice(start, start + self.rows)
-            classes = index[part].to(self.model.device)
-            found.append(self.explain(self.model, self.inputs(part), classes, self.map_layer))
-        return torch.cat(found)
+        explain, layer = self.explain, self.map_layer
+
+        def work(part: slice) -> Tensor:
+            return explain(self.model, self.inputs(part), index[part].to(self.model.device), layer)
+
+        return torch.cat(list(self.in_parts(len(self.examples), work)))
+
+
+def same_width(parts: list[Tensor]) -> list[Tensor]:
+    """Logits (N, K) of several times. Raises `ModelError` where K is not the same each time."""
+    widths = [part.shape[1] for part in parts]
+    if len(set(widths)) > 1:
+        other = next(width for width in widths if width != widths[0])
+        raise ModelError(
+            f"it gives {widths[0]} scores at one time and {other} at another",
+            "look for what makes the number of classes depend on the pictures, or on how many there are",
+        )
+    return parts
 
 
 def chances(logits: Tensor) -> Tensor:

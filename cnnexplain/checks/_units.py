@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnexplain.core.verdict import Found, Profile, Skipped, Table
+from cnnexplain.core.verdict import Found, Profile, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
@@ -32,15 +32,14 @@ class Share(NamedTuple):
 
 
 def watched(subject: Subject) -> list[Activity]:
-    """What every activation function did. Raises `Skipped` where that says nothing."""
+    """What every activation function did. Raises as `require_sound` where that says nothing."""
     require_sound(subject)
     return subject.activity
 
 
 def require_sound(subject: Subject) -> None:
-    """Raise `Skipped` where the weights or the scores are not finite."""
-    if subject.broken:
-        raise Skipped("it holds NaN or infinite weights: see finite")
+    """Raise where the weights or the scores are not finite: `Skipped` where `finite` says it of weights."""
+    subject.require_sound_weights()
     _ = subject.logits
 
 

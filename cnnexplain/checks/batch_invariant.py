@@ -82,4 +82,6 @@ class BatchInvariant:
     def _alone(self, subject: Subject) -> Tensor:
         import torch
 
-        return torch.cat([subject.scored([one.pixels]) for one in subject.examples[:ALONE]])
+        from cnnexplain.checks._subject import same_width
+
+        return torch.cat(same_width([subject.scored([one.pixels]) for one in subject.examples[:ALONE]]))

@@ -129,12 +129,12 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
     """The probability of one class `index` (N,) for each of `inputs`."""
     import torch
 
-    from cnnexplain.checks._subject import chances
+    from cnnexplain.checks._subject import chances, same_width
 
     with torch.no_grad():
-        starts = range(0, len(inputs), subject.rows)
-        parts = [subject.model.forward(inputs[at : at + subject.rows].clone()).cpu() for at in starts]
-    return chances(torch.cat(parts)).gather(1, index[:, None])[:, 0]
+        parts = subject.in_parts(len(inputs), lambda part: subject.model.forward(inputs[part].clone()).cpu())
+        logits = torch.cat(same_width(list(parts)))
+    return chances(logits).gather(1, index[:, None])[:, 0]
 
 
 def _masks(order: Tensor, cells: tuple[int, ...]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import Found, Level, Need, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
@@ -36,9 +36,8 @@ class Finite:
             )
         if not subject.examples:
             return Found(good=True, says=f"all {subject.tensors} tensors are finite", value=0)
-        try:
-            scores = subject.logits
-        except Skipped:
+        scores = subject.answers
+        if not bool(scores.isfinite().all()):
             return Found(
                 good=False,
                 says="weights are finite, but scores are not: values overflow on the way",

@@ -148,6 +148,8 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
     """The logits of all pictures, normalised in a usual way, or as they are fed where the name is none of them."""
     import torch
 
+    from cnnexplain.checks._subject import same_width
+
     if name in USUAL:
         mean, std = USUAL[name]
         model = subject.fed(mean, [one / louder for one in std])
@@ -158,15 +160,15 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
         model = subject.fed(own.mean, [one / louder for one in own.std])
     if name != PER_PICTURE:
         return subject.scored([one.pixels for one in subject.examples], model)
-    parts = []
+
+    def work(part: slice) -> Tensor:
+        inputs, places = subject.inputs(part, model), (1, 2, 3)
+        deviation = inputs.std(places, keepdim=True).clamp_min(1 / 255)
+        standard = (inputs - inputs.mean(places, keepdim=True)) / deviation
+        return subject.model.forward(standard * louder).cpu()
+
     with torch.no_grad():
-        for start in range(0, len(subject.examples), subject.rows):
-            inputs = subject.inputs(slice(start, start + subject.rows), model)
-            places = (1, 2, 3)
-            deviation = inputs.std(places, keepdim=True).clamp_min(1 / 255)
-            standard = (inputs - inputs.mean(places, keepdim=True)) / deviation
-            parts.append(subject.model.forward(standard * louder).cpu())
-    return torch.cat(parts)
+        return torch.cat(same_width(list(subject.in_parts(len(subject.examples), work))))
 
 
 def _evidence(

@@ -51,7 +51,7 @@ class Saturated:
         found = []
         for one in watched(subject):
             if one.at_end is not None:
-                stuck = int((one.at_end > self.places).sum())
+                stuck = int((one.at_end / one.pictures > self.places).sum())
                 found.append(Share(one.name, one.kind, len(one.at_end), stuck, stuck))
         if not found:
             raise Skipped("it has no bounded units, such as sigmoid or ReLU6")

@@ -39,7 +39,24 @@ class VanishingGradients:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
-        found = subject.flow
+        from cnnexplain.checks._flow import Lost, indifferent
+
+        try:
+            found = subject.flow
+        except Skipped as reason:  # to skip a model that always says the same would be to pass it
+            if indifferent(subject):
+                why = f"{len(subject.examples)} pictures get the same scores"
+            elif isinstance(reason, Lost):
+                why = "its scores, or the function behind them, are saturated"
+            else:
+                raise
+            return Found(
+                good=False,
+                says=f"no gradient comes back at all: {why}",
+                value=0.0,
+                do="look for weights that are all zero, a layer that is dead or cut off just before the answer, or "
+                "scores so large that softmax or sigmoid makes 0 and 1 of them",
+            )
         if not all(map(isfinite, found.values)):
             raise Skipped("gradients are not finite: see exploding-gradients")
         good = found.ratio >= self.ratio

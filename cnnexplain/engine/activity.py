@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,9 @@ class Activity:
     name: str  # of the module in whose code it stands; a second one there is `name #2`
     kind: str
     fired: Tensor | None  # (C,): in how many pictures each channel opened at all; None where it has no floor
-    at_end: Tensor | None  # (C,): in what share of places it was at an end; None where it has none
+    at_end: (
+        Tensor | None
+    )  # (C,): the sum over the pictures of its share of places at an end; None where it has none
     pictures: int
     single: bool = False  # whether each channel has one value a picture, and not a map
 
@@ -48,19 +50,13 @@ class Activity:
 class _Watch(TorchFunctionMode):
     """While it is active every activation function is noted, wherever it stands in the code."""
 
-    def __init__(self, input_size: tuple[int, int], scores: int) -> None:
+    def __init__(self, input_size: tuple[int, int], scores: int, pictures: int) -> None:
         super().__init__()
-        self.found: dict[tuple[str, str], tuple[Tensor | None, Tensor | None]] = {}
+        self.found: dict[tuple[str, str], Activity] = {}
         self.inside: list[str] = [""]  # the modules whose code is running, the innermost last
-        self.pictures = 0  # that go through together
-        self.single: set[str] = set()
+        self.pictures = pictures  # that go through together
         self._calls: Counter[str] = Counter()
         self._size, self._scores = input_size, scores
-
-    def begin(self, pictures: int) -> None:
-        """The next pictures set out."""
-        self.pictures = pictures
-        self._calls.clear()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -83,7 +79,10 @@ class _Watch(TorchFunctionMode):
         at_end = self._at_end(bounded, result, args, kwargs) if bounded in ENDS else None
         if fired is not None or at_end is not None:
             values = self._per_picture(result)
-            self._note(rectifier or plain, fired, at_end, values.numel() == len(values) * values.shape[1])
+            axes = self._places(result)
+            # One of each axis: where the channels stand is not told by how many values there are.
+            single = bool(axes) and all(values.shape[axis] == 1 for axis in axes)
+            self._note(rectifier or plain, fired, at_end, single)
         return result
 
     def _at_end(self, kind: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
@@ -122,7 +121,7 @@ class _Watch(TorchFunctionMode):
     def _places(self, values: Tensor) -> tuple[int, ...]:
         """Which axes of `_per_picture` are places; none where it cannot be told what is a channel."""
         shape = tuple(values.shape)
-        if 0 in shape or not self.pictures or shape[0] % self.pictures:
+        if not shape or 0 in shape or not self.pictures or shape[0] % self.pictures:
             return ()
         if len(shape) == 3:
             return (1,)
@@ -138,39 +137,35 @@ class _Watch(TorchFunctionMode):
         self._calls[name] += 1
         shown = name or "the model's own code"
         key = (shown if self._calls[name] == 1 else f"{shown} #{self._calls[name]}", kind)
-        if single:
-            self.single.add(key[0])
-        before = self.found.get(key)
-        if before is not None:
-            fired = _added(before[0], fired)
-            at_end = _added(before[1], at_end)
-        self.found[key] = (fired, at_end)
+        self.found[key] = Activity(*key, fired, at_end, self.pictures, single)
 
 
 def watched(
     module: nn.Module,
     forward: Callable[[Tensor], Any],
-    batches: Iterable[Tensor],
+    batch: Tensor,
     input_size: tuple[int, int],
     scores: int,
 ) -> list[Activity]:
-    """Every activation function that the pictures of `batches` (N, C, H, W) meet, in order. Leaves no hook behind.
+    """Every activation function that the pictures of `batch` (N, C, H, W) meet, in order. Leaves no hook behind.
 
     `scores` is how many class scores there are: what squeezes those is the answer, which may be certain.
     """
-    watch, pictures = _Watch(input_size, scores), 0
-    with _naming(module, watch.inside), torch.no_grad():
-        for batch in batches:
-            pictures += len(batch)
-            watch.begin(len(batch))
-            with watch:
-                forward(batch)
-    return [
-        Activity(
-            name, kind, fired, None if at_end is None else at_end / pictures, pictures, name in watch.single
-        )
-        for (name, kind), (fired, at_end) in watch.found.items()
-    ]
+    watch = _Watch(input_size, scores, len(batch))
+    with _naming(module, watch.inside), torch.no_grad(), watch:
+        forward(batch)
+    return list(watch.found.values())
+
+
+def joined(parts: Sequence[Sequence[Activity]], pictures: int) -> list[Activity]:
+    """What was watched of several batches, of so many `pictures` together."""
+    found: dict[tuple[str, str], Activity] = {}
+    for one in (one for part in parts for one in part):
+        before = found.setdefault((one.name, one.kind), one)
+        if before is not one:
+            fired, at_end = _added(before.fired, one.fired), _added(before.at_end, one.at_end)
+            found[one.name, one.kind] = replace(before, fired=fired, at_end=at_end)
+    return [replace(one, pictures=pictures) for one in found.values()]
 
 
 @contextmanager

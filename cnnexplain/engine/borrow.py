@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 # One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -50,6 +51,39 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for parameter in frozen:
                 parameter.requires_grad = True
                 _FROZEN.discard(id(parameter))
+
+
+@contextmanager
+def buffers_kept(module: nn.Module) -> Iterator[None]:
+    """After the block every buffer is the tensor that it was, with the values that it had, also on errors.
+
+    A batch norm that stays in training mode changes its statistics with every picture, and others count. Written to
+    only where they changed, and in place: somebody else may hold the same tensor.
+    """
+    kept = [
+        (owner, name, tensor, tensor.detach().clone())
+        for owner in module.modules()
+        for name, tensor in owner.named_buffers(recurse=False)
+        if not is_lazy(tensor)
+    ]
+    try:
+        yield
+    finally:
+        for owner, name, tensor, values in kept:
+            if owner._buffers.get(name) is not tensor:
+                setattr(owner, name, tensor)
+            if not _alike(tensor, values):
+                tensor.data = values
+            elif not _same(tensor, values):
+                tensor.data.copy_(values)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())  # NaN is like NaN
 
 
 def is_trainable(parameter: nn.Parameter) -> bool:

@@ -22,16 +22,22 @@ class Chunks:
         self.limit: int | None = None  # what memory allowed; None until it was found wanting
 
     def over(
-        self, rows: int, device: torch.device, work: Callable[[range], Result], size_of_one: float = 1
+        self,
+        rows: int,
+        device: torch.device,
+        work: Callable[[range], Result],
+        size_of_one: float = 1,
+        most: int | None = None,
     ) -> Iterator[tuple[range, Result]]:
         """`work` of all rows, some at a time, and fewer at a time after an out-of-memory error.
 
-        `size_of_one` is how many times an input of 224x224 a row is. The error of a single row is raised.
+        `size_of_one` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
+        the device is not to say it. The error of a single row is raised.
         """
-        usual = max(1, round(ROWS.get(device.type, 4) / max(size_of_one, 1)))
+        usual = most or max(1, round(ROWS.get(device.type, 4) / max(size_of_one, 1)))
         start = 0
         while start < rows:
-            size = min(self.limit or usual, rows - start)
+            size = min(self.limit or usual, usual, rows - start)
             chunk = range(start, start + size)
             try:
                 result = work(chunk)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.engine.chunks import is_out_of_memory
+
 
 @dataclass(frozen=True, eq=False)
 class Influence:
@@ -20,13 +22,18 @@ class Influence:
 
 
 def influences(
-    module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor, loss: Callable[[Tensor], Tensor]
+    module: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    failed: Callable[[Exception], Exception],
 ) -> list[Influence]:
     """The influence of every layer with a matrix or kernel, in the order in which the pictures meet them.
 
     `loss` makes (N,) losses of logits (N, K). The product of the two norms is how much the loss changes at most, to
     first order, when the layer's output changes by a share of itself; so it does not depend on the unit in which a
-    layer reckons. Layers that the loss does not depend on are left out. Leaves no hook behind.
+    layer reckons. Layers that the loss does not depend on are left out. `failed` says in words what a gradient raised
+    on its way back. Leaves no hook behind.
     """
     sizes: list[tuple[str, Tensor]] = []
     slopes: dict[int, Tensor] = {}
@@ -35,8 +42,10 @@ def influences(
 
     def noting(name: str) -> Callable[..., None]:
         def note(_layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or not output.requires_grad or output.shape[0] % pictures:
+            if not isinstance(output, Tensor) or not output.requires_grad:
                 return
+            if not output.ndim or not output.numel() or len(output) % pictures:
+                return  # such as an auxiliary loss, which is nothing of any one picture
             calls[name] += 1
             number = len(sizes)
             sizes.append((name if calls[name] == 1 else f"{name} #{calls[name]}", _norms(output, pictures)))
@@ -56,18 +65,26 @@ def influences(
                 handles.append(child.register_forward_hook(noting(name)))
         logits = forward(inputs.requires_grad_().clone())
         if logits.requires_grad:
-            loss(logits).sum().backward(inputs=[inputs])  # type: ignore[no-untyped-call]
+            total = loss(logits).sum()
+            try:
+                total.backward(inputs=[inputs])  # type: ignore[no-untyped-call]
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise failed(error) from error
     finally:
         for handle in handles:
             handle.remove()
     # In float64: a product of two small norms must not become nought by itself.
     return [
-        Influence(name, (size.double() * slopes[number].double()).cpu())
+        Influence(name, size * slopes[number])
         for number, (name, size) in enumerate(sizes)
         if number in slopes
     ]
 
 
 def _norms(values: Tensor, pictures: int) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(values.detach().reshape(pictures, -1).double(), dim=1)
+    # On the CPU: Apple's GPUs have no float64.
+    flat = values.detach().reshape(pictures, -1).cpu().double()
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
     return norms

@@ -99,7 +99,7 @@ class Model:
                     f"there is not enough memory on {self.device} for one picture of {height}x{width}",
                     "use --device cpu, or a smaller --input-size",
                 ) from error
-            raise self._failed_backwards(error) from error
+            raise self.failed_backwards(error) from error
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -259,13 +259,14 @@ class Model:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise self._failed_backwards(error) from error
+                raise self.failed_backwards(error) from error
             gradients = [one.float() for one in found if one is not None]
             if last or all(bool(one.isfinite().all()) for one in gradients):
                 break
         return gradients if scale == 1 else [one.div_(scale) for one in gradients]
 
-    def _failed_backwards(self, error: Exception) -> ModelError:
+    def failed_backwards(self, error: Exception) -> ModelError:
+        """What a gradient raised on its way back, in words."""
         return ModelError(
             f"the gradients of {self.name} cannot be computed: {first_line(error)}",
             "look for in-place changes or operations of its own without a backward; -m eigencam needs no gradients",

@@ -39,8 +39,8 @@ def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
 
     def redraw(parameter: nn.Parameter) -> None:
         old = parameter.data
-        values = old.double()
-        noise = torch.randn(old.shape, generator=generator, dtype=torch.float64).to(old.device)
+        values = old.cpu().double()  # Apple's GPUs have no float64
+        noise = torch.randn(old.shape, generator=generator, dtype=torch.float64)
         if old.ndim > 1:
             new = noise * values.square().mean().sqrt()
         else:

@@ -103,7 +103,7 @@ def require_fit(stored: Baseline, subject: Subject, taken: Sequence[Chosen]) -> 
 
 
 def text(subject: Subject) -> bytes:
-    """What is to be stored of a run, in `borrowed()`. Raises `Skipped` where something in it is not finite."""
+    """What to store of a run, in `borrowed()`. Raises `Skipped` or `ModelError` where something is not finite."""
     _require_unique(subject)
     if subject.broken:
         raise Skipped("it holds NaN or infinite weights")

@@ -16,14 +16,17 @@ from torch import Tensor
 
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
+from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import (
     CheckInputError,
     CnnexplainError,
     ImageError,
     InterruptedRunError,
+    ModelError,
     NoImagesError,
     OptionError,
+    first_line,
 )
 from cnnexplain.images.decode import decode, refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -48,6 +51,7 @@ WITHOUT = {  # what is missing, and what to add
     "labels": ("the classes that the pictures should be", "add --labels-from folder, or a CSV file"),
     "baseline": ("a stored run", "add --baseline FILE, written before with --update-baseline FILE"),
 }
+UNFORESEEN = "see whether the model gets through these pictures by itself, alone and several together"
 
 
 def check(request: CheckRequest, observer: Observer) -> Outcome:
@@ -80,10 +84,12 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
-    with model.borrowed():
+    with model.borrowed(), buffers_kept(model.module):
         asked = options.labels_from
         labels = expected(asked, sources, model) if asked is not None else {}
-        subject = Subject(model, tuple(_examples(model, sources, labels)), class_maps, stored)
+        told = any(one.id == "finite" for one in taken)
+        examples = tuple(_examples(model, sources, labels))
+        subject = Subject(model, examples, class_maps, stored, told=told)
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):
@@ -113,13 +119,17 @@ def judged(one: Chosen, subject: Subject) -> Verdict:
     try:
         if missing:
             raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
-        found = one.check.measure(subject)
+        with buffers_kept(subject.model.module):  # the next check is to see the same model
+            found = one.check.measure(subject)
         status = "pass" if found.good else "fail" if one.level == "error" else "warn"
     except Skipped as skipped:
         found, status = Found(good=True, says=str(skipped)), "skipped"
     except CnnexplainError as error:
         # What cannot be measured has not been shown to be good.
         found = Found(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
+        status = "fail" if one.level == "error" else "warn"
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises must not cost the other verdicts
+        found = Found(good=False, says=f"could not be measured: {first_line(error)}", do=UNFORESEEN)
         status = "fail" if one.level == "error" else "warn"
     return Verdict(
         one.id,
@@ -153,7 +163,7 @@ def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer)
         return None
     try:
         return baselines.text(subject)
-    except Skipped as reason:
+    except (Skipped, ModelError) as reason:
         raise CheckInputError(
             f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
         ) from reason

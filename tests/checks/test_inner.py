@@ -22,7 +22,7 @@ from cnnexplain.checks.randomisation import Randomisation
 from cnnexplain.checks.saturated import Saturated
 from cnnexplain.checks.vanishing_gradients import VanishingGradients
 from cnnexplain.core.verdict import Found, Skipped
-from cnnexplain.engine.activity import watched
+from cnnexplain.engine.activity import joined, watched
 from cnnexplain.engine.flow import influences
 from cnnexplain.engine.redraw import backwards, redrawn
 from cnnexplain.engine.weights import fingerprint
@@ -107,7 +107,7 @@ class Written(nn.Module):
 def test_rectifiers_are_found_wherever_they_stand() -> None:
     module = Written().eval()
     batches = [torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.ones(1, 1, 4, 4)]
-    activity = watched(module, module, batches, (4, 4), 3)
+    activity = joined([watched(module, module, batch, (4, 4), 3) for batch in batches], 3)
     assert [(one.name, one.kind, one.fired.tolist()) for one in activity] == [
         ("the model's own code", "ReLU", [2]),
         ("the model's own code #2", "ReLU", [2, 0]),
@@ -119,7 +119,7 @@ def test_rectifiers_are_found_wherever_they_stand() -> None:
 def test_a_hook_is_left_behind_by_no_error() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(99, 3))
     with pytest.raises(RuntimeError):
-        watched(module, module, [torch.zeros(1, 1, 8, 8)], (8, 8), 3)
+        watched(module, module, torch.zeros(1, 1, 8, 8), (8, 8), 3)
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
 
 
@@ -194,12 +194,20 @@ def test_gradients_that_explode_are_found() -> None:
     assert found(ExplodingGradients(), digits.subject(_chaos(4, 1), count=8)).good
 
 
+def half_square(logits: Tensor) -> Tensor:
+    return (logits**2).sum(1) / 2
+
+
+def as_it_is(error: Exception) -> Exception:
+    return error
+
+
 def test_influence_is_worked_out_by_hand_and_no_layers_unit_matters() -> None:
     module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(inplace=True), nn.Linear(1, 1, bias=False))
     for first, second in ((2.0, 3.0), (2000.0, 0.003)):
         module[0].weight.data.fill_(first)
         module[2].weight.data.fill_(second)
-        got = influences(module, module, torch.tensor([[5.0], [1.0]]), lambda logits: (logits**2).sum(1) / 2)
+        got = influences(module, module, torch.tensor([[5.0], [1.0]]), half_square, as_it_is)
         # a = w1 x, y = w2 a, L = y² / 2: |y| |dL/dy| = |a| |dL/da| = y².
         assert [one.layer for one in got] == ["0", "2"]
         for one in got:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import skimage.data
@@ -15,7 +16,14 @@ from torch import nn
 import cnnexplain
 from cnnexplain import Explainer, Verdict, checks
 
-PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket", "cat", "motorcycle_left")
+PHOTOGRAPHS = (
+    "chelsea.png",
+    "coffee.png",
+    "astronaut.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "retina.jpg",
+)
 Damage = Callable[[nn.Module], object]
 
 
