@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from cnnexplain import checks
 from cnnexplain.checks import _paired
+from cnnexplain.checks._repeated import apart
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
@@ -146,6 +147,46 @@ def test_rounding_does_not_count_however_small_the_scores() -> None:
             weight.mul_(1e-6)
     for name in ("deterministic", "batch-invariant"):
         assert verdict(name, digits.subject(module)).status == "pass"
+
+
+class Scaled(Noisy):
+    """Scores of another size, or far from zero."""
+
+    def __init__(self, kind: str, factor: float, offset: float) -> None:
+        super().__init__(kind)
+        self.factor, self.offset = factor, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.factor + self.offset
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e25, 0.0), (1.0, 1e4)], ids=["large", "far from zero"])
+def test_neither_size_nor_offset_hides_what_changes_or_makes_rounding_count(factor: float, offset: float) -> None:
+    steady = subject(Scaled("nothing", factor, offset))
+    assert verdict("deterministic", steady).status == verdict("batch-invariant", steady).status == "pass"
+    assert verdict("deterministic", subject(Scaled("dropout", factor, offset))).status == "fail"
+    mixed = verdict("batch-invariant", subject(Scaled("batch statistics", factor, offset)))
+    assert mixed.status == "fail"
+    assert mixed.value is not None
+    assert mixed.value > 0.1
+
+
+def test_one_score_that_is_zero_by_accident_is_no_alarm() -> None:
+    """The rounding of its parts is no smaller for that they cancel, and other pictures' scores tell how large it is."""
+    among = torch.tensor([[2e-8], [1.3], [-0.7], [0.4]])
+    again = among + 1e-7
+    assert float(apart(among, again, among).max()) < 1e-6
+    assert float(apart(among[:1], again[:1], among).max()) < 1e-6
+    assert float(apart(among[:1], among[:1] + 0.1, among).max()) > 0.05
+    assert apart(among, among.clone().fill_(math.nan), among).isinf().all()
+
+
+def test_what_is_the_same_to_the_last_bit_is_said_to_be() -> None:
+    found = verdict("batch-invariant", subject(Colourful()))
+    if found.value == 0:
+        assert found.says == "scores are the same alone and in a batch"
+    else:
+        assert "but for" in found.says
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -279,6 +320,33 @@ def test_a_model_that_says_nothing_recognises_nothing() -> None:
     module = Colourful()
     nn.init.zeros_(module.conv.weight)
     assert verdict("expected-labels", subject(module)).value == 0
+
+
+def test_places_are_told_by_scores_where_probabilities_are_all_zero() -> None:
+    class Sure(nn.Module):
+        """Always says 0, then 1, and so on, with probabilities of one and nothing else."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 150 * torch.arange(10.0).flip(0).expand(len(x), 10)
+
+    examples = tuple(replace(one, label=label) for one, label in zip(pictures(4), (1, 7, 4, 0), strict=True))
+    found = verdict("expected-labels", Subject(Model(Sure(), "m", Preprocess(SIZE, 3, SIZE)), examples))
+    assert "1 of 4 pictures" in found.says
+    assert "3 within the first five" in found.says
+    assert found.table
+    assert [row[3] for row in found.table.rows] == ["8", "5", "2"]
+
+
+def test_a_picture_that_is_not_recognised_is_drawn_as_mistaken() -> None:
+    """Of equal scores none counts, in the figure and in the drawing alike."""
+    module = Colourful()
+    nn.init.zeros_(module.conv.weight)
+    found = verdict("expected-labels", subject(module))
+    assert isinstance(found.drawing, Confusion)
+    assert found.drawing.counts.diagonal().sum() == found.value == 0
+    assert found.drawing.counts.sum() == 12
+    assert found.table
+    assert all(row[1] != row[4] for row in found.table.rows)
 
 
 def test_many_classes_are_drawn_together() -> None:
