@@ -51,10 +51,13 @@ class ExpectedLabels:
 
     def measure(self, subject: Subject) -> Found:
         """Count the pictures whose class comes first, and is among the first five."""
+        from cnnexplain.core import words
         from cnnexplain.engine.scores import class_scores
 
         labels = subject.labels
-        scores = class_scores(subject.logits).double()  # many probabilities are zero, and no scores alike for it
+        scores = class_scores(
+            subject.logits
+        ).double()  # many probabilities are zero, and no scores alike for it
         own = scores.gather(1, labels[:, None])
         # Where several classes score the same, as in a model that says nothing, none of them is recognised.
         ranks = (scores >= own).sum(1) - 1
@@ -64,7 +67,8 @@ class ExpectedLabels:
         first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
         count = len(labels)
         good = first >= self.top1 * count
-        says = f"{first} of {count} pictures are recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
+        many = words.count(count, "picture")
+        says = f"{first} of {many} {'is' if count == 1 else 'are'} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
         if scores.shape[1] > FIVE:
             good = good and five >= self.top5 * count
             says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
@@ -107,6 +111,8 @@ def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
     """What was taken for what, of the classes that are mistaken most often; the others together."""
     import numpy as np
 
+    from cnnexplain.core.words import count
+
     names = subject.model.labels
     pairs = list(zip(subject.labels.tolist(), taken_for.tolist(), strict=True))
     weight: dict[int, tuple[int, int]] = {}
@@ -124,5 +130,5 @@ def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
     for true, taken in pairs:
         counts[place.get(true, len(kept)), place.get(taken, len(kept))] += 1
     return Confusion(
-        f"{len(pairs)} pictures: what they are, and what they are taken for", tuple(shown), counts
+        f"{count(len(pairs), 'picture')}: what each is, and what it is taken for", tuple(shown), counts
     )

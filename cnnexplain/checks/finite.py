@@ -25,17 +25,22 @@ class Finite:
 
     def measure(self, subject: Subject) -> Found:
         """Count what is not finite: weights, buffers (masks may be infinite), and the scores of the pictures."""
-        bad = subject.broken
+        from cnnexplain.core import words
+
+        bad, many = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
             return Found(
                 good=False,
-                says=f"{len(bad)} of {subject.tensors} tensors hold NaN or infinite values, first {bad[0]}",
+                says=f"{len(bad)} of {many} hold NaN or infinite values, first {bad[0]}",
                 value=len(bad),
                 do="train or export the model again; a checkpoint from before the loss became NaN may do",
                 table=Table(("tensor",), tuple((name,) for name in bad)),
             )
+        all_of = many if subject.tensors == 1 else f"all {many}"
         if not subject.examples:
-            return Found(good=True, says=f"all {subject.tensors} tensors are finite", value=0)
+            return Found(
+                good=True, says=f"{all_of} {'is' if subject.tensors == 1 else 'are'} finite", value=0
+            )
         try:
             scores = subject.logits
         except Skipped:
@@ -46,6 +51,6 @@ class Finite:
             )
         return Found(
             good=True,
-            says=f"all {subject.tensors} tensors and the scores of {len(scores)} pictures are finite",
+            says=f"{all_of} and the scores of {words.count(len(scores), 'picture')} are finite",
             value=0,
         )

@@ -53,7 +53,7 @@ class LooksAtBorder:
         total = positive.sum((1, 2))
         kept = (total > 0) & total.isfinite()
         if int(kept.sum()) < ENOUGH:
-            raise Skipped(f"{int(kept.sum())} maps hold evidence for a class: {ENOUGH} are needed to tell")
+            raise Skipped(f"maps with evidence for a class: {int(kept.sum())}; {ENOUGH} are needed to tell")
         outside = self._outside(maps.shape[1], maps.shape[2])
         area = float(outside.mean())
         most = _outermost(outside) / area

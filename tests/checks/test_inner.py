@@ -308,6 +308,16 @@ def test_maps_that_mark_the_wrong_places_are_found() -> None:
     assert "4 are needed" in skipped(Faithful(), digits.subject("untrained"))
 
 
+def test_both_reasons_for_which_pictures_say_nothing_are_told_apart() -> None:
+    subject = digits.subject("well", count=8)
+    flat = torch.ones(8, 4, 4)
+    flat[0, 0] = 2
+    says = skipped(Faithful(), Subject(subject.model, subject.examples, lambda *asked: flat))
+    assert says.startswith("1 of 8 pictures can be judged, and 4 are needed")
+    assert "with a map that is the same everywhere: 7, " in says
+    assert says.endswith("when all is blurred: 1")
+
+
 def _bright(frame: bool) -> Subject:
     """Eight pictures, bright in the margin or in the middle, and a network that says how bright they are."""
     module = nn.Sequential(

@@ -161,7 +161,9 @@ class Scaled(Noisy):
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(1e25, 0.0), (1.0, 1e4)], ids=["large", "far from zero"])
-def test_neither_size_nor_offset_hides_what_changes_or_makes_rounding_count(factor: float, offset: float) -> None:
+def test_neither_size_nor_offset_hides_what_changes_or_makes_rounding_count(
+    factor: float, offset: float
+) -> None:
     steady = subject(Scaled("nothing", factor, offset))
     assert verdict("deterministic", steady).status == verdict("batch-invariant", steady).status == "pass"
     assert verdict("deterministic", subject(Scaled("dropout", factor, offset))).status == "fail"
@@ -405,7 +407,12 @@ def striped(count: int) -> tuple[Example, ...]:
 
 @pytest.mark.parametrize(
     ("module", "count", "status"),
-    [(Corner(4), 8, "warn"), (Corner(4), 3, "skipped"), (Colourful(), 8, "pass"), (Colourful(), 1, "skipped")],
+    [
+        (Corner(4), 8, "warn"),
+        (Corner(4), 3, "skipped"),
+        (Colourful(), 8, "pass"),
+        (Colourful(), 1, "skipped"),
+    ],
     ids=["shifted", "too few", "steady", "one nearly even"],
 )
 def test_answers_that_hang_on_the_place_are_found(module: nn.Module, count: int, status: str) -> None:
