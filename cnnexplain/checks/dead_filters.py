@@ -64,7 +64,8 @@ class DeadFilters:
         if not bad:
             return Found(
                 good=True,
-                says=f"{words.count(total, 'dead filter')} in {words.count(len(layers), 'layer')}, at most {most:.1%} of one (limit "
+                says=f"{words.count(total, 'dead filter')} in {words.count(len(layers), 'layer')}, "
+                f"at most {most:.1%} of one (limit "
                 f"{self.share:.0%}), and none of zeros",
                 value=most,
             )

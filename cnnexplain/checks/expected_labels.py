@@ -55,9 +55,8 @@ class ExpectedLabels:
         from cnnexplain.engine.scores import class_scores
 
         labels = subject.labels
-        scores = class_scores(
-            subject.logits
-        ).double()  # many probabilities are zero, and no scores alike for it
+        # Many probabilities are zero, whose scores differ.
+        scores = class_scores(subject.logits).double()
         own = scores.gather(1, labels[:, None])
         # Where several classes score the same, as in a model that says nothing, none of them is recognised.
         ranks = (scores >= own).sum(1) - 1
@@ -67,8 +66,8 @@ class ExpectedLabels:
         first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
         count = len(labels)
         good = first >= self.top1 * count
-        many = words.count(count, "picture")
-        says = f"{first} of {many} {'is' if count == 1 else 'are'} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
+        many, verb = words.count(count, "picture"), "is" if count == 1 else "are"
+        says = f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
         if scores.shape[1] > FIVE:
             good = good and five >= self.top5 * count
             says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
