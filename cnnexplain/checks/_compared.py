@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,15 +40,17 @@ class Compared:
 def compared(subject: Subject, stored: Baseline, margin: float) -> list[Compared]:
     """Every picture against what is stored of it. Classes that are `margin` of probability apart or less are equal.
 
-    Raises `ModelError` where scores are not finite, `Skipped` where maps are not, and `CheckInputError` where maps
-    are of another size.
+    Raises `ModelError` where scores are not finite, `Skipped` where maps are not or maps are stored and there are none
+    now, and `CheckInputError` where maps are of another size.
     """
     chances, labels = subject.chances, subject.model.labels
     best = subject.best
     before = [stored.answers[one.key] for one in subject.examples]
     classes = torch.tensor([one.best[0][0] for one in before])
     maps = None
-    if map_layer(subject) and all(one.values is not None for one in before):
+    if any(one.values is not None for one in before):
+        if not map_layer(subject):
+            raise Skipped("maps are stored, and the model gives none now")
         maps = subject.maps if torch.equal(classes, best) else subject.maps_of(classes)
         if not bool(maps.isfinite().all()):
             raise Skipped("its maps are not finite")
@@ -74,19 +76,8 @@ def _with_maps(
         raise CheckInputError(
             f"the maps are of {now} cells, and the stored ones of {was}", "store them anew: --update-baseline"
         )
-    return Compared(
-        one.name,
-        one.pixels,
-        one.was,
-        one.now,
-        one.other,
-        one.chance,
-        one.change,
-        rank_correlation(stored, values),
-        shift(stored, values, size),
-        stored,
-        values,
-    )
+    alike, moved = rank_correlation(stored, values), shift(stored, values, size)
+    return replace(one, correlation=alike, moved=moved, stored=stored, values=values)
 
 
 def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cnnexplain.checks._subject import chances
+from cnnexplain.core import words
 from cnnexplain.core.verdict import Skipped
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ def likely(differences: Tensor) -> float:
     return float((sums >= total - 1e-9 * float(values.abs().sum())).double().mean())
 
 
-def require_enough(count: int, chance: float, what: str = "pictures") -> None:
+def require_enough(count: int, chance: float, what: str = "picture", many: str | None = None) -> None:
     """Raise `Skipped` where so few pictures could not show anything, whatever they showed."""
     fewest = math.ceil(-math.log2(chance))
     if count < fewest:
-        raise Skipped(f"cannot tell: {count} {what}, and it takes {fewest} at least")
+        raise Skipped(f"cannot tell: {words.count(count, what, many)}, and it takes {fewest} at least")
 
 
 def require_seeing(ways: Sequence[Answers], chance: float) -> None:

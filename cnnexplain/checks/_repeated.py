@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from cnnexplain.checks._subject import same_width
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
     from cnnexplain.checks._subject import Example
 
 ROWS = 30
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit: what differs by less is the same
 
 
-def apart(first: Tensor, second: Tensor) -> Tensor:
-    """The largest difference (N,) of logits (N, K), as a share of their size: the root of their mean square.
+def apart(first: Tensor, second: Tensor, among: Tensor) -> Tensor:
+    """The largest difference (N,) of logits (N, K), as a share of the size that those of all pictures `among` have.
 
+    Their size is the root of their mean square about each picture's mean: what is added to all of a picture's scores
+    changes no answer, and one picture's score may be zero by accident. In float64, whose squares do not overflow.
     Raises `ModelError` where there are more scores in one answer than in the other.
     """
     same_width([first, second])
-    size = first.square().mean(1).sqrt().maximum(second.square().mean(1).sqrt())
-    largest = (first - second).abs().amax(1)
-    return (largest / size.clamp_min(1e-30)).nan_to_num(float("inf"))
+    rows = torch.cat((among, second)).double()
+    rows = rows[rows.isfinite().all(1)]
+    if not len(rows):
+        return torch.full((len(first),), float("inf"), dtype=torch.float64)
+    about = rows - rows.mean(1, keepdim=True) if rows.shape[1] > 1 else rows
+    largest = (first.double() - second.double()).abs().amax(1) - ROUNDING * rows.abs().max()
+    return (largest.clamp_min(0) / about.square().mean().sqrt().clamp_min(1e-30)).nan_to_num(float("inf"))
 
 
 def worst(examples: Sequence[Example], distances: Tensor) -> Table:

@@ -79,20 +79,20 @@ class Baseline:
             return Found(
                 good=False,
                 says=f"cannot be compared: {reason}",
-                do="see what finite says, or try --precision fp32",
+                do="see what finite and summary say of the model, or try --precision fp32",
             )
         bad = [one for one in found if self._faults(one)]
         found.sort(key=lambda one: (-self._faults(one), one.correlation, -abs(one.change)))
         said = self._said(found, len(bad)) + _differing(subject, stored)
         value = min(one.correlation for one in found)
-        drawing = Gallery("Least like the stored run", _shots(bad and found[: min(len(bad), SHOWN)]))
+        drawing = Gallery("Least like the stored run", _shots(found[: min(len(bad), SHOWN)])) if bad else None
         return Found(
             good=not bad,
             says=said,
             value=value,
             do="find what changed; where the change is meant, store the run anew with --update-baseline",
             table=_table(found[:ROWS]),
-            drawing=drawing if bad else None,
+            drawing=drawing,
         )
 
     def _faults(self, one: Compared) -> int:
@@ -105,15 +105,17 @@ class Baseline:
         )
 
     def _said(self, found: list[Compared], bad: int) -> str:
+        from cnnexplain.core.words import count
+
         others = sum(one.other for one in found)
         change = max(abs(one.change) for one in found)
-        many = f"{len(found)} picture" + "s" * (len(found) != 1)
+        many = count(len(found), "picture")
         start = f"{bad} of {many} differ from the stored run" if bad else f"{many} as in the stored run"
         parts = [
             f"{others} with another best class",
             f"probabilities changed by up to {change:.2g} (limit {self.probability:g})",
         ]
-        if found[0].stored is None:
+        if all(one.stored is None for one in found):
             return f"{start}: {', '.join(parts)}; there are no maps to compare"
         correlation, moved = min(one.correlation for one in found), max(one.moved for one in found)
         parts += [

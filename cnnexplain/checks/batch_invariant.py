@@ -37,7 +37,7 @@ class BatchInvariant:
         float,
         Param(
             "Largest difference of two scores of the same picture, as a share of the scores' size. Rounding makes "
-            "0.000001, and in half precision, for which ten times as much is allowed, 0.001; the statistics of a batch "
+            "nothing, and in half precision, for which ten times as much is allowed, 0.001; the statistics of a batch "
             "make 2 and more.",
             min=0,
             max=1,
@@ -56,13 +56,13 @@ class BatchInvariant:
         except ModelError as error:
             return Found(good=False, says=f"one picture alone fails: {error.problem}", do=TRAINING)
         again = subject.scored([subject.examples[0].pixels])
-        if float(apart(alone[:1], again).max()) > limit:
+        if float(apart(alone[:1], again, subject.logits).max()) > limit:
             raise Skipped("the same picture gets other scores each time: see deterministic")
-        distances = apart(company, alone)
+        distances = apart(company, alone, subject.logits)
         largest = float(distances.max())
         if largest <= limit:
-            says = f"scores are the same alone and in a batch, but for {largest:.1g} of their size"
-            return Found(good=True, says=says, value=largest)
+            but = f", but for {largest:.1g} of their size" if largest else ""
+            return Found(good=True, says=f"scores are the same alone and in a batch{but}", value=largest)
         return Found(
             good=False,
             says=f"scores depend on which pictures share a batch: alone they differ by {largest:.2g} of their size "

@@ -40,6 +40,7 @@ class BatchNorm:
     def measure(self, subject: Subject) -> Found:
         """Look at the running mean and variance of every layer that keeps them."""
         from cnnexplain.checks._layers import ROWS, some
+        from cnnexplain.core import words
 
         known = 0
         rows: list[tuple[str, str]] = []
@@ -49,13 +50,15 @@ class BatchNorm:
                 rows.append((name, why))
         if not known:
             raise Skipped("no layer keeps a running mean and variance")
+        many = words.count(known, "batch normalisation")
         if not rows:
-            return Found(good=True, says=f"all {known} batch normalisations hold statistics of data", value=0)
+            all_of = f"{many} holds" if known == 1 else f"all {many} hold"
+            return Found(good=True, says=f"{all_of} statistics of data", value=0)
         first = rows[0][1]
         names = [name for name, _ in rows]
         return Found(
             good=False,
-            says=f"{len(rows)} of {known} batch normalisations cannot be right: {some(names)}; the first: {first}",
+            says=f"{len(rows)} of {many} cannot be right: {some(names)}; the first: {first}",
             value=len(rows),
             do="load running_mean and running_var too (they are buffers, no parameters), or train with model.train()",
             table=Table(("layer", "what is wrong"), tuple(rows[:ROWS])),

@@ -61,7 +61,7 @@ class ChannelOrder:
         coloured = [place for place, one in enumerate(pixels) if bool((one[..., 0] != one[..., 2]).any())]
         if not coloured:
             raise Skipped("the pictures are grey: their red and blue are the same")
-        _paired.require_enough(len(coloured), self.chance, "pictures with colours")
+        _paired.require_enough(len(coloured), self.chance, "picture with colours", "pictures with colours")
         which = torch.tensor(coloured)
         swapped = [np.ascontiguousarray(pixels[place][..., ::-1]) for place in coloured]
         own = _paired.answers(subject, subject.logits[which], which)

@@ -47,12 +47,13 @@ class DeadFilters:
     def measure(self, subject: Subject) -> Found:
         """Count dead filters of every layer; those that are zero to the last bit count for themselves."""
         from cnnexplain.checks._layers import ROWS, some
+        from cnnexplain.core import words
 
         layers = [one for one in subject.counted if one.statistics.limit > 0]  # zeros alone: untrained-layers
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
         bad: list[tuple[float, tuple[str, ...]]] = []
-        total = most = 0.0
+        total, most = 0, 0.0
         for one in layers:
             count, dead = len(one.statistics.norms), len(one.statistics.dead)
             total += dead
@@ -63,7 +64,8 @@ class DeadFilters:
         if not bad:
             return Found(
                 good=True,
-                says=f"{total:.0f} dead filters in {len(layers)} layers, at most {most:.1%} of one (limit "
+                says=f"{words.count(total, 'dead filter')} in {words.count(len(layers), 'layer')}, "
+                f"at most {most:.1%} of one (limit "
                 f"{self.share:.0%}), and none of zeros",
                 value=most,
             )
@@ -72,7 +74,7 @@ class DeadFilters:
         name, dead_of, zeros, _ = rows[0]
         return Found(
             good=False,
-            says=f"{len(bad)} of {len(layers)} layers {'has' if len(bad) == 1 else 'have'} "
+            says=f"{len(bad)} of {words.count(len(layers), 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"filters of zeros, or more than {self.share:.0%} dead: "
             f"{some([row[0] for row in rows])}; in {name} {dead_of} are dead, {zeros} of them zeros",
             value=most,

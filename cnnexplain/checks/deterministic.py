@@ -37,12 +37,13 @@ class Deterministic:
     def measure(self, subject: Subject) -> Found:
         """Ask for the first pictures again, together, as they were asked for the first time."""
         from cnnexplain.checks._repeated import apart, worst
+        from cnnexplain.core.words import count
 
         examples = subject.examples[: subject.rows]
         again = subject.scored([one.pixels for one in examples])
-        distances = apart(subject.logits[: subject.rows], again)
+        distances = apart(subject.logits[: subject.rows], again, subject.logits)
         largest = float(distances.max())
-        pictures = "1 picture" if len(examples) == 1 else f"{len(examples)} pictures"
+        pictures = count(len(examples), "picture")
         if largest <= self.apart:
             says = f"asked twice, {pictures} got the same scores"
             return Found(good=True, says=says, value=largest)

@@ -47,6 +47,7 @@ class DuplicateFilters:
     def measure(self, subject: Subject) -> Found:
         """Count, in every layer, living filters that point where another one points."""
         from cnnexplain.checks._layers import ROWS, some
+        from cnnexplain.core import words
 
         known = 0
         most = 0.0
@@ -67,7 +68,7 @@ class DuplicateFilters:
         if not bad:
             return Found(
                 good=True,
-                says=f"in {known} layers at most {most:.1%} of the filters have a near-duplicate (limit "
+                says=f"in {words.count(known, 'layer')} at most {most:.1%} of the filters have a near-duplicate (limit "
                 f"{self.share:.0%}), and none are equal",
                 value=most,
             )
@@ -76,7 +77,7 @@ class DuplicateFilters:
         name, alike_of, _, pairs = rows[0]
         return Found(
             good=False,
-            says=f"{len(bad)} of {known} layers {'has' if len(bad) == 1 else 'have'} "
+            says=f"{len(bad)} of {words.count(known, 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"equal filters, or near-duplicates of more than {self.share:.0%}: "
             f"{some([row[0] for row in rows])}; in {name} {alike_of} filters, as {pairs}",
             value=most,

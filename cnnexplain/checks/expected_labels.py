@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -50,16 +51,24 @@ class ExpectedLabels:
 
     def measure(self, subject: Subject) -> Found:
         """Count the pictures whose class comes first, and is among the first five."""
-        chances, labels = subject.chances, subject.labels
-        own = chances.gather(1, labels[:, None])
-        ranks = (chances > own).sum(1)
-        # Where several classes are equally likely, as in a model that says nothing, none of them is recognised.
-        ranks = ranks + ((chances == own).sum(1) - 1)
+        from cnnexplain.core import words
+        from cnnexplain.engine.scores import class_scores
+
+        labels = subject.labels
+        # Many probabilities are zero, whose scores differ.
+        scores = class_scores(subject.logits).double()
+        own = scores.gather(1, labels[:, None])
+        # Where several classes score the same, as in a model that says nothing, none of them is recognised.
+        ranks = (scores >= own).sum(1) - 1
+        # So a picture that is not recognised is taken for another class, equal or not.
+        others = scores.scatter(1, labels[:, None], -math.inf).argmax(1)
+        taken = labels.where(ranks == 0, others)
         first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
         count = len(labels)
         good = first >= self.top1 * count
-        says = f"{first} of {count} pictures are recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
-        if chances.shape[1] > FIVE:
+        many, verb = words.count(count, "picture"), "is" if count == 1 else "are"
+        says = f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
+        if scores.shape[1] > FIVE:
             good = good and five >= self.top5 * count
             says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
         return Found(
@@ -68,28 +77,28 @@ class ExpectedLabels:
             value=first / count,
             do="see whether the labels' order is the model's, then channel-order and normalisation; if these are "
             "right, the weights are of another training",
-            table=_worst(subject, ranks),
-            drawing=_confusion(subject),
+            table=_worst(subject, scores, ranks, taken),
+            drawing=_confusion(subject, taken),
         )
 
 
-def _worst(subject: Subject, ranks: Tensor) -> Table:
+def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Table:
     """The pictures whose class is the least likely to the model; those that are recognised are left out."""
     names = subject.model.labels
     chances, labels = subject.chances, subject.labels
-    own = chances.gather(1, labels[:, None])[:, 0]
+    likely = scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
     rows: list[tuple[str, ...]] = []
-    for place in own.argsort(stable=True).tolist():
+    for place in likely.argsort(stable=True).tolist():
         if int(ranks[place]) > 0 and len(rows) < ROWS:
-            best = int(subject.best[place])
+            true, other = int(labels[place]), int(taken[place])
             rows.append(
                 (
                     subject.examples[place].name,
-                    names[int(labels[place])],
-                    f"{float(own[place]):.3f}",
+                    names[true],
+                    f"{float(chances[place, true]):.3f}",
                     str(int(ranks[place]) + 1),
-                    names[best],
-                    f"{float(chances[place, best]):.3f}",
+                    names[other],
+                    f"{float(chances[place, other]):.3f}",
                 )
             )
     return Table(
@@ -97,12 +106,14 @@ def _worst(subject: Subject, ranks: Tensor) -> Table:
     )
 
 
-def _confusion(subject: Subject) -> Confusion:
+def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
     """What was taken for what, of the classes that are mistaken most often; the others together."""
     import numpy as np
 
+    from cnnexplain.core.words import count
+
     names = subject.model.labels
-    pairs = list(zip(subject.labels.tolist(), subject.best.tolist(), strict=True))
+    pairs = list(zip(subject.labels.tolist(), taken_for.tolist(), strict=True))
     weight: dict[int, tuple[int, int]] = {}
     for true, taken in pairs:
         for one in {true, taken}:
@@ -118,5 +129,5 @@ def _confusion(subject: Subject) -> Confusion:
     for true, taken in pairs:
         counts[place.get(true, len(kept)), place.get(taken, len(kept))] += 1
     return Confusion(
-        f"{len(pairs)} pictures: what they are, and what they are taken for", tuple(shown), counts
+        f"{count(len(pairs), 'picture')}: what each is, and what it is taken for", tuple(shown), counts
     )

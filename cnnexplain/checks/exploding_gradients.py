@@ -39,14 +39,16 @@ class ExplodingGradients:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
+        from cnnexplain.core import words
+
         found = subject.flow
         do = "train with a lower rate, clip gradients, begin with smaller weights, or add batch normalisation"
         bad = [place for place, value in enumerate(found.values) if not isfinite(value)]
         if bad:
-            first, every = found.layers[bad[0]], len(found.layers)
+            first, every = found.layers[bad[0]], words.count(len(found.layers), "layer")
             return Found(
                 good=False,
-                says=f"gradients are not finite at {len(bad)} of {every} layers, first {first}",
+                says=f"gradients are not finite at {len(bad)} of {every}, first {first}",
                 do=do,
                 table=found.table(smallest=False),
                 drawing=found.profile(self.ratio, frozenset(bad)),

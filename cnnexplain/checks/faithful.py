@@ -50,6 +50,7 @@ class Faithful:
         import torch
 
         from cnnexplain.checks import _explained
+        from cnnexplain.core.words import count as counted
 
         subject = _explained.some(subject, MOST)
         maps = _explained.maps(subject)
@@ -57,10 +58,13 @@ class Faithful:
         blurred = _blurred(inputs)
         whole = _chance(subject, inputs, subject.best)
         empty = _chance(subject, blurred, subject.best)
-        kept = (_explained.varied(maps) & (whole - empty > LOST)).nonzero()[:, 0]
+        varied, lost = _explained.varied(maps), whole - empty > LOST
+        kept = (varied & lost).nonzero()[:, 0]
         if len(kept) < ENOUGH:
             raise Skipped(
-                f"{len(kept)} pictures' classes lose {LOST:.0%} of probability when all is blurred: {ENOUGH} are needed"
+                f"{len(kept)} of {counted(len(maps), 'picture')} can be judged, and {ENOUGH} are needed; "
+                f"with a map that is the same everywhere: {int((~varied).sum())}, "
+                f"with a class that loses less than {LOST:.0%} of probability when all is blurred: {int((~lost).sum())}"
             )
         grid = _coarse(maps)
         marked = grid.flatten(1).argsort(dim=1, descending=True, stable=True)

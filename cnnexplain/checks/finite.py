@@ -25,26 +25,31 @@ class Finite:
 
     def measure(self, subject: Subject) -> Found:
         """Count what is not finite: weights, buffers (masks may be infinite), and the scores of the pictures."""
-        bad = subject.broken
+        from cnnexplain.core import words
+
+        bad, many = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
             return Found(
                 good=False,
-                says=f"{len(bad)} of {subject.tensors} tensors hold NaN or infinite values, first {bad[0]}",
+                says=f"{len(bad)} of {many} hold NaN or infinite values, first {bad[0]}",
                 value=len(bad),
                 do="train or export the model again; a checkpoint from before the loss became NaN may do",
                 table=Table(("tensor",), tuple((name,) for name in bad)),
             )
+        all_of = many if subject.tensors == 1 else f"all {many}"
         if not subject.examples:
-            return Found(good=True, says=f"all {subject.tensors} tensors are finite", value=0)
+            return Found(
+                good=True, says=f"{all_of} {'is' if subject.tensors == 1 else 'are'} finite", value=0
+            )
         scores = subject.answers
         if not bool(scores.isfinite().all()):
             return Found(
                 good=False,
-                says="weights are finite, but scores are not: values overflow on the way",
+                says="weights are finite, but scores are not: they overflow on the way, or the code makes NaN",
                 do="look for a division by zero or a logarithm of zero, or try --precision fp32",
             )
         return Found(
             good=True,
-            says=f"all {subject.tensors} tensors and the scores of {len(scores)} pictures are finite",
+            says=f"{all_of} and the scores of {words.count(len(scores), 'picture')} are finite",
             value=0,
         )

@@ -53,9 +53,15 @@ class LooksAtBorder:
         total = positive.sum((1, 2))
         kept = (total > 0) & total.isfinite()
         if int(kept.sum()) < ENOUGH:
-            raise Skipped(f"{int(kept.sum())} maps hold evidence for a class: {ENOUGH} are needed to tell")
+            raise Skipped(f"maps with evidence for a class: {int(kept.sum())}; {ENOUGH} are needed to tell")
         outside = self._outside(maps.shape[1], maps.shape[2])
         area = float(outside.mean())
+        most = _outermost(outside) / area
+        if most <= self.excess:
+            raise Skipped(
+                f"maps of {maps.shape[1]}x{maps.shape[2]} are too coarse to tell: evidence in nothing but the "
+                f"outermost cells would have {most:.2f} times its share, where {self.excess:g} is allowed"
+            )
         shares = (positive * outside).sum((1, 2)) / total
         value = float(shares[kept].mean()) / area
         order = [
@@ -98,3 +104,12 @@ class LooksAtBorder:
             return (held[1:] - held[:-1]) * cells
 
         return 1 - inside(rows)[:, None] * inside(columns)
+
+
+def _outermost(outside: Tensor) -> float:
+    """What share would lie in the margin (h, w) of evidence in the outermost cells alone, even among them."""
+    import torch
+
+    ring = torch.ones_like(outside, dtype=torch.bool)
+    ring[1:-1, 1:-1] = False
+    return float(outside[ring].mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -56,7 +55,8 @@ class Normalisation:
     chance: Annotated[
         float,
         Param(
-            "How likely the difference may be by accident. At 0.02 it takes six pictures that all agree.",
+            "How likely a better one may be by accident, of all that are tried together: each has its part of it. At "
+            "0.02 it takes eight pictures that all agree.",
             min=1e-9,
             max=0.5,
         ),
@@ -66,9 +66,10 @@ class Normalisation:
         """Normalise all pictures in each usual way, and compare what is said of them, one by one."""
         from cnnexplain.checks import _paired
 
-        _paired.require_enough(len(subject.examples), self.chance)
+        names = _fed_otherwise(subject)
+        _paired.require_enough(len(subject.examples), self.chance / len(names))
         own = _paired.answers(subject, subject.logits)
-        others = {name: _paired.answers(subject, logits) for name, logits in _fed_otherwise(subject)}
+        others = {name: _paired.answers(subject, _logits(subject, name)) for name in names}
         _paired.require_seeing((own, *others.values()), self.chance)
         outcomes = self._outcomes(subject, own, others)
         what = _paired.measured_by(subject)
@@ -103,6 +104,12 @@ class Normalisation:
     def _outcomes(self, subject: Subject, own: Answers, others: dict[str, Answers]) -> dict[str, Outcome]:
         """How every other normalisation does; where only certainty was measured, as far as it says anything."""
         outcomes = {name: own.against(other, self.gain, self.chance) for name, other in others.items()}
+        # Of several the best by accident is likely to be better than one: each has its part of the chance. That all are
+        # no better is as likely by accident as that one is.
+        for name, outcome in outcomes.items():
+            part = self.chance / len(others)
+            if outcome == "better" and own.against(others[name], self.gain, part) != "better":
+                outcomes[name] = "cannot tell"
         if subject.labelled:
             return outcomes
         for name, outcome in outcomes.items():
@@ -132,16 +139,17 @@ def _called(name: str) -> str:
     }.get(name, f"values in {name}")
 
 
-def _fed_otherwise(subject: Subject) -> Iterator[tuple[str, Tensor]]:
-    """The logits of all pictures by every usual normalisation but the model's own."""
+def _fed_otherwise(subject: Subject) -> list[str]:
+    """Every usual normalisation but the model's own."""
     import numpy as np
 
     own = subject.model.preprocess
+    found = []
     for name, (mean, std) in USUAL.items():
         fed = subject.fed(mean, std).preprocess
         if not np.allclose((*fed.mean, *fed.std), (*own.mean, *own.std), rtol=1e-3, atol=1e-4):
-            yield name, _logits(subject, name)
-    yield PER_PICTURE, _logits(subject, PER_PICTURE)
+            found.append(name)
+    return [*found, PER_PICTURE]
 
 
 def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:

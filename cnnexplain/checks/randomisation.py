@@ -67,6 +67,8 @@ class Randomisation:
         return self._found(found, [layers for layers, _ in stages])
 
     def _found(self, alike: Tensor, layers: list[list[str]]) -> Found:
+        from cnnexplain.core import words
+
         steps = alike.mean((0, 2))  # (stages,)
         value = float(steps.mean())
         counts = [0]
@@ -83,7 +85,7 @@ class Randomisation:
         return Found(
             good=value <= self.correlation,
             says=f"maps before and after weights are drawn anew have a rank correlation of {value:.2f} over "
-            f"{len(layers)} steps; the limit is {self.correlation:g}",
+            f"{words.count(len(layers), 'step')}; the limit is {self.correlation:g}",
             value=value,
             do="do not rely on this model's heat maps; compare another layer or formula, and see whether layers before "
             "and after the explained one were trained at all",

@@ -46,9 +46,11 @@ class UntrainedLayers:
     def measure(self, subject: Subject) -> Found:
         """Compare every layer's weights with independent draws; layers of nothing but one value need no statistics."""
         from cnnexplain.checks._layers import ROWS, readable, some
+        from cnnexplain.core.words import count
         from cnnexplain.engine.independence import independence
 
-        known = small = 0
+        known = 0
+        small: list[str] = []
         rows: list[tuple[float, str, str, str]] = []
         for one, values in readable(subject):
             if values.min() == values.max() and (values.size >= self.least or not values.any()):
@@ -56,7 +58,8 @@ class UntrainedLayers:
                 rows.append((0.0, one.name, f"all are {float(values.flat[0]):g}", "–"))
                 continue
             if values.size < self.least or values.ndim < 2:
-                small += 1
+                # The last one first, which is most often a new head: that it was not judged is to be seen.
+                small.insert(0, one.name)
                 continue
             known += 1
             found = independence(values)
@@ -64,20 +67,20 @@ class UntrainedLayers:
                 rows.append(
                     (found.deviations, one.name, found.shape, f"{found.deviations:.1f} ({found.figure})")
                 )
-        left = f"{small} with fewer than {self.least} weights left out"
+        left = f"; {len(small)} with fewer than {self.least} weights left out: {some(small)}" if small else ""
         if not known:
             raise Skipped(f"no layer has the {self.least} weights that it takes to tell")
         if not rows:
             return Found(
                 good=True,
-                says=f"none of {known} layers follows its initialisation; {left}",
+                says=f"none of {count(known, 'layer')} follows its initialisation{left}",
                 value=0,
             )
         names = [name for _, name, _, _ in rows]
         return Found(
             good=False,
-            says=f"{len(rows)} of {known} layers still {'follows its' if len(rows) == 1 else 'follow their'} "
-            f"initialisation: {some(names)}; {left}",
+            says=f"{len(rows)} of {count(known, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
+            f"initialisation: {some(names)}{left}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
             table=Table(

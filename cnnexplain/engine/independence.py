@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-FILTERS, LARGEST = (
-    1024,
-    1 << 20,
-)  # how much of a layer is looked at: a part of independent draws is as independent
+# How much of a layer is looked at: a part of independent draws is as independent.
+FILTERS, LARGEST = 1024, 1 << 20
 PAIRED = 512  # filters that are compared with each other
 SAMPLE = 100_000  # weights that are held against distributions
 KURTOSES = (1.8, 3.0)  # of the uniform and the normal; those of truncated normals lie between

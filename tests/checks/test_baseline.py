@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,22 @@ def test_without_a_map_there_are_answers(tmp_path: Path) -> None:
     good = found(path, model)
     assert good.good
     assert "there are no maps to compare" in good.says
+
+
+class Closed(torch.nn.Sequential):
+    """Answers as ever, and lets no gradient through."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return super().forward(x)
+
+
+def test_stored_maps_that_nothing_is_held_against_are_no_pass(file: Path) -> None:
+    model = fresh()
+    closed = replace(model, module=Closed(OrderedDict(model.module.named_children())))
+    bad = found(file, closed, same=("weights",))
+    assert not bad.good
+    assert bad.says == "cannot be compared: maps are stored, and the model gives none now"
 
 
 # What does not fit.

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from cnnexplain import checks
 from cnnexplain.checks import _paired
+from cnnexplain.checks._repeated import apart
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
@@ -148,6 +149,48 @@ def test_rounding_does_not_count_however_small_the_scores() -> None:
         assert verdict(name, digits.subject(module)).status == "pass"
 
 
+class Scaled(Noisy):
+    """Scores of another size, or far from zero."""
+
+    def __init__(self, kind: str, factor: float, offset: float) -> None:
+        super().__init__(kind)
+        self.factor, self.offset = factor, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.factor + self.offset
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e25, 0.0), (1.0, 1e4)], ids=["large", "far from zero"])
+def test_neither_size_nor_offset_hides_what_changes_or_makes_rounding_count(
+    factor: float, offset: float
+) -> None:
+    steady = subject(Scaled("nothing", factor, offset))
+    assert verdict("deterministic", steady).status == verdict("batch-invariant", steady).status == "pass"
+    assert verdict("deterministic", subject(Scaled("dropout", factor, offset))).status == "fail"
+    mixed = verdict("batch-invariant", subject(Scaled("batch statistics", factor, offset)))
+    assert mixed.status == "fail"
+    assert mixed.value is not None
+    assert mixed.value > 0.1
+
+
+def test_one_score_that_is_zero_by_accident_is_no_alarm() -> None:
+    """The rounding of its parts is no smaller for that they cancel, and other pictures' scores tell how large it is."""
+    among = torch.tensor([[2e-8], [1.3], [-0.7], [0.4]])
+    again = among + 1e-7
+    assert float(apart(among, again, among).max()) < 1e-6
+    assert float(apart(among[:1], again[:1], among).max()) < 1e-6
+    assert float(apart(among[:1], among[:1] + 0.1, among).max()) > 0.05
+    assert apart(among, among.clone().fill_(math.nan), among).isinf().all()
+
+
+def test_what_is_the_same_to_the_last_bit_is_said_to_be() -> None:
+    found = verdict("batch-invariant", subject(Colourful()))
+    if found.value == 0:
+        assert found.says == "scores are the same alone and in a batch"
+    else:
+        assert "but for" in found.says
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("bgr", [False, True])
 def test_swapped_channels_are_found_with_labels_only(labelled: bool, bgr: bool) -> None:
@@ -235,9 +278,26 @@ def test_a_wrong_normalisation_is_found_and_the_right_one_is_left_alone(
 
 @pytest.mark.parametrize(("fed", "status"), [("0..255", "fail"), ("own", "pass"), ("few", "skipped")])
 def test_without_labels_certainty_tells_where_contrast_alone_does_not_raise_it(fed: str, status: str) -> None:
-    examples = pictures(5 if fed == "few" else 12, labelled=False)
+    examples = pictures(7 if fed == "few" else 12, labelled=False)
     mean, std = (0.0, 1 / 255) if fed == "0..255" else (0.5, 0.5)
     assert verdict("normalisation", subject(Peaked(), examples, mean=(mean,), std=(std,))).status == status
+
+
+def test_one_way_of_several_is_better_by_accident_no_more_often_than_one_alone_would_be() -> None:
+    """Seven of eight pictures agree, which is an accident in less than 2 of a hundred, but not of four tries."""
+    module = Peaked()
+    outcomes = {}
+    for count in (8, 12):
+        given = subject(module, pictures(count, labelled=True), mean=(0.0,), std=(1 / 255,))
+        seen = given.logits
+        own = _paired.answers(given, torch.zeros_like(seen))
+        other = F.one_hot(given.labels, 3) * 1.0
+        other[0] = other[0].roll(1) * 0.5
+        others = {name: _paired.answers(given, other) for name in ("ImageNet", "-1..1", "0..1", "each")}
+        assert _paired.likely(own.gains(others["0..1"])) <= 0.02
+        check = checks.check("normalisation")()
+        outcomes[count] = check._outcomes(given, own, others)["0..1"]
+    assert outcomes == {8: "cannot tell", 12: "better"}
 
 
 def test_expected_labels_count_and_name_what_is_mistaken() -> None:
@@ -281,6 +341,33 @@ def test_a_model_that_says_nothing_recognises_nothing() -> None:
     assert verdict("expected-labels", subject(module)).value == 0
 
 
+def test_places_are_told_by_scores_where_probabilities_are_all_zero() -> None:
+    class Sure(nn.Module):
+        """Always says 0, then 1, and so on, with probabilities of one and nothing else."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 150 * torch.arange(10.0).flip(0).expand(len(x), 10)
+
+    examples = tuple(replace(one, label=label) for one, label in zip(pictures(4), (1, 7, 4, 0), strict=True))
+    found = verdict("expected-labels", Subject(Model(Sure(), "m", Preprocess(SIZE, 3, SIZE)), examples))
+    assert "1 of 4 pictures" in found.says
+    assert "3 within the first five" in found.says
+    assert found.table
+    assert [row[3] for row in found.table.rows] == ["8", "5", "2"]
+
+
+def test_a_picture_that_is_not_recognised_is_drawn_as_mistaken() -> None:
+    """Of equal scores none counts, in the figure and in the drawing alike."""
+    module = Colourful()
+    nn.init.zeros_(module.conv.weight)
+    found = verdict("expected-labels", subject(module))
+    assert isinstance(found.drawing, Confusion)
+    assert found.drawing.counts.diagonal().sum() == found.value == 0
+    assert found.drawing.counts.sum() == 12
+    assert found.table
+    assert all(row[1] != row[4] for row in found.table.rows)
+
+
 def test_many_classes_are_drawn_together() -> None:
     model = Model(nn.Sequential(nn.Flatten(), nn.Linear(3072, 100)), "m", Preprocess(SIZE, 3, SIZE))
     examples = tuple(replace(one, label=number) for number, one in enumerate(pictures(40)))
@@ -320,8 +407,13 @@ def striped(count: int) -> tuple[Example, ...]:
 
 @pytest.mark.parametrize(
     ("module", "count", "status"),
-    [(Corner(4), 8, "warn"), (Corner(4), 3, "skipped"), (Colourful(), 8, "pass"), (Colourful(), 1, "pass")],
-    ids=["shifted", "too few", "steady", "one steady"],
+    [
+        (Corner(4), 8, "warn"),
+        (Corner(4), 3, "skipped"),
+        (Colourful(), 8, "pass"),
+        (Colourful(), 1, "skipped"),
+    ],
+    ids=["shifted", "too few", "steady", "one nearly even"],
 )
 def test_answers_that_hang_on_the_place_are_found(module: nn.Module, count: int, status: str) -> None:
     found = verdict("flip-and-shift", subject(module, striped(count)))
@@ -348,6 +440,22 @@ def test_answers_that_hang_on_the_side_are_found() -> None:
     found = verdict("flip-and-shift", subject(Sided(), tuple(examples)))
     assert found.status == "warn"
     assert "mirrored" in found.says
+
+
+def test_answers_that_all_change_are_found_however_uncertain_they_are() -> None:
+    class Unsure(Corner):
+        """The same, with probabilities of a half."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) / 1000
+
+    found = verdict("flip-and-shift", subject(Unsure(4), striped(12)))
+    assert found.value is not None
+    assert found.value < 0.35
+    assert "12 of 12 answers change, where 75% may" in found.says
+    assert found.status == "warn"
+    assert verdict("flip-and-shift", subject(Unsure(4), striped(12)), answers=1.0).status == "pass"
+    assert verdict("flip-and-shift", subject(Unsure(4), striped(2))).status == "skipped"
 
 
 def test_mirrored_digits_are_no_digits() -> None:

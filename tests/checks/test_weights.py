@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,8 +150,32 @@ def test_layers_that_are_too_small_are_left_out_and_zeros_are_not() -> None:
     nn.init.zeros_(small[3].weight)
     found = verdict(small, "untrained-layers")
     assert (found.status, blamed(found)) == ("fail", {"3"})
-    assert "1 with fewer than 4096 weights left out" in found.says
+    assert "1 with fewer than 4096 weights left out: 0" in found.says
     assert verdict(nn.Sequential(nn.ReLU()), "untrained-layers").status == "skipped"
+
+
+def test_a_small_head_that_is_not_judged_is_named_first() -> None:
+    trained = bundled().module.conv_head.weight
+    layers = {"stem": nn.Conv2d(3, 4, 3), "wide": nn.Conv2d(320, 1280, 1), "head": nn.Linear(2, 2)}
+    with torch.no_grad():
+        layers["wide"].weight.copy_(trained)
+    found = verdict(nn.ModuleDict(layers), "untrained-layers")
+    assert found.status == "pass"
+    assert found.says == (
+        "none of 1 layer follows its initialisation; 2 with fewer than 4096 weights left out: head, stem"
+    )
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_one_is_not_called_many(layers: int) -> None:
+    norms = [nn.BatchNorm2d(3) for _ in range(layers)]
+    for one in norms:
+        one.running_mean.fill_(0.1)
+    found = verdicts(nn.Sequential(*norms, *(nn.Conv2d(3, 64, 3) for _ in range(layers))), *IDS)
+    plural = "s" if layers > 1 else ""
+    for one in ("batchnorm", "dead-filters", "duplicate-filters"):
+        says = found[one].says
+        assert re.search(rf"\b{layers} (layer|batch normalisation){plural}\b", says), says
 
 
 def test_one_embedding_of_zeros_for_padding_is_no_fault() -> None:
