@@ -26,7 +26,7 @@ def apart(first: Tensor, second: Tensor, among: Tensor) -> Tensor:
     changes no answer, and one picture's score may be zero by accident. In float64, whose squares do not overflow.
     Raises `ModelError` where there are more scores in one answer than in the other.
     """
-    same_width([first, second])
+    same_width([among, first, second])
     rows = torch.cat((among, second)).double()
     rows = rows[rows.isfinite().all(1)]
     if not len(rows):
