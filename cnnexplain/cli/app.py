@@ -185,9 +185,9 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
             + (f"{values['model']} -o out" if command.takes_pictures else "-o out"),
         )
     console = Console(built(ConsoleOptions, values))
-    from cnnexplain.runner.memory import keep_freed  # from here on torch is needed
+    from cnnexplain.runner.process import make_own  # from here on torch is needed
 
-    keep_freed()
+    make_own()
     with console.watching():
         outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     console.finished(outcome)

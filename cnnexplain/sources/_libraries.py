@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 
 from cnnexplain.errors import ModelError, first_line
+from cnnexplain.sources import _compiler
+
+_own_process = False
+
+
+def imported_lightly() -> None:
+    """From here on leave out what timm and torchvision import and nobody needs; see `_compiler`."""
+    global _own_process  # noqa: PLW0603 - it is the process that is ours
+    _own_process = True
 
 
 def library(name: str) -> ModuleType:
     """The module `name` of timm or torchvision, imported."""
     try:
-        return import_module(name)
+        with _compiler.left_out() if _own_process else nullcontext():
+            return import_module(name)
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
         # A second try at a half-imported package raises AttributeError instead of the first error.
         raise ModelError(

@@ -1,13 +1,21 @@
-"""How the process deals with memory that tensors gave back."""
+"""What is done to a process that is our own, as that of a command is."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
+from cnnexplain.sources._libraries import imported_lightly
+
 # From glibc's malloc.h; sizes in bytes. The largest threshold that it takes is 32 MiB.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 KEPT = {TRIM_THRESHOLD: 2**31 - 2**12, TOP_PAD: 2**28, MMAP_THRESHOLD: 2**25}
+
+
+def make_own() -> None:
+    """Settle what makes a process start and run faster, and is not to be done to one of somebody else."""
+    imported_lightly()
+    keep_freed()
 
 
 def keep_freed() -> None:
