@@ -56,7 +56,7 @@ def configured(folder: Path, command: str, commands: Mapping[str, Mapping[str, F
                 f"tool.cnnexplain.{name} in {file} is no table",
                 f"write [tool.cnnexplain.{name}] and options below",
             )
-    everything = {name for fields in commands.values() for name in fields}
+    everything = {*commands, *(name for fields in commands.values() for name in fields)}
     fields = commands[command]
     for_all = _known(table, everything, f"[tool.cnnexplain] in {file}")
     options = {
