@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cnnexplain.checks._ranks import rank_correlation
 from cnnexplain.checks._stored import map_layer
 from cnnexplain.checks._subject import Subject
 from cnnexplain.core.baseline import Baseline
@@ -76,17 +77,15 @@ def _with_maps(
         raise CheckInputError(
             f"the maps are of {now} cells, and the stored ones of {was}", "store them anew: --update-baseline"
         )
-    alike, moved = rank_correlation(stored, values), shift(stored, values, size)
+    alike, moved = likeness(stored, values), shift(stored, values, size)
     return replace(one, correlation=alike, moved=moved, stored=stored, values=values)
 
 
-def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Spearman's, of two maps whose small differences are no differences; flat maps are like flat ones only."""
-    x, y = _ranks(a), _ranks(b)
-    spread = float(np.sqrt((x @ x) * (y @ y)))
-    if spread == 0:
-        return float(not x.any() and not y.any())
-    return float(x @ y) / spread
+    x, y = _stepped(a), _stepped(b)
+    found = rank_correlation(x, y)
+    return found if math.isfinite(found) else float(np.ptp(x) == np.ptp(y) == 0)
 
 
 def shift(stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]) -> float:
@@ -98,12 +97,7 @@ def shift(stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[
     return math.sqrt(float(np.min(((rows - row) * high) ** 2 + ((columns - column) * wide) ** 2)))
 
 
-def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The ranks of a map's cells, ties sharing their mean, around zero."""
+def _stepped(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map in whole steps, so that what differs by less is a tie."""
     scale = float(np.abs(values).max())
-    steps = np.round(values.ravel().astype(np.float64) / (STEP * scale)) if scale else np.zeros(values.size)
-    _, inverse, counts = np.unique(steps, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse.ravel()]
-    ranks -= ranks.mean()
-    return ranks
+    return np.round(values.astype(np.float64) / (STEP * scale)).astype(np.float32) if scale else values

@@ -16,7 +16,7 @@ import pytest
 import torch
 from networks import as_model, pooled
 
-from cnnexplain.checks._compared import rank_correlation, shift
+from cnnexplain.checks._compared import likeness, shift
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.checks.baseline import Baseline
 from cnnexplain.core.verdict import Found, Gallery, Skipped
@@ -430,11 +430,11 @@ def test_only_a_baseline_is_replaced(content: bytes, tmp_path: Path) -> None:
 
 def test_ranks_are_compared_and_not_values() -> None:
     rising = np.arange(9, dtype=np.float32).reshape(3, 3)
-    assert rank_correlation(rising, rising**3) == pytest.approx(1)
-    assert rank_correlation(rising, -rising) == pytest.approx(-1)
+    assert likeness(rising, rising**3) == pytest.approx(1)
+    assert likeness(rising, -rising) == pytest.approx(-1)
     flat = np.zeros((3, 3), np.float32)
-    assert rank_correlation(flat, flat) == 1
-    assert rank_correlation(flat, rising) == rank_correlation(rising, flat) == 0
+    assert likeness(flat, flat) == 1
+    assert likeness(flat, rising) == likeness(rising, flat) == 0
 
 
 def test_rounding_is_no_difference_of_ranks_or_peaks() -> None:
@@ -444,16 +444,16 @@ def test_rounding_is_no_difference_of_ranks_or_peaks() -> None:
     other = noise.normal(0, 1e-7, (7, 7)).astype(np.float32)
     one[2, 3] = other[2, 3] = 1
     one[5, 5], other[5, 5] = 1 + 1e-6, 1 - 1e-6
-    assert rank_correlation(one, other) == pytest.approx(1)
+    assert likeness(one, other) == pytest.approx(1)
     assert shift(one, other, (224, 224)) == 0
 
 
 def test_spearman_by_hand() -> None:
     a = np.array([[1, 2], [3, 4]], np.float32)
     b = np.array([[1, 3], [2, 4]], np.float32)
-    assert rank_correlation(a, b) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert likeness(a, b) == pytest.approx(1 - 6 * 2 / (4 * 15))
     ties = np.array([[1, 1], [2, 3]], np.float32)
-    assert rank_correlation(a, ties) == pytest.approx(4.5 / np.sqrt(5 * 4.5))
+    assert likeness(a, ties) == pytest.approx(4.5 / np.sqrt(5 * 4.5))
 
 
 def test_a_shift_is_told_in_pixels_of_the_input() -> None:
