@@ -1,9 +1,13 @@
-"""Looking into a model from the shell: `summary` against importing torch and timm, building and running the model."""
+"""Looking into a model from the shell: `summary` against importing torch and timm, building and running the model;
+the time and memory of all filters of a ResNet-50."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+import time
 
 from timing import in_turns, verdict
 
@@ -36,6 +40,20 @@ def main() -> None:
         print(f"  {one.name:34s} {one.median:6.2f} s")
     ratio = found["cnnexplain summary"].ratio(found["import, build, run once"])
     print(f"  summary / import, build, run  {verdict(ratio, 1.3)}")
+    seconds, megabytes = filters("timm:resnet50")
+    print(f"  filters --layer all, ResNet-50: {seconds:.1f} s (asked: 15), {megabytes:.0f} MB (asked: 1000)")
+
+
+def filters(model: str) -> tuple[float, float]:
+    """Seconds and the largest memory in MB of drawing every layer of a model that is not trained."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [*COMMAND, "filters", model, "--no-pretrained", "--layer", "all", "-q", "-o", f"{folder}/out"]
+        started = time.perf_counter()
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"filters ended with {os.waitstatus_to_exitcode(status)}")
+        return time.perf_counter() - started, used.ru_maxrss / 1024
 
 
 if __name__ == "__main__":
