@@ -191,12 +191,12 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     with console.watching():
         outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     console.finished(outcome)
-    if len(outcome.failed) > outcome.allowed:
-        first = outcome.failed[0]
+    first = outcome.first_failed
+    if first is not None and outcome.failed > outcome.allowed:
         raise TooManyFailuresError(
-            f"{len(outcome.failed)} of {outcome.images} images failed; {first['image']}: {first['error']['message']}",
+            f"{outcome.failed} of {outcome.images} images failed; {first['image']}: {first['error']['message']}",
             first["error"].get("hint", "")
-            if len(outcome.failed) == 1
+            if outcome.failed == 1
             else f"all are listed in {outcome.report}; --max-failures N allows some",
         )
     if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:

@@ -15,7 +15,7 @@ from cnnexplain.cli.findings import findings
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import never_fired
+from cnnexplain.core.words import never_fired, percent
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -192,13 +192,15 @@ class Console:
             show_lines(stream, lambda **sheet: drawn(shown, counts=not self._options.quiet, **sheet))
 
     def _told_images(self, outcome: Outcome) -> None:
-        done = outcome.images - len(outcome.failed)
+        done = outcome.images - outcome.failed
         for layer, found in outcome.silent.items():
             self._say("silent", never_fired(layer, found))
-        failures = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        failures = f", {outcome.failed} failed" if outcome.failed else ""
         self._say(
             "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
         )
+        if outcome.done > FEW:
+            self._say("work", of_stages(outcome))
 
     def _say(self, what: str, text: str) -> None:
         if self._options.quiet:
@@ -212,6 +214,13 @@ class Console:
             # Above the line, which would otherwise be written over.
             style = "bold" if _may_style() else ""
             live.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
+
+
+def of_stages(outcome: Outcome) -> str:
+    """Images in a second, and where the work went."""
+    whole = sum(outcome.work.values()) or 1.0
+    shares = ", ".join(f"{stage} {percent(one / whole)}" for stage, one in outcome.work.items())
+    return f"{outcome.done / outcome.seconds:.1f} images a second; {shares}"
 
 
 def _progress_bar(images: int) -> Progress:

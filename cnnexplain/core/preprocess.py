@@ -112,15 +112,20 @@ class Preprocess:
         box = (x * scale_x, y * scale_y, (x + input_w) * scale_x, (y + input_h) * scale_y)
         return Geometry(picture_size, box)
 
-    def apply(self, picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
+    def apply(
+        self, picture: Image.Image, size: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.uint8], Geometry]:
         """The input before normalisation, uint8 (H, W, channels), of an RGB picture, and its geometry.
+
+        `size` (width, height) is that of the original, where the picture was reduced.
 
         The picture is resized and cut as timm and torchvision do, to the last bit. Of a picture so long that
         this would fill the memory only the part that the model sees is resampled; the filter still reaches
         beyond the cut, and a value differs by a level or two at most.
         """
+        size = size or picture.size
         (width, height), (input_h, input_w) = picture.size, self.input_size
-        resized_w, resized_h = self._resized(width, height)
+        resized_w, resized_h = self._resized(*size)
         x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
         left, top = max(0, x), max(0, y)
         right, bottom = min(resized_w, x + input_w), min(resized_h, y + input_h)
@@ -139,7 +144,7 @@ class Preprocess:
         pixels = np.atleast_3d(np.asarray(shown))
         if self.channels > 3:
             pixels = pixels[:, :, np.arange(self.channels) % 3]
-        return np.ascontiguousarray(pixels[:, :, : self.channels]), self.geometry(picture.size)
+        return np.ascontiguousarray(pixels[:, :, : self.channels]), self.geometry(size)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         target_h, target_w = self.resize

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -46,9 +47,13 @@ class ImageOptions:
     ] = None
     null: Annotated[bool, Param("Listed names end with NUL instead of a new line.", ("-0", "--null"))] = False
     limit: Annotated[int | None, Param("Take the first N pictures.", min=1, metavar="N")] = None
+    sample: Annotated[
+        int | None,
+        Param("Take N pictures drawn at random, as --seed says, in their order.", min=1, metavar="N"),
+    ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One picture to explain: its path as the user gave it, and its folder below the argument it came from."""
 
@@ -61,13 +66,18 @@ def _never(_path: Path) -> bool:
 
 
 def find(
-    arguments: Iterable[str], options: ImageOptions, results: Path | None = None, is_result: IsResult = _never
+    arguments: Iterable[str],
+    options: ImageOptions,
+    results: Path | None = None,
+    is_result: IsResult = _never,
+    seed: int = 0,
 ) -> list[Source]:
     """Every picture that is meant, each once, in the order of the arguments; folders are read sorted.
 
     A named file is taken whatever its name; in folders only the known suffixes are. What an earlier run left is no
     picture to explain: the folder `results` is passed over when it lies within a given one, and where it is the
-    given one itself, the files that `is_result` knows are. Raises `NoImagesError` where there is none.
+    given one itself, the files that `is_result` knows are. `seed` is that of a sample. Raises `NoImagesError` where
+    there is none.
     """
     given = list(arguments)
     if options.null and options.files_from is None and "-" not in given:
@@ -87,6 +97,9 @@ def find(
         )
     if not any(os.path.exists(source.path) for source in found):
         raise _nothing(given, options, found)
+    if options.sample is not None and options.sample < len(found):
+        drawn = random.Random(seed).sample(range(len(found)), options.sample)  # noqa: S311 - no secret
+        return [found[place] for place in sorted(drawn)]
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from PIL import Image
@@ -24,10 +25,15 @@ DRAWN: dict[type, Callable[[Any, RenderOptions], Image.Image]] = {Kernels: kerne
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished picture, and the findings that it shows; none for the overview of all layers."""
+    """A picture, drawn when it is asked for, and the findings that it shows; none for the overview of all layers."""
 
-    image: Image.Image
+    draw: Callable[[], Image.Image]
     shows: tuple[Heatmap | Reconstruction | FeatureMaps, ...]
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The finished picture."""
+        return self.draw()
 
 
 def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Picture]:
@@ -37,19 +43,19 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
     """
     easel = Easel(explanation, options)
     for heatmap in explanation.heatmaps:
-        yield Picture(easel.card(heatmap), (heatmap,))
+        yield Picture(partial(easel.card, heatmap), (heatmap,))
     layers = by_layer(explanation.reconstructions)
     for layer, units in layers.items():
         shows = tuple(one for one in explanation.reconstructions if one.layer == layer)
-        yield Picture(sheet(easel.shown, layer, units), shows)
+        yield Picture(partial(sheet, easel.shown, layer, units), shows)
     if len(layers) > 1:
-        yield Picture(strip(easel.shown, layers), ())
+        yield Picture(partial(strip, easel.shown, layers), ())
     together = tuple(one for one in explanation.feature_maps if one.look.together)
     if together:
-        yield Picture(feature_strip.strip(easel.shown, together, options), together)
+        yield Picture(partial(feature_strip.strip, easel.shown, together, options), together)
     for maps in explanation.feature_maps:
         if not maps.look.together:
-            yield Picture(feature_sheet.sheet(easel.shown, maps, options), (maps,))
+            yield Picture(partial(feature_sheet.sheet, easel.shown, maps, options), (maps,))
 
 
 def of_model(finding: Finding, options: RenderOptions) -> Iterator[Image.Image]:

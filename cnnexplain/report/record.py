@@ -20,7 +20,7 @@ SCHEMA = 1
 DIGITS = 6  # significant ones, about what float32 holds
 
 Finding = Heatmap | Reconstruction | FeatureMaps
-Files = Mapping[Finding, tuple[str, str | None]]
+Files = Mapping[Finding, tuple[str | None, str | None]]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -30,7 +30,7 @@ def explained(
 ) -> dict[str, Any]:
     """The record of a picture that was explained.
 
-    `files` has, for every finding, the paths of its picture and of its raw values (or None), relative to OUT,
+    `files` has, for every finding, the paths of its picture and of its raw values, each or None, relative to OUT,
     with forward slashes; findings may share them. `overview` is the path of the picture of several layers.
     Raises `ImageError` when the model answered with something that is not a number.
     """
@@ -150,7 +150,7 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _heatmap(heatmap: Heatmap, picture: str, raw: str | None) -> dict[str, Any]:
+def _heatmap(heatmap: Heatmap, picture: str | None, raw: str | None) -> dict[str, Any]:
     record = {
         "method": heatmap.method,
         "layer": readable(heatmap.layer),
@@ -167,7 +167,7 @@ def _heatmap(heatmap: Heatmap, picture: str, raw: str | None) -> dict[str, Any]:
     return _detailed(record, raw, heatmap.detail)
 
 
-def _reconstruction(found: Reconstruction, picture: str, raw: str | None) -> dict[str, Any]:
+def _reconstruction(found: Reconstruction, picture: str | None, raw: str | None) -> dict[str, Any]:
     unit = {
         "channel": int(found.channel),
         "cell": found.cell and [int(place) for place in found.cell],
@@ -189,7 +189,7 @@ def _reconstruction(found: Reconstruction, picture: str, raw: str | None) -> dic
     return _detailed(record, raw, found.detail)
 
 
-def _feature_maps(found: FeatureMaps, command: str, picture: str, raw: str | None) -> dict[str, Any]:
+def _feature_maps(found: FeatureMaps, command: str, picture: str | None, raw: str | None) -> dict[str, Any]:
     channels = {
         "count": found.count,
         "mean": _number(found.mean, f"the mean of {found.layer}"),

@@ -182,7 +182,8 @@ def _sources(request: CheckRequest) -> list[Source]:
     if not request.images and request.find.files_from is None:
         return []
     try:
-        return find(request.images, request.find, request.options.output, written_by_us)
+        seed = request.model.seed
+        return find(request.images, request.find, request.options.output, written_by_us, seed)
     except NoImagesError as error:
         raise CheckInputError(error.problem, error.hint) from error
 
@@ -255,8 +256,8 @@ def _written(
         for name, image in images.items():
             folder.write(name, partial(save_png, image))
         record = checked(verdicts, pictures, reference)
-        concluded = facts.concluded(described, "finished", [record], started)
-        folder.conclude(concluded, [line(record)], page(concluded, [record]))
+        concluded = facts.concluded(described, "finished", started)
+        folder.conclude(concluded, [line(record)], [(REPORT, page(concluded, [record]))])
         journal.remove()
     finally:
         folder.close()

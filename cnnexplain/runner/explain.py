@@ -40,12 +40,24 @@ class Prepared:
     geometry: Geometry
 
 
+@dataclass
+class BatchSize:
+    """How many pictures go through the model at once; fewer from where memory did not suffice."""
+
+    size: int
+
+
 def explain(
-    model: Model, method: Method, pictures: Sequence[Prepared], *, whole: bool = True
+    model: Model,
+    method: Method,
+    pictures: Sequence[Prepared],
+    *,
+    whole: bool = True,
+    batch: BatchSize | None = None,
 ) -> Iterator[tuple[Prepared, Explanation | CnnexplainError]]:
     """Explain pictures as one batch, or in halves where memory does not suffice. Inside `model.borrowed()`.
 
-    Without `whole` no more is kept than will be drawn.
+    Without `whole` no more is kept than will be drawn. `batch` is told how many are few enough.
     """
     try:
         answer = _answer(model, method, pictures, whole)
@@ -65,8 +77,10 @@ def explain(
         )
     else:
         middle = len(pictures) // 2
-        yield from explain(model, method, pictures[:middle], whole=whole)
-        yield from explain(model, method, pictures[middle:], whole=whole)
+        if batch is not None:
+            batch.size = max(1, min(batch.size, middle))
+        yield from explain(model, method, pictures[:middle], whole=whole, batch=batch)
+        yield from explain(model, method, pictures[middle:], whole=whole, batch=batch)
 
 
 def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: bool) -> Answer:

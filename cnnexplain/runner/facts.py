@@ -35,12 +35,19 @@ def describe(
     method: Method,
     choices: Iterable[Choice],
     sources: Sequence[Source],
+    images: int,
     started: float,
 ) -> dict[str, Any]:
-    """All that is known before the first picture. `identity` is what a run must share to be continued."""
-    options = {**_values(method), **_values(request.render), "save_raw": request.run.save_raw}
+    """All that is known before the first picture. `identity` is what a run must share to be continued.
+
+    `sources` are all pictures, of which this run is to explain `images`.
+    """
+    options = {**_values(method), **_values(request.render)}
+    options |= {"save_raw": request.run.save_raw, "pictures": request.run.pictures}
     described = _described(request, model, loaded, options, choices, started, model.labels)
-    described["images"] = {"count": len(sources)}
+    described["images"] = {"count": images}
+    if request.run.shard is not None:
+        described["shard"] = described["identity"]["shard"] = request.run.shard
     if getattr(method, "together", False):  # one picture of all layers, not one of each
         described["identity"]["layer"] = f"left out: {described['identity']['layer']}"
     if getattr(method, "seeded", False):
@@ -128,15 +135,9 @@ def _described(
     }
 
 
-def concluded(
-    described: Mapping[str, Any], status: str, records: Sequence[Mapping[str, Any]], started: float
-) -> dict[str, Any]:
+def concluded(described: Mapping[str, Any], status: str, started: float) -> dict[str, Any]:
     """The same with how it went."""
-    failed = sum(record["status"] == "error" for record in records)
-    ended = {**described, "status": status, "seconds": round(time.time() - started, 3)}
-    if "images" in described and described["command"] != "check":
-        ended["images"] = {**described["images"], "ok": len(records) - failed, "error": failed}
-    return ended
+    return {**described, "status": status, "seconds": round(time.time() - started, 3)}
 
 
 def _fingerprinted(sources: Sequence[Source]) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from cnnexplain.errors import ImageError, OutputError
+from cnnexplain.runner.journal import ASIDE, RECORDS, Journal, open_own
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-REPORT, RECORDS, RUN = "index.html", "results.jsonl", "run.json"
-JOURNAL = ".cnnexplain"  # what is done so far, until the run is finished
+REPORT, RUN = "index.html", "run.json"
+PAGES = "report"  # the folder of the other pages of a long report
 LOCK, TEMPORARY = "lock", "part-"
 UMASK = os.umask(0)  # can only be read by setting it
 os.umask(UMASK)
@@ -32,7 +32,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._aside = path / JOURNAL
+        self._aside = path / ASIDE
         self._held: IO[bytes] | None = None
 
     def check(self) -> None:
@@ -85,7 +85,7 @@ class Folder:
         """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
         if fcntl is None:  # no such locks on Windows
             return
-        self._held = _open_own(self._aside / LOCK)
+        self._held = open_own(self._aside / LOCK)
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -110,13 +110,35 @@ class Folder:
         text = json.dumps(run, indent=2, allow_nan=False) + "\n"
         self._write(self.path / RUN, lambda file: file.write(text.encode()))
 
-    def conclude(self, run: Mapping[str, Any], records: Iterable[str], report: str) -> None:
-        """Write what is written once, at a run's end: the records in order, the report, run.json."""
+    def conclude(
+        self, run: Mapping[str, Any], records: Iterable[str], pages: Iterable[tuple[str, str]]
+    ) -> None:
+        """Write what is written once, at a run's end: the records in order, the report's pages, run.json."""
         self._write(
             self.path / RECORDS, lambda file: file.writelines(f"{line}\n".encode() for line in records)
         )
-        self._write(self.path / REPORT, lambda file: file.write(report.encode()))
+        written = set()
+        for name, content in pages:
+            self._write_page(name, content)
+            written.add(self.path / name)
+        for old in self._pages():  # of a report that had more
+            if old not in written:
+                old.unlink()
         self.write_run(run)
+
+    def _write_page(self, name: str, content: str) -> None:
+        path = self.path / name
+        self._make(path.parent)
+        if name != REPORT and path.exists() and not written_by_us(path):
+            raise OutputError(
+                f"{path} is there already and is not from cnnexplain", "choose another folder with -o"
+            )
+        self._write(path, lambda file: file.write(content.encode()))
+
+    def _pages(self) -> list[Path]:
+        """The pages of the report beside index.html."""
+        inside = not (self.path / PAGES).is_symlink()
+        return [one for one in (self.path / PAGES).glob("*.html") if inside and written_by_us(one)]
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Have `write` fill a file that appears under its name only when it is whole."""
@@ -172,58 +194,13 @@ class Folder:
                     inside = self.path.resolve() in path.resolve().parents
                     if inside and not path.is_symlink() and written_by_us(path):
                         path.unlink()
+        for page in self._pages():
+            page.unlink()
+        with contextlib.suppress(OSError):  # it holds something else, or is not there
+            (self.path / PAGES).rmdir()
         for name in (REPORT, RECORDS, RUN):
             (self.path / name).unlink(missing_ok=True)
         Journal(self.path).remove()
-
-
-class Journal:
-    """The records of a run as they come: one line each, later ones replacing earlier ones of the same image."""
-
-    def __init__(self, folder: Path) -> None:
-        self._records = folder / RECORDS
-        self._journal = folder / JOURNAL / "journal.jsonl"
-        self._file: IO[bytes] | None = None
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Every record, in the order written, the finished run's first. A half-written last line is left out."""
-        for path in (self._records, self._journal):
-            if not path.is_file():
-                continue
-            with path.open("rb") as lines:
-                for line in lines:
-                    with contextlib.suppress(ValueError, RecursionError):  # left unfinished by a killed run
-                        record = json.loads(line)
-                        if _is_record(record):
-                            yield record
-
-    def add(self, line: str) -> None:
-        """Note one record, for good."""
-        try:
-            if self._file is None:
-                self._journal.parent.mkdir(exist_ok=True)
-                self._file = _open_own(self._journal)
-                torn = self._journal.stat().st_size > 0 and not self._journal.read_bytes().endswith(b"\n")
-                if torn:
-                    self._file.write(b"\n")
-            self._file.write(line.encode() + b"\n")
-        except OSError as error:
-            raise OutputError(
-                f"{self._journal} cannot be written: {error.strerror or error}",
-                "make room; the same command goes on where this one stopped",
-            ) from error
-
-    def is_empty(self) -> bool:
-        """Whether a run came to its end without a single record."""
-        ended = self._records.is_file() and not os.path.lexists(self._journal)
-        return ended and self._records.stat().st_size == 0
-
-    def remove(self) -> None:
-        """The run is finished and its records stand in results.jsonl."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._journal.unlink(missing_ok=True)
 
 
 def check_folder(path: Path, flag: str) -> None:
@@ -244,40 +221,12 @@ def check_folder(path: Path, flag: str) -> None:
         )
 
 
-def _open_own(path: Path) -> IO[bytes]:
-    """Open a file of ours for appending; never through a link that somebody laid, nor a pipe."""
-    try:
-        handle = os.open(
-            path,
-            os.O_WRONLY
-            | os.O_APPEND
-            | os.O_CREAT
-            | getattr(os, "O_NOFOLLOW", 0)
-            | getattr(os, "O_NONBLOCK", 0),
-            0o666,
-        )
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", "remove it, or choose another folder with -o"
-        ) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OutputError(f"{path} is not a file of ours", "remove it, or choose another folder with -o")
-    return os.fdopen(handle, "ab", buffering=0)
-
-
 def written_by_us(path: Path) -> bool:
     """Whether a file carries the mark of this program near its beginning."""
     if not path.is_file():  # a pipe would keep the run waiting
         return False
     with path.open("rb") as file:
         return MARK in file.read(MARK_WITHIN)
-
-
-def _is_record(value: Any) -> bool:
-    """Whether a line is a record, as far as a run relies on it."""
-    explanations = value.get("explanations", []) if isinstance(value, dict) else None
-    return isinstance(explanations, list) and all(isinstance(one, dict) for one in explanations)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

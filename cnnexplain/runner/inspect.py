@@ -79,8 +79,8 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
             f"interrupted after {count(len(entries), 'layer')}", "run the same command again", interruption
         ) from interruption
     finally:
-        described = facts.concluded(described, status, records, started)
-        folder.conclude(described, map(line, records), page(described, records))
+        described = facts.concluded(described, status, started)
+        folder.conclude(described, map(line, records), [(REPORT, page(described, records))])
         journal.remove()
         folder.close()
     return Outcome(folder.path / REPORT, time.time() - started)

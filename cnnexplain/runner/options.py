@@ -10,6 +10,9 @@ from typing import Annotated
 from cnnexplain.core.params import Param
 from cnnexplain.errors import OptionError
 
+BATCHES = {"cpu": 8, "cuda": 64, "mps": 16}  # on processors larger ones gain nothing
+LARGEST_BATCH = 65536
+
 
 @dataclass(frozen=True)
 class DeviceOptions:
@@ -53,12 +56,26 @@ class RunOptions(OutputOptions):
     output: Annotated[
         Path, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
     ] = field()
+    pictures: Annotated[bool, Param("Draw pictures; --no-pictures leaves records and the report.")] = True
     batch_size: Annotated[
-        int, Param("Pictures that go through the model at once.", min=1, max=65536, metavar="N")
-    ] = 8
+        str,
+        Param(
+            "Pictures that go through the model at once: a number, or auto for what suits the device. It is halved "
+            "where memory does not suffice.",
+            metavar="N|auto",
+        ),
+    ] = "auto"
     workers: Annotated[
         int | None,
         Param("Threads that decode and draw; as many as there are cores when left out.", min=1, metavar="N"),
+    ] = None
+    shard: Annotated[
+        str | None,
+        Param(
+            "Explain one of n parts of the pictures, as 2/8 is the second of eight, each into a folder of its own; "
+            "cnnexplain merge joins them.",
+            metavar="I/N",
+        ),
     ] = None
     max_failures: Annotated[
         str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
@@ -73,3 +90,26 @@ class RunOptions(OutputOptions):
                 "for example --max-failures 10 or --max-failures 1%",
             )
         return float(match[1]) * images / 100 if match[2] else float(match[1])
+
+    def batch(self, device: str) -> int:
+        """`batch_size` as a number, for a kind of device."""
+        if self.batch_size == "auto":
+            return BATCHES.get(device, BATCHES["cpu"])
+        if not re.fullmatch(r"[0-9]{1,5}", self.batch_size) or not 1 <= int(self.batch_size) <= LARGEST_BATCH:
+            raise OptionError(
+                f"--batch-size {self.batch_size!r} is neither a number of pictures nor auto",
+                f"for example --batch-size 16; at most {LARGEST_BATCH}",
+            )
+        return int(self.batch_size)
+
+    def part(self) -> tuple[int, int]:
+        """`shard` as the number of a part, counted from 1, and how many there are; (1, 1) where all is one."""
+        if self.shard is None:
+            return 1, 1
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise OptionError(
+                f"--shard {self.shard!r} is no part of a whole",
+                "for example --shard 2/8, the second of eight parts",
+            )
+        return int(match[1]), int(match[2])

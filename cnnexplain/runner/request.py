@@ -105,7 +105,10 @@ class Outcome:
     report: Path | None  # None where nothing was to be written
     seconds: float
     images: int = 0
-    failed: tuple[Mapping[str, Any], ...] = ()  # the records of the images that failed
+    failed: int = 0  # of them
+    first_failed: Mapping[str, Any] | None = None  # the record of the first that did
     allowed: float = 0  # how many may
     silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`
     verdicts: tuple[Verdict, ...] = ()  # of a check
+    done: int = 0  # images that this run explained, others were done before
+    work: Mapping[str, float] = field(default_factory=dict)  # seconds of every stage, over all threads

@@ -31,10 +31,11 @@ from cnnexplain.runner.names import picture_names, sheet_names
 PNG_COMPRESSION = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to explain, and what its files will be called."""
+    """One picture to explain, its place among those of the run, and what its files will be called."""
 
+    position: int
     source: Source
     stem: str
 
@@ -62,6 +63,7 @@ class Writer:
     asked: frozenset[str]
     render: RenderOptions
     save_raw: bool
+    draws: bool = True
 
     def write(self, result: Result) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
@@ -82,7 +84,8 @@ class Writer:
         try:
             record.line(done)
             card(done, 1)
-            files = {one[kind] for one in done["explanations"] for kind in ("picture", "raw") if kind in one}
+            files = {one["picture"] for one in done["explanations"]} if self.draws else set()
+            files |= {one["raw"] for one in done["explanations"] if "raw" in one}
             files |= {done["overview"]} if "overview" in done else set()
             return (
                 done["status"] == "ok"
@@ -100,7 +103,7 @@ class Writer:
         layers += [one.layer for one in explanation.feature_maps]
         sheets = sheet_names(job.stem, self.command, layers, self.asked)
         of_map = dict(zip(explanation.heatmaps, maps, strict=True))
-        files: dict[record.Finding, tuple[str, str | None]] = {}
+        files: dict[record.Finding, tuple[str | None, str | None]] = {}
         overview = None
         for picture in pictures(explanation, self.render):
             name = f"{job.stem}.{self.command}"
@@ -111,14 +114,16 @@ class Writer:
                 groups.setdefault(stem, []).append(one)
             if len(groups) == 1:
                 (name,) = groups
-            self.folder.write(f"{name}.png", partial(save_png, picture.image))
+            drawn = f"{name}.png" if self.draws else None
+            if drawn is not None:
+                self.folder.write(drawn, partial(save_png, picture.image))
             if not picture.shows:
-                overview = f"{name}.png"
+                overview = drawn
             for stem, shown in groups.items():
                 raw = f"{stem}.npz" if self.save_raw else None
                 if raw is not None:
                     self.folder.write(raw, partial(_save_raw, shown))
-                files.update(dict.fromkeys(shown, (f"{name}.png", raw)))
+                files.update(dict.fromkeys(shown, (drawn, raw)))
         return files, overview
 
 

@@ -113,7 +113,7 @@ def explain(tmp_path: Path) -> Explain:
             asked=frozenset(options),
             run=RunOptions(
                 output=tmp_path / "out",
-                batch_size=2,
+                batch_size="2",
                 workers=2,
                 overwrite=overwrite,
                 tensorboard=None if board is None else tmp_path / board,

@@ -28,14 +28,14 @@ def drawn(explanation: Explanation, _options: RenderOptions) -> Iterator[Picture
     """Plain pictures of the kinds that there are."""
     image = Image.new("RGB", (8, 8))
     for heatmap in explanation.heatmaps:
-        yield Picture(image, (heatmap,))
+        yield Picture(lambda: image, (heatmap,))
     sheets: dict[str, list[Reconstruction]] = {}
     for found in explanation.reconstructions:
         sheets.setdefault(found.layer, []).append(found)
     for sheet in sheets.values():
-        yield Picture(image, tuple(sheet))
+        yield Picture(lambda: image, tuple(sheet))
     if len(sheets) > 1:
-        yield Picture(image, ())
+        yield Picture(lambda: image, ())
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     Image.new("RGB", (60, 40)).save(tmp_path / "cat.png")
-    return Job(Source(str(tmp_path / "cat.png"), ""), "cat.png")
+    return Job(0, Source(str(tmp_path / "cat.png"), ""), "cat.png")
 
 
 def explanation(job: Job, *layers: str, maps: tuple[str, ...] = ()) -> Explanation:

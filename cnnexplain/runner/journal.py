@@ -1,0 +1,196 @@
+"""The records of a run on disk: one line each as they come, found again one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, overload
+
+from cnnexplain.errors import OutputError
+
+RECORDS = "results.jsonl"
+ASIDE = ".cnnexplain"  # in OUT: what is needed until a run is finished
+NOWHERE = -1
+
+Record = Mapping[str, Any]
+
+
+class Journal:
+    """The lines of results.jsonl, and behind them those of a run that is under way.
+
+    The place of a line is one number, which holds for as long as the journal is used, also after results.jsonl
+    was written anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = (folder / RECORDS, folder / ASIDE / "journal.jsonl")
+        self._reading: dict[int, IO[bytes]] = {}
+        self._writing: IO[bytes] | None = None
+        self._end = 0
+
+    def places(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every record with its place, in the order written. A half-written line is left out."""
+        for which, path in enumerate(self._files):
+            if not path.is_file():  # a pipe would keep us waiting
+                continue
+            offset = 0
+            with path.open("rb") as lines:
+                for line in lines:
+                    with contextlib.suppress(ValueError, RecursionError):  # left unfinished by a killed run
+                        record = json.loads(line)
+                        if _is_record(record):
+                            yield offset * len(self._files) + which, record
+                    offset += len(line)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The same without places."""
+        for _, record in self.places():
+            yield record
+
+    def line(self, place: int) -> str:
+        """The line at a place, without its end."""
+        offset, which = divmod(place, len(self._files))
+        if which not in self._reading:
+            self._reading[which] = self._files[which].open("rb")
+        self._reading[which].seek(offset)
+        return self._reading[which].readline().decode().rstrip("\n")
+
+    def add(self, line: str) -> int:
+        """Note one record, for good; its place."""
+        path = self._files[1]
+        try:
+            if self._writing is None:
+                path.parent.mkdir(exist_ok=True)
+                self._writing = open_own(path)
+                self._end = os.fstat(self._writing.fileno()).st_size
+                if self._end and not _ends_a_line(path):
+                    self._write(b"\n")
+            place = self._end * len(self._files) + 1
+            self._write(line.encode() + b"\n")
+        except OSError as error:
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror or error}",
+                "make room; the same command goes on where this one stopped",
+            ) from error
+        return place
+
+    def _write(self, content: bytes) -> None:
+        while content and self._writing is not None:  # on a full disk less is taken, and no error raised
+            taken = self._writing.write(content) or 0
+            self._end += taken
+            content = content[taken:]
+
+    def is_empty(self) -> bool:
+        """Whether a run came to its end without a single record."""
+        ended = self._files[0].is_file() and not os.path.lexists(self._files[1])
+        return ended and self._files[0].stat().st_size == 0
+
+    def remove(self) -> None:
+        """The run is finished and its records stand in results.jsonl."""
+        for file in (*self._reading.values(), self._writing):
+            if file is not None:
+                file.close()
+        self._reading, self._writing = {}, None
+        self._files[1].unlink(missing_ok=True)
+
+
+class Records(Sequence[Record]):
+    """What became of the images of a run, in their order; read from disk one by one, however many there are."""
+
+    def __init__(self, journal: Journal, images: int) -> None:
+        self._journal = journal
+        self._places = array("q", [NOWHERE]) * images
+        self._there: array[int] | None = None  # the positions of those that are
+        self.failed = 0
+        self.first_failed: Record | None = None
+
+    def keep(self, images: Sequence[str], still_holds: Callable[[int, Record], bool]) -> None:
+        """Take over what an earlier run found, where `still_holds` says so of a position and its record."""
+        positions: dict[str, list[int]] | None = None
+        for place, record in self._journal.places():
+            if positions is None:
+                positions = {}
+                for position, image in enumerate(images):
+                    positions.setdefault(image, []).append(position)
+            for position in positions.get(str(record.get("image")), ()):
+                self._places[position] = place if still_holds(position, record) else NOWHERE
+
+    def add(self, position: int, record: Record, line: str) -> None:
+        """Note what became of one image; `line` is its record as text."""
+        self._places[position] = self._journal.add(line)
+        self._there = None
+        if record["status"] == "error":
+            self.failed += 1
+            self.first_failed = self.first_failed or record
+
+    def at(self, position: int) -> Record | None:
+        """The record of the image at a position, where there is one."""
+        place = self._places[position]
+        return None if place == NOWHERE else json.loads(self._journal.line(place))
+
+    def missing(self) -> Iterator[int]:
+        """The positions of images that have none yet."""
+        return (position for position, place in enumerate(self._places) if place == NOWHERE)
+
+    def lines(self) -> Iterator[str]:
+        """Every record as it stands in results.jsonl."""
+        return (self._journal.line(place) for place in self._places if place != NOWHERE)
+
+    def __len__(self) -> int:
+        return len(self._present())
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        found: Record = json.loads(self._journal.line(self._places[self._present()[index]]))
+        return found
+
+    def _present(self) -> array[int]:
+        if self._there is None:
+            self._there = array(
+                "q", (position for position, place in enumerate(self._places) if place != NOWHERE)
+            )
+        return self._there
+
+
+def open_own(path: Path) -> IO[bytes]:
+    """Open a file of ours for appending; never through a link that somebody laid, nor a pipe."""
+    try:
+        handle = os.open(
+            path,
+            os.O_WRONLY
+            | os.O_APPEND
+            | os.O_CREAT
+            | getattr(os, "O_NOFOLLOW", 0)
+            | getattr(os, "O_NONBLOCK", 0),
+            0o666,
+        )
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", "remove it, or choose another folder with -o"
+        ) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OutputError(f"{path} is not a file of ours", "remove it, or choose another folder with -o")
+    return os.fdopen(handle, "ab", buffering=0)
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _is_record(value: Any) -> bool:
+    """Whether a line is a record, as far as a run relies on it."""
+    explanations = value.get("explanations", []) if isinstance(value, dict) else None
+    return isinstance(explanations, list) and all(isinstance(one, dict) for one in explanations)

@@ -1,0 +1,40 @@
+"""Where the time of a run goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+
+DECODING, EXPLAINING, WRITING = "decoding", "explaining", "drawing and writing"
+
+
+class Stages:
+    """Seconds of work in every stage, over all threads and processes."""
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys((DECODING, EXPLAINING, WRITING), 0.0)
+        self._lock = Lock()
+
+    @contextmanager
+    def spent(self, stage: str) -> Iterator[None]:
+        """Count the time of the block; also that of one that fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add({stage: time.perf_counter() - started})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count what was spent elsewhere."""
+        with self._lock:
+            for stage, more in seconds.items():
+                self._seconds[stage] += more
+
+    def taken(self) -> dict[str, float]:
+        """What was spent since this was asked last."""
+        with self._lock:
+            found = {stage: round(seconds, 3) for stage, seconds in self._seconds.items()}
+            self._seconds = dict.fromkeys(self._seconds, 0.0)
+        return found

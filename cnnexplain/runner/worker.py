@@ -1,0 +1,104 @@
+"""What explains pictures within one process: decoding, computing, drawing and writing overlap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.engine.model import Model
+from cnnexplain.images.decode import decode_reduced
+from cnnexplain.methods import Method
+from cnnexplain.render.panel import drawn
+from cnnexplain.runner.board import Values, values_of
+from cnnexplain.runner.explain import BatchSize, Prepared, explain
+from cnnexplain.runner.pipeline import ahead
+from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
+from cnnexplain.runner.write import Job, Result, Writer
+
+SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job: its record, and the values that a board is told, where there is one."""
+
+    job: Job
+    record: dict[str, Any]
+    values: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A model, a method, and where the results go."""
+
+    model: Model
+    method: Method
+    writer: Writer
+    batch: BatchSize
+    threads: int
+    told: bool = False  # whether a board wants the values
+    stages: Stages = field(default_factory=Stages)
+
+    def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
+        """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
+        depth = 2 * max(self.batch.size, self.threads)
+        with ThreadPoolExecutor(self.threads) as pool:
+            decoded = ahead(pool, self._prepared, jobs, depth)
+            yield from ahead(pool, self._written, self._found(decoded), depth)
+
+    def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
+        """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
+        with self.stages.spent(DECODING):
+            try:
+                preprocess, side = self.model.preprocess, self.writer.render.max_side
+                picture, size = decode_reduced(job.source.path, SHARPER * max(preprocess.resize), side)
+                pixels, geometry = preprocess.apply(picture, size)
+                shown = drawn(picture, side) if self.writer.draws else Image.new("RGB", (1, 1))
+                return job, Prepared(job.source.path, shown, pixels, geometry)
+            except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
+                return job, error
+
+    def _found(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Result]:
+        """What is found in every picture; batches are filled whatever comes between."""
+        waiting: dict[int, tuple[Job, Prepared]] = {}
+        for job, one in decoded:
+            if not isinstance(one, Prepared):
+                yield Result(job, one)
+                continue
+            waiting[id(one)] = job, one
+            if len(waiting) >= self.batch.size:
+                yield from self._of_batch(waiting)
+                waiting = {}
+        yield from self._of_batch(waiting)
+
+    def _of_batch(self, waiting: dict[int, tuple[Job, Prepared]]) -> Iterator[Result]:
+        if not waiting:
+            return
+        pictures = [one for _, one in waiting.values()]
+        found = explain(self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch)
+        while True:
+            with self.stages.spent(EXPLAINING):
+                following = next(found, None)
+            if following is None:
+                return
+            picture, explanation = following
+            yield Result(waiting[id(picture)][0], explanation)
+
+    def _written(self, result: Result) -> Done:
+        with self.stages.spent(WRITING):
+            record = self.writer.write(result)
+            found = result.found
+            if self.told and isinstance(found, Explanation) and record["status"] == "ok":
+                return Done(result.job, record, values_of(found, record))
+            return Done(result.job, record)
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
