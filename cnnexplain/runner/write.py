@@ -13,7 +13,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
@@ -26,9 +25,7 @@ from cnnexplain.report import record
 from cnnexplain.report.card import card
 from cnnexplain.runner.folder import UMASK, Folder, written_by_us
 from cnnexplain.runner.names import picture_names, sheet_names
-
-# Larger files than zlib's best, but a third of the time; pictures are the slowest part of a long run.
-PNG_COMPRESSION = 3
+from cnnexplain.runner.png import write_png
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +126,7 @@ class Writer:
 
 def save_png(picture: Image.Image, file: IO[bytes]) -> None:
     """Write a picture that tells where it is from."""
-    marked = PngInfo()
-    marked.add_text("Software", f"cnnexplain {__version__}")
-    picture.save(file, "PNG", pnginfo=marked, compress_level=PNG_COMPRESSION)
+    write_png(picture, file, f"cnnexplain {__version__}")
 
 
 def write_file(path: Path, content: bytes, flag: str) -> None:

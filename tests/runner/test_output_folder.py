@@ -36,7 +36,9 @@ def finished(out: Path, *pictures: str) -> None:
     for name in pictures:
         folder.write(name, lambda file: file.write(PICTURE))
     records = [json.dumps({"image": name, "explanations": [{"picture": name}]}) for name in pictures]
-    folder.conclude({"cnnexplain": "0.1", "identity": IDENTITY}, records, [("index.html", "<!-- cnnexplain -->")])
+    folder.conclude(
+        {"cnnexplain": "0.1", "identity": IDENTITY}, records, [("index.html", "<!-- cnnexplain -->")]
+    )
     journal.remove()
     folder.close()
 

