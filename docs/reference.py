@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cnnexplain import __version__, checks
-from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP
+from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP, PARTS_HELP
 from cnnexplain.cli.commands import Command, OfPictures
 from cnnexplain.cli.commands import commands as all_commands
 from cnnexplain.cli.options import flag
@@ -116,7 +116,7 @@ def _seconds(found: float | None) -> str:
 
 
 def _command(command: Command) -> str:
-    images = command.takes_pictures
+    images, model, parts = command.takes_pictures, command.takes_model, command.takes_parts
     return "\n".join(
         [
             f"## `cnnexplain {command.name}`\n",
@@ -124,7 +124,8 @@ def _command(command: Command) -> str:
             "",
             "| argument | what it means |",
             "|---|---|",
-            f"| `MODEL` | {_cell(MODEL_HELP)} See [below](#model). |",
+            *([f"| `MODEL` | {_cell(MODEL_HELP)} See [below](#model). |"] if model else []),
+            *([f"| `PART` | {_cell(PARTS_HELP)} |"] if parts else []),
             *([f"| `IMAGES` | {_cell(IMAGES_HELP)} |"] if images else []),
             "",
             *_table(declared(command.kind)),

@@ -39,15 +39,27 @@ MODEL_HELP = (
     "hf-hub:OWNER/NAME, a checkpoint with --arch, or your own code (package.module:factory, file.py:factory)."
 )
 IMAGES_HELP = "Files, folders, quoted globs, or - for names on standard input."
+PARTS_HELP = "Folders of the parts: those given with -o when they were explained."
 _IMAGES = inspect.Parameter(
     "images",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[list[str] | None, typer.Argument(metavar="[IMAGES]...", help=IMAGES_HELP)],
 )
+_PARTS = inspect.Parameter(
+    "parts",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[list[str], typer.Argument(metavar="PART...", help=PARTS_HELP)],
+)
 
 
-_MODEL = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
+def _model(*, needed: bool) -> inspect.Parameter:
+    return inspect.Parameter(
+        "model",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)],
+        default=inspect.Parameter.empty if needed else None,
+    )
 
 
 def main() -> None:
@@ -151,13 +163,9 @@ def _command(command: Command) -> Callable[..., int]:
     groups = ((command.kind, command.heading), *_groups(command))
     signature = [
         inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
-        inspect.Parameter(
-            "model",
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=_MODEL,
-            default=inspect.Parameter.empty if command.needs_model else None,
-        ),
+        *([_model(needed=command.needs_model)] if command.takes_model else []),
         *([_IMAGES] if command.takes_pictures else []),
+        *([_PARTS] if command.takes_parts else []),
         *(parameter for cls, panel in groups for parameter in parameters(cls, panel)),
     ]
     call.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
@@ -176,18 +184,13 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     if (draw := command.shown(values)) is not None:
         show_lines(sys.stdout, draw)
         return int(ExitCode.OK)
-    if values["model"] is None:
-        raise OptionError("missing argument 'MODEL'", f"cnnexplain {command.name} --help lists what there is")
-    if is_picture(values["model"]) and os.path.isfile(values["model"]):
-        raise OptionError(
-            f"{values['model']!r} is a picture and stands where MODEL belongs",
-            f"write the model first: cnnexplain {command.name} bundled:efficientnet_lite0 "
-            + (f"{values['model']} -o out" if command.takes_pictures else "-o out"),
-        )
+    if command.takes_model:
+        _require_model(command, values["model"])
     console = Console(built(ConsoleOptions, values))
-    from cnnexplain.runner.process import make_own  # from here on torch is needed
+    if command.takes_model:
+        from cnnexplain.runner.process import make_own  # from here on torch is needed
 
-    make_own()
+        make_own()
     with console.watching():
         outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     console.finished(outcome)
@@ -205,6 +208,17 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
             f"each says what to do; {outcome.report or 'add -o out, which'} shows the evidence",
         )
     return int(ExitCode.OK)
+
+
+def _require_model(command: Command, model: str | None) -> None:
+    if model is None:
+        raise OptionError("missing argument 'MODEL'", f"cnnexplain {command.name} --help lists what there is")
+    if is_picture(model) and os.path.isfile(model):
+        raise OptionError(
+            f"{model!r} is a picture and stands where MODEL belongs",
+            f"write the model first: cnnexplain {command.name} bundled:efficientnet_lite0 "
+            + (f"{model} -o out" if command.takes_pictures else "-o out"),
+        )
 
 
 def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> OptionError:

@@ -21,8 +21,8 @@ from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.check_files import cleared, forget
 from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
-from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
+from cnnexplain.runner.options import DeviceOptions, MergeOptions, OutputOptions, RunOptions
+from cnnexplain.runner.request import CheckRequest, MergeRequest, ModelRequest, Request
 from cnnexplain.runner.thresholds import chosen
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class Command(ABC):
     # Every group of options that it shares with others, by the heading in --help.
     shared: ClassVar[Mapping[str, type]]
 
-    takes_pictures: ClassVar[bool] = False
+    takes_model: ClassVar[bool] = True
     needs_model: ClassVar[bool] = True
+    takes_pictures: ClassVar[bool] = False
+    takes_parts: ClassVar[bool] = False  # folders of earlier runs
     heading: ClassVar[str]  # of its own options in --help
 
     @property
@@ -193,9 +195,31 @@ class Checking(Command):
         return check(request, observer)
 
 
+class Merging(Command):
+    """Joining the parts of a run."""
+
+    takes_model = needs_model = False
+    takes_parts = True
+    heading = "Results"
+    shared: ClassVar[Mapping[str, type]] = {"Terminal": ConsoleOptions}
+
+    def carry_out(
+        self,
+        values: Mapping[str, Any],
+        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        arguments: str,
+        observer: Observer,
+    ) -> Outcome:
+        """Join the parts."""
+        from cnnexplain.runner.merge import merge
+
+        return merge(MergeRequest(tuple(values["parts"]), built(MergeOptions, values), arguments), observer)
+
+
 def commands() -> dict[str, Command]:
     """Every command by its name, in the order of the alphabet."""
     found: dict[str, Command] = {name: OfPictures(name, methods.method(name)) for name in methods.names()}
     found |= {name: OfModel(name, inspections.inspection(name)) for name in inspections.names()}
     found["check"] = Checking("check", CheckOptions)
+    found["merge"] = Merging("merge", MergeOptions)
     return dict(sorted(found.items()))

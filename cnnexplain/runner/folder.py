@@ -62,12 +62,12 @@ class Folder:
             Journal(self.path).remove()  # of a run that got no further
         elif overwrite:
             self._clear()
-        elif difference := _difference(before, identity):
+        elif what := difference(before, identity):
             if Journal(self.path).is_empty():  # the run before was wrong from its first picture
                 self._clear()
                 return
             raise OutputError(
-                f"{self.path} holds another run: {difference}",
+                f"{self.path} holds another run: {what}",
                 "choose another folder with -o, or replace that run with --overwrite",
             )
 
@@ -96,6 +96,22 @@ class Folder:
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
+        self._write(self._free(name), write)
+
+    def take(self, name: str, source: Path) -> None:
+        """Have a file of another folder here too, without a copy where the file system can."""
+        path = self._free(name)
+        if path.exists() and path.samefile(source):
+            return
+        part = self._aside / f"{TEMPORARY}{os.getpid()}"
+        try:
+            part.hardlink_to(source)
+            part.replace(path)
+        except OSError:  # another file system, or one without links
+            self._write(path, lambda file: file.write(source.read_bytes()))
+
+    def _free(self, name: str) -> Path:
+        """The path of a picture or a map, which can be written to."""
         path = self.path / name
         if path.exists() and not written_by_us(path):
             raise ImageError(
@@ -103,7 +119,7 @@ class Folder:
                 "move it away, or choose another folder with -o",
             )
         self._make(path.parent)
-        self._write(path, write)
+        return path
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json."""
@@ -229,7 +245,8 @@ def written_by_us(path: Path) -> bool:
         return MARK in file.read(MARK_WITHIN)
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing in which two runs are not the same, in words; nothing where they are."""
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
             was, is_now = (str(one.get(name, "nothing")) for one in (before, now))

@@ -81,16 +81,6 @@ class RunOptions(OutputOptions):
         str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
     ] = "0"
 
-    def allowed_failures(self, images: int) -> float:
-        """`max_failures` as a number of images."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", self.max_failures.strip())
-        if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):
-            raise OptionError(
-                f"--max-failures {self.max_failures!r} is neither a number nor a percentage",
-                "for example --max-failures 10 or --max-failures 1%",
-            )
-        return float(match[1]) * images / 100 if match[2] else float(match[1])
-
     def batch(self, device: str) -> int:
         """`batch_size` as a number, for a kind of device."""
         if self.batch_size == "auto":
@@ -113,3 +103,34 @@ class RunOptions(OutputOptions):
                 "for example --shard 2/8, the second of eight parts",
             )
         return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """Join the folders of runs that explained parts of the pictures, as --shard makes them, into one report.
+
+    The parts stay as they are; the joined folder shares their pictures where the file system can, and has copies where
+    it cannot.
+    """
+
+    output: Annotated[
+        Path, Param("Folder for the joined results; made where it is missing.", ("-o", "--output"), "DIR")
+    ]
+    overwrite: Annotated[
+        bool,
+        Param("Start anew in a folder that holds another run.", ("--overwrite/--resume",)),
+    ] = False
+    max_failures: Annotated[
+        str, Param("How many images may have failed before the exit code says so: N or N%.", metavar="N|N%")
+    ] = "0"
+
+
+def allowed_failures(given: str, images: int) -> float:
+    """`max_failures` as a number of images."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", given.strip())
+    if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):
+        raise OptionError(
+            f"--max-failures {given!r} is neither a number nor a percentage",
+            "for example --max-failures 10 or --max-failures 1%",
+        )
+    return float(match[1]) * images / 100 if match[2] else float(match[1])

@@ -11,7 +11,7 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.options import DeviceOptions, OutputOptions, RunOptions
+from cnnexplain.runner.options import DeviceOptions, MergeOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
@@ -68,6 +68,15 @@ class CheckRequest:
     where: DeviceOptions = field(default_factory=DeviceOptions)
     arguments: str = ""  # the command line, for the report
     command: str = "check"
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """All that a user asked for."""
+
+    parts: tuple[str, ...]
+    options: MergeOptions
+    arguments: str = ""
 
 
 class Observer(Protocol):

@@ -22,6 +22,7 @@ from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.journal import Records
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
+from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.teller import Teller
 from cnnexplain.runner.worker import Worker, cores
@@ -40,7 +41,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     chosen = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
     jobs = [Job(position, source, stem) for position, (source, stem) in enumerate(chosen)]
-    allowed = request.run.allowed_failures(len(jobs))
+    allowed = allowed_failures(request.run.max_failures, len(jobs))
     model, loaded, choices = build(request.reference, request.model, request.where)
     model.require_finite_weights()
     method, more = request.method.bind(model)
