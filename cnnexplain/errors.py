@@ -31,6 +31,9 @@ class CnnexplainError(Exception):
         self.problem = problem
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type[CnnexplainError], tuple[str, str]]:
+        return type(self), (self.problem, self.hint)  # on its way from one process to another
+
 
 class OptionError(CnnexplainError):
     """An option, or a combination of options, that makes no sense."""
@@ -50,6 +53,10 @@ class TargetError(CnnexplainError):
 
 class OutputError(CnnexplainError):
     """A place that cannot be written to, or that holds something else."""
+
+
+class WorkerError(CnnexplainError):
+    """Processes that explain pictures die again and again. What is done stays."""
 
 
 class ImageError(CnnexplainError):

@@ -129,9 +129,9 @@ def _part(path: Path) -> Part:
     try:
         run = json.loads((path / RUN).read_text("utf-8"))
         identity, images = dict(run["identity"]), dict(run["images"])
-        sound = "cnnexplain" in run and all(type(images[one]) is int for one in ("ok", "error"))
+        sound: bool = "cnnexplain" in run and all(type(images[one]) is int for one in ("ok", "error"))
         sound = sound and (
-            run.get("shard") is None or re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", run["shard"])
+            run.get("shard") is None or re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", run["shard"]) is not None
         )
         status = str(run["status"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:

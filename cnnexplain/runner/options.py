@@ -77,6 +77,29 @@ class RunOptions(OutputOptions):
             metavar="I/N",
         ),
     ] = None
+    processes: Annotated[
+        int | None,
+        Param(
+            "Processes that explain pictures, each with a model of its own. Left out, one for each GPU, or one.",
+            min=1,
+            max=1024,
+            metavar="N",
+        ),
+    ] = None
+    engine: Annotated[
+        str,
+        Param(
+            "What runs the processes: local on this machine, or Ray, also on a cluster.",
+            choices=("local", "ray"),
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        Param(
+            "The Ray cluster, for --engine ray: auto, or ray://HOST:PORT. Left out, Ray is started on this machine.",
+            metavar="ADDRESS",
+        ),
+    ] = None
     max_failures: Annotated[
         str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
     ] = "0"

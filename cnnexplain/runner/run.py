@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
 
-from cnnexplain.core.loading import Loaded
-from cnnexplain.engine.model import Model
 from cnnexplain.errors import InterruptedRunError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import find
-from cnnexplain.methods import Method
 from cnnexplain.report.page import page
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import board_at
-from cnnexplain.runner.explain import BatchSize
 from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.journal import Records
 from cnnexplain.runner.model import build
@@ -25,8 +22,8 @@ from cnnexplain.runner.names import stems
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.teller import Teller
-from cnnexplain.runner.worker import Worker, cores
-from cnnexplain.runner.write import Job, Writer
+from cnnexplain.runner.worker import Done, Worker, worker_of
+from cnnexplain.runner.write import Job
 
 
 def run(request: Request, observer: Observer) -> Outcome:
@@ -62,7 +59,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     try:
         with model.borrowed(), board or nullcontext(), teller:
             teller.begin(described, model, observer)
-            for done in worker.explained([jobs[position] for position in records.missing()]):
+            for done in _done(request, worker, [jobs[position] for position in records.missing()]):
                 records.add(done.job.position, done.record, line(done.record))
                 observer.recorded(done.record)
                 teller.add(done)
@@ -96,17 +93,28 @@ def run(request: Request, observer: Observer) -> Outcome:
     )
 
 
-def worker_of(request: Request, folder: Folder, model: Model, loaded: Loaded, method: Method) -> Worker:
-    """What explains pictures in this process, as the request says."""
-    where = request.run
-    writer = Writer(
-        folder,
-        request.command,
-        loaded.reference,
-        request.asked,
-        request.render,
-        where.save_raw,
-        where.pictures,
-    )
-    batch = BatchSize(where.batch(model.device.type))
-    return Worker(model, method, writer, batch, where.workers or cores(), told=where.tensorboard is not None)
+def _done(request: Request, worker: Worker, jobs: Sequence[Job]) -> Iterator[Done]:
+    """What becomes of every job, by this process, by several, or by a cluster."""
+    if not jobs:
+        return iter(())
+    device, batch = worker.model.device, worker.batch.size
+    if request.run.engine == "ray":
+        from cnnexplain.runner.cluster import explained as by_ray
+
+        return by_ray(request, str(device), jobs, batch, worker.stages)
+    devices = devices_of(request, device)
+    if len(devices) > 1:
+        from cnnexplain.runner.parallel import explained as by_processes
+
+        return by_processes(request, devices, jobs, batch, worker.stages)
+    return worker.explained(jobs)
+
+
+def devices_of(request: Request, device: torch.device) -> list[str]:
+    """Where processes explain, one for each entry: on every GPU where none was named by its number."""
+    if device.type == "cuda" and device.index is None:
+        every = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    else:
+        every = [str(device)]
+    wanted = request.run.processes or len(every)
+    return [every[number % len(every)] for number in range(wanted)]

@@ -11,13 +11,16 @@ from typing import Any
 from PIL import Image
 
 from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
 from cnnexplain.images.decode import decode_reduced
 from cnnexplain.methods import Method
 from cnnexplain.render.panel import drawn
 from cnnexplain.runner.board import Values, values_of
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
+from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.pipeline import ahead
+from cnnexplain.runner.request import Request
 from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
 from cnnexplain.runner.write import Job, Result, Writer
 
@@ -102,3 +105,27 @@ class Worker:
 def cores() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_of(
+    request: Request,
+    folder: Folder,
+    model: Model,
+    loaded: Loaded,
+    method: Method,
+    threads: int | None = None,
+) -> Worker:
+    """What explains pictures in this process, as the request says; with as many threads as there are cores."""
+    where = request.run
+    writer = Writer(
+        folder,
+        request.command,
+        loaded.reference,
+        request.asked,
+        request.render,
+        where.save_raw,
+        where.pictures,
+    )
+    batch = BatchSize(where.batch(model.device.type))
+    threads = threads or where.workers or cores()
+    return Worker(model, method, writer, batch, threads, told=where.tensorboard is not None)

@@ -1,0 +1,69 @@
+"""Explains pictures in several processes of this machine, one for each device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+
+from cnnexplain.errors import WorkerError
+from cnnexplain.runner.pipeline import ahead
+from cnnexplain.runner.request import Request
+from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
+from cnnexplain.runner.stages import Stages
+from cnnexplain.runner.worker import Done, cores
+from cnnexplain.runner.write import Job
+
+TRIES = 3  # after so many deaths in a row, with nothing done in between, it is no accident
+
+_worker: ShardWorker | None = None
+
+
+def explained(
+    request: Request, devices: Sequence[str], jobs: Sequence[Job], batch: int, stages: Stages
+) -> Iterator[Done]:
+    """What becomes of every job, in order. What a process took with it when it died is done again by others."""
+    left, deaths = list(jobs), 0
+    while left:
+        done = 0
+        try:
+            for answer in _answers(request, devices, left, batch):
+                stages.add(answer.seconds)
+                for one in answer.done:
+                    done += 1
+                    yield one
+            return
+        except BrokenProcessPool as error:
+            deaths = 1 if done else deaths + 1
+            if deaths == TRIES:
+                raise WorkerError(
+                    f"a process that explains pictures died {TRIES} times in a row: killed, or short of memory",
+                    "try fewer --processes, or a smaller --batch-size; the same command goes on from here",
+                ) from error
+        left = left[done:]
+
+
+def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], batch: int) -> Iterator[Answer]:
+    context = get_context("spawn")  # a fork would share locks of torch's threads
+    threads = request.run.workers or max(1, cores() // len(devices))
+    waiting: Queue[Share] = context.Queue()
+    for device in devices:
+        waiting.put(Share.of(request, device, threads))
+    with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
+        try:
+            yield from ahead(pool, _shard, shards(jobs, batch), 2 * len(devices))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin(waiting: Queue[Share]) -> None:
+    global _worker  # noqa: PLW0603 - the process holds one model
+    _worker = ShardWorker(waiting.get())
+
+
+def _shard(jobs: tuple[Job, ...]) -> Answer:
+    if _worker is None:
+        raise RuntimeError("a shard came before the model")
+    return _worker.explained(jobs)

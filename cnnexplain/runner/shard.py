@@ -1,0 +1,70 @@
+"""A shard: some pictures that one of several processes explains and writes, and what came of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from cnnexplain.images.decode import refuse_bombs
+from cnnexplain.runner.folder import Folder
+from cnnexplain.runner.model import build
+from cnnexplain.runner.pipeline import batched
+from cnnexplain.runner.process import make_own
+from cnnexplain.runner.request import Request
+from cnnexplain.runner.worker import Done, worker_of
+from cnnexplain.runner.write import Job
+
+BATCHES = 4  # of a shard: few are lost with a process that dies, and starting one costs little
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a process needs to know before its first shard."""
+
+    request: Request
+    folder: str  # the working folder, to which paths are relative
+    threads: int
+    device: str
+
+    @classmethod
+    def of(cls, request: Request, device: str, threads: int) -> Share:
+        """That of a process on one device."""
+        return cls(request, os.getcwd(), threads, device)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a shard, and the seconds of every stage."""
+
+    done: tuple[Done, ...]
+    seconds: Mapping[str, float]
+
+
+class ShardWorker:
+    """Holds the model in a process of its own, for shard after shard."""
+
+    def __init__(self, share: Share) -> None:
+        os.chdir(share.folder)
+        make_own()
+        refuse_bombs()
+        torch.set_num_threads(share.threads)
+        request = replace(share.request, where=replace(share.request.where, device=share.device))
+        torch.manual_seed(request.model.seed)
+        model, loaded, _ = build(request.reference, request.model, request.where)
+        method, _ = request.method.bind(model)
+        folder = Folder(request.run.output)
+        self._worker = worker_of(request, folder, model, loaded, method, share.threads)
+
+    def explained(self, jobs: Sequence[Job]) -> Answer:
+        """Explain and write the pictures of a shard."""
+        with self._worker.model.borrowed():
+            done = tuple(self._worker.explained(jobs))
+        return Answer(done, self._worker.stages.taken())
+
+
+def shards(jobs: Iterable[Job], batch: int) -> Iterator[tuple[Job, ...]]:
+    """Jobs as shards of a few batches."""
+    return (tuple(some) for some in batched(jobs, batch * BATCHES))
