@@ -132,7 +132,8 @@ class _Report:
 
     def _cards(self) -> Iterator[Made]:
         every = range(len(self._records))
-        series = Series("images", f"All {count(len(every), 'image')}", every, "In the order of the run", PAGE)
+        title = f"All {count(len(every), 'image')}"
+        series = Series("images", title, every, "In the order of the images", size=PAGE)
         for number in range(1, series.last + 1):
             cards = [card(self._records[place], place + 1) for place in series.places(number)]
             span = (cards[0].heading, cards[-1].heading)
