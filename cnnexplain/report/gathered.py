@@ -43,7 +43,7 @@ class Gathered:
 
     def _gather(self) -> None:
         known: dict[int, int] = {}
-        last: Key = []
+        last: Key = [], ""
         for record in self._records:
             chance, which = math.nan, _SILENT
             if record.get("error"):
@@ -99,14 +99,14 @@ class Gathered:
         return np.fromiter(heapq.merge(*map(_places, blocks), key=key), np.int64, len(every))
 
 
-Key = list[Any]
+Key = tuple[list[Any], str]
 
 
 def by_name(name: str) -> Key:
     """Names sort by this as people sort them: folder by folder, photo 9 before photo 10, capitals beside the small."""
-    parts = re.split("([0-9]+)", name.casefold().replace("/", "\0"))
+    parts: list[Any] = re.split("([0-9]+)", name.casefold().replace("/", "\0"))
     parts[1::2] = [(len(digits), digits) for digits in (one.lstrip("0") for one in parts[1::2])]
-    return [*parts, name]
+    return parts, name
 
 
 def name_of(record: Mapping[str, Any]) -> str:

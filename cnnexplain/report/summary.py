@@ -11,7 +11,7 @@ from typing import Any
 from cnnexplain.core.words import count
 from cnnexplain.report.card import Bar, Card
 from cnnexplain.report.judged import Group
-from cnnexplain.report.words import clipped, duration, shape, words
+from cnnexplain.report.words import LONGEST_NAME, clipped, duration, shape, words
 
 SHOWN_CLASSES = 8
 SHOWN_SILENT = 100  # channels of a layer; all are in run.json
@@ -139,7 +139,10 @@ def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Ba
     """Classes as shares of all first answers: label, note and how many images each."""
     if answers < 2:
         return []
-    return [Bar(clipped(label), many / answers, count(many, "image"), note) for label, note, many in classes]
+    return [
+        Bar(clipped(label, LONGEST_NAME), many / answers, count(many, "image"), note)
+        for label, note, many in classes
+    ]
 
 
 def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
@@ -147,7 +150,7 @@ def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
         channels = found["channels"]
         more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
         share = f"{len(channels):,} of {count(found['count'], 'channel')}"
-        yield Silent(clipped(layer), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
+        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
     if len(layers) > SHOWN_SILENT_LAYERS:
         yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
 
@@ -177,7 +180,7 @@ def _preprocessing(steps: Mapping[str, Any]) -> str:
 
 def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (clipped(name), clipped(words(value)))
+        (clipped(name, LONGEST_NAME), clipped(words(value)))
         for name, value in (known or {}).items()
         if value not in (None, "", [], ())
     )

@@ -12,7 +12,7 @@ from cnnexplain.report.record import readable
 
 # Controls, formatting (which can turn the reading direction round) and line breaks are shown, not obeyed.
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
-LONGEST_TEXT = 2_000  # of the head of a page; run.json has all
+LONGEST_TEXT, LONGEST_NAME = 2_000, 300  # at the head of a page; run.json has all
 _JOINERS = "\u200c\u200d"  # Persian words and family emoji need these, and they change nothing else
 
 
@@ -29,11 +29,11 @@ def _visible(sign: str) -> str:
     return sign
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, longest: int = LONGEST_TEXT) -> str:
     """`text`, or where it is endless its beginning, and how much more there is."""
-    if len(text) <= LONGEST_TEXT:
+    if len(text) <= longest:
         return text
-    return f"{text[:LONGEST_TEXT]} … and {len(text) - LONGEST_TEXT:,} characters more"
+    return f"{text[:longest]} … and {len(text) - longest:,} characters more"
 
 
 def href(path: str) -> str:
