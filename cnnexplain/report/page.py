@@ -1,4 +1,4 @@
-"""index.html: one file that opens from disk, without network and without JavaScript."""
+"""One page: a file that opens from disk, without network and without JavaScript."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnnexplain.core.words import count
-from cnnexplain.report.card import card
+from cnnexplain.report.card import Card, card
 from cnnexplain.report.judged import groups
-from cnnexplain.report.summary import summary
+from cnnexplain.report.summary import Summary, frequent, summary, tiles
 from cnnexplain.report.words import shown
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
@@ -26,34 +26,74 @@ def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> str:
     every = list(records)
     cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
     checks = groups(every)
-    css = _text_of("page.css")
-    # One page needs a script, and may run this one only; all others may run none.
-    script = _text_of("layers.js") if any(one.layers for one in cards) else ""
-    return _template().render(
-        run=summary(run, cards, checks),
+    return rendered(
+        "page.html",
+        summary(run, tiles(run, cards, checks), frequent(cards)),
+        # One page needs a script, and may run this one only; all others may run none.
+        script="layers.js" if any(one.layers for one in cards) else "",
         shown_failures=SHOWN_FAILURES,
         failures=[one for one in cards if one.problem],
         checks=checks,
         cards=[one for one in cards if not one.problem],
-        css=Markup(css),  # noqa: S704 - our own file, and escaping would break its selectors
-        css_hash=_hash(css),
-        script=Markup(script),  # noqa: S704 - as above
-        script_hash=_hash(script) if script else "",
     )
 
 
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def rendered(
+    template: str,
+    run: Summary,
+    up: str = "",
+    css: tuple[str, ...] = ("page.css",),
+    script: str = "",
+    **more: Any,
+) -> str:
+    """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
+    style, style_hash = _own(css)
+    code, code_hash = _own((script,)) if script else ("", "")
+    return (
+        _environment()
+        .get_template(template)
+        .render(run=run, up=up, css=style, css_hash=style_hash, script=code, script_hash=code_hash, **more)
+    )
+
+
+def rendered_card(one: Card, link: str = "") -> str:
+    """One card for a page in OUT itself; where it stands on another page as well, `link` leads there."""
+    parts = _parts()
+    return str(parts.failure(one, link) if one.problem else parts.explained(one, link))
 
 
 @cache
-def _template() -> Template:
-    # `finalize` sees every value that the template writes, so no name can be forgotten.
+def _own(names: tuple[str, ...]) -> tuple[Markup, str]:
+    """Files of ours as they go into a page, and the hash that allows them there."""
+    text = "".join(_text_of(name) for name in names)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Markup(text), digest  # noqa: S704 - our own, and escaping would break its selectors
+
+
+@cache
+def _parts() -> Any:
+    return _environment().get_template("parts.html").make_module({"up": ""})
+
+
+@cache
+def _environment() -> Environment:
+    # `finalize` sees every value that a template writes, so no name can be forgotten.
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_final, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_final,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_text_of),
     )
     environment.filters["count"] = count
-    return environment.from_string(_text_of("page.html"))
+    environment.filters["at"] = _at
+    return environment
+
+
+def _at(link: str, up: str) -> str:
+    """A link that is relative to OUT, from a folder from which `up` leads there."""
+    return up + link.removeprefix("./") if up else link
 
 
 def _final(value: Any) -> Any:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from cnnexplain.core.words import count
 from cnnexplain.report.card import Bar, Card
 from cnnexplain.report.judged import Group
-from cnnexplain.report.words import duration, shape, words
+from cnnexplain.report.words import LONGEST_NAME, clipped, duration, shape, words
 
 SHOWN_CLASSES = 8
 SHOWN_SILENT = 100  # channels of a layer; all are in run.json
+SHOWN_SILENT_LAYERS = 50
 
 _CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
 
@@ -57,37 +59,39 @@ class Summary:
     versions: tuple[tuple[str, str], ...]
 
 
-def summary(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> Summary:
-    """The summary of a run. What run.json does not say is left out."""
+def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar], more: str = "") -> Summary:
+    """The summary of a run. What run.json does not say is left out; `more` is said where it is not finished."""
     model = run.get("model", {})
     return Summary(
         version=run["cnnexplain"],
         command=run["command"],
         model=model.get("name") or model.get("reference", ""),
         source=model.get("source", ""),
-        arguments=run.get("arguments", ""),
-        notice=_notice(run["status"]),
+        arguments=clipped(run.get("arguments", "")),
+        notice=_notice(run["status"], more),
         of_model="images" not in run,
-        tiles=tuple(_tiles(run, cards, checks)),
-        classes=_classes(cards),
+        tiles=tuple(tiles),
+        classes=tuple(classes),
         silent=tuple(_silent(run.get("silent_channels") or {})),
-        choices=tuple(run.get("choices") or ()),
+        choices=tuple(
+            {name: clipped(text) for name, text in one.items()} for one in run.get("choices") or ()
+        ),
         setup=_facts(_setup(run, model)),
         options=_facts({name.replace("_", "-"): one for name, one in (run.get("options") or {}).items()}),
         versions=_facts(run.get("versions")),
     )
 
 
-def _notice(status: str) -> str:
+def _notice(status: str, more: str) -> str:
     if status == "finished":
         return ""
     what = "This run was interrupted." if status == "interrupted" else "This run is not finished."
-    return f"{what} The same command goes on where it stopped; what is done is kept."
+    return f"{what} The same command goes on where it stopped; what is done is kept.{more}"
 
 
-def _tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group]) -> list[Tile]:
-    took = run.get("seconds")
-    end = [Tile(duration(took), "from start to end")] if took is not None else []
+def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> list[Tile]:
+    """The figures of a run whose every card is at hand."""
+    end = _took(run)
     if checks:
         looked = run.get("images", {}).get("count", 0)
         pictures = [Tile(f"{looked:,}", "picture" if looked == 1 else "pictures")] if looked else []
@@ -97,16 +101,25 @@ def _tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group
             return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
         found = sum(len(one.figures) for one in cards)
         return [Tile(f"{found:,}", "layer shown" if found == 1 else "layers shown"), *end]
-    bad = sum(bool(one.problem) for one in cards)
-    images = run["images"]
-    known = images.get("count", len(cards))
-    bad, good = images.get("error", bad), images.get("ok", len(cards) - bad)
-    tiles = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
+    return image_tiles(run, len(cards), sum(bool(one.problem) for one in cards))
+
+
+def image_tiles(run: Mapping[str, Any], done: int, bad: int) -> list[Tile]:
+    """The figures of a run over images: how many are `done`, and how many of them failed."""
+    images = run.get("images") or {}
+    known = images.get("count", done)
+    bad, good = images.get("error", bad), images.get("ok", done - bad)
+    found = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
     if bad:
-        tiles.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
+        found.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
     if known > good + bad:
-        tiles.append(Tile(f"{known - good - bad:,}", "not done yet"))
-    return tiles + end
+        found.append(Tile(f"{known - good - bad:,}", "not done yet"))
+    return found + _took(run)
+
+
+def _took(run: Mapping[str, Any]) -> list[Tile]:
+    took = run.get("seconds")
+    return [Tile(duration(took), "from start to end")] if took is not None else []
 
 
 def _counted(group: Group) -> Tile:
@@ -114,24 +127,32 @@ def _counted(group: Group) -> Tile:
     return Tile(f"{many:,}", f"{'check' if many == 1 else 'checks'} {group.word}", kind=group.status)
 
 
-def _classes(cards: Sequence[Card]) -> tuple[Bar, ...]:
+def frequent(cards: Sequence[Card]) -> list[Bar]:
     """The classes that came first most often; nothing where there is nothing to compare."""
-    answers = [one.best for one in cards if one.best]
-    if len(answers) < 2:
-        return ()
-    found = Counter((best.label, best.note) for best in answers)
-    return tuple(
-        Bar(label, number_of / len(answers), count(number_of, "image"), note)
-        for (label, note), number_of in found.most_common(SHOWN_CLASSES)
+    found = Counter((one.best.label, one.best.note) for one in cards if one.best)
+    return class_bars(
+        [(label, note, many) for (label, note), many in found.most_common(SHOWN_CLASSES)], found.total()
     )
 
 
+def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Bar]:
+    """Classes as shares of all first answers: label, note and how many images each."""
+    if answers < 2:
+        return []
+    return [
+        Bar(clipped(label, LONGEST_NAME), many / answers, count(many, "image"), note)
+        for label, note, many in classes
+    ]
+
+
 def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
-    for layer, found in layers.items():
+    for layer, found in islice(layers.items(), SHOWN_SILENT_LAYERS):
         channels = found["channels"]
         more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
         share = f"{len(channels):,} of {count(found['count'], 'channel')}"
-        yield Silent(layer, share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
+        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
+    if len(layers) > SHOWN_SILENT_LAYERS:
+        yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
 
 
 def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -159,5 +180,7 @@ def _preprocessing(steps: Mapping[str, Any]) -> str:
 
 def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, words(value)) for name, value in (known or {}).items() if value not in (None, "", [], ())
+        (clipped(name, LONGEST_NAME), clipped(words(value)))
+        for name, value in (known or {}).items()
+        if value not in (None, "", [], ())
     )

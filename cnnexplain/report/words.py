@@ -12,6 +12,7 @@ from cnnexplain.report.record import readable
 
 # Controls, formatting (which can turn the reading direction round) and line breaks are shown, not obeyed.
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
+LONGEST_TEXT, LONGEST_NAME = 2_000, 300  # at the head of a page; run.json has all
 _JOINERS = "\u200c\u200d"  # Persian words and family emoji need these, and they change nothing else
 
 
@@ -26,6 +27,13 @@ def _visible(sign: str) -> str:
     if unicodedata.category(sign) in _HIDDEN and sign not in _JOINERS:
         return sign.encode("unicode_escape").decode("ascii")
     return sign
+
+
+def clipped(text: str, longest: int = LONGEST_TEXT) -> str:
+    """`text`, or where it is endless its beginning, and how much more there is."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]} … and {len(text) - longest:,} characters more"
 
 
 def href(path: str) -> str:

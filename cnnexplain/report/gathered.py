@@ -1,0 +1,118 @@
+"""What the pages of a large run have to know of all images at once: a few numbers of each, and the classes."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# So many names are sorted at a time; nothing but their places is kept.
+BLOCK = 4_096
+_FAILED, _SILENT = -1, -2  # in the place of a class: no findings, or no answer
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass
+class Class:
+    """A class that came first in some image: how often, and with which probabilities in sum."""
+
+    index: int
+    label: str
+    images: int = 0
+    sum: float = 0.0
+
+
+class Gathered:
+    """The records of a run, read once."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self.classes: list[Class] = []  # in the order of their first image
+        self.by_name_already = True  # the images come as people would sort them
+        self._records = records
+        self._class = array("q")
+        self._chance = array("d")
+        self._gather()
+
+    def _gather(self) -> None:
+        known: dict[int, int] = {}
+        last: Key = [], ""
+        for record in self._records:
+            chance, which = math.nan, _SILENT
+            if record.get("error"):
+                which = _FAILED
+            elif record["predictions"]:
+                best = record["predictions"][0]
+                chance = best["probability"]
+                which = known.setdefault(best["index"], len(known))
+                if which == len(self.classes):
+                    self.classes.append(Class(best["index"], best["label"]))
+                self.classes[which].images += 1
+                self.classes[which].sum += chance
+            self._class.append(which)
+            self._chance.append(chance)
+            key = by_name(name_of(record))
+            self.by_name_already = self.by_name_already and last <= key
+            last = key
+
+    @property
+    def answers(self) -> int:
+        """How many images have a first answer."""
+        return sum(one.images for one in self.classes)
+
+    def failures(self) -> Places:
+        """The places of the images that failed."""
+        return np.flatnonzero(np.asarray(self._class) == _FAILED)
+
+    def least_certain(self) -> Places:
+        """The places of all images that were explained: the lowest probability first, those without one last."""
+        order: Places = np.argsort(np.asarray(self._chance), kind="stable")
+        explained: Places = order[np.asarray(self._class)[order] != _FAILED]
+        return explained
+
+    def of_classes(self) -> Iterator[tuple[Class, Places]]:
+        """Every class and its images, the least certain first; the class with most images first."""
+        order = self.least_certain()
+        which = np.asarray(self._class)[order]
+        order = order[np.argsort(which, kind="stable")]
+        ends = np.cumsum([np.count_nonzero(which < 0), *(one.images for one in self.classes)])
+        for place in sorted(range(len(self.classes)), key=lambda place: -self.classes[place].images):
+            yield self.classes[place], order[ends[place] : ends[place + 1]]
+
+    def names(self) -> Sequence[int] | Places:
+        """The places of all images, by name."""
+        every = range(len(self._records))
+        if self.by_name_already:
+            return every
+
+        def key(place: int) -> Key:
+            return by_name(name_of(self._records[place]))
+
+        blocks = (sorted(every[start : start + BLOCK], key=key) for start in every[::BLOCK])
+        return np.fromiter(heapq.merge(*map(_places, blocks), key=key), np.int64, len(every))
+
+
+Key = tuple[list[Any], str]
+
+
+def by_name(name: str) -> Key:
+    """Names sort by this as people sort them: folder by folder, photo 9 before photo 10, capitals beside the small."""
+    parts: list[Any] = re.split("([0-9]+)", name.casefold().replace("/", "\0"))
+    parts[1::2] = [(len(digits), digits) for digits in (one.lstrip("0") for one in parts[1::2])]
+    return parts, name
+
+
+def name_of(record: Mapping[str, Any]) -> str:
+    """What a record is about."""
+    return str(record["image"] or record["model"])
+
+
+def _places(block: Sequence[int]) -> array[int]:
+    return array("q", block)
