@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import font_source_sans_pro
 from PIL import ImageDraw, ImageFont
@@ -17,18 +17,26 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def visible(text: str) -> str:
     """The text with a sign for every letter that cannot be drawn; what measures a text must be given this."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+@lru_cache(maxsize=4096)
+def length(text: str, face: ImageFont.FreeTypeFont) -> float:
+    """How wide a text comes out; picture after picture has most of its words in common with the one before."""
+    return face.getlength(text)
 
 
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line of at most `width` pixels, its end cut where it is longer."""
     text = visible(text)
-    if face.getlength(text) <= width:
+    if length(text, face) <= width:
         return text
     short, long = 0, len(text)
     while short < long:
         middle = (short + long + 1) // 2
-        if face.getlength(text[:middle] + "…") <= width:
+        if length(text[:middle] + "…", face) <= width:
             short = middle
         else:
             long = middle - 1
@@ -40,16 +48,17 @@ def end_of(name: str, size: int, width: float) -> str:
     return fitted(name[::-1], font(size, bold=True), width)[::-1]
 
 
-def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
+@lru_cache(maxsize=1024)
+def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels, broken between words."""
     lines: list[str] = []
     for word in map(visible, text.split()):
         joined = f"{lines[-1]} {word}" if lines else word
-        if lines and face.getlength(joined) <= width:
+        if lines and length(joined, face) <= width:
             lines[-1] = joined
         else:
             lines.append(fitted(word, face, width))
-    return lines
+    return tuple(lines)
 
 
 def write(
@@ -67,4 +76,4 @@ def write(
     face = font(size, bold=bold)
     shown = fitted(text, face, width)
     draw.text(place, shown, font=face, fill=colour, anchor=anchor)
-    return face.getlength(shown)
+    return length(shown, face)

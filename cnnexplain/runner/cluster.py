@@ -24,7 +24,7 @@ MISSING = "Ray is not installed, which --engine ray needs"
 
 
 def explained(
-    request: Request, device: str, jobs: Sequence[Job], batch: int, stages: Stages
+    request: Request, device: str, jobs: Sequence[Job], images: int, batch: int, stages: Stages
 ) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
@@ -57,7 +57,7 @@ def explained(
         rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, batch)]
         work = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,
-            fn_constructor_args=(pickle.dumps(Share.of(request, kind, threads)),),
+            fn_constructor_args=(pickle.dumps(Share(request, os.getcwd(), images, kind, threads)),),
             batch_size=1,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=processes),

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from cnnexplain.core.words import listed
 from cnnexplain.errors import InterruptedRunError, OutputError, first_line
-from cnnexplain.report.page import page
+from cnnexplain.report.pages import pages
 from cnnexplain.report.record import silent_in_all
 from cnnexplain.runner.folder import REPORT, RUN, Folder, difference, written_by_us
 from cnnexplain.runner.journal import Journal, Record
@@ -112,7 +112,7 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         if silent := silent_in_all(records):
             described["silent_channels"] = silent
         lines = (records.line(index) for index in range(len(records)))
-        folder.conclude(described, lines, [(REPORT, page(described, records))])
+        folder.conclude(described, lines, pages(described, records))
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
             "interrupted before all was joined", "run the same command again", interruption

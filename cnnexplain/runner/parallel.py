@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,14 +23,14 @@ _worker: ShardWorker | None = None
 
 
 def explained(
-    request: Request, devices: Sequence[str], jobs: Sequence[Job], batch: int, stages: Stages
+    request: Request, devices: Sequence[str], jobs: Sequence[Job], images: int, batch: int, stages: Stages
 ) -> Iterator[Done]:
     """What becomes of every job, in order. What a process took with it when it died is done again by others."""
     left, deaths = list(jobs), 0
     while left:
         done = 0
         try:
-            for answer in _answers(request, devices, left, batch):
+            for answer in _answers(request, devices, left, images, batch):
                 stages.add(answer.seconds)
                 for one in answer.done:
                     done += 1
@@ -45,12 +46,14 @@ def explained(
         left = left[done:]
 
 
-def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], batch: int) -> Iterator[Answer]:
+def _answers(
+    request: Request, devices: Sequence[str], jobs: Sequence[Job], images: int, batch: int
+) -> Iterator[Answer]:
     context = get_context("spawn")  # a fork would share locks of torch's threads
     threads = request.run.workers or max(1, cores() // len(devices))
     waiting: Queue[Share] = context.Queue()
     for device in devices:
-        waiting.put(Share.of(request, device, threads))
+        waiting.put(Share(request, os.getcwd(), images, device, threads))
     with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
         try:
             yield from ahead(pool, _shard, shards(jobs, batch), 2 * len(devices))

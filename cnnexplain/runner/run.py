@@ -11,7 +11,7 @@ import torch
 from cnnexplain.errors import InterruptedRunError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import find
-from cnnexplain.report.page import page
+from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import board_at
@@ -45,7 +45,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, (*choices, *more))
     described = facts.describe(request, model, loaded, method, (*choices, *more), sources, len(jobs), started)
     journal = folder.open(described["identity"], overwrite=request.run.overwrite)
-    worker = worker_of(request, folder, model, loaded, method)
+    worker = worker_of(request, folder, model, loaded, method, len(jobs))
     records = Records(journal, len(jobs))
     records.keep(
         [job.image for job in jobs], lambda position, one: worker.writer.still_there(jobs[position], one)
@@ -77,7 +77,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         if silent:
             described["silent_channels"] = silent
         described["work"] = worker.stages.taken()
-        folder.conclude(described, records.lines(), [(REPORT, page(described, records))])
+        folder.conclude(described, records.lines(), pages(described, records))
         journal.remove()
         folder.close()
     return Outcome(
@@ -101,12 +101,12 @@ def _done(request: Request, worker: Worker, jobs: Sequence[Job]) -> Iterator[Don
     if request.run.engine == "ray":
         from cnnexplain.runner.cluster import explained as by_ray
 
-        return by_ray(request, str(device), jobs, batch, worker.stages)
+        return by_ray(request, str(device), jobs, worker.images, batch, worker.stages)
     devices = devices_of(request, device)
     if len(devices) > 1:
         from cnnexplain.runner.parallel import explained as by_processes
 
-        return by_processes(request, devices, jobs, batch, worker.stages)
+        return by_processes(request, devices, jobs, worker.images, batch, worker.stages)
     return worker.explained(jobs)
 
 

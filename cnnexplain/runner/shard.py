@@ -26,13 +26,9 @@ class Share:
 
     request: Request
     folder: str  # the working folder, to which paths are relative
-    threads: int
+    images: int  # of the whole run
     device: str
-
-    @classmethod
-    def of(cls, request: Request, device: str, threads: int) -> Share:
-        """That of a process on one device."""
-        return cls(request, os.getcwd(), threads, device)
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class ShardWorker:
         model, loaded, _ = build(request.reference, request.model, request.where)
         method, _ = request.method.bind(model)
         folder = Folder(request.run.output)
-        self._worker = worker_of(request, folder, model, loaded, method, share.threads)
+        self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
     def explained(self, jobs: Sequence[Job]) -> Answer:
         """Explain and write the pictures of a shard."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
@@ -45,6 +45,7 @@ class Worker:
     writer: Writer
     batch: BatchSize
     threads: int
+    images: int  # of the whole run
     told: bool = False  # whether a board wants the values
     stages: Stages = field(default_factory=Stages)
 
@@ -84,14 +85,16 @@ class Worker:
         if not waiting:
             return
         pictures = [one for _, one in waiting.values()]
+        # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
+        pictures += [replace(pictures[0]) for _ in range(min(self.batch.size, self.images) - len(pictures))]
         found = explain(self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch)
         while True:
             with self.stages.spent(EXPLAINING):
-                following = next(found, None)
-            if following is None:
+                picture, explanation = next(found, (None, None))
+            if explanation is None:
                 return
-            picture, explanation = following
-            yield Result(waiting[id(picture)][0], explanation)
+            if id(picture) in waiting:
+                yield Result(waiting[id(picture)][0], explanation)
 
     def _written(self, result: Result) -> Done:
         with self.stages.spent(WRITING):
@@ -113,6 +116,7 @@ def worker_of(
     model: Model,
     loaded: Loaded,
     method: Method,
+    images: int,
     threads: int | None = None,
 ) -> Worker:
     """What explains pictures in this process, as the request says; with as many threads as there are cores."""
@@ -128,4 +132,4 @@ def worker_of(
     )
     batch = BatchSize(where.batch(model.device.type))
     threads = threads or where.workers or cores()
-    return Worker(model, method, writer, batch, threads, told=where.tensorboard is not None)
+    return Worker(model, method, writer, batch, threads, images, told=where.tensorboard is not None)
