@@ -148,7 +148,9 @@ def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], one: _Series, fi
                 rest = float(lengths[place])
 
 
-def _label(paper: Image.Image, labels: Sequence[tuple[_Series, Sequence[str]]], place: tuple[int, int]) -> None:
+def _label(
+    paper: Image.Image, labels: Sequence[tuple[_Series, Sequence[str]]], place: tuple[int, int]
+) -> None:
     """Every name where its series ends; those that would lie on each other are moved apart."""
     left, top = place
     draw = ImageDraw.Draw(paper)

@@ -26,7 +26,7 @@ OWN = ("shard", "images")  # what parts of one whole may differ in
 FEW = 5  # in a message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A finished run: its folder, its run.json, and where each of its records stands."""
 
@@ -93,6 +93,8 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
     folder = Folder(options.output)
     folder.check()
     parts = _whole([_part(Path(one)) for one in request.parts])
+    if twice := [path for path, times in Counter(one.path.resolve() for one in parts).items() if times > 1]:
+        raise OutputError(f"{twice[0]} is named twice", "name each folder once")
     if any(one.path.resolve() == options.output.resolve() for one in parts):
         raise OutputError(f"{options.output} is one of the parts", "choose another folder with -o")
     records = Joined(parts)
@@ -103,9 +105,17 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         folder.write_run(described)
         observer.planned(len(records), 0)
         first = None
+        owners: dict[str, int] = {}
         for index, record in enumerate(records):
+            part = records.part(index)
             for name in _files(record):
-                folder.take(name, _found(records.part(index), name))
+                other = parts[owners.setdefault(name, parts.index(part))]
+                if other is not part:
+                    raise OutputError(
+                        f"{other.path} and {part.path} both have a {name}",
+                        "explain the pictures in one run, or in shards of one run, which share out the names",
+                    )
+                folder.take(name, _found(part, name))
             first = first or (record if record["status"] == "error" else None)
             observer.recorded(record)
         described["status"] = "finished"
