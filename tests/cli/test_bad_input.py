@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from shell import TINY_OPTIONS, Finished, Run, spot_picture
 
 PICTURE = "pictures/a.png"
