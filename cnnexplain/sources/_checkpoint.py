@@ -135,12 +135,17 @@ def _unnested(data: Any, path: Path) -> tuple[State, tuple[Choice, ...]]:
     state = _tensors(_entries(data), path)
     if not state:
         found = (
-            f"a map of {', '.join(repr(name)[:LONGEST] for name in list(_entries(data))[:6])}"
+            f"a map of {', '.join(map(_shown, list(_entries(data))[:6]))}"
             if isinstance(data, dict)
             else type(data).__name__
         )
         raise ModelError(f"{path} holds no state dict, but {found}", RESAVE)
     return state, choices
+
+
+def _shown(name: object) -> str:
+    """A key of a map, of whatever kind; tuples in tuples without end could not be written out."""
+    return repr(name)[:LONGEST] if isinstance(name, (str, int, float)) else type(name).__name__
 
 
 def _entries(data: Any) -> dict[Any, Any]:

@@ -82,15 +82,19 @@ def saved(data: Any, *, zipped: bool = True) -> bytes:
     return stream.getvalue()
 
 
-def packed(entry: str, size: int) -> bytes:
-    """A checkpoint with an entry of so many zeros, packed to a thousandth."""
+def holding(entry: str, content: bytes, packing: int = zipfile.ZIP_STORED) -> bytes:
+    """A checkpoint with that in one of its entries."""
     stream = io.BytesIO()
     whole = zipfile.ZipFile(io.BytesIO(saved({"a": torch.zeros(9)})))
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb:
+    with zipfile.ZipFile(stream, "w", packing, compresslevel=1) as changed:
         for name in whole.namelist():
-            content = whole.read(name) if not name.endswith(entry) else bytes(size)
-            bomb.writestr(name, content)
+            changed.writestr(name, content if name.endswith(entry) else whole.read(name))
     return stream.getvalue()
+
+
+def bomb(entry: str) -> bytes:
+    """A checkpoint of two megabytes that unpacks to five hundred."""
+    return holding(entry, bytes(500_000_000), zipfile.ZIP_DEFLATED)
 
 
 def lying(size: int) -> bytes:
@@ -132,8 +136,8 @@ MODELS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "code-old.pth": (lambda: saved(weight(Canary()), zipped=False), "would load posix.mkdir"),
     "code.bin": (lambda: pickle.dumps(Canary()), "is damaged, or is not a checkpoint"),
     "code.safetensors": (lambda: pickle.dumps(Canary()), "cannot be read as safetensors"),
-    "bomb-of-data.pth": (lambda: packed("data/0", 500_000_000), "unpacks to"),
-    "bomb-of-pickle.pth": (lambda: packed("data.pkl", 500_000_000), "unpacks to"),
+    "bomb-of-data.pth": (lambda: bomb("data/0"), "unpacks to"),
+    "bomb-of-pickle.pth": (lambda: bomb("data.pkl"), "unpacks to"),
     "directory-lies.pth": (lambda: lying(2_000_000_000), "unpacks to|damaged"),
     "half.pth": (lambda: saved(weight(torch.zeros(99)))[:-400], "cut short or damaged"),
     "half-old.pth": (lambda: saved(weight(torch.zeros(99)), zipped=False)[:-40], "damaged"),
@@ -155,6 +159,7 @@ MODELS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "names.safetensors": (safetensors({NAME: floats(0, 8, 2)}, bytes(8)), r"1 unexpected \(\]0;owned\[2J\[bold\]<img"),
     "names.pth": (lambda: saved({NAME * 99: torch.zeros(1)}), r"1 unexpected \(\]0;owned\[2J\[bold\]<img"),
     "names-of-something.pth": (lambda: saved({NAME * 999_999: 1}), r"holds no state dict, but a map of '\\x1b\]0;owned"),
+    "deep-name.pth": (lambda: holding("data.pkl", b"\x80\2})" + b"\x85" * 5000 + b"K\1s."), "holds no state dict, but a map of tuple"),
     "program.pt2": (lambda: saved(weight(torch.zeros(2))), "is an exported program"),
     "many-classes.pth": (lambda: saved({"head.weight": torch.zeros(1, 1).expand(MANY, 2)}), "'head.weight' that says it is larger than its data"),
     "sparse.pth": (lambda: saved(weight(torch.sparse_coo_tensor(size=(MANY, 2)))), "'head.weight'"),
