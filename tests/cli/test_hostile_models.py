@@ -158,7 +158,7 @@ MODELS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "nothing-in-it.safetensors": (safetensors({"a": floats(0, 0, 2**60, 0)}), "does not fit"),
     "names.safetensors": (safetensors({NAME: floats(0, 8, 2)}, bytes(8)), r"1 unexpected \(\]0;owned\[2J\[bold\]<img"),
     "names.pth": (lambda: saved({NAME * 99: torch.zeros(1)}), r"1 unexpected \(\]0;owned\[2J\[bold\]<img"),
-    "names-of-something.pth": (lambda: saved({NAME * 999_999: 1}), r"holds no state dict, but a map of '\\x1b\]0;owned"),
+    "names-of-something.pth": (lambda: saved({NAME * 99_999: 1}), r"holds no state dict, but a map of '\\x1b\]0;owned"),
     "deep-name.pth": (lambda: holding("data.pkl", b"\x80\2})" + b"\x85" * 5000 + b"K\1s."), "holds no state dict, but a map of tuple"),
     "program.pt2": (lambda: saved(weight(torch.zeros(2))), "is an exported program"),
     "many-classes.pth": (lambda: saved({"head.weight": torch.zeros(1, 1).expand(MANY, 2)}), "'head.weight' that says it is larger than its data"),
