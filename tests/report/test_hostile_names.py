@@ -199,9 +199,9 @@ def test_nothing_reaches_the_terminal_unescaped(told: Told) -> None:
     lines = text.splitlines()
     for line in lines:
         assert re.match(
-            r"(model|input|device|layer|failed|done)  |.*  [\w ,'-]+ \d+\.\d%, gradcam at bn2 ", line
+            r"(model|input|device|layer|failed|done|work)  |.*  [\w ,'-]+ \d+\.\d%, gradcam at bn2 ", line
         ), line
-    assert len(lines) == len(told.records) + 5
+    assert len(lines) == len(told.records) + 6
 
 
 def test_the_page_shows_the_names_and_runs_nothing(told: Told, browser: Browser) -> None:
