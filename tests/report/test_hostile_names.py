@@ -227,9 +227,6 @@ def test_the_page_shows_the_names_and_runs_nothing(told: Told, browser: Browser)
     assert browser.ask("document.title") == "tf_efficientnet_lite0 · cnnexplain gradcam"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the runner keeps records by image, and these two are written alike there"
-)
 def test_names_that_are_written_alike_have_a_record_each(programs: Path, tmp_path: Path) -> None:
     """A byte that is not UTF-8 is shown as \\xe9, and another file may be called just that."""
     Image.new("RGB", (48, 32), "navy").save(tmp_path / os.fsdecode(b"caf\xe9.png"))
