@@ -47,4 +47,4 @@ def programs() -> Iterator[Path]:
             yield Path(folder)
         finally:
             server.kill()
-            server.wait()
+            server.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -12,10 +13,12 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
+from cnnexplain.images.cost import require_cheap
 
 # An allowlist: Pillow's rarer readers are slow, memory-hungry, or start other programs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")  # MPO is read as JPEG
 MAX_PIXELS = 89_478_485  # above this Pillow warns of a decompression bomb
+PIXELS_AT_ONCE = 1 << 22
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,6 +65,7 @@ def _opened(path: str) -> Iterator[Image.Image]:
     with _problems_named(), Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+        require_cheap(image, path)
         yield image
 
 
@@ -76,6 +80,8 @@ def _problems_named() -> Iterator[None]:
     """Turn whatever a decoder raises into an `ImageError`."""
     try:
         yield
+    except ImageError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"the picture is too large to be safe: {error}",
@@ -99,10 +105,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _deep_grey(image).convert("RGB")
     if image.has_transparency_data:
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _on_white(image)
     return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparent parts on white; a part at a time, since it takes three copies on the way."""
+    whole = Image.new("RGB", image.size)
+    rows = max(1, PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgba = (part.convert("LA") if part.mode == "La" else part).convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        whole.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+    return whole
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -151,5 +167,6 @@ def _require_regular_file(path: str) -> None:
 
 def refuse_bombs() -> None:
     """For the whole process: Pillow's warning about bombs is an error, its remarks on odd metadata are dropped."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     warnings.simplefilter("error", Image.DecompressionBombWarning)

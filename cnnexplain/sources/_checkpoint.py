@@ -6,13 +6,13 @@ import argparse
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
+from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,7 @@ RESAVE = (
     "where the model was made, save its tensors alone: torch.save(model.state_dict(), 'weights.pth'), "
     "or as .safetensors"
 )
+LONGEST = 99  # letters of a name in a message
 DEEPEST = 4  # nests within nests; a file may also hold itself
 
 State = dict[str, "Tensor"]
@@ -62,6 +63,7 @@ def refuse_foreign(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            unpacked = sum(entry.file_size for entry in archive.infolist())
     except Exception as error:  # a damaged archive may make the reader raise anything
         raise ModelError(f"{path} is cut short or damaged", "copy or download it again") from error
     if path.suffix.lower() == ".pt2" or any(
@@ -72,6 +74,8 @@ def refuse_foreign(path: Path) -> None:
         raise ModelError(f"{path} is a TorchScript archive, which is code, not a checkpoint", RESAVE)
     if not any(name.endswith("data.pkl") for name in names):
         raise ModelError(f"{path} is a zip archive, but not one that torch.save writes", RESAVE)
+    if unpacked > path.stat().st_size:  # torch.save packs nothing; what is packed may be a bomb
+        raise ModelError(f"{path} unpacks to more than it holds, {unpacked / 1e6:.0f} MB", RESAVE)
 
 
 def _head(path: Path) -> bytes:
@@ -121,28 +125,53 @@ def _unnested(data: Any, path: Path) -> tuple[State, tuple[Choice, ...]]:
     """The tensors of a state dict, wherever among `NESTS` it lies."""
     choices: tuple[Choice, ...] = ()
     for _ in range(DEEPEST):
-        nests = [name for name in NESTS if isinstance(data, Mapping) and isinstance(data.get(name), Mapping)]
+        entries = _entries(data)
+        nests = [name for name in NESTS if isinstance(entries.get(name), dict)]
         if not nests:
             break
         if len(nests) > 1:
             choices = (Choice("checkpoint part", nests[0], f"the file also holds {', '.join(nests[1:])}"),)
-        data = data[nests[0]]
-    state = _tensors(data)
+        data = entries[nests[0]]
+    state = _tensors(_entries(data), path)
     if not state:
         found = (
-            f"a map of {', '.join(map(repr, list(data)[:6]))}"
-            if isinstance(data, Mapping)
+            f"a map of {', '.join(map(_shown, list(_entries(data))[:6]))}"
+            if isinstance(data, dict)
             else type(data).__name__
         )
         raise ModelError(f"{path} holds no state dict, but {found}", RESAVE)
     return state, choices
 
 
-def _tensors(data: Any) -> State:
+def _shown(name: object) -> str:
+    """A key of a map, of whatever kind; tuples in tuples without end could not be written out."""
+    return repr(name)[:LONGEST] if isinstance(name, (str, int, float)) else type(name).__name__
+
+
+def _entries(data: Any) -> dict[Any, Any]:
+    """What a map holds. A file can give its maps attributes, so that their own methods are not to be relied on."""
+    return dict(dict.items(data)) if isinstance(data, dict) else {}
+
+
+def _tensors(entries: dict[Any, Any], path: Path) -> State:
+    """The tensors among the entries of a map, as plain ones."""
     from torch import Tensor
 
-    if not isinstance(data, Mapping):
-        return {}
-    return {
-        name: value for name, value in data.items() if isinstance(name, str) and isinstance(value, Tensor)
-    }
+    named = {name: value for name, value in entries.items() if isinstance(name, str)}
+    state = {name: Tensor.detach(value) for name, value in named.items() if isinstance(value, Tensor)}
+    for name, tensor in state.items():
+        if _claims_too_much(tensor):
+            raise ModelError(
+                f"{path} holds a tensor {printable(name[:LONGEST])!r} that says it is larger than its data",
+                RESAVE,
+            )
+    return state
+
+
+def _claims_too_much(tensor: Tensor) -> bool:
+    """Whether a tensor has more numbers than the file: a model made to fit it could fill the memory."""
+    import torch
+
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return True
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()

@@ -75,8 +75,11 @@ def fitting_variant(state: dict[str, Tensor], module: nn.Module, variant: Varian
         for name, tensor in state.items()
         if name in slots and tensor.shape != slots[name].shape and tensor.ndim == slots[name].ndim
     ]
+    # Weights have to be as long as they say; from a bias alone, a small file could ask for a head of any size.
     classes = {
-        have[0] for _, have, want in wrong if want[:1] == (class_count(module),) and have[1:] == want[1:]
+        have[0]
+        for _, have, want in wrong
+        if want[:1] == (class_count(module),) and have[1:] == want[1:] and len(want) > 1
     }
     stem = first_convolution(module)
     channels = {

@@ -11,6 +11,7 @@ from cnnexplain.errors import ModelError
 from cnnexplain.sources._files import existing_file
 from cnnexplain.sources._text import printable
 
+LARGEST = 32_000_000  # bytes; a file of names is far smaller, and one that is far larger is something else
 FORMS = (
     'write one name a line, or JSON such as ["cat", "dog"], {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}'
 )
@@ -18,8 +19,10 @@ FORMS = (
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """The names in `path`, by index: one a line, or a JSON list or map."""
+    if existing_file(path, "file of labels").stat().st_size > LARGEST:
+        raise ModelError(f"{path} is too large for a file of labels", FORMS)
     try:
-        text = existing_file(path, "file of labels").read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} is not text in UTF-8", f"save it as UTF-8 and {FORMS}") from error
     if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
@@ -34,13 +37,16 @@ def read_labels(path: Path) -> tuple[str, ...]:
 def _from_json(text: str, path: Path) -> list[str]:
     try:
         data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        if isinstance(data, dict):
+            data = _by_index(data, path)
+        if not isinstance(data, list):
+            raise ModelError(f"{path} holds neither a list nor a map of names", FORMS)
+        return [_name(value, path) for value in data]
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also of indices with too many digits, and of lists too deep to show
         raise ModelError(f"{path} is not JSON that can be read: {error}", FORMS) from error
-    if isinstance(data, dict):
-        data = _by_index(data, path)
-    if not isinstance(data, list):
-        raise ModelError(f"{path} holds neither a list nor a map of names", FORMS)
-    return [_name(value, path) for value in data]
 
 
 def _by_index(data: Mapping[str, Any], path: Path) -> list[Any]:

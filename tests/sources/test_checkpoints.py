@@ -289,7 +289,24 @@ def test_arguments_that_make_no_sense(net, state, reference, options, problem, h
 
 
 def test_tensors_that_cannot_be_copied(net, state):
+    torch.save(state, "net.pth")
+    Path("picky.py").write_text(
+        "import net\n\nclass Picky(net.Net):\n    def load_state_dict(self, *_, **__):\n"
+        "        raise RuntimeError('not these')\n"
+    )
+    with pytest.raises(CnnexplainError, match="cannot be copied into the model: RuntimeError: not these"):
+        load("net.pth", ModelOptions(arch="picky.py:Picky"))
+
+
+def test_tensors_without_data(net, state):
     meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     torch.save(meta, "net.pth")
-    with pytest.raises(CnnexplainError, match="cannot be copied"):
+    with pytest.raises(CnnexplainError, match=r"'conv\.weight' that says it is larger than its data"):
+        load("net.pth", MINE)
+
+
+def test_a_number_of_classes_is_read_off_weights_only(net, state):
+    """A bias alone is small: a file of a megabyte could ask for a head that fills the memory."""
+    torch.save({**state, "fc.bias": torch.zeros(10**6, dtype=torch.int8)}, "net.pth")
+    with pytest.raises(CnnexplainError, match=r"fc\.bias 1000000 whole, not 10 real"):
         load("net.pth", MINE)

@@ -1,0 +1,46 @@
+"""What a picture may cost to decode. A file of a kilobyte can keep a decoder at work for hours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from cnnexplain.errors import ImageError
+
+# A JPEG's pixels are gone over once for every scan, and an empty scan takes ten bytes. Cameras write one, and
+# progressive files about ten. The marker and its header: length, number of components.
+SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+HOLD_JPEG = ("JPEG", "MPO", "TIFF")
+MAX_SCANNED = 1_800_000_000  # pixels times scans: twenty scans of the largest picture
+# Pillow unpacks these in Python, byte by byte.
+RUN_LENGTHS = (1, 2)  # what a bitmap says: eight bits a pixel, or four
+MAX_RUN_LENGTHS = 8_000_000  # pixels
+CHUNK = 1 << 20
+
+
+def require_cheap(image: Image.Image, path: str) -> None:
+    """Refuse a picture, before it is decoded, that would keep a decoder busy out of all proportion to its size."""
+    pixels = image.width * image.height
+    if image.format in HOLD_JPEG and (scans := _scans(path)) * pixels > MAX_SCANNED:
+        raise ImageError(
+            f"the picture would take too long: {pixels / 1e6:.0f} megapixels drawn {scans} times over",
+            "save it again, not as a progressive JPEG",
+        )
+    packed = image.format in ("BMP", "DIB") and image.info.get("compression") in RUN_LENGTHS
+    if packed and pixels > MAX_RUN_LENGTHS:
+        raise ImageError(
+            f"the picture would take too long: {pixels / 1e6:.0f} megapixels in a packed bitmap",
+            "save it again, as PNG",
+        )
+
+
+def _scans(path: str) -> int:
+    """How many scans there are in a file's JPEGs, wherever they lie in it."""
+    found, end = 0, b""
+    with Path(path).open("rb") as file:
+        while chunk := file.read(CHUNK):
+            found += len(SCAN.findall(end + chunk))
+            end = chunk[-4:]  # a scan's five bytes may lie across
+    return found
