@@ -34,6 +34,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     folder = Folder(request.run.output)
     folder.check()
     part, parts = request.run.part()
+    request.run.batch("cpu")  # what makes no sense is said before anything is loaded
     board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     chosen = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]

@@ -89,11 +89,11 @@ def test_runs_killed_at_random_moments_end_as_an_undisturbed_one(
     assert unfinished > KILLS // 3, "too few were killed before their end to show anything"
 
 
-@pytest.mark.parametrize("limit", [300, 3000, 9000])
+@pytest.mark.parametrize("limit", [1000, 3000, 9000])
 def test_files_that_find_no_room_are_told_and_written_once_there_is_some(
     work: Path, words: list[str], run: Run, prepared: ForkServerContext, limit: int
 ) -> None:
-    # As long as a picture, a few records or all records do not fit.
+    # run.json, a picture or the records do not fit.
     process = prepared.Process(target=carry_out, args=(work, [*words, "out"], limit))
     process.start()
     process.join()
