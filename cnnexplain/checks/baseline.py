@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._compared import Compared
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Baseline"]
 
-ROWS, SHOWN = 30, 4
+SHOWN = 4
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Confusion, Found, Level, Need, Table
+from cnnexplain.core.verdict import ROWS, Confusion, Found, Level, Need, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExpectedLabels"]
 
-ROWS = 30
 SHOWN = 12  # classes in the drawing
 FIVE = 5
 
