@@ -69,7 +69,7 @@ class ExpectedLabels:
         says = f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
         if scores.shape[1] > FIVE:
             good = good and five >= self.top5 * count
-            says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
+            says += f", {five} within the first five ({five / count:.0%} where {self.top5:.0%} is the least)"
         return Found(
             good=good,
             says=says,

@@ -69,6 +69,7 @@ class FlipAndShift:
         from cnnexplain.checks._subject import chances
         from cnnexplain.core.words import count
 
+        _paired.require_enough(len(subject.examples), self.chance)
         ways = _ways(subject)
         pixels = [one.pixels for one in subject.examples]
         answers = {

@@ -151,7 +151,7 @@ def test_the_worst_picture_stands_first(file: Path) -> None:
         table = Baseline().measure(one).table
     assert table is not None
     assert table.rows[0][0] == "photos/b/c.png"
-    assert table.rows[0][2].startswith("1.0000 → ")
+    assert table.rows[0][3].startswith("1.0000 → ")
 
 
 def test_two_classes_as_good_as_equal_may_change_places(file: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_baseline_from_the_first_run_to_a_failing_one(here: Run, work: Path) -
     (work / "checks.toml").write_text('[baseline]\nsame = ["model", "images"]')
     other = here(*call, "--baseline", "base.json", "--json", "--config", "checks.toml", env=actions)
     assert agreed(other, work / "ci" / "j.xml") == {"finite": "pass", "baseline": "fail"}
-    assert other.error == "error: 1 of 2 checks failed: baseline"
+    assert other.error == "error: 1 check failed: baseline"
     assert "::error title=cnnexplain check baseline::tiny.py:Net: 3 of 3 pictures differ" in other.err
     summary = (work / "summary.md").read_text("utf-8")
     assert summary.count("### cnnexplain check") == 2
