@@ -170,6 +170,40 @@ def test_a_label_of_a_list_that_is_no_class_names_its_line(photos: list[Source])
     assert "espresso" in raised.value.hint
 
 
+def test_a_folder_that_is_no_class_is_to_be_renamed() -> None:
+    with pytest.raises(CheckInputError) as raised:
+        by_folder("tiger_catt")
+    assert raised.value.hint.startswith(
+        "rename the folder to a class's name or index; did you mean 'tiger cat'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "hint"),
+    [
+        ("crane", IMAGENET, "134 (crane: large long-necked wading bird"),
+        ("crane", IMAGENET, "517 (crane: lifts and moves heavy"),
+        ("dress", ("red dress", "blue dress"), "is meant: 0 (red dress), 1 (blue dress)"),
+        ("same", ("same", "same"), "is meant: 0 (same), 1 (same)"),
+        ("c", tuple(f"c{index}" for index in range(20)), "7 (c7) and 12 more"),
+    ],
+)
+def test_of_several_classes_all_are_named_and_none_is_picked(
+    name: str, labels: tuple[str, ...], hint: str
+) -> None:
+    with pytest.raises(CheckInputError, match="classes") as raised:
+        by_folder(name, labels)
+    assert raised.value.hint.startswith("rename the folder to the index that is meant: ")
+    assert hint in raised.value.hint
+
+
+def test_a_folders_path_is_told_from_the_word(tmp_path: Path) -> None:
+    with pytest.raises(CheckInputError, match="is a folder, not a CSV file") as raised:
+        written_labels(str(tmp_path), [])
+    assert "--labels-from folder" in raised.value.hint
+    assert "photos/tiger_cat/x.jpg" in raised.value.hint
+
+
 def test_what_is_no_list_at_all_is_refused(photos: list[Source], monkeypatch: pytest.MonkeyPatch) -> None:
     for place, words in (
         ("none.csv", "there is no none.csv"),
