@@ -29,7 +29,7 @@ class Compared:
     pixels: NDArray[np.uint8]
     was: str  # the stored best class
     now: str
-    other: bool  # whether it is another, and not as good as equal
+    lead: float  # of the class that is the best now over the stored best one, in probability; 0 where it is the same
     chance: float  # of the stored best class, now
     change: float  # of it since then
     correlation: float = 1.0
@@ -38,8 +38,8 @@ class Compared:
     values: NDArray[np.float32] | None = None
 
 
-def compared(subject: Subject, stored: Baseline, margin: float) -> list[Compared]:
-    """Every picture against what is stored of it. Classes that are `margin` of probability apart or less are equal.
+def compared(subject: Subject, stored: Baseline) -> list[Compared]:
+    """Every picture against what is stored of it.
 
     Raises `ModelError` where scores are not finite, `Skipped` where maps are not or maps are stored and there are none
     now, and `CheckInputError` where maps are of another size.
@@ -59,9 +59,9 @@ def compared(subject: Subject, stored: Baseline, margin: float) -> list[Compared
     for place, (one, then) in enumerate(zip(subject.examples, before, strict=True)):
         was, now = then.best[0][0], int(best[place])
         chance = float(chances[place, was])
-        other = was != now and float(chances[place, now]) - chance > margin
+        lead = float(chances[place, now]) - chance
         made = Compared(
-            one.name, one.pixels, labels[was], labels[now], other, chance, chance - then.best[0][1]
+            one.name, one.pixels, labels[was], labels[now], lead, chance, chance - then.best[0][1]
         )
         if maps is not None and then.values is not None:
             made = _with_maps(made, then.values, maps[place].numpy(), subject.model.preprocess.input_size)

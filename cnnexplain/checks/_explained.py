@@ -18,7 +18,7 @@ FEWEST_CELLS = 9  # of a map: fewer have no order worth the name
 VARIES = 1e-6  # of its largest value: a map that varies less is the same everywhere
 
 
-def some(subject: Subject, most: int) -> Subject:
+def at_most(subject: Subject, most: int) -> Subject:
     """The subject with at most so many of its pictures, evenly from all."""
     count = len(subject.examples)
     if count <= most:

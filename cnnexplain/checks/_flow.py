@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from cnnexplain.checks._units import ROWS, require_sound
-from cnnexplain.core.verdict import Profile, Skipped, Table
+from cnnexplain.checks._units import require_sound
+from cnnexplain.core.verdict import ROWS, Profile, Skipped, Table
 from cnnexplain.engine import flow
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cnnexplain.core.kernels import KernelStatistics
 
 NAMED = 3  # layers in a sentence
-ROWS = 30  # of a table
 
 
 @dataclass(frozen=True, eq=False)

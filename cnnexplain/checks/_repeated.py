@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from cnnexplain.checks._subject import same_width
-from cnnexplain.core.verdict import Table
+from cnnexplain.core.verdict import ROWS, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnexplain.checks._subject import Example
 
-ROWS = 30
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit: what differs by less is the same
 
 

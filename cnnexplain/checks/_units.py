@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnexplain.core.verdict import Found, Profile, Table
+from cnnexplain.core.verdict import ROWS, Found, Profile, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
     from cnnexplain.engine.activity import Activity
 
-ROWS = 30
 FEW = 8  # units: of fewer, one or two make no share
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._compared import Compared
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Baseline"]
 
-ROWS, SHOWN = 30, 4
+SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,23 @@ class Baseline:
         if stored is None:
             raise Skipped("there is no stored run")
         try:
-            found = compared(subject, stored, self.probability)
+            found = compared(subject, stored)
         except Skipped as reason:  # to skip it would be to pass it
             return Found(
                 good=False,
                 says=f"cannot be compared: {reason}",
                 do="see what finite and summary say of the model, or try --precision fp32",
             )
-        bad = [one for one in found if self._faults(one)]
-        found.sort(key=lambda one: (-self._faults(one), one.correlation, -abs(one.change)))
+        size = subject.model.preprocess.input_size
+        bad = [one for one in found if self._broken(one, size)]
+        # What breaks no limit is behind what does, however little its map is like the stored one.
+        found.sort(
+            key=lambda one: (
+                -max(self._broken(one, size).values(), default=0),
+                one.correlation,
+                -abs(one.change),
+            )
+        )
         said = self._said(found, len(bad)) + _differing(subject, stored)
         value = min(one.correlation for one in found)
         drawing = Gallery("Least like the stored run", _shots(found[: min(len(bad), SHOWN)])) if bad else None
@@ -91,23 +100,24 @@ class Baseline:
             says=said,
             value=value,
             do="find what changed; where the change is meant, store the run anew with --update-baseline",
-            table=_table(found[:ROWS]),
+            table=_table([(one, tuple(self._broken(one, size))) for one in found[:ROWS]]),
             drawing=drawing,
         )
 
-    def _faults(self, one: Compared) -> int:
-        """By how many of its limits a picture fails."""
-        return (
-            one.other
-            + (abs(one.change) > self.probability)
-            + (one.correlation < self.correlation)
-            + (one.moved > self.shift)
-        )
+    def _broken(self, one: Compared, size: tuple[int, int]) -> dict[str, float]:
+        """By how much a picture breaks each of the limits that it breaks, as a share of what there can be."""
+        over = {
+            "class": one.lead - self.probability,
+            "probability": abs(one.change) - self.probability,
+            "rank correlation": (self.correlation - one.correlation) / 2,
+            "peak": (one.moved - self.shift) / math.hypot(*size),
+        }
+        return {name: far for name, far in over.items() if far > 0}
 
     def _said(self, found: list[Compared], bad: int) -> str:
         from cnnexplain.core.words import count
 
-        others = sum(one.other for one in found)
+        others = sum(one.lead > self.probability for one in found)
         change = max(abs(one.change) for one in found)
         many = count(len(found), "picture")
         start = f"{bad} of {many} differ from the stored run" if bad else f"{many} as in the stored run"
@@ -138,16 +148,16 @@ def _differing(subject: Subject, stored: Stored) -> str:
     return f"; stored with {', '.join(parts)}" if parts else ""
 
 
-def _table(found: list[Compared]) -> Table:
-    head = ("picture", "best class", "its probability", "rank correlation", "peak moved by")
-    return Table(head, tuple(_row(one) for one in found))
+def _table(found: list[tuple[Compared, tuple[str, ...]]]) -> Table:
+    head = ("picture", "breaks", "best class", "its probability", "rank correlation", "peak moved by")
+    return Table(head, tuple(_row(one, broken) for one, broken in found))
 
 
-def _row(one: Compared) -> tuple[str, ...]:
+def _row(one: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
     best = f"{one.was} → {one.now}" if one.was != one.now else one.was
     chance = f"{one.chance - one.change:.4f} → {one.chance:.4f}"
     maps = ("no map", "no map") if one.stored is None else (f"{one.correlation:.3f}", f"{one.moved:.0f} px")
-    return (one.name, best, chance, *maps)
+    return (one.name, ", ".join(broken) or "-", best, chance, *maps)
 
 
 def _shots(found: list[Compared]) -> tuple[Shot, ...]:

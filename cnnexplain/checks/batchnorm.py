@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,7 +39,7 @@ class BatchNorm:
 
     def measure(self, subject: Subject) -> Found:
         """Look at the running mean and variance of every layer that keeps them."""
-        from cnnexplain.checks._layers import ROWS, some
+        from cnnexplain.checks._layers import some
         from cnnexplain.core import words
 
         known = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._paired import Answers
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelOrder"]
 
-ROWS = 30
 SHOTS = 4
 
 

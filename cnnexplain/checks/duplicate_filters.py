@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
@@ -46,7 +46,7 @@ class DuplicateFilters:
 
     def measure(self, subject: Subject) -> Found:
         """Count, in every layer, living filters that point where another one points."""
-        from cnnexplain.checks._layers import ROWS, some
+        from cnnexplain.checks._layers import some
         from cnnexplain.core import words
 
         known = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Confusion, Found, Level, Need, Table
+from cnnexplain.core.verdict import ROWS, Confusion, Found, Level, Need, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExpectedLabels"]
 
-ROWS = 30
 SHOWN = 12  # classes in the drawing
 FIVE = 5
 
@@ -70,7 +69,7 @@ class ExpectedLabels:
         says = f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
         if scores.shape[1] > FIVE:
             good = good and five >= self.top5 * count
-            says += f", {five} within the first five ({five / count:.0%}, {self.top5:.0%})"
+            says += f", {five} within the first five ({five / count:.0%} where {self.top5:.0%} is the least)"
         return Found(
             good=good,
             says=says,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Curves, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Curves, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,6 @@ BLURRED = 4  # a picture of so few cells a side is what is put in place
 LOST = 0.05  # of probability: what a picture must lose when it is blurred, to say anything
 MOST = 8  # pictures
 ENOUGH = 4  # pictures, for a mean and its error
-ROWS = 30
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Faithful:
         from cnnexplain.checks import _explained
         from cnnexplain.core.words import count as counted
 
-        subject = _explained.some(subject, MOST)
+        subject = _explained.at_most(subject, MOST)
         maps = _explained.maps(subject)
         inputs = subject.inputs()
         blurred = _blurred(inputs)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FlipAndShift"]
 
-ROWS = 30
 SHOTS = 4
 SHIFT = 56  # of the shorter side: four pixels of 224
 COARSE = 24  # pixels, below which a shift by one is no small one
@@ -70,6 +69,7 @@ class FlipAndShift:
         from cnnexplain.checks._subject import chances
         from cnnexplain.core.words import count
 
+        _paired.require_enough(len(subject.examples), self.chance)
         ways = _ways(subject)
         pixels = [one.pixels for one in subject.examples]
         answers = {

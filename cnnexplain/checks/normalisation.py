@@ -94,7 +94,7 @@ class Normalisation:
         if unknown:
             hint = "" if subject.labelled else ", and labels would say more"
             raise Skipped(
-                f"cannot tell from {len(subject.examples)} pictures whether {' or '.join(unknown)} would do as well: "
+                f"cannot tell from {len(subject.examples)} pictures whether {' or '.join(unknown)} would do better: "
                 f"{figures}{hint}"
             )
         return Found(

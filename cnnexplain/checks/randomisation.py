@@ -47,7 +47,7 @@ class Randomisation:
         from cnnexplain.checks import _explained
         from cnnexplain.engine.redraw import backwards, redrawn
 
-        subject = _explained.some(subject, MOST)
+        subject = _explained.at_most(subject, MOST)
         before = _explained.maps(subject)
         kept = _explained.varied(before)
         if not bool(kept.any()):

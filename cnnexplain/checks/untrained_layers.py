@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
@@ -45,7 +45,7 @@ class UntrainedLayers:
 
     def measure(self, subject: Subject) -> Found:
         """Compare every layer's weights with independent draws; layers of nothing but one value need no statistics."""
-        from cnnexplain.checks._layers import ROWS, readable, some
+        from cnnexplain.checks._layers import readable, some
         from cnnexplain.core.words import count
         from cnnexplain.engine.independence import independence
 

@@ -21,6 +21,7 @@ from cnnexplain import __version__
 from cnnexplain.cli.commands import Command, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines
 from cnnexplain.cli.options import built, configured, parameters
+from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
     CnnexplainError,
@@ -204,7 +205,7 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
         )
     if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:
         raise CheckFailedError(
-            f"{len(bad)} of {len(outcome.verdicts)} checks failed: {', '.join(bad)}",
+            f"{count(len(bad), 'check')} failed: {', '.join(bad)}",
             f"each says what to do; {outcome.report or 'add -o out, which'} shows the evidence",
         )
     return int(ExitCode.OK)

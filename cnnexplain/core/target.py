@@ -48,7 +48,7 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
         return TargetSpec(index=_checked_index(int(text), len(labels)))
     if match := re.fullmatch(r"top([1-9]\d{0,5})?", text, re.IGNORECASE):
         return TargetSpec(top=min(int(match[1] or 1), len(labels)))
-    found = _matching(text, labels)
+    found = matching(text, labels)
     if len(found) == 1:
         return TargetSpec(index=found[0])
     if found:
@@ -76,7 +76,7 @@ def _checked_index(index: int, classes: int) -> int:
     return index
 
 
-def _matching(text: str, labels: Sequence[str]) -> list[int]:
+def matching(text: str, labels: Sequence[str]) -> list[int]:
     """Classes that the text names, by the strictest reading that finds any: name, synonym, word, part."""
     wanted = text.casefold()
     folded = [label.casefold() for label in labels]

@@ -13,6 +13,7 @@ Level = Literal["error", "warn", "off"]
 Need = Literal["pictures", "labels", "baseline"]
 Status = Literal["pass", "warn", "fail", "skipped"]
 LEVELS: tuple[Level, ...] = ("error", "warn", "off")
+ROWS = 30  # of a table
 
 
 @dataclass(frozen=True)

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.checks._subject import Subject
 from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import (
     CheckInputError,
     CnnexplainError,
-    ImageError,
     InterruptedRunError,
     ModelError,
-    NoImagesError,
-    OptionError,
     first_line,
 )
-from cnnexplain.images.decode import decode, refuse_bombs
-from cnnexplain.images.find import Source, find
+from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.methods._cams import gradcam
 from cnnexplain.render.evidence import drawn
 from cnnexplain.report import github, junit
@@ -38,19 +31,22 @@ from cnnexplain.report.record import line
 from cnnexplain.report.verdicts import checked
 from cnnexplain.runner import baselines, facts
 from cnnexplain.runner.check_files import cleared
-from cnnexplain.runner.expected import expected
+from cnnexplain.runner.check_given import (
+    WITHOUT,
+    meant,
+    prepared,
+    require_answers,
+    require_any,
+    require_needs,
+)
+from cnnexplain.runner.check_options import CheckOptions
+from cnnexplain.runner.expected import expected, written_labels
 from cnnexplain.runner.folder import REPORT, Folder, written_by_us
 from cnnexplain.runner.model import build
-from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.request import CheckRequest, Observer, Outcome
 from cnnexplain.runner.thresholds import Chosen, chosen
 from cnnexplain.runner.write import save_png, write_file
 
-WITHOUT = {  # what is missing, and what to add
-    "pictures": ("pictures", "add IMAGES behind the model"),
-    "labels": ("the classes that the pictures should be", "add --labels-from folder, or a CSV file"),
-    "baseline": ("a stored run", "add --baseline FILE, written before with --update-baseline FILE"),
-}
 UNFORESEEN = "see whether the model gets through these pictures by itself, alone and several together"
 
 
@@ -74,28 +70,32 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     taken = chosen(options, request.tables)
+    for one in taken:
+        if one.turned_on:
+            observer.told(one.id, "off in the configuration, and carried out since --only names it")
     folder = None if options.output is None else Folder(options.output)
     if folder is not None:
         folder.check()
-    sources = _sources(request)
-    _require_needs(taken, request, sources)
+    sources = meant(request)
+    require_needs(taken, request, sources)
     stored = baselines.read(options.baseline) if options.baseline else None
+    named = {} if options.labels_from is None else written_labels(options.labels_from, sources)
     model, loaded, choices = build(request.reference, request.model, request.where)
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
     with model.borrowed(), buffers_kept(model.module):
-        asked = options.labels_from
-        labels = expected(asked, sources, model) if asked is not None else {}
         told = any(one.id == "finite" for one in taken)
-        examples = tuple(_examples(model, sources, labels))
+        examples = tuple(prepared(model, sources, expected(named, model)))
         subject = Subject(model, examples, class_maps, stored, told=told)
+        require_answers(subject)
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):
             observer.judging(one.id, place, len(taken))
-            verdicts.append(judged(one, subject))
+            verdicts.append(judged(one, subject, _storing(options, verdicts)))
             observer.judged(verdicts[-1])
+        require_any(verdicts, request, sources)
         stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
     record = _written(folder, verdicts, described, loaded.reference, request, started)
     observer.recorded(record)
@@ -110,13 +110,15 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
 
 
-def judged(one: Chosen, subject: Subject) -> Verdict:
-    """Carry out one check."""
+def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
+    """Carry out one check. `storing` says what becomes of a stored run that there is none of yet."""
     started = time.time()
     missing = [need for need in one.check.needs if not _has(subject, need)]
     found = Found(good=False, says="")
     status: Status
     try:
+        if storing and missing == ["baseline"]:
+            raise Skipped(storing)
         if missing:
             raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
         with buffers_kept(subject.model.module):  # the next check is to see the same model
@@ -132,18 +134,18 @@ def judged(one: Chosen, subject: Subject) -> Verdict:
         found = Found(good=False, says=f"could not be measured: {first_line(error)}", do=UNFORESEEN)
         status = "fail" if one.level == "error" else "warn"
     return Verdict(
-        one.id,
-        one.title,
-        status,
-        one.level,
-        found.says,
-        "" if found.good else found.do,
-        found.value,
-        one.limits,
-        time.time() - started,
-        found.table,
-        found.drawing,
-        one.check.why,
+        check=one.id,
+        title=one.title,
+        status=status,
+        level=one.level,
+        says=found.says,
+        do="" if found.good else found.do,
+        value=found.value,
+        limits=one.limits,
+        seconds=time.time() - started,
+        table=found.table,
+        drawing=found.drawing,
+        why=one.check.why,
     )
 
 
@@ -156,10 +158,23 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
     return gradcam(maps.detach().float(), gradients).float().cpu()
 
 
+def _storing(options: CheckOptions, verdicts: Sequence[Verdict]) -> str:
+    """What the check of the stored run, which is the last, says of one that is only now made."""
+    if options.update_baseline is None:
+        return ""
+    if bad := _failed(verdicts):
+        return f"not stored, since {bad} failed"
+    return f"stored now; compare with --baseline {options.update_baseline}"
+
+
+def _failed(verdicts: Sequence[Verdict]) -> str:
+    return ", ".join(one.check for one in verdicts if one.status == "fail")
+
+
 def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:
     """The baseline's file; nothing where a check failed: a model that is not in order is no measure of others."""
-    if bad := [one.check for one in verdicts if one.status == "fail"]:
-        observer.told("baseline", f"not stored, since {', '.join(bad)} failed")
+    if bad := _failed(verdicts):
+        observer.told("baseline", f"not stored, since {bad} failed")
         return None
     try:
         return baselines.text(subject)
@@ -175,63 +190,6 @@ def _has(subject: Subject, need: str) -> bool:
         "labels": subject.labelled,
         "baseline": subject.baseline is not None,
     }[need]
-
-
-def _sources(request: CheckRequest) -> list[Source]:
-    """The pictures that are meant. None may be meant, but where some are, there must be some."""
-    if not request.images and request.find.files_from is None:
-        return []
-    try:
-        seed = request.model.seed
-        return find(request.images, request.find, request.options.output, written_by_us, seed)
-    except NoImagesError as error:
-        raise CheckInputError(error.problem, error.hint) from error
-
-
-def _require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequence[Source]) -> None:
-    """Raise `OptionError` where a check was asked for by name without what it needs, or something is of no use."""
-    options = request.options
-    given = {
-        "pictures": bool(sources),
-        "labels": options.labels_from is not None,
-        "baseline": options.baseline is not None,
-    }
-    for need in ("labels", "baseline"):
-        if given[need] and not sources:
-            raise OptionError(
-                f"--{need.replace('labels', 'labels-from')} goes with pictures", WITHOUT["pictures"][1]
-            )
-    if options.baseline is not None and options.update_baseline is not None:
-        raise OptionError("--baseline compares and --update-baseline stores", "give one of the two")
-    if options.update_baseline is not None and not sources:
-        raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
-    for one in taken:
-        for need in one.check.needs:
-            storing = need == "baseline" and options.update_baseline is not None  # the first run has none yet
-            if one.asked and not given[need] and not storing:
-                raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
-
-
-def _examples(model: Model, sources: Sequence[Source], labels: Mapping[str, int]) -> Iterator[Example]:
-    """Every picture as the model sees it. One that cannot be read stops the run: a part is not the whole."""
-
-    def prepared(source: Source) -> Example | Exception:
-        try:
-            pixels, _ = model.preprocess.apply(decode(source.path))
-            digest = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
-        except (ImageError, OSError) as error:
-            return error
-        key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))
-        return Example(source.path, key, digest, pixels, labels.get(source.path))
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, found in zip(sources, ahead(pool, prepared, sources, 16), strict=True):
-            if isinstance(found, Exception):
-                why = found.problem if isinstance(found, CnnexplainError) else str(found)
-                raise CheckInputError(
-                    f"{source.path}: {why}", "mend or remove the picture: a check wants all"
-                )
-            yield found
 
 
 def _written(

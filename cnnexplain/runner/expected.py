@@ -6,10 +6,11 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
-from cnnexplain.core.target import SHOWN_CANDIDATES, parse_target
+from cnnexplain.core.target import SHOWN_CANDIDATES, matching, parse_target
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, TargetError, near_misses
 from cnnexplain.images.find import Source
@@ -20,33 +21,55 @@ COLUMNS = ("image", "label")
 HEADER = "its first line should be: image,label"
 LARGEST = 64 * 2**20  # bytes: no list of labels, but what a mistaken path may lead to
 LONGEST = 100  # characters of a label, in a message
+DESCRIBED = 60  # characters of a class, among several
 COMPARED = 1000  # rows that a missing picture is looked for in
 SYNSET = re.compile(r"(n[0-9]{8})(?:[-_ .].*)?", re.DOTALL)  # as n02123045, or n02123045_tabby
 
 
-def expected(wanted: str, sources: Sequence[Source], model: Model) -> dict[str, int]:
-    """The class of every picture by its path: `wanted` is `folder`, or the path of a CSV file.
+class Written(NamedTuple):
+    """A label as it is written, and where."""
+
+    text: str
+    where: str
+    folder: bool = False  # it is the name of one
+
+
+def written_labels(wanted: str, sources: Sequence[Source]) -> dict[str, Written]:
+    """The label of every picture by its path: `wanted` is `folder`, or the path of a CSV file. Needs no model.
+
+    Raises `CheckInputError` where a picture has none.
+    """
+    if wanted == FOLDER:
+        return {one.path: _folder(one.path) for one in sources}
+    if os.path.isdir(wanted):
+        raise CheckInputError(
+            f"--labels-from {_short(wanted)} is a folder, not a CSV file",
+            "write --labels-from folder, that very word: classes are then the names of the pictures' own folders, as "
+            "photos/tiger_cat/x.jpg",
+        )
+    return _listed(Path(wanted), sources)
+
+
+def expected(written: Mapping[str, Written], model: Model) -> dict[str, int]:
+    """The class of every picture by its path.
 
     A label is a class's name, its index, a unique part of its name, or where the model has ImageNet's classes the id of
-    a synset; in all of them _ may stand for a space. Raises `CheckInputError` where a picture has none, or one
-    that is no class.
+    a synset; in all of them _ may stand for a space. Raises `CheckInputError` where one is no class.
     """
-    folders = wanted == FOLDER
-    named = {one.path: _folder(one.path) for one in sources} if folders else _listed(Path(wanted), sources)
     known: dict[str, int] = {}
-    for text, where in named.values():
+    for text, where, folder in written.values():
         if text not in known:
-            known[text] = class_index(text, model.labels, where)
-    return {path: known[text] for path, (text, _) in named.items()}
+            known[text] = class_index(text, model.labels, where, folder=folder)
+    return {path: known[one.text] for path, one in written.items()}
 
 
-def _folder(path: str) -> tuple[str, str]:
-    """The name of the folder that a picture lies in, and where that is, in words."""
+def _folder(path: str) -> Written:
+    """The name of the folder that a picture lies in."""
     name = os.path.basename(os.path.dirname(os.path.abspath(path)))
-    return name, f"the folder of {path}"
+    return Written(name, f"the folder of {path}", folder=True)
 
 
-def class_index(text: str, labels: Sequence[str], where: str) -> int:
+def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = False) -> int:
     """The class that a label means, by the strictest reading that finds any."""
     spellings = tuple(dict.fromkeys((text, text.replace("_", " "))))
     for spelling in spellings:
@@ -55,41 +78,67 @@ def class_index(text: str, labels: Sequence[str], where: str) -> int:
         if len(found) == 1:
             return found[0]
         if found:
-            indices = ", ".join(map(str, found[:SHOWN_CANDIDATES]))
-            raise CheckInputError(
-                f"{where}: {_short(text)} fits {len(found)} classes, {indices}",
-                f"write the index: {found[0]}",
-            )
+            _refuse_many(text, found, labels, where, folder)
+    write = "rename the folder to" if folder else "write"
     if synset := SYNSET.fullmatch(text):
-        return _of_synset(synset[1], labels, where)
-    problem, hint = f"{_short(text)} is no class", "write the name of a class, or its index"
+        return _of_synset(synset[1], labels, where, write)
+    problem, hint = f"{_short(text)} is no class", ""
     for spelling in spellings:
         try:
             index = parse_target(spelling[:LONGEST], labels).index
         except TargetError as error:
+            if len(found := matching(spelling[:LONGEST], labels)) > 1:
+                _refuse_many(text, found, labels, where, folder)
             problem, hint = error.problem.removeprefix("--target "), error.hint.replace("--target ", "")
             continue
         if index is not None:
             return index
-    raise CheckInputError(f"{where}: {problem}", hint)
+    rename = f"{write} a class's name or index"
+    raise CheckInputError(f"{where}: {problem}", f"{rename}; {hint}" if hint else rename)
 
 
-def _of_synset(synset: str, labels: Sequence[str], where: str) -> int:
+def _refuse_many(
+    text: str, found: Sequence[int], labels: Sequence[str], where: str, folder: bool
+) -> NoReturn:
+    """A name of several classes: which there are, so that the one that is meant can be picked."""
+    shown = found[:SHOWN_CANDIDATES]
+    detailed = _descriptions(labels) if len({labels[index] for index in shown}) < len(shown) else labels
+    named = ", ".join(f"{index} ({_cut(detailed[index])})" for index in shown)
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    raise CheckInputError(
+        f"{where}: {_short(text)} fits {len(found)} classes",
+        f"{'rename the folder to' if folder else 'write'} the index that is meant: {named}{more}",
+    )
+
+
+def _descriptions(labels: Sequence[str]) -> Sequence[str]:
+    """What ImageNet's classes are, at length, as several share a name; the labels themselves where they are others."""
+    info = _imagenet(labels)
+    return labels if info is None else info.label_descriptions(detailed=True)
+
+
+def _of_synset(synset: str, labels: Sequence[str], where: str, write: str) -> int:
     """The class with this id in WordNet. Only ImageNet's classes have ids that are known."""
-    data = library("timm.data")
-    subset = data.infer_imagenet_subset({"num_classes": len(labels)})
-    info = None if subset is None else data.ImageNetInfo(subset)
-    if info is None or not _alike(labels, info.label_descriptions()):
+    info = _imagenet(labels)
+    if info is None:
         raise CheckInputError(
             f"{where}: {synset} is the id of a synset, and the model's classes are not ImageNet's",
-            "write the model's own name of the class, or its index",
+            f"{write} the model's own name of the class, or its index",
         )
     ids = list(info.label_names())
     if synset not in ids:
         raise CheckInputError(
-            f"{where}: {synset} is none of the model's {len(ids)} classes", "write a class's name or index"
+            f"{where}: {synset} is none of the model's {len(ids)} classes", f"{write} a class's name or index"
         )
     return ids.index(synset)
+
+
+def _imagenet(labels: Sequence[str]) -> Any:
+    """What timm knows of ImageNet's classes; None where a model's are others."""
+    data = library("timm.data")
+    subset = data.infer_imagenet_subset({"num_classes": len(labels)})
+    info = None if subset is None else data.ImageNetInfo(subset)
+    return info if info is not None and _alike(labels, info.label_descriptions()) else None
 
 
 def _alike(labels: Sequence[str], names: Sequence[str]) -> bool:
@@ -101,14 +150,14 @@ def _alike(labels: Sequence[str], names: Sequence[str]) -> bool:
     return same >= 0.9 * len(labels)
 
 
-def _listed(file: Path, sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
+def _listed(file: Path, sources: Sequence[Source]) -> dict[str, Written]:
     """The label of every picture in a CSV file, and where it stands; paths are as given, or relative to the file."""
     wanted: dict[str, list[str]] = {}
     for one in sources:
         for spelling in dict.fromkeys(_spellings(one.path)):
             wanted.setdefault(spelling, []).append(one.path)
     folders = dict.fromkeys((*_spellings(os.path.dirname(file) or "."), os.getcwd()))
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Written] = {}
     listed: list[str] = []
     for line, image, label in _rows(file):
         if len(listed) < COMPARED:
@@ -118,9 +167,9 @@ def _listed(file: Path, sources: Sequence[Source]) -> dict[str, tuple[str, str]]
             where = f"{file}, line {line}"
             if not label:
                 raise CheckInputError(f"{where}: {name} has no label", "write what the picture should be")
-            if found.setdefault(name, (label, where))[0] != label:
+            if found.setdefault(name, Written(label, where)).text != label:
                 raise CheckInputError(
-                    f"{where}: {name} is {_short(label)}, but {_short(found[name][0])} before",
+                    f"{where}: {name} is {_short(label)}, but {_short(found[name].text)} before",
                     "leave one of the lines out",
                 )
     for one in sources:
@@ -199,6 +248,10 @@ def _text(file: Path) -> str:
 def _spellings(path: str) -> tuple[str, str]:
     """A path as it was given, and where it really leads."""
     return os.path.abspath(path), os.path.realpath(path)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= DESCRIBED else text[: DESCRIBED - 1] + "…"
 
 
 def _short(text: str) -> str:

@@ -31,6 +31,7 @@ class Chosen:
     check: Check
     level: Level
     asked: bool  # by name: then it must be carried out
+    turned_on: bool = False  # by --only, where the configuration has it off
 
     @property
     def title(self) -> str:
@@ -54,7 +55,7 @@ def chosen(options: CheckOptions, tables: Tables, where: str = "[tool.cnnexplain
     said: dict[str, dict[str, Any]] = {}
     for place, found in ((where, tables), (str(config), _read(config) if config else {})):
         for name, table in found.items():
-            _require(name, known, place)
+            _require_table(name, table, known, place)
             said.setdefault(name, {}).update(_checked(name, table, place))
     every = [_one(name, said.get(name, {}), name in only) for name in known if not only or name in only]
     taken = [one for one in every if one.level != "off"]
@@ -68,8 +69,14 @@ def _one(name: str, said: Mapping[str, Any], asked: bool) -> Chosen:
     limits = {key: value for key, value in said.items() if key != "level"}
     level = said.get("level", kind.level)
     # Somebody who asks for a check by its name wants it carried out, whatever a file says.
-    level = kind.level if asked and level == "off" else level
-    return Chosen(name, kind(**limits), cast("Level", level), asked or said.get("level") == "error")
+    turned_on = asked and level == "off"
+    return Chosen(
+        name,
+        kind(**limits),
+        cast("Level", kind.level if turned_on else level),
+        asked or said.get("level") == "error",
+        turned_on,
+    )
 
 
 def _require(name: str, known: list[str], where: str) -> None:
@@ -81,10 +88,24 @@ def _require(name: str, known: list[str], where: str) -> None:
         )
 
 
-def _checked(name: str, table: Any, where: str) -> dict[str, Any]:
-    """The level and limits that one table sets, each checked against what the check declares."""
+def _require_table(name: str, table: Any, known: list[str], where: str) -> None:
+    """Raise `OptionError` where anything but the table of a check stands in a file."""
     if not isinstance(table, dict):
-        raise OptionError(f"{name} in {where} is no table", f'write [{name}] and below it level = "warn"')
+        if name in known:
+            raise OptionError(f"{name} in {where} is no table", f'write [{name}] and below it level = "warn"')
+        raise OptionError(
+            f"{name!r} in {where} stands in no check's table",
+            "write it below the name of a check, as [finite]",
+        )
+    if name == "tool" and "cnnexplain" in table:
+        raise OptionError(
+            f"{where} names tool.cnnexplain, as pyproject.toml does", "in a file for --config write [finite]"
+        )
+    _require(name, known, where)
+
+
+def _checked(name: str, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The level and limits that one table sets, each checked against what the check declares."""
     fields = {field.name: field for field in declared(checks.check(name))}
     found: dict[str, Any] = {}
     for written, value in table.items():

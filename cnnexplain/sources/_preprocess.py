@@ -11,6 +11,8 @@ from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import OptionError
 
 LARGEST_SIDE = 16384
+# Pictures have values in 0..1 here: a mean above 1 lies outside, and a larger deviation leaves nothing of them.
+LARGEST = {"--mean": 1.0, "--std": 3.0}
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def _parse_numbers(text: str, flag: str) -> tuple[float, ...]:
         raise OptionError(f"{flag} {text!r} holds a number that is not finite", _example(flag))
     if flag == "--std" and not all(number > 0 for number in numbers):
         raise OptionError(f"{flag} {text!r} holds a number that is not above zero", _example(flag))
+    if max(numbers) > LARGEST[flag]:
+        raise OptionError(
+            f"{flag} is for values in 0..1; {text} looks like 0..255",
+            f"divide by 255: {flag} {','.join(f'{number / 255:.4g}' for number in numbers)}",
+        )
     return numbers
 
 

@@ -151,7 +151,31 @@ def test_the_worst_picture_stands_first(file: Path) -> None:
         table = Baseline().measure(one).table
     assert table is not None
     assert table.rows[0][0] == "photos/b/c.png"
-    assert table.rows[0][2].startswith("1.0000 → ")
+    assert table.rows[0][3].startswith("1.0000 → ")
+
+
+def test_what_breaks_a_limit_stands_before_what_does_not_and_is_named(file: Path) -> None:
+    """One with a far less similar map breaks nothing here; of two that do, the further one is the first."""
+    read = baselines.read(file)
+    answers = dict(read.answers)
+    for key, change in (("a.png", 0.3), ("b/c.png", 0.1)):
+        index, chance = answers[key].best[0]
+        answers[key] = replace(answers[key], best=((index, abs(chance - change)),))
+    calm = NAMES[2]
+    turned = np.ascontiguousarray(read.answers[calm].values[::-1, ::-1])
+    answers[calm] = replace(answers[calm], values=turned)
+    one = subject(baseline=replace(read, answers=answers))
+    with one.model.borrowed():
+        table = Baseline(correlation=-1, shift=1000).measure(one).table
+        every = Baseline().measure(one).table
+    assert table is not None
+    assert every is not None
+    assert [row[:2] for row in table.rows] == [
+        ("photos/a.png", "probability"),
+        ("photos/b/c.png", "probability"),
+        (f"photos/{calm}", "-"),
+    ]
+    assert dict(row[:2] for row in every.rows)[f"photos/{calm}"] == "rank correlation, peak"
 
 
 def test_two_classes_as_good_as_equal_may_change_places(file: Path) -> None:

@@ -424,6 +424,11 @@ def test_answers_that_hang_on_the_place_are_found(module: nn.Module, count: int,
         assert len(found.drawing.shots) == 8
 
 
+def test_fewer_pictures_than_could_fail_are_too_few() -> None:
+    for count, said in ((5, "cannot tell: 5 pictures, and it takes 6 at least"), (6, "probability moves")):
+        assert said in verdict("flip-and-shift", subject(Colourful(), striped(count))).says
+
+
 def test_answers_that_hang_on_the_side_are_found() -> None:
     class Sided(nn.Module):
         """Says whether the left half is the brighter one."""

@@ -19,6 +19,7 @@ from cnnexplain.engine.flow import _norms
 from cnnexplain.engine.redraw import redrawn
 from cnnexplain.errors import ModelError
 from cnnexplain.runner.check import judged
+from cnnexplain.runner.check_given import require_answers
 from cnnexplain.runner.thresholds import Chosen
 
 
@@ -65,6 +66,43 @@ def test_weights_that_are_nan_are_left_to_finite_where_it_takes_part(name: str) 
     found = verdict(name, module, told=False)
     assert found.status != "skipped"
     assert "holds NaN or infinite weights" in found.says
+
+
+class Choosy(Small):
+    """Takes batches of some sizes only, and counts its calls in a buffer."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if len(x) not in self.sizes or not self.head.weight.isfinite().all():
+            raise ValueError("not so many")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "runs"),
+    [((1,), 8, True), ((8,), 8, True), ((2,), 1, True), ((3,), 8, False), ((), 1, False), ((), 0, True)],
+)
+def test_only_a_model_that_fails_alone_and_in_company_is_refused(
+    sizes: tuple[int, ...], count: int, runs: bool
+) -> None:
+    module = Choosy(*sizes)
+    subject = digits.subject(module, count=max(count, 1))
+    subject = type(subject)(subject.model, subject.examples[:count])
+    with subject.model.borrowed():
+        if runs:
+            require_answers(subject)
+        else:
+            with pytest.raises(ModelError, match="not so many"):
+                require_answers(subject)
+        assert not module.calls, "buffers are as they were"
+    module.head.weight.data[0] = math.nan
+    with subject.model.borrowed():
+        require_answers(type(subject)(subject.model, subject.examples))  # what is NaN is the check's to say
 
 
 class Failing(Small):

@@ -45,6 +45,14 @@ class One(Net):
         both = super().forward(x)
         return both[:, :1] - both[:, 1:]
 
+class Map(Net):
+    def forward(self, x):
+        return self.blocks(x)
+
+class Fails(Net):
+    def forward(self, x):
+        return super().forward(x).reshape(7, -1)
+
 def nan():
     net = Net()
     with torch.no_grad():

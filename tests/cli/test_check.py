@@ -90,7 +90,7 @@ def test_a_baseline_from_the_first_run_to_a_failing_one(here: Run, work: Path) -
     (work / "checks.toml").write_text('[baseline]\nsame = ["model", "images"]')
     other = here(*call, "--baseline", "base.json", "--json", "--config", "checks.toml", env=actions)
     assert agreed(other, work / "ci" / "j.xml") == {"finite": "pass", "baseline": "fail"}
-    assert other.error == "error: 1 of 2 checks failed: baseline"
+    assert other.error == "error: 1 check failed: baseline"
     assert "::error title=cnnexplain check baseline::tiny.py:Net: 3 of 3 pictures differ" in other.err
     summary = (work / "summary.md").read_text("utf-8")
     assert summary.count("### cnnexplain check") == 2
@@ -162,6 +162,66 @@ def test_a_table_of_the_project_that_is_none_is_an_error(here: Run, work: Path) 
     (work / "pyproject.toml").write_text("[tool.cnnexplain]\ncheck = 3")
     done = here("check", "tiny.py:Net", *TINY_OPTIONS)
     assert (done.code, "tool.cnnexplain.check in" in done.error) == (2, True)
+
+
+@pytest.mark.parametrize("words", [(), ("--update-baseline", "b.json"), ("--labels-from", "l.csv")])
+def test_where_everything_is_skipped_nothing_was_checked(
+    here: Run, work: Path, words: tuple[str, ...]
+) -> None:
+    (work / "l.csv").write_text("image,label\n" + "".join(f"pictures/{one}.png,0\n" for one in "abc"))
+    call = ("check", "tiny.py:Net", "pictures", *TINY_OPTIONS, "--only", "normalisation,flip-and-shift")
+    done = here(*call, *words, "--junit", "j.xml", "-o", "out")
+    assert done.code == 2
+    assert done.error == (
+        "error: nothing could be checked: normalisation: cannot tell: 3 pictures, and it takes 8 at least; "
+        "flip-and-shift: cannot tell: 3 pictures, and it takes 6 at least"
+    )
+    assert ("--labels-from" in done.hint) == ("--labels-from" not in words)
+    assert done.hint.startswith("hint: give more pictures")
+    assert not {"j.xml", "out", "b.json"} & {path.name for path in work.iterdir()}
+    alone = here("check", "tiny.py:Net", *TINY_OPTIONS, "--only", "untrained-layers")
+    assert (alone.code, alone.hint) == (2, "hint: add IMAGES behind the model, or leave --only out")
+
+
+def test_a_first_run_that_only_stores_has_done_what_it_was_for(here: Run, work: Path) -> None:
+    call = ("check", "tiny.py:Net", "pictures", *TINY_OPTIONS, "--only", "baseline")
+    stored = here(*call, "--update-baseline", "b.json", "--junit", "j.xml", "--json")
+    assert agreed(stored, work / "j.xml") == {"baseline": "skipped"}
+    assert "stored now; compare with --baseline b.json" in stored.out
+    assert (work / "b.json").exists()
+    broken = ("check", "tiny.py:nan", *call[2:-1], "finite,baseline")
+    done = here(*broken, "--update-baseline", "c.json")
+    assert done.code == 1
+    assert "skipped  baseline  not stored, since finite failed" in done.out
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("Map", "returns a tensor of shape (1, 2, 8, 8)"), ("Fails", "failed on an input of (1, 3, 64, 64)")],
+)
+def test_a_model_that_gives_no_scores_is_one_error_and_no_verdicts(
+    kind: str, words: str, here: Run, work: Path
+) -> None:
+    done = here("check", f"tiny.py:{kind}", "pictures", *TINY_OPTIONS, "--junit", "j.xml", "-o", "out")
+    assert done.code == 2
+    assert words in done.error
+    assert done.hint.endswith("without pictures its weights alone are checked")
+    assert "finite" not in done.out + done.err
+    assert not {"j.xml", "out"} & {path.name for path in work.iterdir()}
+    assert here("check", f"tiny.py:{kind}", *TINY_OPTIONS, "--only", "finite").code == 0
+
+
+def test_a_list_of_labels_is_read_before_the_model(here: Run, work: Path) -> None:
+    (work / "l.csv").write_text("a.png,0\n")
+    done = here("check", "tiny.py:raises", "pictures", "--labels-from", "l.csv")
+    assert (done.code, done.error) == (2, "error: l.csv has no column 'image'")
+
+
+def test_only_goes_before_off_and_says_so(here: Run, work: Path) -> None:
+    (work / "checks.toml").write_text('[finite]\nlevel = "off"')
+    done = here("check", "tiny.py:Net", *TINY_OPTIONS, "--only", "finite", "--config", "checks.toml")
+    assert done.code == 0
+    assert "finite  off in the configuration, and carried out since --only names it" in done.err
 
 
 def test_a_foreign_file_is_never_replaced(here: Run, work: Path) -> None:

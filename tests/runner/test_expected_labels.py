@@ -14,7 +14,7 @@ from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError
 from cnnexplain.images.find import Source
 from cnnexplain.runner import expected as module
-from cnnexplain.runner.expected import expected
+from cnnexplain.runner.expected import expected, written_labels
 
 IMAGENET = tuple(ImageNetInfo().label_descriptions())
 CLOTHES = ("top", "tank top", "red dress", "7")
@@ -25,7 +25,9 @@ def model(labels: tuple[str, ...] = IMAGENET) -> Model:
 
 
 def by_folder(name: str, labels: tuple[str, ...] = IMAGENET) -> int:
-    (found,) = expected("folder", [Source(f"photos/{name}/one.png", name)], model(labels)).values()
+    (found,) = expected(
+        written_labels("folder", [Source(f"photos/{name}/one.png", name)]), model(labels)
+    ).values()
     return found
 
 
@@ -62,7 +64,7 @@ def test_synsets_may_be_the_names_of_classes_themselves() -> None:
         ("n02123045", CLOTHES, "not ImageNet's"),
         ("n02123045", tuple(f"class {index}" for index in range(1000)), "not ImageNet's"),
         ("n99999999", IMAGENET, "none of the model's 1000 classes"),
-        ("crane", IMAGENET, "fits 2 classes, 134, 517"),
+        ("crane", IMAGENET, "fits 2 classes"),
         ("top3", CLOTHES, "is no class"),
         ("tigercatt", IMAGENET, "no class called"),
         ("1000", IMAGENET, "1000 is not a class"),
@@ -90,7 +92,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Source]:
 
 def read(content: str | bytes, sources: list[Source], name: str = "labels.csv") -> dict[str, int]:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return expected(name, sources, model())
+    return expected(written_labels(name, sources), model())
 
 
 @pytest.mark.parametrize(
@@ -168,13 +170,50 @@ def test_a_label_of_a_list_that_is_no_class_names_its_line(photos: list[Source])
     assert "espresso" in raised.value.hint
 
 
+def test_a_folder_that_is_no_class_is_to_be_renamed() -> None:
+    with pytest.raises(CheckInputError) as raised:
+        by_folder("tiger_catt")
+    assert raised.value.hint.startswith(
+        "rename the folder to a class's name or index; did you mean 'tiger cat'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "hint"),
+    [
+        ("crane", IMAGENET, "134 (crane: large long-necked wading bird"),
+        ("crane", IMAGENET, "517 (crane: lifts and moves heavy"),
+        ("dress", ("red dress", "blue dress"), "is meant: 0 (red dress), 1 (blue dress)"),
+        ("same", ("same", "same"), "is meant: 0 (same), 1 (same)"),
+        ("c", tuple(f"c{index}" for index in range(20)), "7 (c7) and 12 more"),
+    ],
+)
+def test_of_several_classes_all_are_named_and_none_is_picked(
+    name: str, labels: tuple[str, ...], hint: str
+) -> None:
+    with pytest.raises(CheckInputError, match="classes") as raised:
+        by_folder(name, labels)
+    assert raised.value.hint.startswith("rename the folder to the index that is meant: ")
+    assert hint in raised.value.hint
+
+
+def test_a_folders_path_is_told_from_the_word(tmp_path: Path) -> None:
+    with pytest.raises(CheckInputError, match="is a folder, not a CSV file") as raised:
+        written_labels(str(tmp_path), [])
+    assert "--labels-from folder" in raised.value.hint
+    assert "photos/tiger_cat/x.jpg" in raised.value.hint
+
+
 def test_what_is_no_list_at_all_is_refused(photos: list[Source], monkeypatch: pytest.MonkeyPatch) -> None:
-    for place, words in (("none.csv", "there is no none.csv"), ("photos", "photos cannot be read")):
+    for place, words in (
+        ("none.csv", "there is no none.csv"),
+        ("photos", "'photos' is a folder, not a CSV file"),
+    ):
         with pytest.raises(CheckInputError, match=words):
-            expected(place, photos, model())
+            written_labels(place, photos)
     monkeypatch.setattr(module, "LARGEST", 2**10)
     with pytest.raises(CheckInputError, match="is larger than"):
-        expected("/dev/zero", photos, model())
+        written_labels("/dev/zero", photos)
 
 
 def test_a_long_list_takes_no_time(photos: list[Source]) -> None:

@@ -73,6 +73,7 @@ def test_only_what_is_asked_for_is_carried_out(write: Write) -> None:
     assert (taken.id, taken.asked) == ("finite", True)
     (again,) = chosen(CheckOptions(only=("finite",), config=write('[finite]\nlevel = "off"')), {})
     assert again.level == "error", "asked for by name, it is carried out"
+    assert (again.turned_on, taken.turned_on) == (True, False)
     (warned,) = chosen(CheckOptions(only=("finite",), config=write('[finite]\nlevel = "warn"')), {})
     assert warned.level == "warn"
 
@@ -103,6 +104,13 @@ def test_a_level_of_error_asks_for_the_check(write: Write) -> None:
         ("[baseline]\nsame = []", "same names nothing", "leave it out"),
         ("[baseline]\nsame = [{}]", "same ", ""),
         ("finite = 'warn'", "finite in .* is no table", r"write \[finite\]"),
+        (
+            "level = 'warn'",
+            "'level' in .* stands in no check's table",
+            "below the name of a check, as [finite]",
+        ),
+        ("[tool.cnnexplain.check.finite]", "names tool.cnnexplain", "for --config write [finite]"),
+        ("[tool]", "names 'tool', which is no check", "--list"),
         ("[[finite]]", "finite in .* is no table", ""),
         ("[finite", "cannot be read", "TOML"),
         ("x = " + "[" * 100_000, "cannot be read", "TOML"),

@@ -82,6 +82,8 @@ def test_the_proportion_of_timms_crop_is_kept(side):
         ({"std": "0.5,-1,2"}, "not above zero"),
         ({"mean": "0.1,0.2"}, "--mean has 2 numbers, and the model's input 3 channels"),
         ({"std": "1,1,1,1"}, "--std has 4 numbers"),
+        ({"mean": "127.5"}, "--mean is for values in 0..1; 127.5 looks like 0..255"),
+        ({"std": "0.2,127.5,0.2"}, "--std is for values in 0..1"),
     ],
 )
 def test_numbers_that_make_no_sense(options, problem):
@@ -90,7 +92,13 @@ def test_numbers_that_make_no_sense(options, problem):
     assert problem in caught.value.problem
     flag = f"--{next(iter(options))}"
     assert flag in caught.value.problem
-    assert f"{flag} 0.5" in caught.value.hint
+    assert f"{flag} 0." in caught.value.hint
+
+
+def test_numbers_for_0_to_255_are_told_what_they_are_in_0_to_1():
+    with pytest.raises(OptionError) as caught:
+        changed(std="58.395,57.12,57.375")
+    assert caught.value.hint == "divide by 255: --std 0.229,0.224,0.225"
 
 
 def test_grey_models_take_one_number_or_three(net):
