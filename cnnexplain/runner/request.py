@@ -120,4 +120,4 @@ class Outcome:
     silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`
     verdicts: tuple[Verdict, ...] = ()  # of a check
     done: int = 0  # images that this run explained, others were done before
-    work: Mapping[str, float] = field(default_factory=dict)  # seconds of every stage, over all threads
+    work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; each stage over all threads

@@ -55,7 +55,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     observer.planned(len(jobs), len(records))
     for kept in records:
         observer.recorded(kept)
-    status, before = "interrupted", len(records)
+    status, before, begun = "interrupted", len(records), time.monotonic()
     teller = Teller(board, folder.path, jobs, records, described["identity"])
     try:
         with model.borrowed(), board or nullcontext(), teller:
@@ -72,12 +72,13 @@ def run(request: Request, observer: Observer) -> Outcome:
             interruption,
         ) from interruption
     finally:
+        took = time.monotonic() - begun
         described = facts.concluded(described, status, started)
         described["images"] |= {"ok": len(records) - records.failed, "error": records.failed}
         silent = silent_in_all(records)
         if silent:
             described["silent_channels"] = silent
-        described["work"] = worker.stages.taken()
+        described["work"] = {"whole": round(took, 3), **worker.stages.taken()}
         folder.conclude(described, records.lines(), pages(described, records))
         journal.remove()
         folder.close()
