@@ -20,6 +20,7 @@ from cnnexplain.runner.board import Values, values_of
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.pipeline import ahead
+from cnnexplain.runner.process import step_back
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
 from cnnexplain.runner.write import Job, Result, Writer
@@ -52,7 +53,7 @@ class Worker:
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
         depth = 2 * max(self.batch.size, self.threads)
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.threads, initializer=step_back) as pool:
             decoded = ahead(pool, self._prepared, jobs, depth)
             yield from ahead(pool, self._written, self._found(decoded), depth)
 
