@@ -6,9 +6,11 @@ import platform
 
 import checking
 import explaining
+import folder
 import inspecting
 import kernels
 import pixels
+import scale
 import starting
 import timm
 import torch
@@ -24,6 +26,8 @@ def main() -> None:
     inspecting.main()
     kernels.main()
     checking.main()
+    folder.main()
+    scale.main()
 
 
 if __name__ == "__main__":

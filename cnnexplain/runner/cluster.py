@@ -6,6 +6,7 @@ must be on a file system that all machines share.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ def explained(
 ) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         import ray
         import ray.data
@@ -46,6 +49,7 @@ def explained(
             f"no Ray at {address or 'this machine'}: {first_line(error)}", "see whether `ray status` finds it"
         ) from error
     try:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it sets its own when it is imported
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True

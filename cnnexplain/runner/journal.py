@@ -117,8 +117,12 @@ class Records(Sequence[Record]):
                 positions = {}
                 for position, image in enumerate(images):
                     positions.setdefault(image, []).append(position)
-            for position in positions.get(str(record.get("image")), ()):
-                self._places[position] = place if still_holds(position, record) else NOWHERE
+            alike = positions.get(str(record.get("image")), ())  # several where names are no Unicode
+            for position in alike:
+                if still_holds(position, record):
+                    self._places[position] = place
+                elif len(alike) == 1:
+                    self._places[position] = NOWHERE  # the later record counts
 
     def add(self, position: int, record: Record, line: str) -> None:
         """Note what became of one image; `line` is its record as text."""
