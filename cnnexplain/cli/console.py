@@ -197,7 +197,8 @@ class Console:
             self._say("silent", never_fired(layer, found))
         failures = f", {outcome.failed} failed" if outcome.failed else ""
         self._say(
-            "done", f"{done} of {outcome.images} images explained{failures}, in {outcome.seconds:.1f} s"
+            "done",
+            f"{done} of {outcome.images} images {outcome.what}{failures}, in {outcome.seconds:.1f} s",
         )
         if outcome.done > FEW:
             self._say("work", of_stages(outcome))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def explained(
     except ImportError as error:
         raise OptionError(MISSING, "pip install 'cnnexplain[ray]'") from error
     address = request.run.ray_address
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -48,6 +50,7 @@ def explained(
         raise OptionError(
             f"no Ray at {address or 'this machine'}: {first_line(error)}", "see whether `ray status` finds it"
         ) from error
+    signal.signal(signal.SIGTERM, terminate)  # Ray's own would end the run without a word
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # it sets its own when it is imported
         context = ray.data.DataContext.get_current()

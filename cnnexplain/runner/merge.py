@@ -131,7 +131,7 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         folder.close()
     failed = described["images"]["error"]
     report = folder.path / REPORT
-    return Outcome(report, time.time() - started, len(records), failed, first, allowed, silent)
+    return Outcome(report, time.time() - started, len(records), failed, first, allowed, silent, what="joined")
 
 
 def _part(path: Path) -> Part:

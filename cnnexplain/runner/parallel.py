@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
 
 from cnnexplain.errors import WorkerError
@@ -63,7 +65,17 @@ def _answers(
 
 def _begin(waiting: Queue[Share]) -> None:
     global _worker  # noqa: PLW0603 - the process holds one model
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = ShardWorker(waiting.get())
+
+
+def _end_with_parent() -> None:
+    """Nobody is there for the answers of a process whose parent was killed; it would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _shard(jobs: tuple[Job, ...]) -> Answer:

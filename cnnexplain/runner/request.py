@@ -119,5 +119,6 @@ class Outcome:
     allowed: float = 0  # how many may
     silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`
     verdicts: tuple[Verdict, ...] = ()  # of a check
-    done: int = 0  # images that this run explained, others were done before
+    what: str = "explained"  # what was done with the images
+    done: int = 0  # of them that this run explained, others were done before
     work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; each stage over all threads

@@ -21,6 +21,7 @@ from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
+from cnnexplain.runner.shard import BATCHES
 from cnnexplain.runner.teller import Teller
 from cnnexplain.runner.worker import Done, Worker, worker_of
 from cnnexplain.runner.write import Job
@@ -105,7 +106,7 @@ def _done(request: Request, worker: Worker, jobs: Sequence[Job]) -> Iterator[Don
 
         return by_ray(request, str(device), jobs, worker.images, batch, worker.stages)
     devices = devices_of(request, device)
-    if len(devices) > 1:
+    if len(devices) > 1 and len(jobs) > batch * BATCHES:  # more than one shard
         from cnnexplain.runner.parallel import explained as by_processes
 
         return by_processes(request, devices, jobs, worker.images, batch, worker.stages)

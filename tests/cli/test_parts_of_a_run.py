@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -200,14 +201,49 @@ def test_several_processes_do_what_one_does_also_when_one_of_them_dies(run: Run,
     )
     assert process.stderr is not None
     next(line for line in process.stderr if "class 1" in line)  # the first is done
-    children = subprocess.run(
+    explaining = subprocess.run(
         ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True
     )
-    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    os.kill(int(explaining.stdout.split()[0]), signal.SIGKILL)
     _, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
     assert contents(many / "two") == contents(many / "one")
     assert not (many / "two" / ".cnnexplain").exists()
+
+
+def _left_behind(parent: int) -> list[str]:
+    return subprocess.run(
+        ["pgrep", "-f", f"parent_pid={parent},"], capture_output=True, text=True
+    ).stdout.split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_several_processes_end_together(many: Path, sent: signal.Signals, code: int) -> None:
+    for number in range(20):
+        spot_picture((96, 64), (2 * number, 30)).save(many / "pictures" / f"slow{number:02}.png")
+    words = [sys.executable, "-m", "cnnexplain", *_processes("out"), "--processes", "2", "-v"]
+    process = subprocess.Popen(
+        words, cwd=many, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    next(line for line in process.stderr if "class 1" in line)
+    children = _children(process.pid)
+    assert len(children) > 2, "two that explain, and one of Python's own"
+    (os.killpg if sent is signal.SIGINT else os.kill)(
+        process.pid, sent
+    )  # as a terminal does, and as kill does
+    told = process.stderr.read()
+    assert process.wait(60) == code
+    assert "Traceback" not in told
+    if sent is not signal.SIGKILL:
+        assert "error: interrupted after" in told
+    until = time.monotonic() + 30
+    while any(Path("/proc", child).exists() for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path("/proc", child).exists() for child in children)
 
 
 def test_processes_that_die_again_and_again_end_the_run_in_words(run: Run, many: Path) -> None:
@@ -217,8 +253,8 @@ def test_processes_that_die_again_and_again_end_the_run_in_words(run: Run, many:
         "        return super().forward(x)\n"
     )
     done = run(
-        *("gradcam", "deadly.py:Deadly", "pictures/a.png", "pictures/b.png", *TINY_OPTIONS, "-o", "out"),
-        *("--processes", "2"),
+        *("gradcam", "deadly.py:Deadly", "pictures", *TINY_OPTIONS, "-o", "out"),
+        *("--processes", "2", "--batch-size", "1"),
         env={"PARENT": str(os.getpid()), "PYTHONPATH": str(many)},
         preloaded=False,
     )
