@@ -232,9 +232,10 @@ def test_several_processes_end_together(many: Path, sent: signal.Signals, code: 
     next(line for line in process.stderr if "class 1" in line)
     children = _children(process.pid)
     assert len(children) > 2, "two that explain, and one of Python's own"
-    (os.killpg if sent is signal.SIGINT else os.kill)(
-        process.pid, sent
-    )  # as a terminal does, and as kill does
+    if sent is signal.SIGINT:
+        os.killpg(process.pid, sent)  # as a terminal does
+    else:
+        process.send_signal(sent)
     told = process.stderr.read()
     assert process.wait(60) == code
     assert "Traceback" not in told
