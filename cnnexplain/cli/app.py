@@ -28,6 +28,7 @@ from cnnexplain.errors import (
     ExitCode,
     InterruptedRunError,
     OptionError,
+    OutputError,
     Terminated,
     TooManyFailuresError,
     first_line,
@@ -194,7 +195,11 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
         make_own()
     with console.watching():
         outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
-    console.finished(outcome)
+    try:
+        console.finished(outcome)
+    except OutputError:
+        command.forget(sys.argv[1:])  # the exit code says that it did not come to its end
+        raise
     first = outcome.first_failed
     if first is not None and outcome.failed > outcome.allowed:
         raise TooManyFailuresError(

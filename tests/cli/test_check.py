@@ -231,6 +231,26 @@ def test_a_foreign_file_is_never_replaced(here: Run, work: Path) -> None:
     assert "mine" in (work / "j.xml").read_text()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("more", [(), ("--json",), ("-o", "out")])
+def test_where_the_verdicts_cannot_be_told_no_junit_file_says_that_all_is_well(
+    work: Path, more: tuple[str, ...]
+) -> None:
+    words = ("check", "tiny.py:Net", "--only", "finite", "--junit", "j.xml", *more)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnexplain", *words],
+            cwd=work,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert "error: standard output cannot be written" in done.stderr
+    assert not (work / "j.xml").exists()
+
+
 def test_an_interrupted_check_leaves_what_was_there(here: Run, work: Path) -> None:
     call = ("check", "tiny.py:Slow", "pictures", *TINY_OPTIONS, "--only", "finite", "-o", "out")
     assert here(*call).code == 0

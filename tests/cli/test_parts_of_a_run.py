@@ -211,10 +211,8 @@ def test_several_processes_do_what_one_does_also_when_one_of_them_dies(run: Run,
     assert not (many / "two" / ".cnnexplain").exists()
 
 
-def _left_behind(parent: int) -> list[str]:
-    return subprocess.run(
-        ["pgrep", "-f", f"parent_pid={parent},"], capture_output=True, text=True
-    ).stdout.split()
+def _children(parent: int) -> list[str]:
+    return subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True).stdout.split()
 
 
 @pytest.mark.slow
