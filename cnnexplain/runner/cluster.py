@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from cnnexplain.runner.stages import Stages
 from cnnexplain.runner.worker import Done
 from cnnexplain.runner.write import Job
 
+ANSWERS_WITHIN = 10  # seconds
 MISSING = "Ray is not installed, which --engine ray needs"
 
 
@@ -38,6 +40,7 @@ def explained(
     except ImportError as error:
         raise OptionError(MISSING, "pip install 'cnnexplain[ray]'") from error
     address = request.run.ray_address
+    _require_reachable(address)
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -83,6 +86,20 @@ def explained(
         ) from error
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str | None) -> None:
+    """Raise `OptionError` where nobody answers, which Ray itself waits for many minutes to say."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN):
+            pass
+    except (OSError, ValueError, OverflowError) as error:
+        raise OptionError(
+            f"no Ray at {address}: {first_line(error)}", "see whether `ray status` finds it there"
+        ) from error
 
 
 class Actor:
