@@ -78,7 +78,7 @@ class Console:
         self._options = options
         self._progress: Progress | None = None
         self._each = options.verbose
-        self._total = 0
+        self._total = self._before = 0
         self._table: LayerTable | None = None
         self._status: Status | None = None
 
@@ -102,16 +102,18 @@ class Console:
 
     def planned(self, images: int, done: int) -> None:
         """Start the progress bar where the work is long and somebody watches."""
-        self._total = images
+        self._total, self._before = images, done
         self._each = self._options.verbose or images <= FEW
         if done:
             self._say("resumed", f"{done} of {images} images were done before")
         if not self._options.quiet and images > FEW and _is_terminal():
-            self._progress = _progress_bar(images)
+            self._progress = _progress_bar(images, done)
 
     def recorded(self, record: Mapping[str, Any]) -> None:
         """Tell one finished image."""
-        if self._progress is not None:
+        if self._before:
+            self._before -= 1  # of an earlier run, which says nothing about this one's rate
+        elif self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
         if self._options.json:
             show_data(json.dumps(record))
@@ -218,14 +220,16 @@ class Console:
 
 
 def of_stages(outcome: Outcome) -> str:
-    """Images in a second, and which part of the work each stage was."""
-    stages = {stage: seconds for stage, seconds in outcome.work.items() if stage != "whole"}
-    every = sum(stages.values()) or 1.0
-    shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in stages.items())
-    return f"{outcome.done / outcome.work['whole']:.1f} images a second; {shares}"
+    """Images in a second, which share of the processors' time each stage took, and how busy these were."""
+    work = dict(outcome.work)
+    whole, processors = work.pop("whole"), work.pop("processors")
+    every = sum(work.values()) or 1.0
+    shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
+    busy = percent(min(1.0, every / (whole * processors)))
+    return f"{outcome.done / whole:.1f} images a second after loading; {shares}; processors {busy} busy"
 
 
-def _progress_bar(images: int) -> Progress:
+def _progress_bar(images: int, done: int) -> Progress:
     from rich.console import Console as RichConsole
     from rich.progress import (
         BarColumn,
@@ -244,7 +248,7 @@ def _progress_bar(images: int) -> Progress:
 
     columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     progress = Progress(*columns, console=RichConsole(stderr=True), transient=True)
-    progress.add_task("explaining", total=images)
+    progress.add_task("explaining", total=images, completed=done)
     progress.start()
     return progress
 

@@ -144,6 +144,9 @@ def _part(path: Path) -> Part:
             run.get("shard") is None or re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", run["shard"]) is not None
         )
         status = str(run["status"])
+    except FileNotFoundError as error:
+        problem = f"there is no run in {path}" if path.is_dir() else f"there is no folder {path}"
+        raise OutputError(problem, "name folders that were given with -o") from error
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise OutputError(
             f"{path} holds no run over pictures: {first_line(error)}", "name folders that were given with -o"
@@ -214,7 +217,7 @@ def _described(parts: Sequence[Part], request: MergeRequest, images: int) -> dic
         )
     work: Counter[str] = Counter()
     for one in parts:
-        work.update(one.run.get("work") or {})
+        work.update(one.run.get("work") or {})  # as long as one after another would have taken
     counted = {kind: sum(one.run["images"][kind] for one in parts) for kind in ("ok", "error")}
     return {
         **{name: value for name, value in first.items() if name not in ("shard", "silent_channels")},

@@ -115,6 +115,13 @@ class RunOptions(OutputOptions):
             )
         return int(self.batch_size)
 
+    def require_engine(self) -> None:
+        """Raise `OptionError` where a cluster is named and would not be used."""
+        if self.ray_address is not None and self.engine != "ray":
+            raise OptionError(
+                "--ray-address goes with --engine ray", "add --engine ray, or leave the address out"
+            )
+
     def part(self) -> tuple[int, int]:
         """`shard` as the number of a part, counted from 1, and how many there are; (1, 1) where all is one."""
         if self.shard is None:
@@ -123,7 +130,7 @@ class RunOptions(OutputOptions):
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise OptionError(
                 f"--shard {self.shard!r} is no part of a whole",
-                "for example --shard 2/8, the second of eight parts",
+                "parts are counted from 1: --shard 2/8 is the second of eight",
             )
         return int(match[1]), int(match[2])
 
@@ -151,7 +158,9 @@ class MergeOptions:
 def allowed_failures(given: str, images: int) -> float:
     """`max_failures` as a number of images."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", given.strip())
-    if match is None or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):
+    if match is not None and match[2] and float(match[1]) > 100:
+        raise OptionError(f"--max-failures {given!r} is more than all", "for example --max-failures 1%")
+    if match is None or (not match[2] and "." in match[1]):
         raise OptionError(
             f"--max-failures {given!r} is neither a number nor a percentage",
             "for example --max-failures 10 or --max-failures 1%",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.queues import Queue
 
 from cnnexplain.errors import WorkerError
-from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
 from cnnexplain.runner.stages import Stages
@@ -56,9 +57,20 @@ def _answers(
     waiting: Queue[Share] = context.Queue()
     for device in devices:
         waiting.put(Share(request, os.getcwd(), images, device, threads))
+    source = shards(jobs, batch)
     with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
+        under_way = deque(pool.submit(_shard, one) for one in islice(source, 2 * len(devices)))
         try:
-            yield from ahead(pool, _shard, shards(jobs, batch), 2 * len(devices))
+            while under_way:
+                answer = under_way[0].result()
+                under_way.popleft()
+                under_way.extend(pool.submit(_shard, one) for one in islice(source, 1))
+                yield answer
+        except KeyboardInterrupt:
+            for one in under_way:
+                if not one.cancel():  # it was begun, and is noted: what is done is not to be lost
+                    yield one.result()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -121,4 +121,4 @@ class Outcome:
     verdicts: tuple[Verdict, ...] = ()  # of a check
     what: str = "explained"  # what was done with the images
     done: int = 0  # of them that this run explained, others were done before
-    work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; each stage over all threads
+    work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; of processors, each stage

@@ -23,7 +23,7 @@ from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.shard import BATCHES
 from cnnexplain.runner.teller import Teller
-from cnnexplain.runner.worker import Done, Worker, worker_of
+from cnnexplain.runner.worker import Done, Worker, cores, worker_of
 from cnnexplain.runner.write import Job
 
 
@@ -36,6 +36,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     folder.check()
     part, parts = request.run.part()
     request.run.batch("cpu")  # what makes no sense is said before anything is loaded
+    request.run.require_engine()
     board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     chosen = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
@@ -79,7 +80,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         silent = silent_in_all(records)
         if silent:
             described["silent_channels"] = silent
-        described["work"] = {"whole": round(took, 3), **worker.stages.taken()}
+        described["work"] = {"whole": round(took, 3), "processors": cores(), **worker.stages.taken()}
         folder.conclude(described, records.lines(), pages(described, records))
         journal.remove()
         folder.close()

@@ -17,7 +17,7 @@ from cnnexplain.runner.request import Request
 from cnnexplain.runner.worker import Done, worker_of
 from cnnexplain.runner.write import Job
 
-BATCHES = 4  # of a shard: few are lost with a process that dies, and starting one costs little
+BATCHES = 2  # of a shard: few are lost with a process that dies, and one is decoded while another is computed
 
 
 @dataclass(frozen=True)

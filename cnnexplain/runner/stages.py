@@ -11,20 +11,24 @@ DECODING, EXPLAINING, WRITING = "decoding", "explaining", "drawing and writing"
 
 
 class Stages:
-    """Seconds of work in every stage, over all threads and processes."""
+    """Seconds of processors in every stage, over all threads and processes; waiting is not work."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys((DECODING, EXPLAINING, WRITING), 0.0)
         self._lock = Lock()
 
     @contextmanager
-    def spent(self, stage: str) -> Iterator[None]:
-        """Count the time of the block; also that of one that fails."""
-        started = time.perf_counter()
+    def spent(self, stage: str, threads: int = 0) -> Iterator[None]:
+        """Count the time of the block; also that of one that fails.
+
+        It is that of this thread alone, or of so many that it keeps busy all the time.
+        """
+        clock = time.perf_counter if threads else time.thread_time
+        started = clock()
         try:
             yield
         finally:
-            self.add({stage: time.perf_counter() - started})
+            self.add({stage: (clock() - started) * max(threads, 1)})
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Count what was spent elsewhere."""

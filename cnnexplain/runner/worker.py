@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from PIL import Image
 
 from cnnexplain.core.explanation import Explanation
@@ -89,8 +90,9 @@ class Worker:
         # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
         pictures += [replace(pictures[0]) for _ in range(min(self.batch.size, self.images) - len(pictures))]
         found = explain(self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch)
+        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
         while True:
-            with self.stages.spent(EXPLAINING):
+            with self.stages.spent(EXPLAINING, threads):
                 picture, explanation = next(found, (None, None))
             if explanation is None:
                 return

@@ -80,7 +80,8 @@ def test_joining_keeps_what_the_parts_hold_and_shares_their_files(tiny: Run, run
         (["1of3", "1of2"], "not of the same division"),
         (["1of3", "plain"], "not of the same division"),
         (["plain", "other"], "not parts of one run: target was top, and is now 1"),
-        (["plain", "nowhere"], "nowhere holds no run"),
+        (["plain", "nowhere"], "there is no folder nowhere"),
+        (["pictures"], "there is no run in pictures"),
         (["plain", "plain"], "plain is named twice"),
         (["plain", "namesake"], "plain and namesake both have a a.png.gradcam.png"),
         (["summary"], "summary holds no run over pictures"),
@@ -163,6 +164,8 @@ def test_without_pictures_the_records_are_the_same_but_for_them(tiny: Run, many:
         (["--sample", "0"], "0"),
         (["--processes", "0"], "0"),
         (["--engine", "slurm"], "slurm"),
+        (["--ray-address", "auto"], "--ray-address goes with --engine ray"),
+        (["--max-failures", "120%"], "--max-failures '120%' is more than all"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_two_lines(
@@ -239,6 +242,8 @@ def test_several_processes_end_together(many: Path, sent: signal.Signals, code: 
     assert "Traceback" not in told
     if sent is not signal.SIGKILL:
         assert "error: interrupted after" in told
+        drawn = len(list((many / "out").rglob("*.png")))
+        assert sum(one["status"] == "ok" for one in records(many / "out")) == drawn, "nothing done is lost"
     until = time.monotonic() + 30
     while any(Path("/proc", child).exists() for child in children) and time.monotonic() < until:
         time.sleep(0.1)

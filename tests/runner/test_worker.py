@@ -105,13 +105,17 @@ def test_the_seconds_of_every_stage_are_counted(tmp_path: Path) -> None:
     assert list(taken) == [DECODING, EXPLAINING, WRITING]
     assert all(0 < seconds < 60 for seconds in taken.values())
     assert set(worker.stages.taken().values()) == {0}, "counted anew from then on"
-    stages = Stages()
+    stages, until = Stages(), time.thread_time() + 0.02
     with contextlib.suppress(KeyError), stages.spent(DECODING):
-        time.sleep(0.02)
+        while time.thread_time() < until:
+            pass
         raise KeyError
+    with stages.spent(EXPLAINING, 3), stages.spent(DECODING):
+        time.sleep(0.02)
     stages.add({WRITING: 3.0})
     found = stages.taken()
-    assert found[DECODING] >= 0.02
+    assert 0.02 <= found[DECODING] < 0.04, "a thread that sleeps does not work"
+    assert found[EXPLAINING] >= 0.06
     assert found[WRITING] == 3.0
 
 
