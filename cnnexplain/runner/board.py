@@ -111,7 +111,8 @@ class Board:
         if record["status"] != "ok":
             return
         overview = [record["overview"]] if "overview" in record else []
-        for name in dict.fromkeys((*overview, *(one["picture"] for one in record["explanations"]))):
+        drawn = (one["picture"] for one in record["explanations"] if one["picture"])
+        for name in dict.fromkeys((*overview, *drawn)):
             rest = name.removeprefix(f"{stem}.{self._command}").removesuffix(".png")
             self.picture(f"{stem}{rest}", out / name, step, plain(f"{record['image']}: {_answer(record)}"))
         self.numbers(record, step)

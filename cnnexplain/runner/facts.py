@@ -46,6 +46,9 @@ def describe(
     options |= {"save_raw": request.run.save_raw, "pictures": request.run.pictures}
     described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": images}
+    described["identity"]["asked for"] = (
+        ", ".join(sorted(request.asked)) or "nothing"
+    )  # it is in files' names
     if request.run.shard is not None:
         described["shard"] = described["identity"]["shard"] = request.run.shard
     if getattr(method, "together", False):  # one picture of all layers, not one of each

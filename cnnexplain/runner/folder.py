@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 REPORT, RUN = "index.html", "run.json"
-PAGES = "report"  # the folder of the other pages of a long report
+PAGES = "report"  # the folder of the other pages of a long report, which may hold a run of its own as well
+PAGE_NAMES = re.compile(r"(images|names|confidence|failures|class-\d+)-\d+\.html|classes\.html")
 LOCK, TEMPORARY = "lock", "part-"
 UMASK = os.umask(0)  # can only be read by setting it
 os.umask(UMASK)
@@ -153,8 +155,10 @@ class Folder:
 
     def _pages(self) -> list[Path]:
         """The pages of the report beside index.html."""
-        inside = not (self.path / PAGES).is_symlink()
-        return [one for one in (self.path / PAGES).glob("*.html") if inside and written_by_us(one)]
+        if (self.path / PAGES).is_symlink():
+            return []
+        found = (self.path / PAGES).glob("*.html")
+        return [one for one in found if PAGE_NAMES.fullmatch(one.name) and written_by_us(one)]
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Have `write` fill a file that appears under its name only when it is whole."""
@@ -193,7 +197,7 @@ class Folder:
         except (OSError, ValueError, RecursionError) as error:
             raise OutputError(
                 f"{self.path / RUN} cannot be read, so what the folder holds is not known: {error}",
-                "choose another folder with -o",
+                "choose another folder with -o, or remove that file",
             ) from error
         if not (isinstance(run, dict) and "cnnexplain" in run):
             return None

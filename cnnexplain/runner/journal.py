@@ -96,7 +96,12 @@ class Journal:
             if file is not None:
                 file.close()
         self._reading, self._writing = {}, None
-        self._files[1].unlink(missing_ok=True)
+        try:
+            self._files[1].unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{self._files[1]} is not a file of ours", "remove it, or choose another folder with -o"
+            ) from error
 
 
 class Records(Sequence[Record]):

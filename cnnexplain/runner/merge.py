@@ -15,15 +15,18 @@ from typing import Any, overload
 
 from cnnexplain.core.words import listed
 from cnnexplain.errors import InterruptedRunError, OutputError, first_line
+from cnnexplain.report.card import card
 from cnnexplain.report.pages import pages
-from cnnexplain.report.record import silent_in_all
+from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner.folder import REPORT, RUN, Folder, difference, written_by_us
-from cnnexplain.runner.journal import Journal, Record
+from cnnexplain.runner.journal import RECORDS, Journal, Record
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 OWN = ("shard", "images")  # what parts of one whole may differ in
 FEW = 5  # in a message
+UNSOUND = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+KINDS: dict[str, type] = {"work": dict, "model": dict, "options": dict, "versions": dict, "choices": list}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +107,11 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
     try:
         folder.write_run(described)
         observer.planned(len(records), 0)
-        first = None
+        first, failed = None, 0
         owners: dict[str, int] = {}
         for index, record in enumerate(records):
             part = records.part(index)
+            _require_sound(record, part)
             for name in _files(record):
                 other = parts[owners.setdefault(name, parts.index(part))]
                 if other is not part:
@@ -116,12 +120,16 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
                         "explain the pictures in one run, or in shards of one run, which share out the names",
                     )
                 folder.take(name, _found(part, name))
-            first = first or (record if record["status"] == "error" else None)
+            if record["status"] == "error":
+                first, failed = first or record, failed + 1
             observer.recorded(record)
-        described["status"] = "finished"
+        described |= {
+            "status": "finished",
+            "images": {"count": len(records), "ok": len(records) - failed, "error": failed},
+        }
         if silent := silent_in_all(records):
             described["silent_channels"] = silent
-        lines = (records.line(index) for index in range(len(records)))
+        lines = (line(one) for one in records)
         folder.conclude(described, lines, pages(described, records))
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
@@ -129,7 +137,6 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         ) from interruption
     finally:
         folder.close()
-    failed = described["images"]["error"]
     report = folder.path / REPORT
     return Outcome(report, time.time() - started, len(records), failed, first, allowed, silent, what="joined")
 
@@ -142,6 +149,10 @@ def _part(path: Path) -> Part:
         sound: bool = "cnnexplain" in run and all(type(images[one]) is int for one in ("ok", "error"))
         sound = sound and (
             run.get("shard") is None or re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", run["shard"]) is not None
+        )
+        sound = sound and all(isinstance(run.get(name, kind()), kind) for name, kind in KINDS.items())
+        sound = sound and all(
+            isinstance(one, int | float) for one in (run["seconds"], *run.get("work", {}).values())
         )
         status = str(run["status"])
     except FileNotFoundError as error:
@@ -218,17 +229,31 @@ def _described(parts: Sequence[Part], request: MergeRequest, images: int) -> dic
     work: Counter[str] = Counter()
     for one in parts:
         work.update(one.run.get("work") or {})  # as long as one after another would have taken
-    counted = {kind: sum(one.run["images"][kind] for one in parts) for kind in ("ok", "error")}
     return {
         **{name: value for name, value in first.items() if name not in ("shard", "silent_channels")},
         "status": "running",
         "arguments": request.arguments,
         "parts": [str(one.run.get("arguments", "")) for one in parts],
-        "images": {"count": images, **counted},
+        "images": {"count": images},
         "seconds": round(sum(one.run.get("seconds") or 0 for one in parts), 3),
         "work": {stage: round(seconds, 3) for stage, seconds in work.items()},
         "identity": identity,
     }
+
+
+def _require_sound(record: Record, part: Part) -> None:
+    """Raise `OutputError` for a record that was not written like this."""
+    try:
+        line(record)
+        card(record, 1)
+        names = [*(one["picture"] for one in record["explanations"]), record.get("overview")]
+        if record["status"] not in ("ok", "error") or not all(isinstance(one, str | None) for one in names):
+            raise ValueError("no record of an image")
+    except UNSOUND as error:
+        raise OutputError(
+            f"a record in {part.path / RECORDS} is not as it was written: {first_line(error)}",
+            f"run it again: {part.run.get('arguments', '')}",
+        ) from error
 
 
 def _files(record: Record) -> list[str]:

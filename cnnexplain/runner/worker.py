@@ -24,7 +24,7 @@ from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.process import step_back
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
-from cnnexplain.runner.write import Job, Result, Writer
+from cnnexplain.runner.write import Job, Result, Writer, file_facts
 
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
 
@@ -61,6 +61,7 @@ class Worker:
     def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
         """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
         with self.stages.spent(DECODING):
+            job = replace(job, file=file_facts(job.source.path))  # now: it may be another one later
             try:
                 preprocess, side = self.model.preprocess, self.writer.render.max_side
                 picture, size = decode_reduced(job.source.path, SHARPER * max(preprocess.resize), side)

@@ -35,6 +35,7 @@ class Job:
     position: int
     source: Source
     stem: str
+    file: Mapping[str, int] | None = None  # what the file was when it was opened; see `file_facts`
 
     @property
     def image(self) -> str:
@@ -74,7 +75,7 @@ class Writer:
                 made = record.failed(job.source.path, error, self.command, self.model)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return {**made, "file": _file_facts(job.source.path)}
+        return {**made, "file": job.file or file_facts(job.source.path)}
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same."""
@@ -86,7 +87,7 @@ class Writer:
             files |= {done["overview"]} if "overview" in done else set()
             return (
                 done["status"] == "ok"
-                and done["file"] == _file_facts(job.source.path)
+                and done["file"] == file_facts(job.source.path)
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
                 and all(written_by_us(self.folder.path / name) for name in files)
             )
@@ -186,7 +187,7 @@ def _sheet(units: Sequence[Reconstruction]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _file_facts(path: str) -> dict[str, int] | None:
+def file_facts(path: str) -> dict[str, int] | None:
     """What tells that a file is still the one that was explained."""
     try:
         found = os.stat(path)

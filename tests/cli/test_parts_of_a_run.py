@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import TINY_OPTIONS, Run, environment, records, spot_picture
@@ -121,6 +123,55 @@ def test_a_part_that_was_tampered_with_is_refused(tiny: Run, run: Run, many: Pat
     (many / "one" / "results.jsonl").write_text(lines[0] + "\n")
     assert "has 1 records of 2 images" in run("merge", "one", "-o", "all").error
     assert not any(many.rglob("secret.png.*"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda one: one["explanations"][0].update(min=float("nan")),
+        lambda one: one.update(status=None),
+        lambda one: one.update(size="x"),
+        lambda one: one.update(predictions=["cat"]),
+        lambda one: one["explanations"][0].update(picture=["a"]),
+        lambda one: one["explanations"][0].update(target=5),
+        lambda one: one.clear(),
+    ],
+)
+def test_a_record_that_was_not_written_like_this_is_refused(
+    tiny: Run, run: Run, many: Path, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    assert tiny("pictures/a.png", "-o", "one").code == 0
+    record = json.loads((many / "one" / "results.jsonl").read_text())
+    edit(record)
+    (many / "one" / "results.jsonl").write_text(json.dumps(record) + "\n")
+    done = run("merge", "one", "-o", "all")
+    assert done.code == 2, done.err
+    assert "a record in one/results.jsonl is not as it was written" in done.error
+
+
+def test_a_run_in_a_folder_called_report_is_left_alone(tiny: Run, many: Path) -> None:
+    assert tiny("pictures/a.png", "-o", "out/report").code == 0
+    before = contents(many / "out" / "report")
+    for more in ([], ["--overwrite"]):
+        assert tiny("pictures/b.png", "-o", "out", *more).code == 0
+        assert (many / "out" / "report" / "index.html").exists()
+        assert contents(many / "out" / "report") == before
+
+
+def test_the_same_run_with_other_names_of_files_is_another(tiny: Run, many: Path) -> None:
+    assert tiny("pictures/a.png", "-o", "out").code == 0
+    assert (
+        "asked for was nothing, and is now method"
+        in tiny("pictures/a.png", "-o", "out", "-m", "gradcam").error
+    )
+
+
+def test_numbers_go_to_tensorboard_where_no_pictures_are_drawn(tiny: Run, many: Path) -> None:
+    pytest.importorskip("tensorboard")
+    done = tiny("pictures", "-o", "out", "--no-pictures", "--tensorboard", "board", "--max-failures", "1")
+    assert done.code == 0, done.err
+    assert len(records(many / "out")) == PICTURES
+    assert any((many / "board").iterdir())
 
 
 def test_a_sample_is_drawn_by_the_seed_and_keeps_the_order(tiny: Run, many: Path) -> None:

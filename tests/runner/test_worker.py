@@ -15,6 +15,7 @@ from PIL import Image
 
 import cnnexplain
 from cnnexplain.core.explanation import Answer, Batch
+from cnnexplain.images.decode import decode_reduced
 from cnnexplain.images.find import Source
 from cnnexplain.methods.gradcam import GradCAM
 from cnnexplain.render.options import RenderOptions
@@ -97,6 +98,24 @@ def test_a_batch_for_which_memory_did_not_suffice_is_not_tried_again(tmp_path: P
     assert sizes[:7] == [8, 4, 2, 2, 4, 2, 2], "halved once"
     assert set(sizes[7:]) == {2}, "and from then on"
     assert worker.batch.size == 2
+
+
+def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_one_that_was_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "0.png"
+
+    def decode(path: str, *sizes: int) -> Any:
+        found = decode_reduced(path, *sizes)
+        if path == str(changed):
+            changed.write_bytes(b"another")
+        return found
+
+    monkeypatch.setattr("cnnexplain.runner.worker.decode_reduced", decode)
+    _, done = worked(tmp_path, 2, 2)
+    sizes = {one.job.position: one.record["file"]["bytes"] for one in done}
+    assert sizes[0] not in (len(b"another"), None)
+    assert sizes[1] == (tmp_path / "1.png").stat().st_size
 
 
 def test_the_seconds_of_every_stage_are_counted(tmp_path: Path) -> None:
