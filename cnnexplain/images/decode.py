@@ -89,7 +89,7 @@ def _problems_named() -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            "this is not a picture that can be read", "JPEG, PNG, GIF, BMP, WebP and TIFF are"
+            "this is not a picture that can be read", "save it as JPEG, PNG, GIF, BMP, WebP or TIFF"
         ) from error
     except Exception as error:
         # A damaged file makes decoders raise nearly anything; it must cost its own picture only.
