@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -46,6 +47,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def memory(process: int) -> float:
+    """The most that a process has taken so far, in MB. Its `ru_maxrss` would be that of these tests, which it forks from."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0
+
+
 def test_all_of_them_in_one_run(pictures: Path, tmp_path: Path) -> None:
     names = sorted(os.fsencode(one) for one in pictures.rglob("*") if one.is_file())
     assert len(names) > 900
@@ -58,11 +69,14 @@ def test_all_of_them_in_one_run(pictures: Path, tmp_path: Path) -> None:
         process = subprocess.Popen(
             [*call, *flags, "--max-failures", "100%"], env=environment(), stdout=data, stderr=said
         )
-        _, status, used = os.wait4(process.pid, 0)
+        largest = 0
+        while process.poll() is None:
+            largest = max(largest, memory(process.pid))
+            time.sleep(0.05)
     lines = (tmp_path / "said").read_text("utf-8").splitlines()
-    assert os.waitstatus_to_exitcode(status) == 0, lines[-3:]
+    assert process.returncode == 0, lines[-3:]
     assert time.monotonic() - started < LONGEST
-    assert used.ru_maxrss / 1024 < HIGHEST
+    assert 300 < largest < HIGHEST
     found = records(out)
     assert [os.fsencode(one["image"]) for one in found] == names
     assert len((tmp_path / "data").read_bytes().splitlines()) == len(names)

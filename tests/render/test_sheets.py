@@ -199,6 +199,8 @@ def test_a_sheet_says_what_is_to_be_known(
     )
     (made,) = pictures(found, RenderOptions())
     assert made.shows == found.reconstructions
+    assert said == [], "drawn when it is asked for"
+    paper = np.asarray(made.image)
     words = " ".join(said)
     assert "features.3" in said
     assert f"{', '.join(rules)} · 9 units · each sees 4×4 of 32×32 · cat.jpg" in said
@@ -208,7 +210,7 @@ def test_a_sheet_says_what_is_to_be_known(
     assert said.count("at x 187, y 125") == 9
     assert said.count("guided") == (9 if len(rules) > 1 else 0), "above every tile, where there are several"
     assert "whole input" not in words
-    assert (np.asarray(made.image)[:, -MARGIN:] == 255).all()
+    assert (paper[:, -MARGIN:] == 255).all()
 
 
 def test_a_sheet_shows_the_reconstruction_and_the_patch(explained: Explain) -> None:
@@ -307,6 +309,7 @@ def test_the_strip_goes_from_shallow_to_deep(explained: Explain, said: list[str]
     )
     *_, made = pictures(found, RenderOptions())
     assert made.shows == ()
+    assert made.image.width > 0
     strips = said[said.index("From shallow to deep") :]
     assert "guided · cat.jpg" in strips, "one rule, the first"
     assert [line for line in strips if line in sizes] == list(sizes)
