@@ -48,7 +48,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def memory(process: int) -> float:
-    """The most that a process has taken so far, in MB. Its `ru_maxrss` would be that of these tests, which it forks from."""
+    """The most that a process has taken so far, in MB; its `ru_maxrss` would be that of these tests, its parent."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
