@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image, ImageDraw
 
 from cnnexplain.render.panel import Box, Shown
-from cnnexplain.render.text import font
+from cnnexplain.render.text import font, lay
 from cnnexplain.render.unit import Unit
 
 MOST = 24  # more outlines would hide the picture
@@ -71,7 +71,7 @@ def _tag(
         key=lambda place: sum(_common((*place, place[0] + width, place[1] + height), one) for one in taken),
     )
     draw.rectangle((left, top, left + width, top + height), fill="#000000")
-    draw.text((left + width / 2, top + height / 2), text, font=face, fill="#ffffff", anchor="mm")
+    lay(draw, (left + width / 2, top + height / 2), text, face, "#ffffff", "mm")
     return left, top, left + width, top + height
 
 

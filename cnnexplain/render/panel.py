@@ -9,7 +9,7 @@ from functools import cached_property
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.render.text import font, wrapped, write
+from cnnexplain.render.text import font, lay, wrapped, write
 
 PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
 HATCHING = "#878d99"
@@ -152,7 +152,7 @@ def stamp(canvas: Image.Image, text: str) -> None:
     if right - left + 16 > canvas.width or bottom - top + 10 > canvas.height:
         return  # too small for words; the remark below the picture says the same
     draw.rectangle((left - 8, top - 5, right + 8, bottom + 5), fill=PAPER, outline=LINE)
-    draw.text((canvas.width / 2, canvas.height / 2), text, font=face, fill=INK, anchor="mm")
+    lay(draw, (canvas.width / 2, canvas.height / 2), text, face, INK, "mm")
 
 
 def mounted(paper: Image.Image, panel: Image.Image, place: tuple[int, int], slot: tuple[int, int]) -> None:

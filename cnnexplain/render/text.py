@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache
 
 import font_source_sans_pro
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 
 @cache
@@ -75,5 +76,33 @@ def write(
     """Write one line and return how wide it came out. `anchor` as in Pillow."""
     face = font(size, bold=bold)
     shown = fitted(text, face, width)
-    draw.text(place, shown, font=face, fill=colour, anchor=anchor)
+    lay(draw, place, shown, face, colour, anchor)
     return length(shown, face)
+
+
+def lay(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    face: ImageFont.FreeTypeFont,
+    colour: str,
+    anchor: str,
+) -> None:
+    """Draw words as Pillow does, to the last pixel; those that were drawn before faster."""
+    x, y = map(math.floor, place)
+    mask, (left, top) = _drawn(text, face, anchor, place[0] - x, place[1] - y)
+    draw.bitmap((x + left, y + top), mask, fill=colour)
+
+
+@lru_cache(maxsize=1024)
+def _drawn(
+    text: str, face: ImageFont.FreeTypeFont, anchor: str, x: float, y: float
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Words as a mask, and its corner when they are written at (x, y), the parts of a place behind the point."""
+    left, top, right, bottom = face.getbbox(text, anchor=anchor)
+    # One more on each side: between pixels a letter may reach further.
+    corner = min(0, math.floor(left)) - 1, min(0, math.floor(top)) - 1
+    size = math.ceil(right) - corner[0] + 2, math.ceil(bottom) - corner[1] + 2
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).text((x - corner[0], y - corner[1]), text, font=face, fill=255, anchor=anchor)
+    return mask, corner

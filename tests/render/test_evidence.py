@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Confusion, Curves, Drawing, Gallery, Profile, Shot
+from cnnexplain.render import panel, text
 from cnnexplain.render.axis import Axis
 from cnnexplain.render.evidence import drawn
 from cnnexplain.render.profile import MARKED
@@ -23,13 +24,18 @@ Drawn = Callable[[Drawing], tuple[Image.Image, list[str]]]
 def look(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     """Draws; gives the picture and all its words, and holds that none is cut off or too small to be read."""
     words: list[tuple[Any, str, tuple[float, ...], int]] = []
-    text = ImageDraw.ImageDraw.text
+    pillows = ImageDraw.ImageDraw.text
 
     def noted(self: Any, xy: Any, said: str, *args: Any, font: Any, anchor: str = "la", **more: Any) -> None:
         words.append((self.im, said, self.textbbox(xy, said, font=font, anchor=anchor), font.size))
-        text(self, xy, said, *args, font=font, anchor=anchor, **more)
+        pillows(self, xy, said, *args, font=font, anchor=anchor, **more)
+
+    def unkept(draw: Any, place: Any, said: str, face: Any, colour: str, anchor: str) -> None:
+        draw.text(place, said, font=face, fill=colour, anchor=anchor)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    for module in (text, panel):
+        monkeypatch.setattr(module, "lay", unkept)
 
     def carry_out(drawing: Drawing) -> tuple[Image.Image, list[str]]:
         words.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -118,3 +120,17 @@ def test_anything_can_be_written(text: str) -> None:
 )  # fmt: skip
 def test_a_number_has_three_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_words_that_are_kept_are_drawn_as_pillow_draws_them() -> None:
+    random = Random(0)
+    for _ in range(500):
+        words = "".join(random.choices("abcgfjyÄéßW Жω.,·…—()0123", k=random.randrange(20)))
+        place = random.choice([5, 20.25, 7.5, 30.9]), random.choice([0, 10, 12.5, 40.75])
+        anchor, size = random.choice(["la", "lt", "lm", "ls", "mm", "ra"]), random.choice([11, 13, 22])
+        ours, again, pillows = (Image.new("RGB", (90, 60), "#d0e0c0") for _ in range(3))
+        for one in (ours, again):
+            write(ImageDraw.Draw(one), place, words, size, "#203040", bold=size == 13, anchor=anchor)
+        ImageDraw.Draw(pillows).text(place, words, "#203040", font(size, bold=size == 13), anchor)
+        assert ours.tobytes() == pillows.tobytes(), (words, place, anchor, size)
+        assert again.tobytes() == pillows.tobytes(), "from what was kept"
