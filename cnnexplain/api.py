@@ -42,6 +42,7 @@ from cnnexplain.render.kernels import sheet
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import Picture, pictures
 from cnnexplain.runner.check import class_maps, judged
+from cnnexplain.runner.check_given import require_answers
 from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.expected import class_index
 from cnnexplain.runner.explain import Prepared, explain
@@ -118,7 +119,8 @@ class Explainer:
 
         `labels` has the class of every picture, as a number or a name. `only` names checks; `limits` has levels and
         limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What cannot be measured without
-        pictures or labels is `skipped`. The module is left exactly as it was.
+        pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the model says nothing of any
+        picture. The module is left exactly as it was, also then.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
         taken = chosen(options, limits or {}, "limits")
@@ -133,6 +135,7 @@ class Explainer:
         with self.model.borrowed():
             told = any(one.id == "finite" for one in taken)
             subject = Subject(self.model, tuple(examples), class_maps, told=told)
+            require_answers(subject)
             return [judged(one, subject) for one in taken]
 
     def picture(

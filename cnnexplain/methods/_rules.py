@@ -9,6 +9,8 @@ from cnnexplain.core.explanation import Detail
 from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.rectifiers import Rectifiers
 
@@ -23,14 +25,13 @@ DECONV_IS_BLIND = (
 FINE_BUT_BLIND = (
     "Only the coarse Grad-CAM in it depends on the class; the fine lines hardly do (Adebayo et al. 2018)."
 )
-
-
 UNIT_IS_BLIND = (
     "A rule redraws edges of the picture; in deep layers different units look alike (Nie et al. 2018)."
 )
 FEW_SWITCHES = (
     "With so little max-pooling the deconv rule hardly depends on the picture (Springenberg et al. 2014)."
 )
+ENOUGH_SWITCHES = 2  # max-poolings that lead a deconvnet back to the picture
 
 
 def require_rectifiers(model: Model, what: str, instead: str) -> None:
@@ -55,6 +56,26 @@ def obeyed(rectifiers: Rectifiers | None, *more: str) -> Detail:
             f"No rectifier lies on the way to the picture: the {rectifiers.rule} rule had nothing to change."
         )
     return Detail({"rectifiers": facts}, (remark, *more))
+
+
+def blindness(rule: str, switches: int) -> tuple[str, ...]:
+    """What not to believe of a unit's picture, after so many max-poolings."""
+    if rule == "gradient":
+        return ()
+    return (
+        (UNIT_IS_BLIND, FEW_SWITCHES) if rule == "deconv" and switches < ENOUGH_SWITCHES else (UNIT_IS_BLIND,)
+    )
+
+
+def silence(rule: str, activation: float, patch: Tensor) -> tuple[str, ...]:
+    """Why there is nothing to see of a unit where there is nothing."""
+    if not activation > 0:
+        return ("A unit that is not positive has nothing to project.",)
+    if bool(patch.any()):
+        return ()
+    if rule == "gradient":
+        return ("Where the gradient is zero, a rectifier stands at its floor or ceiling, as ReLU6 at 6.",)
+    return (f"Where nothing came back, the {rule} rule let nothing positive through.",)
 
 
 def _counted(kinds: Counter[str]) -> str:

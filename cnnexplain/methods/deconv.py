@@ -12,7 +12,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Projection
 from cnnexplain.core.params import Param
 from cnnexplain.errors import ImageError, OptionError
-from cnnexplain.methods._rules import FEW_SWITCHES, UNIT_IS_BLIND, obeyed, require_rectifiers
+from cnnexplain.methods._rules import ENOUGH_SWITCHES, blindness, obeyed, require_rectifiers, silence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.rectifiers import Rectifiers, Rule
 
+    Box = tuple[int, int, int, int]  # left, top, right, bottom
+
 __all__ = ["Deconv"]
 
 RULES: tuple[Rule, ...] = ("deconv", "guided", "gradient")
-
-
-ENOUGH_SWITCHES = 2
 TINY = 1e-30  # instead of dividing by nothing
 
 
@@ -130,12 +129,43 @@ class Deconv:
         import torch
 
         height, width = pixels.shape[2:]
+        for units in self._units(batch, layer, maps):
+            boxes = self._boxes(model, layer, units, (height, width))
+            for rule in self.rule:
+                if rectifiers is not None:
+                    rectifiers.use(cast("Rule", rule))
+                back = model.gradient_to_input(units.score, pixels, keep_graph=True)
+                back = back * units.activation.clamp(min=0)[:, None, None, None]
+                seen = [
+                    # A model whose way depends on the picture may have gone another one than the blank picture did.
+                    box if _holds(one, box) else (0, 0, width, height)
+                    for one, box in zip(back, boxes, strict=True)
+                ]
+                patches = tuple(_patch(one, box) for one, box in zip(back, seen, strict=True))
+                blind = blindness(rule, model.met.switches)
+                yield Projection(
+                    rule,
+                    layer,
+                    units.channel.cpu(),
+                    None if units.cell is None else units.cell.cpu(),
+                    (maps.shape[2], maps.shape[3]),
+                    units.activation.cpu(),
+                    torch.tensor(seen),
+                    patches,
+                    tuple(
+                        obeyed(rectifiers, *silence(rule, one, patch), *blind)
+                        for one, patch in zip(units.activation.tolist(), patches, strict=True)
+                    ),
+                )
+
+    def _units(self, batch: Batch, layer: str, maps: Tensor) -> Iterator[_Units]:
+        """Those to be shown of a layer, one of every picture at a time."""
+        import torch
+
         values = maps.detach().float()  # (N, C, h, w)
         rows = torch.arange(len(values), device=values.device)
-        channels = values.shape[1]
-        if self.channel and max(self.channel) >= channels:
-            raise _no_such_channel(max(self.channel), layer, channels)
-        few = model.met.switches < ENOUGH_SWITCHES
+        if self.channel and max(self.channel) >= values.shape[1]:
+            raise _no_such_channel(max(self.channel), layer, values.shape[1])
         for channel in self._channels(batch, values).T:  # (N,)
             own = values[rows, channel]  # (N, h, w)
             cell = self._cells(batch, own)
@@ -144,43 +174,18 @@ class Deconv:
             if cell is None:
                 activation = own.flatten(1).amax(1)
                 seed[rows, channel] = (own.clamp(min=0) / activation[:, None, None].clamp(min=TINY)).to(seed)
-                boxes = [(0, 0, width, height)] * len(values)
             else:
                 activation = own[rows, cell[:, 0], cell[:, 1]]
                 seed[rows, channel, cell[:, 0], cell[:, 1]] = (activation > 0).to(seed)
-                field = model.field(layer)
-                boxes = [field.box((row, column), (height, width)) for row, column in cell.tolist()]
-            score = (maps * seed).flatten(1).sum(1)
-            for rule in self.rule:
-                blind = (
-                    ()
-                    if rule == "gradient"
-                    else (UNIT_IS_BLIND, *((FEW_SWITCHES,) if rule == "deconv" and few else ()))
-                )
-                if rectifiers is not None:
-                    rectifiers.use(cast("Rule", rule))
-                back = model.gradient_to_input(score, pixels, keep_graph=True)
-                back = back * activation.clamp(min=0)[:, None, None, None]
-                seen = [
-                    # A model whose way depends on the picture may have gone another one than the blank picture did.
-                    box if _holds(one, box) else (0, 0, width, height)
-                    for one, box in zip(back, boxes, strict=True)
-                ]
-                patches = tuple(_patch(one, box) for one, box in zip(back, seen, strict=True))
-                yield Projection(
-                    rule,
-                    layer,
-                    channel.cpu(),
-                    None if cell is None else cell.cpu(),
-                    (own.shape[1], own.shape[2]),
-                    activation.cpu(),
-                    torch.tensor(seen),
-                    patches,
-                    tuple(
-                        obeyed(rectifiers, *_silence(rule, one, patch), *blind)
-                        for one, patch in zip(activation.tolist(), patches, strict=True)
-                    ),
-                )
+            yield _Units(channel, cell, activation, (maps * seed).flatten(1).sum(1))
+
+    @staticmethod
+    def _boxes(model: Model, layer: str, units: _Units, size: tuple[int, int]) -> list[Box]:
+        """What each picture's unit sees of an input of `size` (H, W)."""
+        if units.cell is None:
+            return [(0, 0, size[1], size[0])] * len(units.channel)
+        field = model.field(layer)
+        return [field.box((row, column), size) for row, column in units.cell.tolist()]
 
     def _channels(self, batch: Batch, values: Tensor) -> Tensor:
         """Which channels are shown of each picture, (N, K)."""
@@ -248,13 +253,23 @@ class Deconv:
         return problems
 
 
-def _patch(values: Tensor, box: tuple[int, int, int, int]) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """A unit of each of N pictures, all of one layer. The gradient of `score` goes back to the pixels."""
+
+    channel: Tensor  # (N,)
+    cell: Tensor | None  # (N, 2), row and column; None for the whole channel
+    activation: Tensor  # (N,)
+    score: Tensor  # (N,)
+
+
+def _patch(values: Tensor, box: Box) -> Tensor:
     """What lies in the box of (C, H, W), on the CPU; a copy, so that the rest need not be kept."""
     left, top, right, bottom = box
     return values[:, top:bottom, left:right].cpu().clone()
 
 
-def _holds(values: Tensor, box: tuple[int, int, int, int]) -> bool:
+def _holds(values: Tensor, box: Box) -> bool:
     """Whether all that is not zero of (C, H, W) lies in the box."""
     left, top, right, bottom = box
     return bool(values[:, top:bottom, left:right].count_nonzero() == values.count_nonzero())
@@ -265,17 +280,6 @@ def _no_such_channel(channel: int, layer: str, channels: int) -> OptionError:
         f"--channel {channel} is not in {layer}, which has {channels}",
         f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
     )
-
-
-def _silence(rule: str, activation: float, patch: Tensor) -> tuple[str, ...]:
-    """Why there is nothing to see where there is nothing."""
-    if not activation > 0:
-        return ("A unit that is not positive has nothing to project.",)
-    if bool(patch.any()):
-        return ()
-    if rule == "gradient":
-        return ("Where the gradient is zero, a rectifier stands at its floor or ceiling, as ReLU6 at 6.",)
-    return (f"Where nothing came back, the {rule} rule let nothing positive through.",)
 
 
 def _chosen_rule(model: Model) -> Choice:

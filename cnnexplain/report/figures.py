@@ -1,4 +1,4 @@
-"""The figures of one card: every picture once, with what is to be known of it."""
+"""The figures of one card: every picture once, or without pictures every finding, with what is to be known of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Table:
 class Figure:
     """One picture with its caption. `alt` says what the picture shows to those who cannot see it."""
 
-    src: str
+    src: str  # empty where none was drawn
     alt: str
     title: str
     subject: str
@@ -63,14 +63,17 @@ class Figure:
 
 
 def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
-    """A figure for every picture of a record: the overview first, then the others in their order."""
-    drawn: dict[str, list[Mapping[str, Any]]] = {}
-    for one in record["explanations"]:
-        if one["picture"]:
-            drawn.setdefault(one["picture"], []).append(one)
+    """A figure for every picture of a record: the overview first, then the others in their order.
+
+    Where none were drawn, one for every map, and for every layer of units or channels.
+    """
+    together: dict[Any, list[Mapping[str, Any]]] = {}
+    for place, one in enumerate(record["explanations"]):
+        apart = one["layer"] if kind_of(one) == "unit" else place
+        together.setdefault(one["picture"] or apart, []).append(one)
     if record.get("overview") and "summary" not in record:
         yield _overview(record)
-    for shown in drawn.values():
+    for shown in together.values():
         kind = kind_of(shown[0])
         if kind == "map":
             yield _map(shown[0], record["size"])
@@ -98,13 +101,13 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
         *_more([found]),
     )
     return Figure(
-        src=href(found["picture"]),
+        src=_src(found),
         alt=f"{method} of {what} {'in pixels' if layer == PIXELS else f'at {layer}'}: {where}",
         title=method,
         subject=f"{target['label']}, {chance}" if of_class else "what stands out, no class",
         facts=tuple(fact for fact in facts if fact[1]),
         remarks=_remarks([found]),
-        links=_links(found, "raw map"),
+        links=_links([found], "raw map"),
     )
 
 
@@ -116,14 +119,14 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
         *_told(found),
     )
     return Figure(
-        src=href(found["picture"]),
+        src=_src(found),
         alt=f"{found['method']} of {found['layer'] or 'the model'}: {found['title']}",
         title=found["layer"] or found["method"],
         joint=" · ",
         subject=found["title"],
         facts=facts,
         remarks=_remarks([found]),
-        links=_links(found, "raw values"),
+        links=_links([found], "raw values"),
         wide=True,
     )
 
@@ -141,7 +144,7 @@ def _sheet(shown: Sequence[Mapping[str, Any]], picture_size: Sequence[int]) -> F
     strongest = f"channel {best['channel']} ({number(best['activation'])})"
     many = count(len(units), "unit")
     return Figure(
-        src=href(shown[0]["picture"]),
+        src=_src(shown[0]),
         alt=f"{many} of {layer}, projected back to pixels by {rules}: what each saw of {size(picture_size)}; "
         f"the strongest is {strongest}",
         title=layer,
@@ -155,7 +158,7 @@ def _sheet(shown: Sequence[Mapping[str, Any]], picture_size: Sequence[int]) -> F
             rows=tuple((str(place), *_row(unit)) for place, unit in enumerate(units, 1)),
             folded=len(units) > SHOWN_UNITS,
         ),
-        links=_links(shown[0], "raw values"),
+        links=_links(shown, "raw values"),
         wide=True,
     )
 
@@ -180,7 +183,7 @@ def _layers(shown: Sequence[Mapping[str, Any]]) -> Figure:
         ("peak", f"x {first['peak'][0]}, y {first['peak'][1]}" if first["peak"] else ""),
     )
     return Figure(
-        src=href(first["picture"]),
+        src=_src(first),
         alt=f"Feature maps of {listed([_alt(one) for one in shown])}",
         title="All layers" if several else first["layer"],
         joint=" · ",
@@ -188,14 +191,7 @@ def _layers(shown: Sequence[Mapping[str, Any]]) -> Figure:
         facts=() if several else tuple(fact for fact in facts if fact[1]),
         remarks=_remarks(shown),
         table=_layer_table(shown) if several else _channel_table(first),
-        links=(
-            Link("picture", href(first["picture"])),
-            *(
-                Link(f"raw {one['layer']}" if several else "raw maps", href(one["raw"]))
-                for one in shown
-                if one.get("raw")
-            ),
-        ),
+        links=_links(shown, "raw maps"),
         wide=True,
     )
 
@@ -271,9 +267,16 @@ def _units(shown: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(units.values())
 
 
-def _links(found: Mapping[str, Any], raw: str) -> tuple[Link, ...]:
-    picture = Link("picture", href(found["picture"]))
-    return (picture, Link(raw, href(found["raw"]))) if found.get("raw") else (picture,)
+def _src(found: Mapping[str, Any]) -> str:
+    return href(found["picture"]) if found["picture"] else ""
+
+
+def _links(shown: Sequence[Mapping[str, Any]], raw: str) -> tuple[Link, ...]:
+    """The picture, and the raw values, which those in one picture may share."""
+    files = {one["picture"]: "picture" for one in shown}
+    raws = {one["raw"]: f"raw {one['layer']}" for one in shown if one.get("raw")}
+    files |= dict.fromkeys(raws, raw) if len(raws) == 1 else raws
+    return tuple(Link(text, href(path)) for path, text in files.items() if path)
 
 
 def _remarks(shown: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

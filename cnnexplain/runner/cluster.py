@@ -24,7 +24,6 @@ from cnnexplain.runner.worker import Done
 from cnnexplain.runner.write import Job
 
 ANSWERS_WITHIN = 10  # seconds
-MISSING = "Ray is not installed, which --engine ray needs"
 
 
 def explained(
@@ -38,7 +37,9 @@ def explained(
         import ray
         import ray.data
     except ImportError as error:
-        raise OptionError(MISSING, "pip install 'cnnexplain[ray]'") from error
+        raise OptionError(
+            "--engine ray needs Ray, which is not installed", "pip install 'cnnexplain[ray]'"
+        ) from error
     address = request.run.ray_address
     _require_reachable(address)
     terminate = signal.getsignal(signal.SIGTERM)

@@ -22,6 +22,7 @@ from cnnexplain.images.find import Source
 from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
 from cnnexplain.report.record import plain
+from cnnexplain.runner.names import NAMED
 from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
 from cnnexplain.runner.thresholds import Chosen
 
@@ -46,9 +47,7 @@ def describe(
     options |= {"save_raw": request.run.save_raw, "pictures": request.run.pictures}
     described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": images}
-    described["identity"]["asked for"] = (
-        ", ".join(sorted(request.asked)) or "nothing"
-    )  # it is in files' names
+    described["identity"]["asked for"] = ", ".join(sorted(NAMED & request.asked)) or "nothing"
     if request.run.shard is not None:
         described["shard"] = described["identity"]["shard"] = request.run.shard
     if getattr(method, "together", False):  # one picture of all layers, not one of each

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import stat
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -104,8 +105,30 @@ class Journal:
             ) from error
 
 
-class Records(Sequence[Record]):
-    """What became of the images of a run, in their order; read from disk one by one, however many there are."""
+class Lines(Sequence[Record], ABC):
+    """Records that stand on disk, and are read one by one, however many there are."""
+
+    @abstractmethod
+    def line(self, index: int) -> str:
+        """A record as it stands there."""
+
+    def lines(self) -> Iterator[str]:
+        """Every record as it stands there."""
+        return (self.line(index) for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        found: Record = json.loads(self.line(index))
+        return found
+
+
+class Records(Lines):
+    """What became of the images of a run, in their order."""
 
     def __init__(self, journal: Journal, images: int) -> None:
         self._journal = journal
@@ -146,22 +169,12 @@ class Records(Sequence[Record]):
         """The positions of images that have none yet."""
         return (position for position, place in enumerate(self._places) if place == NOWHERE)
 
-    def lines(self) -> Iterator[str]:
-        """Every record as it stands in results.jsonl."""
-        return (self._journal.line(place) for place in self._places if place != NOWHERE)
-
     def __len__(self) -> int:
         return len(self._present())
 
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
-        found: Record = json.loads(self._journal.line(self._places[self._present()[index]]))
-        return found
+    def line(self, index: int) -> str:
+        """A record as it stands in results.jsonl, or will."""
+        return self._journal.line(self._places[self._present()[index]])
 
     def _present(self) -> array[int]:
         if self._there is None:

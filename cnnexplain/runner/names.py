@@ -13,6 +13,7 @@ from cnnexplain.images.find import Source
 # Of a file name's 255 bytes, leaving room for hashes, command, method and class.
 LONGEST = 100
 LONGEST_LAYER = 60
+NAMED = frozenset({"method", "layer", "target"})  # part of the name where the user gave them
 
 
 def stems(sources: Iterable[Source]) -> list[str]:
@@ -43,7 +44,7 @@ def safe(name: str, longest: int = LONGEST) -> str:
 def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
     """The path below OUT, without its ending, of every heat map of one picture.
 
-    `asked` lists which of `method`, `layer` and `target` the user gave: those are part of the name.
+    `asked` lists what the user gave, of which `NAMED` is part of the name.
     """
     names = []
     of_layer = _parts(heatmap.layer for heatmap in heatmaps)

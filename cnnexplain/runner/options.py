@@ -115,8 +115,10 @@ class RunOptions(OutputOptions):
             )
         return int(self.batch_size)
 
-    def require_engine(self) -> None:
-        """Raise `OptionError` where a cluster is named and would not be used."""
+    def require_sense(self) -> None:
+        """Raise `OptionError` for what cannot be meant, before anything is loaded."""
+        self.part()
+        self.batch("cpu")
         if self.ray_address is not None and self.engine != "ray":
             raise OptionError(
                 "--ray-address goes with --engine ray", "add --engine ray, or leave the address out"

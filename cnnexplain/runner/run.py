@@ -10,7 +10,7 @@ import torch
 
 from cnnexplain.errors import InterruptedRunError
 from cnnexplain.images.decode import refuse_bombs
-from cnnexplain.images.find import find
+from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
@@ -32,15 +32,12 @@ def run(request: Request, observer: Observer) -> Outcome:
     started = time.time()
     refuse_bombs()
     torch.manual_seed(request.model.seed)
+    request.run.require_sense()
     folder = Folder(request.run.output)
     folder.check()
-    part, parts = request.run.part()
-    request.run.batch("cpu")  # what makes no sense is said before anything is loaded
-    request.run.require_engine()
     board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
-    chosen = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
-    jobs = [Job(position, source, stem) for position, (source, stem) in enumerate(chosen)]
+    jobs = _jobs(request, sources)
     allowed = allowed_failures(request.run.max_failures, len(jobs))
     model, loaded, choices = build(request.reference, request.model, request.where)
     model.require_finite_weights()
@@ -74,13 +71,12 @@ def run(request: Request, observer: Observer) -> Outcome:
             interruption,
         ) from interruption
     finally:
-        took = time.monotonic() - begun
-        described = facts.concluded(described, status, started)
+        took = round(time.monotonic() - begun, 3)
+        described["work"] = work = {"whole": took, "processors": cores(), **worker.stages.taken()}
         described["images"] |= {"ok": len(records) - records.failed, "error": records.failed}
-        silent = silent_in_all(records)
-        if silent:
+        if silent := silent_in_all(records):
             described["silent_channels"] = silent
-        described["work"] = {"whole": round(took, 3), "processors": cores(), **worker.stages.taken()}
+        described = facts.concluded(described, status, started)
         folder.conclude(described, records.lines(), pages(described, records))
         journal.remove()
         folder.close()
@@ -93,8 +89,15 @@ def run(request: Request, observer: Observer) -> Outcome:
         allowed,
         silent,
         done=len(records) - before,
-        work=described["work"],
+        work=work,
     )
+
+
+def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
+    """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
+    part, parts = request.run.part()
+    mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
+    return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
 
 
 def _done(request: Request, worker: Worker, jobs: Sequence[Job]) -> Iterator[Done]:

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import digits
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import cnnexplain
 from cnnexplain import checks
 from cnnexplain.checks.dead_units import DeadUnits
 from cnnexplain.core.verdict import Verdict
@@ -103,6 +105,15 @@ def test_only_a_model_that_fails_alone_and_in_company_is_refused(
     module.head.weight.data[0] = math.nan
     with subject.model.borrowed():
         require_answers(type(subject)(subject.model, subject.examples))  # what is NaN is the check's to say
+
+
+def test_python_says_so_once_as_well() -> None:
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    with pytest.raises(ModelError, match="not so many"):
+        cnnexplain.load(Choosy(), input_size="1x28x28").check(picture)
+    assert cnnexplain.load(Choosy(), input_size="1x28x28").check(only="finite")[0].status == "pass", (
+        "weights alone"
+    )
 
 
 class Failing(Small):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def test_joining_keeps_what_the_parts_hold_and_shares_their_files(tiny: Run, run
     ("parts", "said"),
     [
         (["1of3", "3of3"], "of 3 parts 2/3 are not there"),
-        (["1of3", "1of3", "3of3"], "part 1/3 is named twice"),
+        (["1of3", "1of3", "3of3"], "error: 1of3 is named twice"),
+        (["1of3", "copy", "3of3"], "part 1/3 is named twice"),
         (["1of3", "1of2"], "not of the same division"),
         (["1of3", "plain"], "not of the same division"),
         (["plain", "other"], "not parts of one run: target was top, and is now 1"),
@@ -87,6 +89,8 @@ def test_joining_keeps_what_the_parts_hold_and_shares_their_files(tiny: Run, run
         (["plain", "plain"], "plain is named twice"),
         (["plain", "namesake"], "plain and namesake both have a a.png.gradcam.png"),
         (["summary"], "summary holds no run over pictures"),
+        (["filters"], "filters holds no run over pictures"),
+        (["running"], "running holds a run that is not finished"),
         (["all"], "all is one of the parts"),
     ],
 )
@@ -95,18 +99,27 @@ def test_parts_that_are_no_whole_are_refused(
 ) -> None:
     for shard in {"1/3", "3/3", "1/2"} & {part.replace("of", "/") for part in parts}:
         assert tiny("pictures", "-o", shard.replace("/", "of"), "--shard", shard).code in (0, 3)
+    if "copy" in parts:
+        shutil.copytree(many / "1of3", many / "copy")
     for name, more in {"plain": [], "other": ["-t", "1"], "all": [], "namesake": []}.items():
         if name in parts:
             folder = "pictures" if name != "namesake" else "elsewhere"
             (many / "elsewhere").mkdir(exist_ok=True)
             spot_picture().save(many / "elsewhere" / "a.png")
             assert tiny(f"{folder}/a.png", "-o", name, *more).code == 0
-    if "summary" in parts:
-        assert run("summary", "tiny.py:Net", "-o", "summary", "--input-size", "64").code == 0
+    for name in {"summary", "filters"} & {*parts}:
+        assert run(name, "tiny.py:Net", "-o", name, "--input-size", "64").code == 0
+    if "running" in parts:
+        assert tiny("pictures/a.png", "-o", "running").code == 0
+        described = json.loads((many / "running" / "run.json").read_text())
+        described |= {"status": "running", "images": {"count": 1}}
+        del described["seconds"], described["work"]
+        (many / "running" / "run.json").write_text(json.dumps(described))
     before = contents(many / "all") if "all" in parts else None
     done = run("merge", *parts, "-o", "all")
     assert done.code == 2, done.err
     assert said in done.error
+    assert "'images'" not in done.error, "no word of how it was looked up"
     assert done.hint
     assert (contents(many / "all") if before is not None else None) == before
 
@@ -198,6 +211,11 @@ def test_without_pictures_the_records_are_the_same_but_for_them(tiny: Run, many:
             one["picture"] = None
     assert records(many / "without") == drawn
     assert {path.name for path in (many / "without").iterdir()} == {"index.html", "results.jsonl", "run.json"}
+    page = (many / "without" / "index.html").read_text()
+    assert page.count("<figcaption>") == PICTURES - 1, "what was found is told"
+    assert page.count("<dt>peak</dt>") + page.count("nothing positive") >= PICTURES - 1
+    assert "<img" not in page, "though it cannot be shown"
+    assert 'class="links"' not in page
     again = tiny("pictures", "-o", "without", "--no-pictures", "--max-failures", "1")
     assert "10 of 11 images were done before" in again.err
     assert "pictures was False, and is now True" in tiny("pictures", "-o", "without").error
