@@ -190,6 +190,10 @@ def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
     name = _dotted(module, wanted)
     if name in by_name:
         return name, by_name[name]
+    several = [_dotted(module, part.strip()) for part in wanted.split(",")]
+    if len(several) > 1 and by_name.keys() >= {*several}:
+        each = " ".join(f"-l {name}" for name in several)
+        raise LayerError(f"there is no layer called {wanted!r}", f"name each by itself: {each}")
     near = near_misses(wanted, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
     top = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
     raise LayerError(

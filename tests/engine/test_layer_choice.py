@@ -362,6 +362,8 @@ def test_last_of_the_features() -> None:
         ("layer4[7]", "layer4.1"),
         ("layer4[-7]", "layer4"),
         ("downsample", "layer2.0.downsample"),
+        ("layer1, layer4[-1]", "name each by itself: -l layer1 -l layer4.1"),
+        ("layer1,layer9", "layer1"),
         ("zzz", "the outermost layers are conv1, bn1, layer1, layer2, layer3, layer4, fc"),
         ("", "the outermost layers are"),
         ("[", "the outermost layers are"),
