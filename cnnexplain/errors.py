@@ -66,6 +66,10 @@ class ImageError(CnnexplainError):
     stops_run = False
 
 
+class DeadlyImageError(ImageError):
+    """A picture whose decoding ends the whole program. It is not tried again as long as its file is the same."""
+
+
 class TooManyFailuresError(CnnexplainError):
     """The run is finished, but more images failed than was allowed."""
 

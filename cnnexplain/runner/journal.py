@@ -140,6 +140,7 @@ class Records(Lines):
     def keep(self, images: Sequence[str], still_holds: Callable[[int, Record], bool]) -> None:
         """Take over what an earlier run found, where `still_holds` says so of a position and its record."""
         positions: dict[str, list[int]] | None = None
+        failed: dict[int, Record] = {}
         for place, record in self._journal.places():
             if positions is None:
                 positions = {}
@@ -149,8 +150,13 @@ class Records(Lines):
             for position in alike:
                 if still_holds(position, record):
                     self._places[position] = place
+                    failed.pop(position, None)
+                    if record["status"] == "error":
+                        failed[position] = record
                 elif len(alike) == 1:
                     self._places[position] = NOWHERE  # the later record counts
+                    failed.pop(position, None)
+        self.failed, self.first_failed = len(failed), failed[min(failed)] if failed else None
 
     def add(self, position: int, record: Record, line: str) -> None:
         """Note what became of one image; `line` is its record as text."""

@@ -16,8 +16,7 @@ from multiprocessing.queues import Queue
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
-from cnnexplain.runner.stages import Stages
-from cnnexplain.runner.worker import Done, cores
+from cnnexplain.runner.worker import Done, Worker, cores
 from cnnexplain.runner.write import Job
 
 TRIES = 3  # after so many deaths in a row, with nothing done in between, it is no accident
@@ -25,16 +24,17 @@ TRIES = 3  # after so many deaths in a row, with nothing done in between, it is 
 _worker: ShardWorker | None = None
 
 
-def explained(
-    request: Request, devices: Sequence[str], jobs: Sequence[Job], images: int, batch: int, stages: Stages
-) -> Iterator[Done]:
-    """What becomes of every job, in order. What a process took with it when it died is done again by others."""
+def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker) -> Iterator[Done]:
+    """What becomes of every job. What a process took with it when it died is done again by others.
+
+    `own` is the worker of this process, which finds out whether a picture was what the others died of.
+    """
     left, deaths = list(jobs), 0
     while left:
         done = 0
         try:
-            for answer in _answers(request, devices, left, images, batch):
-                stages.add(answer.seconds)
+            for answer in _answers(request, devices, left, own.images, own.batch.size):
+                own.stages.add(answer.seconds)
                 for one in answer.done:
                     done += 1
                     yield one
@@ -47,6 +47,10 @@ def explained(
                     "try fewer --processes, or a smaller --batch-size; the same command goes on from here",
                 ) from error
         left = left[done:]
+        for one in own.deadly(left, len(devices)):
+            yield one
+            left.remove(one.job)
+            deaths = 0
 
 
 def _answers(

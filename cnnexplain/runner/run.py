@@ -59,7 +59,8 @@ def run(request: Request, observer: Observer) -> Outcome:
     try:
         with model.borrowed(), board or nullcontext(), teller:
             teller.begin(described, model, observer)
-            for done in _done(request, worker, [jobs[position] for position in records.missing()]):
+            left = [jobs[position] for position in records.missing()]
+            for done in _done(request, worker, left, after_a_kill=folder.was_killed):
                 records.add(done.job.position, done.record, line(done.record))
                 observer.recorded(done.record)
                 teller.add(done)
@@ -100,21 +101,28 @@ def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
     return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
 
 
-def _done(request: Request, worker: Worker, jobs: Sequence[Job]) -> Iterator[Done]:
+def _done(request: Request, worker: Worker, jobs: Sequence[Job], *, after_a_kill: bool) -> Iterator[Done]:
     """What becomes of every job, by this process, by several, or by a cluster."""
-    if not jobs:
-        return iter(())
     device, batch = worker.model.device, worker.batch.size
+    devices = devices_of(request, device)
+    if after_a_kill:
+        deadly = list(worker.deadly(jobs, len(devices)))
+        yield from deadly
+        apart = {one.job.position for one in deadly}
+        jobs = [job for job in jobs if job.position not in apart]
+    if not jobs:
+        return
     if request.run.engine == "ray":
         from cnnexplain.runner.cluster import explained as by_ray
 
-        return by_ray(request, str(device), jobs, worker.images, batch, worker.stages)
-    devices = devices_of(request, device)
+        yield from by_ray(request, str(device), jobs, worker.images, batch, worker.stages)
+        return
     if len(devices) > 1 and len(jobs) > batch * BATCHES:  # more than one shard
         from cnnexplain.runner.parallel import explained as by_processes
 
-        return by_processes(request, devices, jobs, worker.images, batch, worker.stages)
-    return worker.explained(jobs)
+        yield from by_processes(request, devices, jobs, worker)
+    else:
+        yield from worker.explained(jobs)
 
 
 def devices_of(request: Request, device: torch.device) -> list[str]:

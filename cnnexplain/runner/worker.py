@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,8 +24,10 @@ from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.process import step_back
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
+from cnnexplain.runner.suspects import deadly
 from cnnexplain.runner.write import Job, Result, Writer, file_facts
 
+UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
 
 
@@ -58,15 +60,31 @@ class Worker:
             decoded = ahead(pool, self._prepared, jobs, depth)
             yield from ahead(pool, self._written, self._found(decoded), depth)
 
+    def deadly(self, jobs: Sequence[Job], processes: int = 1) -> Iterator[Done]:
+        """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
+        under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
+        found = deadly([job.source.path for job in under_way], self._sides)
+        for job in under_way:
+            if job.source.path in found:
+                yield self._written(Result(job, found[job.source.path]))
+
+    @property
+    def _sides(self) -> tuple[int, int]:
+        """The shorter and the longer side that a picture is needed with."""
+        return SHARPER * max(self.model.preprocess.resize), self.writer.render.max_side
+
     def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
         """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
         with self.stages.spent(DECODING):
             job = replace(job, file=file_facts(job.source.path))  # now: it may be another one later
             try:
-                preprocess, side = self.model.preprocess, self.writer.render.max_side
-                picture, size = decode_reduced(job.source.path, SHARPER * max(preprocess.resize), side)
-                pixels, geometry = preprocess.apply(picture, size)
-                shown = drawn(picture, side) if self.writer.draws else Image.new("RGB", (1, 1))
+                picture, size = decode_reduced(job.source.path, *self._sides)
+                pixels, geometry = self.model.preprocess.apply(picture, size)
+                shown = (
+                    drawn(picture, self.writer.render.max_side)
+                    if self.writer.draws
+                    else Image.new("RGB", (1, 1))
+                )
                 return job, Prepared(job.source.path, shown, pixels, geometry)
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error

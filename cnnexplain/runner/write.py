@@ -17,7 +17,7 @@ from PIL import Image
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.errors import CnnexplainError, OutputError
+from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import pictures
@@ -78,7 +78,10 @@ class Writer:
         return {**made, "file": job.file or file_facts(job.source.path)}
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
-        """Whether an earlier run's record still holds: whole, well, its files there, the picture the same."""
+        """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.
+
+        That a picture is deadly holds as well: whoever tries again dies again.
+        """
         try:
             record.line(done)
             card(done, 1)
@@ -86,7 +89,7 @@ class Writer:
             files |= {one["raw"] for one in done["explanations"] if "raw" in one}
             files |= {done["overview"]} if "overview" in done else set()
             return (
-                done["status"] == "ok"
+                (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
                 and done["file"] == file_facts(job.source.path)
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
                 and all(written_by_us(self.folder.path / name) for name in files)

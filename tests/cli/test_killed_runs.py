@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import random
 import resource
+import runpy
+import signal
 import sys
 import time
 from multiprocessing.context import ForkServerContext
@@ -27,8 +29,24 @@ def contents(out: Path) -> dict[str, bytes]:
     }
 
 
-def carry_out(folder: Path, words: list[str], limit: int | None = None) -> None:
-    """In a process of its own: run the command, with files of at most `limit` bytes."""
+# What a decoder would do that is led astray. Python runs it at the start of every process that has it on its path.
+LED_ASTRAY = """
+import os, signal
+from PIL import Image
+opened = Image.open
+def opening(path, *rest, **more):
+    if "deadly" in str(path):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return opened(path, *rest, **more)
+Image.open = opening
+"""
+
+
+def carry_out(folder: Path, words: list[str], limit: int | None = None, astray: Path | None = None) -> None:
+    """In a process of its own: run the command, with files of at most `limit` bytes, or decoders led astray."""
+    if astray is not None:
+        os.environ["PYTHONPATH"] = str(astray.parent)
+        runpy.run_path(str(astray))
     os.chdir(folder)
     with open(folder / "messages.txt", "a") as messages:
         os.dup2(messages.fileno(), 1)
@@ -128,3 +146,39 @@ def test_a_folder_of_pictures_that_vanishes_on_the_way_is_explained_when_it_is_b
     assert back.code == 0, back.err
     assert "1 of 10 images were done before" in back.err
     assert [json.loads(line)["status"] for line in back.out.splitlines()] == ["ok"] * 10
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_pictures_that_end_the_program_are_found_and_left_out(
+    work: Path, words: list[str], prepared: ForkServerContext, run: Run, processes: int
+) -> None:
+    astray = work / "astray" / "sitecustomize.py"
+    astray.parent.mkdir()
+    astray.write_text(LED_ASTRAY)
+    for name in ("a-deadly", "more20-deadly", "more21-deadly"):
+        spot_picture().save(work / "pictures" / f"{name}.png")
+    (work / "pictures" / "torn.png").unlink()
+    words = [*words, "out", "--processes", str(processes), "--batch-size", "2", "--workers", "2"]
+
+    def end() -> int | None:
+        process = prepared.Process(target=carry_out, args=(work, words, None, astray))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    if processes == 1:
+        assert [end(), end()] == [-signal.SIGSEGV] * 2, "one at the beginning, two in the middle"
+    assert end() == 3, (work / "messages.txt").read_text()[-500:]
+    lines = (work / "out" / "results.jsonl").read_text().splitlines()
+    failed = [one for one in map(json.loads, lines) if one["status"] == "error"]
+    assert [Path(one["image"]).stem for one in failed] == ["a-deadly", "more20-deadly", "more21-deadly"]
+    assert {one["error"]["message"] for one in failed} == {"decoding it ends the program (SIGSEGV)"}
+    assert len(lines) == len(list((work / "pictures").iterdir()))
+    if processes > 1:
+        return
+    assert end() == 3, "and are not tried again"
+    spot_picture((50, 40)).save(work / "pictures" / "a-deadly.png")
+    mended = run(*words)
+    assert mended.code == 3
+    assert "2 of 46 images failed" in mended.error, "one is another file now"
+    assert run(*words, "--overwrite").code == 0

@@ -1,0 +1,65 @@
+"""Pictures that may have ended an earlier run, decoded apart: in a process that may die of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+from cnnexplain.errors import DeadlyImageError
+from cnnexplain.images.decode import decode_reduced, refuse_bombs
+
+Sides = tuple[int, int]  # the shorter and the longer that a picture is decoded for
+
+
+def deadly(paths: Sequence[str], sides: Sides) -> dict[str, DeadlyImageError]:
+    """Those of the pictures that end the process which decodes them, by path, each with what is to be said of it.
+
+    A decoder written in C that is led astray ends the whole program, and no `except` holds it.
+    """
+    found: dict[str, DeadlyImageError] = {}
+    left = list(paths)
+    while left:
+        decoded, end = _decoded(left, sides)
+        if end is None or decoded == len(left):
+            break
+        found[left[decoded]] = DeadlyImageError(
+            f"decoding it ends the program ({end})",
+            "remove the picture, or save it anew with another program; --overwrite tries it once more",
+        )
+        left = left[decoded + 1 :]
+    return found
+
+
+def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
+    """How many were decoded by a process, and which signal it died of, if it did."""
+    context = get_context("spawn")  # a fork would share locks of torch's threads
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_decode, args=(paths, sides, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    decoded = -1  # until it has begun
+    try:
+        with suppress(EOFError):
+            while decoded < len(paths):
+                ours.recv_bytes()
+                decoded += 1
+        process.join()
+    finally:
+        process.kill()
+        ours.close()
+    died = decoded >= 0 and process.exitcode is not None and process.exitcode < 0
+    return max(decoded, 0), signal.Signals(-process.exitcode).name if died and process.exitcode else None
+
+
+def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
+    refuse_bombs()
+    with suppress(OSError):  # nobody is listening any more
+        told.send_bytes(b"begun")
+        for path in paths:
+            with suppress(Exception):  # told when its turn comes
+                decode_reduced(path, *sides)
+            told.send_bytes(b"decoded")
