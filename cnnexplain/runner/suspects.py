@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from cnnexplain.errors import DeadlyImageError
 from cnnexplain.images.decode import decode_reduced, refuse_bombs
 
+ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)  # by a scheduler, which ends this process too
 Sides = tuple[int, int]  # the shorter and the longer that a picture is decoded for
 
 
@@ -50,8 +51,10 @@ def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
     finally:
         process.kill()
         ours.close()
-    died = decoded >= 0 and process.exitcode is not None and process.exitcode < 0
-    return max(decoded, 0), signal.Signals(-process.exitcode).name if died and process.exitcode else None
+    code = process.exitcode or 0
+    if decoded < 0 or code >= 0 or -code in ASKED_TO_END:
+        return max(decoded, 0), None
+    return decoded, signal.Signals(-code).name
 
 
 def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
