@@ -35,7 +35,7 @@ demo: .venv/installed  ## Explain a real photo with the bundled model
 	@echo "Look at demo/index.html in a browser, or at the pictures beside it."
 
 test: .venv/installed-test  ## Run all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 	@echo "All tests passed. Figures: make bench; the documentation: docs/."
 
 lint: .venv/installed-test  ## Check style and types
