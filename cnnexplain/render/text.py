@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
 
+LONGEST = 10_000  # letters of a line; Pillow measures no more than a million
+
 
 @cache
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -31,7 +33,7 @@ def length(text: str, face: ImageFont.FreeTypeFont) -> float:
 
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line of at most `width` pixels, its end cut where it is longer."""
-    text = visible(text)
+    text = visible(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
     if length(text, face) <= width:
         return text
     short, long = 0, len(text)
@@ -88,7 +90,7 @@ def lay(
     colour: str,
     anchor: str,
 ) -> None:
-    """Draw words as Pillow does, to the last pixel; those that were drawn before faster."""
+    """Draw words as Pillow does, to the last pixel on the picture; those that were drawn before faster."""
     x, y = map(math.floor, place)
     mask, (left, top) = _drawn(text, face, anchor, place[0] - x, place[1] - y)
     draw.bitmap((x + left, y + top), mask, fill=colour)

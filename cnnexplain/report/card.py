@@ -12,7 +12,11 @@ from typing import Any
 from cnnexplain.core.words import percent
 from cnnexplain.report.figures import Figure, figures
 from cnnexplain.report.layers import Layers, layers, stages
+from cnnexplain.report.record import line
 from cnnexplain.report.words import size
+
+# What `require_sound` raises, and whatever else is made of a record that somebody edited.
+UNSOUND = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
     )
+
+
+def require_sound(record: Mapping[str, Any]) -> None:
+    """Raise one of `UNSOUND` for a record that is not like those that are written here."""
+    line(record).encode()
+    card(record, 1)
+    error = record.get("error")
+    told = [one["label"] for one in record["predictions"]] + ([error["message"]] if error else [])
+    if record["status"] not in ("ok", "error") or not all(isinstance(one, str) for one in told):
+        raise ValueError("no record of an image")
 
 
 def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:

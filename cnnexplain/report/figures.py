@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture with its caption. `alt` says what the picture shows to those who cannot see it."""
+    """One picture with its caption, or the caption alone. `alt` is for those who cannot see the picture."""
 
     src: str  # empty where none was drawn
     alt: str

@@ -24,6 +24,7 @@ from cnnexplain.runner.worker import Done
 from cnnexplain.runner.write import Job
 
 ANSWERS_WITHIN = 10  # seconds
+RETRIES = 3  # of a shard whose actor died; Ray's own are without end
 
 
 def explained(
@@ -74,6 +75,7 @@ def explained(
             compute=ray.data.ActorPoolStrategy(size=processes),
             num_cpus=threads if kind != "cuda" else None,
             num_gpus=1 if kind == "cuda" else None,
+            max_task_retries=RETRIES,
         )
         for row in work.iter_rows():
             answer = pickle.loads(row["answer"])  # noqa: S301 - our own, from our own process

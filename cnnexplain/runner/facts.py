@@ -137,9 +137,12 @@ def _described(
     }
 
 
-def concluded(described: Mapping[str, Any], status: str, started: float) -> dict[str, Any]:
-    """The same with how it went."""
-    return {**described, "status": status, "seconds": round(time.time() - started, 3)}
+def concluded(
+    described: Mapping[str, Any], status: str, started: float, *, killed: bool = False
+) -> dict[str, Any]:
+    """The same with how it went. `killed`: one of its processes was, and nobody knows yet by what."""
+    seconds = round(time.time() - started, 3)
+    return {**described, "status": status, "seconds": seconds, **({"killed": True} if killed else {})}
 
 
 def _fingerprinted(sources: Sequence[Source]) -> str:

@@ -36,7 +36,9 @@ class Folder:
         self.path = path
         self._aside = path / ASIDE
         self._held: IO[bytes] | None = None
-        self.was_killed = False  # the run that `open` found here ended without a word
+        self.was_killed = (
+            False  # a run that `open` found here ended without a word, and nobody looked for the reason
+        )
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
@@ -202,7 +204,7 @@ class Folder:
             ) from error
         if not (isinstance(run, dict) and "cnnexplain" in run):
             return None
-        self.was_killed = run.get("status") == "running"
+        self.was_killed = run.get("status") == "running" or bool(run.get("killed"))
         identity = run.get("identity")
         return identity if isinstance(identity, dict) else {}
 

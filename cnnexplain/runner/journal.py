@@ -91,12 +91,16 @@ class Journal:
         ended = self._files[0].is_file() and not os.path.lexists(self._files[1])
         return ended and self._files[0].stat().st_size == 0
 
-    def remove(self) -> None:
-        """The run is finished and its records stand in results.jsonl."""
+    def close(self) -> None:
+        """Hold no file open; the next to be read or written is opened again."""
         for file in (*self._reading.values(), self._writing):
             if file is not None:
                 file.close()
         self._reading, self._writing = {}, None
+
+    def remove(self) -> None:
+        """The run is finished and its records stand in results.jsonl."""
+        self.close()
         try:
             self._files[1].unlink(missing_ok=True)
         except OSError as error:
@@ -135,12 +139,12 @@ class Records(Lines):
         self._places = array("q", [NOWHERE]) * images
         self._there: array[int] | None = None  # the positions of those that are
         self.failed = 0
-        self.first_failed: Record | None = None
+        self._first_failed: tuple[int, Record] | None = None
+        self._failed_before: set[int] = set()
 
     def keep(self, images: Sequence[str], still_holds: Callable[[int, Record], bool]) -> None:
         """Take over what an earlier run found, where `still_holds` says so of a position and its record."""
         positions: dict[str, list[int]] | None = None
-        failed: dict[int, Record] = {}
         for place, record in self._journal.places():
             if positions is None:
                 positions = {}
@@ -148,23 +152,32 @@ class Records(Lines):
                     positions.setdefault(image, []).append(position)
             alike = positions.get(str(record.get("image")), ())  # several where names are no Unicode
             for position in alike:
-                if still_holds(position, record):
+                if record.get("status") == "error":
+                    self._failed_before.add(position)
+                if still_holds(position, record) and (len(alike) == 1 or record["status"] == "ok"):
                     self._places[position] = place
-                    failed.pop(position, None)
-                    if record["status"] == "error":
-                        failed[position] = record
                 elif len(alike) == 1:
                     self._places[position] = NOWHERE  # the later record counts
-                    failed.pop(position, None)
-        self.failed, self.first_failed = len(failed), failed[min(failed)] if failed else None
+        for position in sorted(self._failed_before):
+            if (kept := self.at(position)) is not None and kept["status"] == "error":
+                self._fail(position, kept)
 
     def add(self, position: int, record: Record, line: str) -> None:
         """Note what became of one image; `line` is its record as text."""
         self._places[position] = self._journal.add(line)
         self._there = None
         if record["status"] == "error":
-            self.failed += 1
-            self.first_failed = self.first_failed or record
+            self._fail(position, record)
+
+    def _fail(self, position: int, record: Record) -> None:
+        self.failed += 1
+        if self._first_failed is None or position < self._first_failed[0]:
+            self._first_failed = position, record
+
+    @property
+    def first_failed(self) -> Record | None:
+        """The record of the first image that failed."""
+        return self._first_failed[1] if self._first_failed else None
 
     def at(self, position: int) -> Record | None:
         """The record of the image at a position, where there is one."""
@@ -174,6 +187,10 @@ class Records(Lines):
     def missing(self) -> Iterator[int]:
         """The positions of images that have none yet."""
         return (position for position, place in enumerate(self._places) if place == NOWHERE)
+
+    def untried(self) -> Iterator[int]:
+        """Those of them that no run came to the end of, well or badly."""
+        return (position for position in self.missing() if position not in self._failed_before)
 
     def __len__(self) -> int:
         return len(self._present())

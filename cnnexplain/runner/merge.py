@@ -20,6 +20,8 @@ from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.parts import Part, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
+OPEN = 100  # of so many parts the files are kept open; a system allows some hundreds
+
 
 class Joined(Lines):
     """The records of all parts in the order of the whole."""
@@ -42,7 +44,10 @@ class Joined(Lines):
     def line(self, index: int) -> str:
         """A record as it stands in its part."""
         part = self.part(index)
-        return part.journal.line(part.places[self._row[index]])
+        line = part.journal.line(part.places[self._row[index]])
+        if len(self._parts) > OPEN:
+            part.journal.close()
+        return line
 
     def __len__(self) -> int:
         return len(self._row)

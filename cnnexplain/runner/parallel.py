@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
 from cnnexplain.errors import WorkerError
+from cnnexplain.runner.process import end_with_parent
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
 from cnnexplain.runner.worker import Done, Worker, cores
@@ -47,9 +47,9 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
                     "try fewer --processes, or a smaller --batch-size; the same command goes on from here",
                 ) from error
         left = left[done:]
-        for one in own.deadly(left, len(devices)):
+        for one in own.condemned(left, len(devices)):
             yield one
-            left.remove(one.job)
+            left = [job for job in left if job.position != one.job.position]
             deaths = 0
 
 
@@ -82,16 +82,8 @@ def _answers(
 def _begin(waiting: Queue[Share]) -> None:
     global _worker  # noqa: PLW0603 - the process holds one model
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _worker = ShardWorker(waiting.get())
-
-
-def _end_with_parent() -> None:
-    """Nobody is there for the answers of a process whose parent was killed; it would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _shard(jobs: tuple[Job, ...]) -> Answer:

@@ -13,14 +13,13 @@ from typing import Any
 
 from cnnexplain.core.words import listed
 from cnnexplain.errors import OutputError, first_line
-from cnnexplain.report.card import card
-from cnnexplain.report.record import line
+from cnnexplain.report.card import UNSOUND, require_sound
+from cnnexplain.report.page import page
 from cnnexplain.runner.folder import RUN, difference, written_by_us
 from cnnexplain.runner.journal import RECORDS, Journal, Record
 
 OWN = ("shard", "images")  # what parts of one whole may differ in
 FEW = 5  # in a message
-UNSOUND = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 SHARD = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,5}")
 HINT = "name folders that were given with -o"
 # What the whole relies on of a part's run.json: what there must be, and what there may be.
@@ -56,18 +55,14 @@ class Part:
     def files(self, record: Record) -> list[str]:
         """The names of a record's pictures and raw values, each once. Raises `OutputError` for no record of ours."""
         try:
-            line(record)
-            card(record, 1)
+            require_sound(record)
             found = [one.get(kind) for one in record["explanations"] for kind in ("picture", "raw")]
             found.append(record.get("overview"))
-            if record["status"] not in ("ok", "error") or not all(
-                isinstance(one, str | None) for one in found
-            ):
-                raise ValueError("no record of an image")
+            readable = [name.encode() for name in found if name is not None]
         except UNSOUND as error:
             problem = f"a record in {self.path / RECORDS} is not as it was written: {first_line(error)}"
             raise self.broken(problem) from error
-        return [name for name in dict.fromkeys(found) if name]
+        return [name.decode() for name in dict.fromkeys(readable) if name]
 
     def broken(self, problem: str) -> OutputError:
         """What is to be said of a part that is not what its run left."""
@@ -76,14 +71,16 @@ class Part:
 
 def read(path: Path) -> Part:
     """A finished run of explaining pictures. Raises `OutputError` where a folder holds none."""
+    if not (path / RUN).is_file():  # a pipe would keep us waiting
+        raise OutputError(f"there is no {'run in' if path.is_dir() else 'folder'} {path}", HINT)
     try:
-        run = json.loads((path / RUN).read_text("utf-8"))
-    except FileNotFoundError as error:
-        problem = f"there is no run in {path}" if path.is_dir() else f"there is no folder {path}"
-        raise OutputError(problem, HINT) from error
-    except (OSError, ValueError, RecursionError) as error:
+        run = json.loads((path / RUN).read_text("utf-8"), parse_constant=_no_number)
+        sound = _is_over_pictures(run)
+        if sound:
+            page(run, ())  # as the report of the whole will show it
+    except (*UNSOUND, OSError) as error:
         raise OutputError(f"{path} holds no run over pictures: {first_line(error)}", HINT) from error
-    if not _is_over_pictures(run):
+    if not sound:
         raise OutputError(f"{path} holds no run over pictures", HINT)
     if run["status"] != "finished":
         raise OutputError(
@@ -95,6 +92,10 @@ def read(path: Path) -> Part:
     if len(part.places) != images:
         raise part.broken(f"{path} has {len(part.places)} records of {images} images")
     return part
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _is_over_pictures(run: Any) -> bool:
@@ -112,7 +113,8 @@ def _is_over_pictures(run: Any) -> bool:
     shard = run.get("shard")
     if shard is not None and not (isinstance(shard, str) and SHARD.fullmatch(shard)):
         return False
-    return all(isinstance(one, int | float) for one in (run.get("seconds", 0), *run.get("work", {}).values()))
+    numbers = (run.get("seconds", 0), *run.get("work", {}).values())
+    return all(isinstance(one, int | float) and abs(one) < 1e15 for one in numbers)
 
 
 def whole(parts: list[Part]) -> list[Part]:
@@ -130,6 +132,13 @@ def whole(parts: list[Part]) -> list[Part]:
             )
     shards = [one.shard for one in parts]
     if not any(shards):
+        pictures = [one.run["identity"].get("images") for one in parts]
+        for position, one in enumerate(parts):
+            if pictures[position] in pictures[:position]:
+                other = parts[pictures.index(pictures[position])]
+                raise OutputError(
+                    f"{other.path} and {one.path} are of the same pictures", "leave one of them out"
+                )
         return parts
     counts = {shard[1] if shard else 0 for shard in shards}
     numbers = sorted(shard[0] for shard in shards if shard)
@@ -146,10 +155,11 @@ def whole(parts: list[Part]) -> list[Part]:
             f"of {of} parts {listed([f'{one}/{of}' for one in missing[:FEW]])}{more} are not there",
             "name the folders of all shards",
         )
-    if what := difference(*({"images": one.run["identity"].get("images")} for one in (parts[0], parts[-1]))):
-        raise OutputError(
-            f"the parts are of different pictures: {what}", "explain the same list in every part"
-        )
+    for other in parts[1:]:
+        if what := difference(*({"images": one.run["identity"].get("images")} for one in (first, other))):
+            raise OutputError(
+                f"the parts are of different pictures: {what}", "explain the same list in every part"
+            )
     return sorted(parts, key=lambda one: one.shard or (0, 0))
 
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+from multiprocessing import parent_process
 
 from cnnexplain.sources._libraries import imported_lightly
 
@@ -34,6 +35,18 @@ def keep_freed() -> None:
     if set_parameter is not None:
         for parameter, value in KEPT.items():
             set_parameter(parameter, value)
+
+
+def end_with_parent() -> None:
+    """End this process, begun by multiprocessing, when the one that began it has: nobody waits for its answers."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def step_back() -> None:

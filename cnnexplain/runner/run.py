@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 
 import torch
 
-from cnnexplain.errors import InterruptedRunError
+from cnnexplain.errors import InterruptedRunError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages import pages
@@ -59,12 +60,15 @@ def run(request: Request, observer: Observer) -> Outcome:
     try:
         with model.borrowed(), board or nullcontext(), teller:
             teller.begin(described, model, observer)
-            left = [jobs[position] for position in records.missing()]
-            for done in _done(request, worker, left, after_a_kill=folder.was_killed):
+            found = _condemned(request, worker, [jobs[one] for one in records.untried()], folder, observer)
+            for done in chain(found, _done(request, worker, jobs, records)):
                 records.add(done.job.position, done.record, line(done.record))
                 observer.recorded(done.record)
                 teller.add(done)
         status = "finished"
+    except WorkerError:
+        folder.was_killed = True
+        raise
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
             f"interrupted after {len(records)} of {len(jobs)} images",
@@ -72,12 +76,15 @@ def run(request: Request, observer: Observer) -> Outcome:
             interruption,
         ) from interruption
     finally:
-        took = round(time.monotonic() - begun, 3)
-        described["work"] = work = {"whole": took, "processors": cores(), **worker.stages.taken()}
+        work = {
+            "whole": round(time.monotonic() - begun, 3),
+            "processors": cores(),
+            **worker.stages.taken(),
+        }
+        silent = silent_in_all(records)
+        described |= {"work": work} | ({"silent_channels": silent} if silent else {})
         described["images"] |= {"ok": len(records) - records.failed, "error": records.failed}
-        if silent := silent_in_all(records):
-            described["silent_channels"] = silent
-        described = facts.concluded(described, status, started)
+        described = facts.concluded(described, status, started, killed=folder.was_killed)
         folder.conclude(described, records.lines(), pages(described, records))
         journal.remove()
         folder.close()
@@ -101,17 +108,25 @@ def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
     return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
 
 
-def _done(request: Request, worker: Worker, jobs: Sequence[Job], *, after_a_kill: bool) -> Iterator[Done]:
-    """What becomes of every job, by this process, by several, or by a cluster."""
-    device, batch = worker.model.device, worker.batch.size
-    devices = devices_of(request, device)
-    if after_a_kill:
-        deadly = list(worker.deadly(jobs, len(devices)))
-        yield from deadly
-        apart = {one.job.position for one in deadly}
-        jobs = [job for job in jobs if job.position not in apart]
+def _condemned(
+    request: Request, worker: Worker, jobs: Sequence[Job], folder: Folder, observer: Observer
+) -> Iterator[Done]:
+    """Of those jobs that a run before may have died of, the ones that it died of."""
+    if folder.was_killed and jobs:
+        observer.told(
+            "killed", "the run before ended without a word: the next pictures are tried one by one first"
+        )
+        yield from worker.condemned(jobs, len(devices_of(request, worker.model.device)))
+    folder.was_killed = False
+
+
+def _done(request: Request, worker: Worker, every: Sequence[Job], records: Records) -> Iterator[Done]:
+    """What becomes of every job that has no record, by this process, by several, or by a cluster."""
+    jobs = [every[position] for position in records.missing()]
     if not jobs:
         return
+    device, batch = worker.model.device, worker.batch.size
+    devices = devices_of(request, device)
     if request.run.engine == "ray":
         from cnnexplain.runner.cluster import explained as by_ray
 

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 
 from cnnexplain.errors import DeadlyImageError
 from cnnexplain.images.decode import decode_reduced, refuse_bombs
+from cnnexplain.runner.process import end_with_parent
 
-ASKED_TO_END = (signal.SIGTERM, signal.SIGINT)  # by a scheduler, which ends this process too
 Sides = tuple[int, int]  # the shorter and the longer that a picture is decoded for
 
 
@@ -28,14 +28,14 @@ def deadly(paths: Sequence[str], sides: Sides) -> dict[str, DeadlyImageError]:
             break
         found[left[decoded]] = DeadlyImageError(
             f"decoding it ends the program ({end})",
-            "remove the picture, or save it anew with another program; --overwrite tries it once more",
+            "remove the picture, or save it anew with another program",
         )
         left = left[decoded + 1 :]
     return found
 
 
 def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
-    """How many were decoded by a process, and which signal it died of, if it did."""
+    """How many were decoded by a process, and how it ended before its time, if it did."""
     context = get_context("spawn")  # a fork would share locks of torch's threads
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_decode, args=(paths, sides, theirs), daemon=True)
@@ -52,13 +52,14 @@ def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
         process.kill()
         ours.close()
     code = process.exitcode or 0
-    if decoded < 0 or code >= 0 or -code in ASKED_TO_END:
+    if decoded < 0 or code in (0, -signal.SIGTERM):  # by a scheduler, who ends this process too
         return max(decoded, 0), None
-    return decoded, signal.Signals(-code).name
+    return decoded, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
+    end_with_parent()
     refuse_bombs()
     with suppress(OSError):  # nobody is listening any more
         told.send_bytes(b"begun")

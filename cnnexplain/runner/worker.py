@@ -60,9 +60,10 @@ class Worker:
             decoded = ahead(pool, self._prepared, jobs, depth)
             yield from ahead(pool, self._written, self._found(decoded), depth)
 
-    def deadly(self, jobs: Sequence[Job], processes: int = 1) -> Iterator[Done]:
+    def condemned(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
+        under_way = [replace(job, file=file_facts(job.source.path)) for job in under_way]
         found = deadly([job.source.path for job in under_way], self._sides)
         for job in under_way:
             if job.source.path in found:

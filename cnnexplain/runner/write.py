@@ -22,7 +22,7 @@ from cnnexplain.images.find import Source
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import pictures
 from cnnexplain.report import record
-from cnnexplain.report.card import card
+from cnnexplain.report.card import UNSOUND, require_sound
 from cnnexplain.runner.folder import UMASK, Folder, written_by_us
 from cnnexplain.runner.names import picture_names, sheet_names
 from cnnexplain.runner.png import write_png
@@ -83,8 +83,7 @@ class Writer:
         That a picture is deadly holds as well: whoever tries again dies again.
         """
         try:
-            record.line(done)
-            card(done, 1)
+            require_sound(done)
             files = {one["picture"] for one in done["explanations"]} if self.draws else set()
             files |= {one["raw"] for one in done["explanations"] if "raw" in one}
             files |= {done["overview"]} if "overview" in done else set()
@@ -94,7 +93,7 @@ class Writer:
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
                 and all(written_by_us(self.folder.path / name) for name in files)
             )
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError):
+        except (*UNSOUND, OSError):
             return False  # somebody edited it; the picture is explained again
 
     def _files(self, job: Job, explanation: Explanation) -> tuple[record.Files, str | None]:

@@ -43,6 +43,28 @@ def finished(out: Path, *pictures: str) -> None:
     folder.close()
 
 
+@pytest.mark.parametrize(
+    ("run", "killed"),
+    [
+        ({"status": "running"}, True),
+        ({"status": "interrupted", "killed": True}, True),  # before anybody had looked for the reason
+        ({"status": "interrupted"}, False),
+        ({"status": "finished"}, False),
+        ({}, False),
+    ],
+)
+def test_a_run_knows_of_one_before_that_ended_without_a_word(
+    out: Path, run: dict[str, Any], killed: bool
+) -> None:
+    started(out)[0].close()
+    (out / "run.json").write_text(json.dumps({"cnnexplain": "0.1", "identity": IDENTITY, **run}))
+    folder = Folder(out)
+    assert not folder.was_killed
+    folder.open(IDENTITY, overwrite=False)
+    assert folder.was_killed is killed
+    folder.close()
+
+
 def everything(place: Path) -> list[str]:
     return sorted(str(one.relative_to(place)) for one in place.rglob("*") if one.is_file())
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from pathlib import Path
 
 import pytest
+from astray import DIE, led_astray
 from PIL import Image
 
 from cnnexplain.runner.suspects import deadly
-
-# Python runs it at the start of every process that has it on its path.
-LED_ASTRAY = """
-import os
-from PIL import Image
-opened = Image.open
-def opening(path, *rest, **more):
-    if "deadly" in str(path):
-        os.kill(os.getpid(), {})
-    return opened(path, *rest, **more)
-Image.open = opening
-"""
 
 
 @pytest.fixture
@@ -40,12 +28,19 @@ def test_pictures_that_only_fail_are_no_suspects(paths: list[str]) -> None:
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize(("sent", "blamed"), [("SIGSEGV", True), ("SIGKILL", True), ("SIGTERM", False)])
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        (DIE, "(SIGSEGV)"),
+        ("os.kill(os.getpid(), 9)", "(SIGKILL)"),
+        ("os._exit(1)", "(exit code 1)"),
+        ("os.kill(os.getpid(), 15)", None),
+    ],
+)
 def test_a_process_that_somebody_asked_to_end_says_nothing_of_a_picture(
-    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str, blamed: bool
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, told: str | None
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(LED_ASTRAY.format(int(signal.Signals[sent])))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(led_astray(tmp_path / "astray", what).parent))
     found = deadly([*paths, paths[2]], (9, 9))
-    assert list(found) == [paths[2]] * blamed
-    assert all(f"({sent})" in one.problem for one in found.values())
+    assert list(found) == [paths[2]] * (told is not None)
+    assert all(one.problem == f"decoding it ends the program {told}" for one in found.values())
