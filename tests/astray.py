@@ -21,7 +21,7 @@ DIE = f"os.kill(os.getpid(), {int(signal.SIGSEGV)})"
 
 
 def led_astray(folder: Path, what: str = DIE) -> Path:
-    """A file that Python runs at the start of every process with `folder` on its path; `what` pictures called deadly do."""
+    """A file for the start of every process that has `folder` on its path: pictures called deadly do `what`."""
     folder.mkdir(exist_ok=True)
     file = folder / "sitecustomize.py"
     file.write_text(_CODE.format(what))
