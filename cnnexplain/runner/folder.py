@@ -36,9 +36,8 @@ class Folder:
         self.path = path
         self._aside = path / ASIDE
         self._held: IO[bytes] | None = None
-        self.was_killed = (
-            False  # a run that `open` found here ended without a word, and nobody looked for the reason
-        )
+        # Whether a run that `open` found here ended without a word, and nobody has looked for the reason yet.
+        self.was_killed = False
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""

@@ -154,6 +154,7 @@ class Records(Lines):
             for position in alike:
                 if record.get("status") == "error":
                     self._failed_before.add(position)
+                # A picture that failed for good has no files that tell it from another written alike.
                 if still_holds(position, record) and (len(alike) == 1 or record["status"] == "ok"):
                     self._places[position] = place
                 elif len(alike) == 1:
