@@ -35,7 +35,10 @@ def _channels(found: Mapping[str, Any]) -> str:
 
 def _map(found: Mapping[str, Any]) -> str:
     target, peak, layer = found["target"], found["peak"], found["layer"]
-    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else "nothing positive"
+    component = found.get("scale") == "component"
+    nothing = "zero everywhere" if component else "nothing positive"
+    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
+    where += ", sign arbitrary" if component else ""
     what = (
         f"{target['label']} {percent(target['probability'])}" if found.get("of_class", True) else "no class"
     )

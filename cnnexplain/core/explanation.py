@@ -33,7 +33,9 @@ class Batch:
 # "signed": positive speaks for the class and negative against it, and both count alike.
 # "rule": both signs of what a backward rule let through, which is no gradient.
 # "magnitude": never negative; zero is nothing.
-Scale = Literal["evidence", "signed", "rule", "magnitude"]
+# "component": the two sides of a principal component, whose sign is arbitrary; zero is the mean place.
+Scale = Literal["evidence", "signed", "rule", "magnitude", "component"]
+SIGNLESS: tuple[Scale, ...] = ("rule", "component")  # neither sign speaks for the class
 PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
 
 
@@ -142,9 +144,9 @@ class Heatmap:
     def peak(self) -> tuple[int, int] | None:
         """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive.
 
-        Of what a rule let through, of which neither sign speaks for the class, the largest absolute value.
+        Where neither sign speaks for the class (`SIGNLESS`), the largest absolute value.
         """
-        strength = abs(self.values) if self.scale == "rule" else self.values
+        strength = abs(self.values) if self.scale in SIGNLESS else self.values
         if not strength.max() > 0:
             return None
         row, column = divmod(int(strength.argmax()), self.values.shape[1])

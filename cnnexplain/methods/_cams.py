@@ -65,6 +65,11 @@ CAMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 CANCELLED = 1e-6  # about float32's own precision
 CLASS_FREE = frozenset({"eigencam"})  # no class enters, and so no gradient is needed
+COMPONENTS = frozenset({"eigencam", "eigengradcam"})  # a principal component, whose sign is arbitrary
+SIGN_IS_ARBITRARY = (
+    "The sign of a principal component is arbitrary: it is the one that rises with the mean over the channels, and "
+    "says neither for nor against."
+)
 
 
 def _first_component(x: Tensor) -> Tensor:

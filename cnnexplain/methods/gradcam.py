@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from cnnexplain.core.explanation import Answer, Attribution
+from cnnexplain.core.explanation import Answer, Attribution, Detail
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import parse_target
-from cnnexplain.methods._cams import CAMS, CLASS_FREE
+from cnnexplain.methods._cams import CAMS, CLASS_FREE, COMPONENTS, SIGN_IS_ARBITRARY
 from cnnexplain.methods._options import TargetOption, settled_target
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class GradCAM:
     """Heat map of where the chosen class was found (Grad-CAM, Selvaraju et al. 2017, and its relatives).
 
     The maps are signed: what is positive speaks for the class, what is negative against it. The papers'
-    final rectification is left to the picture.
+    final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
     """
 
     method: Annotated[
@@ -71,5 +71,9 @@ class GradCAM:
             for layer, a, g in zip(self.layer, maps, gradients, strict=True):
                 for name in formulas:
                     values = CAMS[name](a.detach().float(), g).float().cpu()
-                    found.append(Attribution(name, layer, target.index.cpu(), values, name not in CLASS_FREE))
+                    attribution = Attribution(name, layer, target.index.cpu(), values, name not in CLASS_FREE)
+                    if name in COMPONENTS:
+                        details = (Detail(remarks=(SIGN_IS_ARBITRARY,)),) * len(values)
+                        attribution = replace(attribution, scale="component", details=details)
+                    found.append(attribution)
         return Answer(logits.detach().cpu(), tuple(found))

@@ -38,7 +38,7 @@ class Channels:
         self._photograph = Shown(shown.explanation, side) if self.overlay else None
         end = max(maps.max, -maps.min)
         name = colormap(options, signed=maps.signed)
-        self.scale = PixelScale(maps.signed, False, name, maps.min, maps.max, end)
+        self.scale = PixelScale(maps.signed, "signed", name, maps.min, maps.max, end)
 
     @cached_property
     def size(self) -> Size:

@@ -85,7 +85,12 @@ class Easel:
                 canvas = self.shown.over_unseen(grey)
                 stamp(canvas, "zero everywhere")
                 return canvas
-            return self.shown.over_unseen(self._blended(grey, self._pixels(heatmap, scale), 1.0))
+            cells = heatmap.scale == "component"
+            colours = self._pixels(heatmap, scale, smooth=cells)
+            canvas = self.shown.over_unseen(self._blended(grey, colours, 0.55 if cells else 1.0))
+            if cells and heatmap.peak is not None:
+                self._mark(canvas, heatmap.peak)
+            return canvas
         if heatmap.max > 0:
             grey = self._blended(grey, self._heat(heatmap), 0.55)
         canvas = self.shown.over_unseen(grey)
@@ -108,13 +113,13 @@ class Easel:
         )
         return _coloured(np.asarray(enlarged), colormap(self.options, signed=False))
 
-    def _pixels(self, heatmap: Heatmap, scale: PixelScale) -> Image.Image:
-        """A map of pixels in colours, at the size of what the model saw."""
+    def _pixels(self, heatmap: Heatmap, scale: PixelScale, *, smooth: bool) -> Image.Image:
+        """A map in colours on both sides of zero, at the size of what the model saw; one of few cells `smooth`."""
         rows, columns = heatmap.values.shape
         box, size = self.shown.cells((rows, columns)), self.shown.seen_size
         times = [size[axis] / max(box[axis + 2] - box[axis], 1e-9) for axis in (0, 1)]
         # Bilinear enlarges smoothly. Where the map shrinks, thin lines would thin out; a mean keeps them.
-        smooth = all(1 <= one < LARGE_CELL for one in times)
+        smooth = smooth or all(1 <= one < LARGE_CELL for one in times)
         resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX
         levels = Image.fromarray(scale.levels(heatmap.values))
         return painted(levels.resize(size, resample, box=box), scale.colormap)
@@ -157,19 +162,28 @@ class Easel:
 
     def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
         remarks = [scale.remark(of_class=heatmap.of_class)] if scale else _of_evidence(heatmap)
+        if heatmap.scale == "component" and heatmap.peak is not None:
+            remarks.insert(0, _circle(heatmap))
         if not self.shown.seen_whole:
             remarks.append("Hatched: never seen by the model.")
         return [" ".join(remarks), *heatmap.detail.remarks]
 
 
+def _circle(heatmap: Heatmap) -> str:
+    """What the circle marks; the largest value, or where the sign is arbitrary the largest absolute value."""
+    rows, columns = heatmap.values.shape
+    x, y = heatmap.peak or (0, 0)
+    lowest = heatmap.scale == "component" and -heatmap.min > heatmap.max
+    strongest = number(heatmap.min if lowest else heatmap.max)
+    return f"Circle: the strongest of {rows}x{columns} cells, {strongest}, around x {x}, y {y}."
+
+
 def _of_evidence(heatmap: Heatmap) -> list[str]:
-    cells = f"{heatmap.values.shape[0]}x{heatmap.values.shape[1]}"
     if heatmap.peak is None:
         speaks = "speaks for the class" if heatmap.of_class else "stands out"
         remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
     else:
-        x, y = heatmap.peak
-        remarks = [f"Circle: the strongest of {cells} cells, {number(heatmap.max)}, around x {x}, y {y}."]
+        remarks = [_circle(heatmap)]
     if heatmap.min < 0:
         meaning = "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
         remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnexplain.core.explanation import Heatmap
+from cnnexplain.core.explanation import SIGNLESS, Heatmap, Scale
 from cnnexplain.core.words import number
 from cnnexplain.render.colormaps import ENDS, MIDDLE, palette
 from cnnexplain.render.options import RenderOptions
@@ -23,7 +23,7 @@ class PixelScale:
     """How a map of pixels is coloured."""
 
     signed: bool
-    ruled: bool  # the sign is that of what a backward rule let through
+    kind: Scale  # what the numbers mean
     colormap: str
     smallest: float
     largest: float
@@ -32,10 +32,12 @@ class PixelScale:
     @classmethod
     def of(cls, heatmap: Heatmap, options: RenderOptions) -> PixelScale:
         """The scale that suits a map."""
-        signed = heatmap.scale in ("signed", "rule")
+        signed = heatmap.scale in ("signed", *SIGNLESS)
         strength = np.abs(heatmap.values) if signed else np.maximum(heatmap.values, 0)
         name = colormap(options, signed=signed)
-        return cls(signed, heatmap.scale == "rule", name, heatmap.min, heatmap.max, limit(strength))
+        # A component has few cells, each of which counts: its colours end at the largest.
+        end = float(strength.max()) if heatmap.scale == "component" else limit(strength)
+        return cls(signed, heatmap.scale, name, heatmap.min, heatmap.max, end)
 
     @property
     def steps(self) -> int:
@@ -74,7 +76,9 @@ class PixelScale:
                 f"the largest is {number(self.largest)}."
             )
         warm, cold = ENDS[self.colormap]
-        if self.ruled:
+        if self.kind == "component":
+            meaning = f"{warm} and {cold} are the two sides of the component, not for and against."
+        elif self.kind == "rule":
             meaning = f"{warm} and {cold.lower()} are the two signs of what the rule let through, not for and against."
         elif of_class:
             meaning = f"{warm} speaks for the class, {cold} against."

@@ -20,6 +20,7 @@ _SCALES = {
     "signed": "signed: for and against",
     "rule": "both signs of what the rule let through",
     "magnitude": "magnitude",
+    "component": "two sides of a component, sign arbitrary",
 }
 # What has a place of its own; whatever else a method found out is told as it is.
 _PLACED = {"method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
@@ -91,12 +92,11 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
     chance = percent(target["probability"])
     what = f"‘{target['label']}’ ({chance})" if of_class else "no class"
     where = f"strongest at x {peak[0]}, y {peak[1]} of {size(picture_size)}" if peak else _nothing(found)
-    scale = _SCALES.get(found.get("scale", ""))
     facts = (
         ("layer", "" if layer == PIXELS else layer),
         ("map", shape(found["shape"])),
         ("range", span(found["min"], found["max"])),
-        ("scale", scale or ""),
+        ("scale", _SCALES.get(found.get("scale", ""), "")),
         ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "nothing positive"),
         *_more([found]),
     )
@@ -132,7 +132,7 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
 
 
 def _nothing(found: Mapping[str, Any]) -> str:
-    if found.get("scale") == "magnitude":
+    if found.get("scale") in ("magnitude", "component"):
         return "zero everywhere"
     return "nothing positive: no part speaks for it" if found.get("of_class", True) else "nothing stands out"
 
