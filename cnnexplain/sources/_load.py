@@ -54,7 +54,7 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         name=built.name,
         source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
         preprocess=overrides.apply(built.preprocess, built.crop_pct),
-        labels=_labels(built, labels, options),
+        labels=_labels(built) if labels is None else labels,
         choices=built.choices,
     )
 
@@ -84,7 +84,7 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
         name=built.name,
         source="a module of your own",
         preprocess=overrides.apply(built.preprocess, built.crop_pct),
-        labels=_labels(built, labels, options),
+        labels=_labels(built) if labels is None else labels,
         choices=built.choices,
     )
 
@@ -146,17 +146,9 @@ def _filled(checkpoint: Path, architecture: str, variant: Variant, options: Mode
     return replace(built, weights=f"weights from {checkpoint}", choices=(*built.choices, *choices))
 
 
-def _labels(built: Built, given: tuple[str, ...] | None, options: ModelOptions) -> tuple[str, ...] | None:
-    if given is None:
-        return None if built.labels is None else tuple(map(printable, built.labels))
-    classes = class_count(built.module)
-    allowed = {1: (1, 2)}.get(classes, (classes,)) if classes is not None else ()
-    if allowed and len(given) not in allowed:
-        raise ModelError(
-            f"{options.labels} names {len(given)} classes, but {built.name} has {classes}",
-            f"give a file with {' or '.join(map(str, allowed))} names, one a line",
-        )
-    return given
+def _labels(built: Built) -> tuple[str, ...] | None:
+    """The names that came with the model. Whether names given instead are as many as the classes, scores tell."""
+    return None if built.labels is None else tuple(map(printable, built.labels))
 
 
 @contextmanager

@@ -175,14 +175,14 @@ MODELS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
 
 # What is named with --labels beside a model of two classes.
 LABELS: dict[str, tuple[bytes, str]] = {
-    "markup.txt": (f"{NAME}\n[red]x[/red]\n{NAME}".encode(), "names [345] classes, but Net has 2"),
+    "markup.txt": (f"{NAME}\n[red]x[/red]\n{NAME}".encode(), "there are [345] labels, but Net has 2 classes"),
     "huge.txt": (b"x" * 99 + b"\n" * PLENTY.bit_length() + b"y" * 40_000_000, "is too large"),
     "deep.json": (NESTED, "is not JSON that can be read"),
     "nearly-too-deep.json": (b"[" * 980 + b"]" * 980, r"where a name should be|is not JSON"),
     "large-number.json": (b"[" + b"9" * 9999 + b"]", "is not JSON that can be read"),
     "large-index.json": (b'{"' + b"9" * 9999 + b'": "cat"}', "is not JSON that can be read"),
     "half-a-letter.txt": (b"caf\xe9\nb\n", "is not text in UTF-8"),
-    "null.txt": (bytes(99), "names 1 classes"),
+    "null.txt": (bytes(99), "there are 1 labels, but Net has 2 classes"),
 }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.errors import ModelError
+from cnnexplain.errors import ModelError, OptionError
+from cnnexplain.runner.model import build
+from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.sources import load
 from cnnexplain.sources._labels import read_labels
 
@@ -110,15 +112,62 @@ def test_labels_replace_the_models_own(net):
     assert loaded.labels[999] == "class 999"
 
 
+# Networks whose number of classes only a run tells: a head that was put in place of timm's, whose `num_classes` stays at
+# 1000; layers that are declared behind the head; and a head that is not the last layer to be called.
+HEADS = '''
+import timm
+import torch
+from torch import nn
+
+
+def replaced():
+    model = timm.create_model("test_resnet")
+    model.fc = nn.Linear(model.fc.in_features, 3)
+    return model
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.gate, self.auxiliary = nn.Linear(4, 1), nn.Linear(4, 50)
+
+    def forward(self, x):
+        x = self.conv(x).relu().mean((2, 3))
+        return self.fc(x * self.gate(x).sigmoid())
+
+
+class Halves(nn.Module):
+    num_classes = 9
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.one, self.two = nn.Conv2d(3, 4, 3), nn.Linear(4, 1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.conv(x).relu().mean((2, 3))
+        return torch.cat((self.one(x), self.two(x)), 1)
+'''
+
+
+def with_labels(reference: str, names: int) -> tuple[str, ...]:
+    """The labels of a model that is given so many."""
+    path = written(Path(), "\n".join(f"name {number}" for number in range(names)))
+    options = ModelOptions(pretrained=False, labels=path, input_size="64")
+    return build(reference, options, DeviceOptions(device="cpu"))[0].labels
+
+
+@pytest.mark.parametrize("reference", ["heads.py:replaced", "heads.py:Gated", "heads.py:Halves"])
+def test_names_are_counted_against_the_scores_that_the_model_returns(net, reference):
+    (net / "heads.py").write_text(HEADS)
+    assert with_labels(reference, 3) == ("name 0", "name 1", "name 2")
+    for wrong in (1, 2, 50, 1000):
+        with pytest.raises(OptionError, match=rf"there are {wrong} labels, but \w+ has 3 classes"):
+            with_labels(reference, wrong)
+
+
 @pytest.mark.parametrize("reference", ["net.py:Net", "timm:test_resnet", "torchvision:squeezenet1_1"])
 def test_a_wrong_number_names_both(net, reference):
-    path = written(net, "cat\ndog\n")
     classes = 10 if "net.py" in reference else 1000
-    with pytest.raises(ModelError, match=rf"names 2 classes, but \w+ has {classes}"):
-        load(reference, ModelOptions(pretrained=False, labels=path))
-
-
-def test_an_unknown_number_is_left_for_later(net):
-    (net / "odd.py").write_text("from torch import nn\n\ndef make():\n    return nn.Flatten()\n")
-    path = written(net, "cat\ndog\n")
-    assert load("odd.py:make", ModelOptions(labels=path)).labels == ("cat", "dog")
+    with pytest.raises(OptionError, match=rf"there are 2 labels, but \w+ has {classes} classes"):
+        with_labels(reference, 2)

@@ -158,6 +158,3 @@ def test_a_module_of_the_callers_is_taken_as_it_is(net):
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert loaded.preprocess.input_size == (28, 28)
     assert loaded.preprocess.mean == (0.1,)
-    (net / "labels.txt").write_text("cat\ndog\n")
-    with pytest.raises(ModelError, match="names 2 classes, but Net has 10"):
-        adopt(module, ModelOptions(labels=net / "labels.txt"))
