@@ -59,6 +59,7 @@ class Attribution:
     of_class: bool = True
     scale: Scale = "evidence"
     details: tuple[Detail, ...] = ()  # one for every picture, or none at all
+    channels: Tensor | None = None  # (N, C, h, w), signed, of which `values` were made, where they are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,10 @@ def joined(answers: Sequence[Answer]) -> Answer:
             index=torch.cat([one.index for one in parts]),
             values=torch.cat([one.values for one in parts]),
             details=tuple(detail for one in parts for detail in one.details),
+            channels=torch.cat(channels) if len(channels) == len(parts) else None,
         )
         for parts in zip(*(answer.attributions for answer in answers), strict=True)
+        for channels in ([one.channels for one in parts if one.channels is not None],)
     )
     return Answer(torch.cat([answer.logits for answer in answers]), attributions)
 
@@ -129,6 +132,8 @@ class Heatmap:
     of_class: bool = True  # False for a map that no class enters
     scale: Scale = "evidence"
     detail: Detail = field(default_factory=Detail, repr=False)
+    # (C, h, w) of the input's channels, signed, of which `values` were made; None where there is no such thing.
+    channels: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def min(self) -> float:
@@ -213,6 +218,9 @@ class Explanation:
     heatmaps: tuple[Heatmap, ...] = ()
     reconstructions: tuple[Reconstruction, ...] = ()  # by layer, then by unit, then by rule
     feature_maps: tuple[FeatureMaps, ...] = ()  # one for each layer
+    pixels: NDArray[np.uint8] | None = field(
+        default=None, repr=False
+    )  # (H, W, C), as the model sees the picture, before it is normalised
 
     def heatmap(self, **wanted: Any) -> Heatmap:
         """The first map whose fields are as `wanted`, for example `heatmap(method="gradcam++")`."""

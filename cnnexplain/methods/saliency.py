@@ -119,12 +119,12 @@ class Saliency:
         parts = model.chunks.over(
             len(inputs),
             inputs.device,
-            lambda rows: self._explained(model, inputs[rows.start : rows.stop]),
+            lambda rows: self._explained(model, inputs[rows.start : rows.stop], whole=batch.whole),
             size,
         )
         return joined([answer for _, answer in parts])
 
-    def _explained(self, model: Model, inputs: Tensor) -> Answer:
+    def _explained(self, model: Model, inputs: Tensor, *, whole: bool) -> Answer:
         used = [MAPS[name] for name in self.method]
         # No graph is kept of a pass that no formula goes back through.
         pixels = inputs.detach().requires_grad_(not all(one.of_copies for one in used))
@@ -157,6 +157,7 @@ class Saliency:
                         MAPS[name].reduce(values).cpu(),
                         scale=MAPS[name].scale,
                         details=details,
+                        channels=values.detach().float().cpu() if whole else None,
                     )
                 )
         return Answer(logits.detach().cpu(), tuple(found))

@@ -120,6 +120,7 @@ def _separated(
                 of_class=found.of_class,
                 scale=found.scale,
                 detail=found.details[row] if found.details else Detail(),
+                channels=None if found.channels is None else found.channels[row].numpy(),
             )
             for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
         )
@@ -140,6 +141,7 @@ def _separated(
             heatmaps,
             reconstructions,
             tuple(_feature_maps(one, row, picture) for one in answer.layer_maps),
+            picture.pixels,
         )
 
 

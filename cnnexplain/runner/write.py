@@ -122,7 +122,7 @@ class Writer:
             for stem, shown in groups.items():
                 raw = f"{stem}.npz" if self.save_raw else None
                 if raw is not None:
-                    self.folder.write(raw, partial(_save_raw, shown))
+                    self.folder.write(raw, partial(_save_raw, explanation, shown))
                 files.update(dict.fromkeys(shown, (drawn, raw)))
         return files, overview
 
@@ -154,14 +154,39 @@ def write_file(path: Path, content: bytes, flag: str) -> None:
         ) from error
 
 
-def _save_raw(shown: Sequence[record.Finding], file: IO[bytes]) -> None:
-    """A map, a sheet or a layer as arrays, with the box that they cover in the original's pixels."""
+def _save_raw(explanation: Explanation, shown: Sequence[record.Finding], file: IO[bytes]) -> None:
+    """A map, a sheet or a layer as arrays, with the box that they cover in the original's pixels.
+
+    And what is needed to use them without the record: the input's pixels, the layer, of a map also its class.
+    docs/pictures.md lists the keys and their shapes.
+    """
     first = shown[0]
     units = [one for one in shown if isinstance(one, Reconstruction)]
     arrays = _sheet(units) if units else {"values": first.values}
     if isinstance(first, FeatureMaps):
         arrays = {"values": first.values[np.argsort(first.channels)]}  # in the order of the channels
-    save_arrays({**arrays, "box": np.array(first.geometry.box)}, file)
+    if isinstance(first, Heatmap):
+        arrays = _heatmap(first)
+    arrays |= {"box": np.array(first.geometry.box), "layer": np.array(record.readable(first.layer))}
+    if explanation.pixels is not None:
+        arrays["picture"] = explanation.pixels
+    save_arrays(arrays, file)
+
+
+def _heatmap(heatmap: Heatmap) -> dict[str, NDArray[Any]]:
+    """A map with the sign of every channel where it has channels, as it is drawn, and what it is of."""
+    values = {"values": heatmap.values}
+    if heatmap.channels is not None:
+        values = {"values": heatmap.channels, "map": heatmap.values}
+    return {
+        **values,
+        "method": np.array(heatmap.method),
+        "class": np.array(heatmap.target.index, np.int64),
+        "label": np.array(record.readable(heatmap.target.label)),
+        "probability": np.array(heatmap.target.probability, np.float64),
+        "logit": np.array(heatmap.target.logit, np.float64),
+        "of_class": np.array(heatmap.of_class),
+    }
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
