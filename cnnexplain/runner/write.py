@@ -162,7 +162,7 @@ def _save_raw(explanation: Explanation, shown: Sequence[record.Finding], file: I
     """
     first = shown[0]
     units = [one for one in shown if isinstance(one, Reconstruction)]
-    arrays = _sheet(units) if units else {"values": first.values}
+    arrays: dict[str, NDArray[Any]] = _sheet(units) if units else {"values": first.values}
     if isinstance(first, FeatureMaps):
         arrays = {"values": first.values[np.argsort(first.channels)]}  # in the order of the channels
     if isinstance(first, Heatmap):

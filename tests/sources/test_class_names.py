@@ -112,9 +112,9 @@ def test_labels_replace_the_models_own(net):
     assert loaded.labels[999] == "class 999"
 
 
-# Networks whose number of classes only a run tells: a head that was put in place of timm's, whose `num_classes` stays at
-# 1000; layers that are declared behind the head; and a head that is not the last layer to be called.
-HEADS = '''
+# Networks whose number of classes only a run tells: a head that was put in place of timm's, whose `num_classes` stays
+# at 1000; layers that are declared behind the head; and a head that is not the last layer to be called.
+HEADS = """
 import timm
 import torch
 from torch import nn
@@ -147,7 +147,7 @@ class Halves(nn.Module):
     def forward(self, x):
         x = self.conv(x).relu().mean((2, 3))
         return torch.cat((self.one(x), self.two(x)), 1)
-'''
+"""
 
 
 def with_labels(reference: str, names: int) -> tuple[str, ...]:
