@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from cnnexplain import __version__, checks
-from cnnexplain.cli.app import IMAGES_HELP, MODEL_HELP, PARTS_HELP
 from cnnexplain.cli.commands import Command, OfPictures
 from cnnexplain.cli.commands import commands as all_commands
-from cnnexplain.cli.options import flag
+from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, kind_of
+from cnnexplain.cli.options import flag, spellings
 from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import ExitCode
 from cnnexplain.sources import sources
@@ -36,10 +36,11 @@ HEAD = f"""# Commands
 
 <!-- Written by docs/make.py from the code. Change the code, then run make docs. -->
 
-This is version {__version__}. `cnnexplain --help` and `cnnexplain COMMAND --help` say the same in the terminal.
+This is version {__version__}. In the terminal `cnnexplain COMMAND --help` shows the options that are needed most, and
+`cnnexplain COMMAND --help-all` all of them.
 
 ```
-cnnexplain COMMAND MODEL [IMAGES]... -o OUT [options]
+cnnexplain COMMAND MODEL [IMAGES]... [-o OUT] [options]
 ```
 
 Options may stand before or after the arguments. `cnnexplain --version` shows the version;
@@ -122,6 +123,7 @@ def _command(command: Command) -> str:
             f"## `cnnexplain {command.name}`\n",
             _prose(inspect.getdoc(command.kind) or ""),
             "",
+            _examples(command),
             "| argument | what it means |",
             "|---|---|",
             *([f"| `MODEL` | {_cell(MODEL_HELP)} See [below](#model). |"] if model else []),
@@ -129,7 +131,26 @@ def _command(command: Command) -> str:
             *([f"| `IMAGES` | {_cell(IMAGES_HELP)} |"] if images else []),
             "",
             *_table(declared(command.kind)),
+            *_unused(command),
         ]
+    )
+
+
+def _examples(command: Command) -> str:
+    return "\n".join(["```", *command.examples, "```", ""]) if command.examples else ""
+
+
+def _unused(command: Command) -> list[str]:
+    """The shared options that change nothing in this command."""
+    shared = {field.name for cls in command.shared.values() for field in declared(cls)}
+    names = [f"`{flag(name)}`" for name in sorted(command.unused & shared)]
+    return (
+        [
+            f"Of the [options of every command](#options-of-every-command) it does not use {', '.join(names)}.",
+            "",
+        ]
+        if names
+        else []
     )
 
 
@@ -143,20 +164,11 @@ def _table(options: Iterable[Field]) -> list[str]:
 
 
 def _row(option: Field) -> str:
-    spelled = option.param.flags or (
-        (f"{flag(option.name)}/--no-{flag(option.name)[2:]}",)
-        if option.type is bool
-        else (flag(option.name),)
-    )
-    names = ", ".join(f"`{one}`" for name in spelled for one in name.split("/"))
-    value = "" if option.type is bool else f" `{_cell(option.param.metavar or _kind(option))}`"
+    names = ", ".join(f"`{one}`" for name in spellings(option) for one in name.split("/"))
+    value = "" if option.type is bool else f" `{_cell(option.param.metavar or kind_of(option))}`"
     return (
         f"| {names}{value} | {_default(option)} | {_meaning(option)} | `CNNEXPLAIN_{option.name.upper()}` |"
     )
-
-
-def _kind(option: Field) -> str:
-    return "NAME" if option.param.choices else {int: "N", float: "X"}.get(option.type, "TEXT")
 
 
 def _default(option: Field) -> str:

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ import typer
 from cnnexplain import __version__
 from cnnexplain.cli.commands import Command, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines
+from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
 from cnnexplain.cli.options import built, configured, parameters
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
@@ -36,12 +38,6 @@ from cnnexplain.errors import (
 )
 from cnnexplain.images.find import is_picture
 
-MODEL_HELP = (
-    "A timm or torchvision name (resnet50), bundled:efficientnet_lite0, timm:NAME, torchvision:NAME, "
-    "hf-hub:OWNER/NAME, a checkpoint with --arch, or your own code (package.module:factory, file.py:factory)."
-)
-IMAGES_HELP = "Files, folders, quoted globs, or - for names on standard input."
-PARTS_HELP = "Folders of the parts: those given with -o when they were explained."
 _IMAGES = inspect.Parameter(
     "images",
     inspect.Parameter.KEYWORD_ONLY,
@@ -116,21 +112,14 @@ def _run(arguments: Sequence[str]) -> int:
 def application() -> typer.Typer:
     """The typer application, built from what is declared."""
     app = typer.Typer(
-        help="Shows what a convolutional network looked at. Start with: "
-        "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg -o out",
+        cls=HelpfulGroup,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog="Every option can also be set as CNNEXPLAIN_<OPTION> or in \\[tool.cnnexplain] of pyproject.toml.",
     )
     app.callback()(_common)
     for name, command in commands().items():
-        app.command(name, help=_unwrapped(inspect.getdoc(command.kind) or ""))(_command(command))
+        app.command(name, cls=HelpfulCommand)(_command(command))
     return app
-
-
-def _unwrapped(text: str) -> str:
-    """A docstring with its paragraphs on one line each, for a terminal of any width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _show_version(wanted: bool) -> None:
@@ -162,21 +151,26 @@ def _command(command: Command) -> Callable[..., int]:
                 traceback.print_exc()
             raise
 
-    groups = ((command.kind, command.heading), *_groups(command))
+    def show_everything(wanted: bool) -> None:
+        if wanted:
+            show_lines(sys.stdout, partial(of_command, command, everything=True))
+            raise typer.Exit
+
+    help_all = typer.Option("--help-all", help="Show every option.", is_eager=True, callback=show_everything)
     signature = [
         inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
         *([_model(needed=command.needs_model)] if command.takes_model else []),
         *([_IMAGES] if command.takes_pictures else []),
         *([_PARTS] if command.takes_parts else []),
-        *(parameter for cls, panel in groups for parameter in parameters(cls, panel)),
+        *parameters(command.kind),
+        *(one for cls in command.shared.values() for one in parameters(cls, command.unused)),
+        inspect.Parameter(
+            "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, help_all]
+        ),
     ]
     call.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
     return call
-
-
-def _groups(command: Command) -> list[tuple[type, str]]:
-    return [(cls, panel) for panel, cls in command.shared.items()]
 
 
 def _carry_out(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
@@ -206,7 +200,8 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
             f"{outcome.failed} of {outcome.images} images failed; {first['image']}: {first['error']['message']}",
             first["error"].get("hint", "")
             if outcome.failed == 1
-            else f"all are listed in {outcome.report}; --max-failures N allows some",
+            else f"{f'all are listed in {outcome.report}' if outcome.report else 'their records say why'}; "
+            "--max-failures N allows some",
         )
     if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:
         raise CheckFailedError(

@@ -6,14 +6,14 @@ import itertools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cnnexplain import inspections, methods
 from cnnexplain.cli.console import ConsoleOptions
-from cnnexplain.cli.options import built, tables
+from cnnexplain.cli.options import built, flag, tables
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import OptionError
@@ -21,12 +21,15 @@ from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.check_files import cleared, forget
 from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.options import DeviceOptions, MergeOptions, OutputOptions, RunOptions
+from cnnexplain.runner.options import DeviceOptions, FolderOptions, MergeOptions, OutputOptions, RunOptions
 from cnnexplain.runner.request import CheckRequest, MergeRequest, ModelRequest, Request
 from cnnexplain.runner.thresholds import chosen
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Observer, Outcome
+
+
+Options = TypeVar("Options", bound=OutputOptions)
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,30 @@ class Command(ABC):
     takes_pictures: ClassVar[bool] = False
     takes_parts: ClassVar[bool] = False  # folders of earlier runs
     heading: ClassVar[str]  # of its own options in --help
+    without: ClassVar[frozenset[str]] = frozenset()  # shared options that none of its kind uses
 
     @property
     def fields(self) -> dict[str, Field]:
         """All its declared options, by their names."""
         return {field.name: field for cls in (*self.shared.values(), self.kind) for field in declared(cls)}
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Calls that --help shows first."""
+        return getattr(self.kind, "examples", ())
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Shared options that change nothing here. They are accepted, since settings for all commands may name them."""
+        return self.without | getattr(self.kind, "unused", frozenset())
+
+    @property
+    def shared_fields(self) -> dict[str, list[Field]]:
+        """The options that it shares with others, by heading, without those that it does not use."""
+        return {
+            heading: [field for field in declared(cls) if field.name not in self.unused]
+            for heading, cls in self.shared.items()
+        }
 
     def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:  # noqa: ARG002
         """What draws that which it shows at once, without a model, where that is all that was asked for.
@@ -101,7 +123,7 @@ class OfPictures(Command):
             images=tuple(values["images"] or ()),
             method=built(self.kind, values),
             asked=frozenset(field.name for field in declared(self.kind) if field.name in given),
-            run=built(RunOptions, values),
+            run=_written(built(RunOptions, values), values, given),
             find=built(ImageOptions, values),
             **self.common(values, arguments),
         )
@@ -112,6 +134,7 @@ class OfModel(Command):
     """A way of looking into a model, without pictures."""
 
     heading = "What to show"
+    without: ClassVar[frozenset[str]] = frozenset({"interpolation", "crop_pct", "crop_mode", "verbose"})
     shared: ClassVar[Mapping[str, type]] = {
         "Results": OutputOptions,
         "Drawing": RenderOptions,
@@ -123,7 +146,7 @@ class OfModel(Command):
     def carry_out(
         self,
         values: Mapping[str, Any],
-        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        given: set[str],
         arguments: str,
         observer: Observer,
     ) -> Outcome:
@@ -132,10 +155,16 @@ class OfModel(Command):
 
         request = ModelRequest(
             inspection=built(self.kind, values),
-            output=built(OutputOptions, values),
+            output=_written(built(self.shared["Results"], values), values, given),
             **self.common(values, arguments),
         )
         return inspect(request, observer)
+
+
+class OfDrawnModel(OfModel):
+    """The same where the results are pictures."""
+
+    shared: ClassVar[Mapping[str, type]] = {**OfModel.shared, "Results": FolderOptions}
 
 
 class Checking(Command):
@@ -153,7 +182,7 @@ class Checking(Command):
 
     def forget(self, arguments: Sequence[str]) -> None:
         """A JUnit file that says that all is well, beside a misspelt option, say."""
-        if {"-h", "--help"}.isdisjoint(arguments):
+        if {"-h", "--help", "--help-all"}.isdisjoint(arguments):
             named = [os.environ.get("CNNEXPLAIN_JUNIT")]
             named += [one.partition("=")[2] for one in arguments if one.startswith("--junit=")]
             named += [path for flag, path in itertools.pairwise(arguments) if flag == "--junit"]
@@ -216,10 +245,24 @@ class Merging(Command):
         return merge(MergeRequest(tuple(values["parts"]), built(MergeOptions, values), arguments), observer)
 
 
+def _written(options: Options, values: Mapping[str, Any], given: set[str]) -> Options:
+    """`options` without a folder where --json asks for records and no folder was named: they are all that is wanted."""
+    if not values["json"] or "output" in given or options.output is None:
+        return options
+    for name in ("save_raw", "tensorboard"):
+        if values[name]:
+            raise OptionError(
+                f"{flag(name)} needs a run's files, and --json without -o writes none", "add -o out"
+            )
+    return replace(options, output=None)
+
+
 def commands() -> dict[str, Command]:
     """Every command by its name, in the order of the alphabet."""
     found: dict[str, Command] = {name: OfPictures(name, methods.method(name)) for name in methods.names()}
-    found |= {name: OfModel(name, inspections.inspection(name)) for name in inspections.names()}
+    for name in inspections.names():
+        kind = inspections.inspection(name)
+        found[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
     found["check"] = Checking("check", CheckOptions)
     found["merge"] = Merging("merge", MergeOptions)
     return dict(sorted(found.items()))

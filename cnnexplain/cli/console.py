@@ -36,8 +36,10 @@ FEW = 10  # up to so many images are told one by one
 class ConsoleOptions:
     """What is shown while a command runs."""
 
-    json: Annotated[bool, Param("Write one record a line to stdout instead of the report's path.")] = False
-    quiet: Annotated[bool, Param("Show errors only.", ("-q", "--quiet"))] = False
+    json: Annotated[
+        bool, Param("Write one record a line to stdout instead of the report's path.", common=True)
+    ] = False
+    quiet: Annotated[bool, Param("Show errors only.", ("-q", "--quiet"), common=True)] = False
     verbose: Annotated[bool, Param("Tell every image, however many there are.", ("-v", "--verbose"))] = False
     debug: Annotated[bool, Param("Show the traceback of an error.")] = False
 

@@ -23,9 +23,9 @@ Options = TypeVar("Options")
 TABLED = "check"  # the command whose table in pyproject.toml holds further ones: of each check
 
 
-def parameters(cls: type, panel: str) -> list[inspect.Parameter]:
-    """One keyword parameter, as typer reads it, for every declared field."""
-    return [_parameter(field, panel) for field in declared(cls)]
+def parameters(cls: type, unused: Collection[str] = ()) -> list[inspect.Parameter]:
+    """One keyword parameter, as typer reads it, for every declared field; those `unused` are not completed."""
+    return [_parameter(field, hidden=field.name in unused) for field in declared(cls)]
 
 
 def built(cls: type[Options], values: Mapping[str, Any]) -> Options:
@@ -124,20 +124,18 @@ def _from_file(value: Any, field: Field, file: Path) -> Any:
     return value
 
 
-def _parameter(field: Field, panel: str) -> inspect.Parameter:
+def _parameter(field: Field, *, hidden: bool) -> inspect.Parameter:
     written: Any = str if field.param.split else field.type  # the parts of a list are read later
     kind: Any = list[written] if field.repeated else written
     if field.optional:
         kind = kind | None
     default = ... if field.default is MISSING else list(field.default) if field.repeated else field.default
     option = typer.Option(
-        *_spellings(field),
-        help=_help(field),
+        *spellings(field),
+        help=meaning(field),
         metavar=field.param.metavar or ("NAME" if field.param.choices else None),
         envvar=f"CNNEXPLAIN_{field.name.upper()}",
-        show_envvar=False,
-        show_default=field.default not in (MISSING, None, (), ""),
-        rich_help_panel=panel,
+        hidden=hidden,
     )
     return inspect.Parameter(
         field.name,
@@ -147,14 +145,16 @@ def _parameter(field: Field, panel: str) -> inspect.Parameter:
     )
 
 
-def _spellings(field: Field) -> tuple[str, ...]:
+def spellings(field: Field) -> tuple[str, ...]:
+    """How an option is typed; a slash stands before what turns it off."""
     if field.param.flags:
         return field.param.flags
     name = flag(field.name)
     return (f"{name}/--no-{name[2:]}",) if field.type is bool else (name,)
 
 
-def _help(field: Field) -> str:
+def meaning(field: Field) -> str:
+    """What an option does, and which words it takes."""
     if not field.param.choices:
         return field.param.help
     how_many = "One or more of" if field.repeated else "One of"

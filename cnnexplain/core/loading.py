@@ -29,6 +29,7 @@ class ModelOptions:
         Param(
             "The architecture that a checkpoint given as MODEL belongs to, as you would write it as MODEL.",
             metavar="NAME",
+            common=True,
         ),
     ] = None
     pretrained: Annotated[
@@ -36,11 +37,16 @@ class ModelOptions:
     ] = True
     strict: Annotated[bool, Param("Refuse a checkpoint whose keys do not all fit.")] = True
     labels: Annotated[
-        Path | None, Param("Names of the classes: one a line, or a JSON list or map.", metavar="FILE")
+        Path | None,
+        Param("Names of the classes: one a line, or a JSON list or map.", metavar="FILE", common=True),
     ] = None
     input_size: Annotated[
         str | None,
-        Param("Input size: 224, or 224x320 (height x width), or 1x28x28 with channels.", metavar="SIZE"),
+        Param(
+            "Input size: 224, or 224x320 (height x width), or 1x28x28 with channels.",
+            metavar="SIZE",
+            common=True,
+        ),
     ] = None
     mean: Annotated[
         str | None,

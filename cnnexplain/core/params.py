@@ -38,6 +38,7 @@ class Param:
     max: float | None = None
     choices: tuple[str, ...] = ()
     split: bool = False  # a list that may also be written with commas
+    common: bool = False  # shown by --help where it is shared by several commands
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class ImageOptions:
         Param("Read the names of pictures from this file, one a line; - is standard input.", metavar="FILE"),
     ] = None
     null: Annotated[bool, Param("Listed names end with NUL instead of a new line.", ("-0", "--null"))] = False
-    limit: Annotated[int | None, Param("Take the first N pictures.", min=1, metavar="N")] = None
+    limit: Annotated[int | None, Param("Take the first N pictures.", min=1, metavar="N", common=True)] = None
     sample: Annotated[
         int | None,
         Param("Take N pictures drawn at random, as --seed says, in their order.", min=1, metavar="N"),

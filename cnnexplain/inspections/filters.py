@@ -38,6 +38,13 @@ class Filters:
 
     needs_folder: ClassVar[bool] = True
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain filters bundled:efficientnet_lite0",
+        "cnnexplain filters resnet50 --layer layer1 --sort norm -o out",
+        "cnnexplain filters net.pth --arch resnet18 --layer all",
+    )
+    unused: ClassVar[frozenset[str]] = frozenset({"alpha", "mean", "std"})
+
     layer: Annotated[
         tuple[str, ...],
         Param(

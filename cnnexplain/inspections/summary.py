@@ -25,6 +25,13 @@ class Summary:
     """
 
     needs_folder: ClassVar[bool] = False
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain summary resnet50",
+        "cnnexplain summary mynet.py:Net --input-size 1x28x28 --depth 2",
+        "cnnexplain summary resnet50 --json | jq .summary.totals",
+    )
+    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha", "max_side", "save_raw", "mean", "std"})
+
     depth: Annotated[
         int | None,
         Param(

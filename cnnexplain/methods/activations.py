@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.core.explanation import Answer, Detail
 from cnnexplain.core.feature_maps import LayerMap, LayerMaps, Look, Shared
@@ -34,6 +34,12 @@ class Activations:
 
     Channels are ordered by the mean of what is positive in their maps. Layers without a map are shown as bars.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain activations bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain activations resnet50 cat.jpg --layer layer2 --top 16 --overlay",
+        "cnnexplain activations resnet50 photos/ --layer layer4 --channel 5,17 -o out",
+    )
 
     layer: Annotated[
         tuple[str, ...],

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Projection
@@ -35,6 +35,12 @@ class Deconv:
 
     Max-pooling is undone by its recorded switches, convolutions by their transposes, rectifiers by the rule.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain deconv bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain deconv resnet50 cat.jpg --layer layer2 --channel 17 --at 120,80",
+    )
+    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha"})
 
     layer: Annotated[
         tuple[str, ...],

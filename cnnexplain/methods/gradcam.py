@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import Answer, Attribution, Detail
 from cnnexplain.core.params import Param
@@ -26,6 +26,12 @@ class GradCAM:
     The maps are signed: what is positive speaks for the class, what is negative against it. The papers'
     final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain gradcam resnet50 photos/ --target top3 -o out",
+        "cnnexplain gradcam net.pth --arch resnet18 --labels names.txt photos/ -m gradcam,layercam",
+    )
 
     method: Annotated[
         tuple[str, ...],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import PIXELS, Answer, Attribution, joined
 from cnnexplain.core.params import Param
@@ -33,6 +33,12 @@ class Saliency:
     Several methods share their passes through the model. A map has one value for every pixel of the model's
     input; it is signed where the method has a sign.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain saliency bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain saliency resnet50 photos/ -m integrated-gradients,guided-backprop -o out",
+        "cnnexplain saliency resnet50 cat.jpg -m smoothgrad --samples 50 --target tabby",
+    )
 
     method: Annotated[
         tuple[str, ...],

@@ -41,7 +41,7 @@ from cnnexplain.runner.check_given import (
 )
 from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.expected import expected, written_labels
-from cnnexplain.runner.folder import REPORT, Folder, written_by_us
+from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
 from cnnexplain.runner.model import build
 from cnnexplain.runner.request import CheckRequest, Observer, Outcome
 from cnnexplain.runner.thresholds import Chosen, chosen
@@ -73,9 +73,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     for one in taken:
         if one.turned_on:
             observer.told(one.id, "off in the configuration, and carried out since --only names it")
-    folder = None if options.output is None else Folder(options.output)
-    if folder is not None:
-        folder.check()
+    folder = None if options.output is None else checked_folder(options.output)
     sources = meant(request)
     require_needs(taken, request, sources)
     stored = baselines.read(options.baseline) if options.baseline else None

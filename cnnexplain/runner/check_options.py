@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from cnnexplain.core.params import Param
 
@@ -16,6 +16,12 @@ class CheckOptions:
     Without pictures its weights are looked at; with pictures also what it answers, and why. The exit code is 1 where
     a check of level error fails.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain check net.pth --arch resnet18",
+        "cnnexplain check net.pth --arch resnet18 photos/ --labels-from folder -o out",
+        "cnnexplain check mynet.py:Net photos/ --only finite,deterministic --junit checks.xml",
+    )
 
     only: Annotated[
         tuple[str, ...], Param("Carry out these checks only; may be repeated.", metavar="ID", split=True)

@@ -226,6 +226,13 @@ class Folder:
         Journal(self.path).remove()
 
 
+def checked_folder(path: Path) -> Folder:
+    """The folder at a path, which is known to be of use; nothing is made yet."""
+    folder = Folder(path)
+    folder.check()
+    return folder
+
+
 def check_folder(path: Path, flag: str) -> None:
     """See that a folder can be made and written to; make nothing yet. `flag` is the option that names it."""
     try:

@@ -14,14 +14,14 @@ import torch
 from cnnexplain.core.inspection import Finding
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.words import count
-from cnnexplain.errors import InterruptedRunError, OptionError
+from cnnexplain.errors import InterruptedRunError
 from cnnexplain.render.pictures import of_model
 from cnnexplain.render.stages import stages
 from cnnexplain.report.page import page
 from cnnexplain.report.record import entry, inspected, line
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import Board, board_at
-from cnnexplain.runner.folder import REPORT, Folder
+from cnnexplain.runner.folder import REPORT, Folder, checked_folder
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import part_of
 from cnnexplain.runner.request import ModelRequest, Observer, Outcome
@@ -32,7 +32,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
     started = time.time()
     torch.manual_seed(request.model.seed)
-    folder = _folder(request)
+    folder = None if request.output.output is None else checked_folder(request.output.output)
     board = board_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = request.inspection.bind(model)
@@ -84,17 +84,6 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         journal.remove()
         folder.close()
     return Outcome(folder.path / REPORT, time.time() - started)
-
-
-def _folder(request: ModelRequest) -> Folder | None:
-    """Where results go, and that they can; nothing is made yet."""
-    if request.output.output is None:
-        if request.inspection.needs_folder:
-            raise OptionError(f"{request.command} draws pictures, and has no folder for them", "add -o out")
-        return None
-    folder = Folder(request.output.output)
-    folder.check()
-    return folder
 
 
 def _written(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from cnnexplain.core.params import Param
 from cnnexplain.errors import OptionError
@@ -18,7 +18,7 @@ LARGEST_BATCH = 65536
 class DeviceOptions:
     """Where the model runs."""
 
-    device: Annotated[str, Param("auto, cpu, cuda, cuda:N or mps.", metavar="NAME")] = "auto"
+    device: Annotated[str, Param("auto, cpu, cuda, cuda:N or mps.", metavar="NAME", common=True)] = "auto"
     precision: Annotated[
         str,
         Param("Arithmetic of the model: fp32 is exact, the others faster.", choices=("fp32", "bf16", "fp16")),
@@ -30,7 +30,8 @@ class OutputOptions:
     """Where results go; those of looking into a model perhaps nowhere."""
 
     output: Annotated[
-        Path | None, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
+        Path | None,
+        Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR", common=True),
     ] = None
     save_raw: Annotated[bool, Param("Also write the signed values, float32, as .npz files.")] = False
     overwrite: Annotated[
@@ -38,6 +39,7 @@ class OutputOptions:
         Param(
             "Start anew in a folder that holds another run; without it a run is continued.",
             ("--overwrite/--resume",),
+            common=True,
         ),
     ] = False
     tensorboard: Annotated[
@@ -50,12 +52,24 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(OutputOptions):
-    """Where the results of explaining pictures go, which is to be said, and how much is done at once."""
+class FolderOptions(OutputOptions):
+    """Where results go that are pictures, and therefore need a folder."""
 
     output: Annotated[
-        Path, Param("Folder for the results; made where it is missing.", ("-o", "--output"), "DIR")
-    ] = field()
+        Path | None,
+        Param(
+            "Folder for the results; made where it is missing. With --json and without -o nothing is written.",
+            ("-o", "--output"),
+            "DIR",
+            common=True,
+        ),
+    ] = Path("cnnexplain-out")
+
+
+@dataclass(frozen=True)
+class RunOptions(FolderOptions):
+    """Where the results of explaining pictures go, and how much is done at once."""
+
     pictures: Annotated[bool, Param("Draw pictures; --no-pictures leaves records and the report.")] = True
     batch_size: Annotated[
         str,
@@ -145,9 +159,14 @@ class MergeOptions:
     it cannot.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain merge part1 part2 part3 -o whole",
+        "cnnexplain merge parts/* -o whole --max-failures 1%",
+    )
+
     output: Annotated[
         Path, Param("Folder for the joined results; made where it is missing.", ("-o", "--output"), "DIR")
-    ]
+    ] = Path("cnnexplain-out")
     overwrite: Annotated[
         bool,
         Param("Start anew in a folder that holds another run.", ("--overwrite/--resume",)),

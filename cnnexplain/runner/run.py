@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import board_at
-from cnnexplain.runner.folder import REPORT, Folder, written_by_us
+from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
 from cnnexplain.runner.journal import Records
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
@@ -34,8 +35,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     request.run.require_sense()
-    folder = Folder(request.run.output)
-    folder.check()
+    folder = None if request.run.output is None else checked_folder(request.run.output)
     board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     jobs = _jobs(request, sources)
@@ -44,6 +44,9 @@ def run(request: Request, observer: Observer) -> Outcome:
     model.require_finite_weights()
     method, more = request.method.bind(model)
     observer.loaded(model, loaded.source, (*choices, *more))
+    if folder is None:
+        worker = worker_of(request, None, model, loaded, method, len(jobs))
+        return _told(request, worker, jobs, observer, allowed, started)
     described = facts.describe(request, model, loaded, method, (*choices, *more), sources, len(jobs), started)
     journal = folder.open(described["identity"], overwrite=request.run.overwrite)
     worker = worker_of(request, folder, model, loaded, method, len(jobs))
@@ -61,7 +64,7 @@ def run(request: Request, observer: Observer) -> Outcome:
         with model.borrowed(), board or nullcontext(), teller:
             teller.begin(described, model, observer)
             found = _condemned(request, worker, [jobs[one] for one in records.untried()], folder, observer)
-            for done in chain(found, _done(request, worker, jobs, records)):
+            for done in chain(found, _done(request, worker, jobs, records.missing())):
                 records.add(done.job.position, done.record, line(done.record))
                 observer.recorded(done.record)
                 teller.add(done)
@@ -120,9 +123,57 @@ def _condemned(
     folder.was_killed = False
 
 
-def _done(request: Request, worker: Worker, every: Sequence[Job], records: Records) -> Iterator[Done]:
+def _told(
+    request: Request,
+    worker: Worker,
+    jobs: Sequence[Job],
+    observer: Observer,
+    allowed: float,
+    started: float,
+) -> Outcome:
+    """A run that writes nothing: the observer is told each record, and no more is kept than how many failed."""
+    done = failed = 0
+    first: tuple[int, Mapping[str, Any]] | None = None  # of those that failed, which may come early
+
+    def records() -> Iterator[Mapping[str, Any]]:
+        nonlocal done, failed, first
+        for one in _done(request, worker, jobs, range(len(jobs))):
+            done += 1
+            if one.record["status"] == "error":
+                failed += 1
+                if first is None or one.job.position < first[0]:
+                    first = one.job.position, one.record
+            observer.recorded(one.record)
+            yield one.record
+
+    observer.planned(len(jobs), 0)
+    begun = time.monotonic()
+    try:
+        with worker.model.borrowed():
+            silent = silent_in_all(records())
+    except KeyboardInterrupt as interruption:
+        raise InterruptedRunError(
+            f"interrupted after {done} of {len(jobs)} images",
+            "run the same command again; with -o OUT it goes on where it stopped",
+            interruption,
+        ) from interruption
+    whole = round(time.monotonic() - begun, 3)
+    return Outcome(
+        None,
+        time.time() - started,
+        len(jobs),
+        failed,
+        first[1] if first else None,
+        allowed,
+        silent,
+        done=done,
+        work={"whole": whole, "processors": cores(), **worker.stages.taken()},
+    )
+
+
+def _done(request: Request, worker: Worker, every: Sequence[Job], missing: Iterable[int]) -> Iterator[Done]:
     """What becomes of every job that has no record, by this process, by several, or by a cluster."""
-    jobs = [every[position] for position in records.missing()]
+    jobs = [every[position] for position in missing]
     if not jobs:
         return
     device, batch = worker.model.device, worker.batch.size

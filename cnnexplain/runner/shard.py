@@ -51,7 +51,7 @@ class ShardWorker:
         torch.manual_seed(request.model.seed)
         model, loaded, _ = build(request.reference, request.model, request.where)
         method, _ = request.method.bind(model)
-        folder = Folder(request.run.output)
+        folder = None if request.run.output is None else Folder(request.run.output)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
     def explained(self, jobs: Sequence[Job]) -> Answer:

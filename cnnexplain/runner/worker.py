@@ -135,14 +135,17 @@ def cores() -> int:
 
 def worker_of(
     request: Request,
-    folder: Folder,
+    folder: Folder | None,
     model: Model,
     loaded: Loaded,
     method: Method,
     images: int,
     threads: int | None = None,
 ) -> Worker:
-    """What explains pictures in this process, as the request says; with as many threads as there are cores."""
+    """What explains pictures in this process, as the request says; with as many threads as there are cores.
+
+    Without a folder nothing is drawn or written.
+    """
     where = request.run
     writer = Writer(
         folder,
@@ -151,7 +154,7 @@ def worker_of(
         request.asked,
         request.render,
         where.save_raw,
-        where.pictures,
+        where.pictures and folder is not None,
     )
     batch = BatchSize(where.batch(model.device.type))
     threads = threads or where.workers or cores()

@@ -55,7 +55,7 @@ class Result:
 class Writer:
     """Draws and writes the pictures of a run. Called from several threads."""
 
-    folder: Folder
+    folder: Folder | None  # None where only records are wanted
     command: str
     model: str
     asked: frozenset[str]
@@ -91,6 +91,7 @@ class Writer:
                 (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
                 and done["file"] == file_facts(job.source.path)
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
+                and self.folder is not None
                 and all(written_by_us(self.folder.path / name) for name in files)
             )
         except (*UNSOUND, OSError):
@@ -98,6 +99,14 @@ class Writer:
 
     def _files(self, job: Job, explanation: Explanation) -> tuple[record.Files, str | None]:
         """Draw and write everything; tell where each finding went, and the overview."""
+        folder = self.folder
+        if folder is None:
+            every: tuple[record.Finding, ...] = (
+                *explanation.heatmaps,
+                *explanation.reconstructions,
+                *explanation.feature_maps,
+            )
+            return dict.fromkeys(every, (None, None)), None
         maps = picture_names(job.stem, self.command, explanation.heatmaps, self.asked)
         layers = [one.layer for one in explanation.reconstructions]
         layers += [one.layer for one in explanation.feature_maps]
@@ -116,13 +125,13 @@ class Writer:
                 (name,) = groups
             drawn = f"{name}.png" if self.draws else None
             if drawn is not None:
-                self.folder.write(drawn, partial(save_png, picture.image))
+                folder.write(drawn, partial(save_png, picture.image))
             if not picture.shows:
                 overview = drawn
             for stem, shown in groups.items():
                 raw = f"{stem}.npz" if self.save_raw else None
                 if raw is not None:
-                    self.folder.write(raw, partial(_save_raw, explanation, shown))
+                    folder.write(raw, partial(_save_raw, explanation, shown))
                 files.update(dict.fromkeys(shown, (drawn, raw)))
         return files, overview
 

@@ -85,12 +85,6 @@ def test_a_layer_without_filters_names_those_that_have(run: Run) -> None:
     assert "blocks and head" in done.hint
 
 
-def test_without_a_folder(run: Run) -> None:
-    done = run("filters", "tiny.py:Net")
-    assert done.code == 2
-    assert "-o" in done.hint
-
-
 def test_broken_weights_are_shown_where_pictures_are_refused(run: Run, work: Path) -> None:
     done = run("filters", "tiny.py:nan", "-o", "out", "-l", "all", "--json", "--input-size", "64")
     assert done.code == 0, done.err

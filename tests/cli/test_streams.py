@@ -28,7 +28,7 @@ def test_help_and_version_load_no_torch(run: Run) -> None:
 
 
 def test_help_names_every_option_of_the_contract(run: Run) -> None:
-    text = run("gradcam", "--help").out
+    text = run("gradcam", "--help-all").out
     for option in (
         "-o --output -l --layer -t --target -m --method --device --precision --batch-size --workers --seed --colormap "
         "--alpha --max-side --save-raw --json -q --quiet -v --verbose --debug --resume --overwrite --max-failures "
