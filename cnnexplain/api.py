@@ -32,6 +32,7 @@ from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
+from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import ImageError, OptionError
@@ -248,6 +249,9 @@ def load(
             source=loaded.source,
         )
         choices = loaded.choices if preprocess is None else ()
+        if preprocess is None and not loaded.sized:
+            built, size = with_size(built, settled.crop_pct or 1.0)
+            choices = (*choices, *size)
     else:
         built, _, choices = build(model, settled, where)
     if preprocess is not None:

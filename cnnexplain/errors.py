@@ -43,6 +43,10 @@ class ModelError(CnnexplainError):
     """A model that cannot be found, loaded or run."""
 
 
+class ForwardError(ModelError):
+    """A model whose own code raised an error when it was given an input."""
+
+
 class LayerError(CnnexplainError):
     """A layer that does not exist, or that has no map to explain."""
 

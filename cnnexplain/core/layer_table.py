@@ -79,6 +79,7 @@ class LayerTable:
     rows: tuple[LayerRow, ...]
     parameter_bytes: int
     problem: str = ""  # why no picture went through it, in words
+    hint: str = ""  # what to do about that
     remarks: tuple[str, ...] = ()
     shown_depth: int | None = None  # how many levels a user wants to see
 

@@ -79,3 +79,4 @@ class Loaded:
     preprocess: Preprocess
     labels: Sequence[str] | None  # one per class, or None where nobody named them
     choices: tuple[Choice, ...] = ()  # what was decided on the way, with reasons
+    sized: bool = True  # whether the size of its input was given or is known

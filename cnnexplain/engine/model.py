@@ -20,10 +20,12 @@ from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks, is_out_of_memory
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
+from cnnexplain.engine.forward import failed, require_pictures
+from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
-from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
+from cnnexplain.errors import CnnexplainError, ForwardError, LayerError, ModelError, first_line
 
 Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,6 +50,7 @@ class Model:
     seed: int = 0  # what is random in a method starts from it
     chunks: Chunks = field(default_factory=Chunks, repr=False)
     source: str = ""  # where code and weights came from, in words
+    layout: Layout = field(default_factory=Layout, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -89,8 +92,10 @@ class Model:
         weights.require_plain(self.module, self.name)
         try:
             with self.borrowed():
-                return look()
-        except CnnexplainError:
+                return self._looked_twice(look)
+        except CnnexplainError as error:
+            if isinstance(error, ModelError):
+                require_pictures(self.module, self.name)
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -100,6 +105,29 @@ class Model:
                     "use --device cpu, or a smaller --input-size",
                 ) from error
             raise self.failed_backwards(error) from error
+
+    def _looked_twice(self, look: Callable[[], Looked]) -> Looked:
+        """A look; and where the model's own code fails another, with everything laid out as plain torch does."""
+        try:
+            return look()
+        except Exception as error:
+            theirs = isinstance(error, ForwardError) or not isinstance(error, CnnexplainError)
+            if not theirs or is_out_of_memory(error) or not self.layout.channels_last:
+                raise
+            first = error
+        self.layout.use(self.module, channels_last=False)
+        try:
+            found = look()
+        except BaseException:
+            self.layout.use(self.module, channels_last=True)
+            raise
+        self.layout.tell(first)
+        return found
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What was settled when the model was looked at, with reasons."""
+        return self.layout.choices
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -155,17 +183,14 @@ class Model:
         cast = torch.autocast(self.device.type, dtype) if dtype else nullcontext()
         try:
             with cast:
-                return self.module(inputs)
+                return self.module(self.layout.of(inputs))
         except CnnexplainError:
             raise
         except (Exception, SystemExit) as error:
             # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
             if is_out_of_memory(error):
                 raise
-            raise ModelError(
-                f"{self.name} failed on an input of {tuple(inputs.shape)}: {first_line(error)}",
-                "give the size it was made for, for example --input-size 32 or 1x28x28",
-            ) from error
+            raise failed(self.name, inputs.shape, error) from error
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
@@ -293,6 +318,7 @@ class Model:
         yield from self.module.buffers()
 
     def blank(self) -> Tensor:
-        """An input (1, C, H, W) of zeros."""
+        """An input (1, C, H, W) of zeros, laid out as those of pictures are."""
         shape = (1, self.preprocess.channels, *self.preprocess.input_size)
-        return torch.zeros(shape, device=self.device, dtype=self._dtype)
+        zeros = torch.zeros(shape, device=self.device, dtype=self._dtype)
+        return self.layout.of(zeros.contiguous(memory_format=torch.channels_last))

@@ -84,16 +84,23 @@ def layer_table(model: Model) -> LayerTable:
         if name:
             names.setdefault(module, []).append(name)
     watched = _Pass(names)
-    problem = ""
+    problem = hint = ""
     known = _Known()
+
+    def look() -> None:
+        nonlocal watched
+        watched = _Pass(names)
+        _send(model, watched)
+
     try:
-        model.looked_at(lambda: _send(model, watched))
+        model.looked_at(look)
     except ModelError as error:
-        problem = error.problem
+        problem, hint = error.problem, error.hint
         if watched.running:
             known.remarks.append(f"the picture came as far as {watched.running[-1]}")
     else:
         known = _known(model)
+    known.remarks += [f"{one.what}: {one.value} ({one.reason})" for one in model.choices]
     with model.borrowed():
         every = weighted(model.module)
     if any(one.problem is None for one in every):
@@ -111,6 +118,7 @@ def layer_table(model: Model) -> LayerTable:
             one.numel() * one.element_size() for one in model.module.parameters() if not is_lazy(one)
         ),
         problem=problem,
+        hint=hint,
         remarks=tuple(dict.fromkeys(known.remarks)),
     )
 

@@ -87,6 +87,8 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
         examples = tuple(prepared(model, sources, expected(named, model)))
         subject = Subject(model, examples, class_maps, stored, told=told)
         require_answers(subject)
+        for choice in model.choices:
+            observer.told(choice.what, f"{choice.value} ({choice.reason})")
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):

@@ -14,7 +14,7 @@ import torch
 from cnnexplain.core.inspection import Finding
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.words import count
-from cnnexplain.errors import InterruptedRunError
+from cnnexplain.errors import InterruptedRunError, ModelError
 from cnnexplain.render.pictures import of_model
 from cnnexplain.render.stages import stages
 from cnnexplain.report.page import page
@@ -29,7 +29,10 @@ from cnnexplain.runner.write import save_arrays, save_png
 
 
 def inspect(request: ModelRequest, observer: Observer) -> Outcome:
-    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
+    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted.
+
+    Where no picture gets through the model, what is known without is told and written, and then the error raised.
+    """
     started = time.time()
     torch.manual_seed(request.model.seed)
     folder = None if request.output.output is None else checked_folder(request.output.output)
@@ -40,9 +43,11 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     describe = partial(facts.describe_model, request, model, loaded, inspection, (*choices, *more), started)
     entries: list[dict[str, Any]] = []
     whole: dict[str, Any] = {}  # what is found of the model as a whole
+    stopped: list[ModelError] = []  # why no picture went through it: raised when what was found is written
 
     def take(folder: Folder | None, taken: set[str], finding: Finding | LayerTable) -> None:
         if isinstance(finding, LayerTable):
+            stopped.extend([ModelError(finding.problem, finding.hint)] if finding.problem else [])
             whole.update(_table(finding, folder, request, board))
         else:
             entries.append(_written(finding, folder, request, taken))
@@ -61,6 +66,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     if folder is None:
         look(None)
         observer.recorded(inspected(request.command, loaded.reference, entries, whole))
+        _require_end(stopped)
         return Outcome(None, time.time() - started)
     described = describe()
     journal = folder.open(described["identity"], overwrite=request.output.overwrite)
@@ -83,7 +89,13 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         folder.conclude(described, map(line, records), [(REPORT, page(described, records))])
         journal.remove()
         folder.close()
+    _require_end(stopped)
     return Outcome(folder.path / REPORT, time.time() - started)
+
+
+def _require_end(stopped: Sequence[ModelError]) -> None:
+    if stopped:
+        raise stopped[0]
 
 
 def _written(

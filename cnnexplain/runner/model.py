@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.engine.borrow import unwrapped
+from cnnexplain.engine.input_size import with_size
+from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError, first_line
 from cnnexplain.runner.options import DeviceOptions
@@ -21,7 +22,9 @@ def build(
     device, choices = pick_device(where.device)
     loaded = load(reference, options)
     try:
-        module = _channels_last(unwrapped(loaded.module).to(device))
+        module = unwrapped(loaded.module).to(device)
+        layout = Layout(owns_weights=True)
+        layout.use(module, channels_last=True)
     except RuntimeError as error:
         raise OptionError(
             f"{loaded.name} cannot be put on {device}: {first_line(error)}", "use --device cpu"
@@ -34,16 +37,12 @@ def build(
         where.precision,
         options.seed,
         source=loaded.source,
+        layout=layout,
     )
+    if not loaded.sized:
+        model, size = with_size(model, options.crop_pct or 1.0)
+        choices = (*size, *choices)
     return model, loaded, (*loaded.choices, *choices)
-
-
-def _channels_last(module: nn.Module) -> nn.Module:
-    """The module with the weights of its 2-D convolutions laid out as processors like them best."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.layout is torch.strided and not tensor.is_nested and tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-    return module
 
 
 def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:

@@ -56,6 +56,7 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         preprocess=overrides.apply(built.preprocess, built.crop_pct),
         labels=_labels(built) if labels is None else labels,
         choices=built.choices,
+        sized=built.sized or size is not None,
     )
 
 
@@ -86,6 +87,7 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
         preprocess=overrides.apply(built.preprocess, built.crop_pct),
         labels=_labels(built) if labels is None else labels,
         choices=built.choices,
+        sized=built.sized or overrides.size is not None,
     )
 
 

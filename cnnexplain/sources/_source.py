@@ -45,6 +45,7 @@ class Built:
     weights: str | None = None  # where its weights came from, in words; None where they are random
     labels: Sequence[str] | None = None
     choices: tuple[Choice, ...] = ()
+    sized: bool = True  # whether the size of its input is known, and not the usual one for want of a better
     unused: tuple[str, ...] = ()  # beginnings of checkpoint keys that only training needs
 
 

@@ -66,6 +66,7 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
         preprocess=preprocess,
         crop_pct=crop_pct,
         choices=() if config else (DEFAULT,),
+        sized=bool(config),
     )
 
 

@@ -250,7 +250,8 @@ def test_a_stdout_without_blocks_gets_plain_letters() -> None:
 
 def test_a_model_that_asks_for_more_than_a_picture_is_listed(here: Run, hostile: str) -> None:
     done = here("summary", hostile.replace("Hostile", "Asking"))
-    assert done.code == 0, done.err
+    assert done.code == 2, done.err  # it stopped halfway
+    assert done.hint.startswith("hint: its forward takes more than a picture ('question')")
     assert "stem.0  Conv2d" in done.out
     assert re.search(
         r"not run +Asking failed on an input of .*required positional argument: 'question'", done.out

@@ -1,0 +1,150 @@
+"""What a model's own `forward` raised, in words: each kind of error with the hint that helps."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from re import Match
+
+import torch
+from torch import nn
+
+from cnnexplain.engine.layout import VIEW
+from cnnexplain.errors import ForwardError, first_line
+
+SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
+LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, Path(__file__).parent))
+SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
+
+Shape = Sequence[int]
+Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
+
+
+def failed(name: str, shape: Shape, error: BaseException) -> ForwardError:
+    """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a stranger's class may raise from its own text
+        text = ""
+    place, own = _place(error)
+    where = f" (at {place})" if place else ""
+    kinds = (ABOUT_SIZE,) if own else KINDS
+    hint = next(filter(None, (_hint(kind, text, shape) for kind in kinds)), None)
+    if hint is None:
+        looked_at = f"look at {place}" if place else "look at its forward"
+        hint = f"{looked_at}, and whether it gets through one picture by itself; --debug shows the traceback"
+    return ForwardError(f"{name} failed on an input of {tuple(shape)}: {first_line(error)}{where}", hint)
+
+
+def _place(error: BaseException) -> tuple[str, bool]:
+    """The file and line of the model's code that the error came through, and whether that code raised it itself."""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith("<")
+    ]
+    outside = [one for one in frames if not one[0].startswith(LIBRARIES)]
+    if not outside:
+        return "", False
+    file, line = outside[-1]
+    # What torch's C++ raises has the line that called it as its innermost frame, and is a RuntimeError with few
+    # exceptions; those of the model's code are told by the word `raise` or `assert` in that line.
+    return f"{Path(file).name}:{line}", frames[-1] == outside[-1] and _raises(file, line)
+
+
+def _raises(file: str, line: int) -> bool:
+    import linecache
+
+    return linecache.getline(file, line).lstrip().startswith(("raise ", "assert "))
+
+
+def require_pictures(module: nn.Module, name: str) -> None:
+    """Raise `ForwardError` where the layers of a module that failed say that its inputs are no pictures."""
+    kinds = [one for one in module.modules() if isinstance(one, (*SEQUENTIAL, nn.Conv2d, nn.Conv3d))]
+    for layers, takes, from_picture in (
+        (SEQUENTIAL, "sequences (N, C, L)", "self.net(x.flatten(2))"),
+        (nn.Conv3d, "volumes (N, C, D, H, W)", "self.net(x.unsqueeze(2))"),
+    ):
+        if kinds and all(isinstance(one, layers) for one in kinds):
+            raise ForwardError(
+                f"{name} takes {takes}, not pictures (N, C, H, W)",
+                "wrap it in a module that makes such an input out of a picture: forward(self, x) returning "
+                f"{from_picture}; its weights can be seen without: cnnexplain filters",
+            )
+
+
+def _hint(kind: Kind, text: str, shape: Shape) -> str | None:
+    pattern, hint = kind
+    found = re.search(pattern, text)
+    return hint(found, shape) if found else None
+
+
+def _said(words: str) -> Callable[[Match[str], Shape], str]:
+    return lambda _found, _shape: words
+
+
+def _more_inputs(found: Match[str], _shape: Shape) -> str:
+    return (
+        f"its forward takes more than a picture ({found[1]}): wrap it in a module whose forward(self, x) calls it with "
+        "the picture and everything else"
+    )
+
+
+def _channels(found: Match[str], shape: Shape) -> str:
+    if [int(one) for one in found[1].split(",")] != list(shape):
+        return "a layer within it was given other channels than it has weights for: look at its forward"
+    return f"give the channels it was made for: --input-size {found[2]}x{shape[2]}x{shape[3]}"
+
+
+def _numbers(found: Match[str], _shape: Shape) -> str:
+    return f"one of its layers takes {found[2]} numbers of a picture, and was given {found[1]}: {SIZE}"
+
+
+def _view(found: Match[str], shape: Shape) -> str:
+    return f"its code lays {int(found[2]) // shape[0]} numbers of a picture out as ({found[1]}): {SIZE}"
+
+
+ABOUT_SIZE: Kind = (r"(?i)(input|image|img|picture).*(size|height|width|resolution|divisible)", _said(SIZE))
+# The first that is found in an error's text gives the hint.
+KINDS: tuple[Kind, ...] = (
+    (r"forward\(\) missing \d+ required positional arguments?: (.*)", _more_inputs),
+    (r"forward\(\) is missing value for argument ('\w+')", _more_inputs),
+    (
+        r"forward\(\) takes \d+ positional arguments? but",
+        _said("wrap it in a module whose forward(self, x) takes a picture, x of (N, C, H, W)"),
+    ),
+    (
+        r"(?i)CUDA (error|GPUs|enabled|driver)|NVIDIA driver|on the same device"
+        r"|torch\.(cuda|mps)\.\w+Tensor\).* should be the same",
+        _said(
+            "its code names a device, as .cuda() or device='cuda' do: write x.device there, or use the --device "
+            "that it names"
+        ),
+    ),
+    (
+        r"should be the same|same dtype|expected scalar type|expected m1 and m2 to have",
+        _said(
+            "its code casts the picture or a weight (.half(), .double(), .to(dtype)): take the cast out; --precision "
+            "fp16 or bf16 has the same effect"
+        ),
+    ),
+    (
+        r"scalar types: Long, Int",
+        _said("it takes numbers of words and not pictures: give a network of pictures"),
+    ),
+    (r"expected input\[([\d, ]+)\] to have (\d+) channels", _channels),
+    (
+        VIEW,
+        _said("write .reshape(...) or .flatten(1) in its forward where it says .view(...)"),
+    ),
+    (r"shapes cannot be multiplied \(1x(\d+) and (\d+)x\d+\)", _numbers),
+    (r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)", _view),
+    (
+        r"(?i)greater than actual input size|output size is too small|less than the corresponding input"
+        r"|padding size should be less|size of tensor a|shapes cannot be multiplied|size mismatch|Sizes of tensors",
+        _said(SIZE),
+    ),
+    ABOUT_SIZE,
+)

@@ -1,0 +1,160 @@
+"""The size of picture that a model was made for, found where nobody says it: tried out, at small cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine._field_axes import tensors_in
+from cnnexplain.engine.borrow import borrowed, buffers_kept
+from cnnexplain.engine.chunks import is_out_of_memory
+from cnnexplain.engine.model import Model
+from cnnexplain.errors import ModelError
+
+USUAL = (
+    32, 28, 64, 96, 128, 256, 299, 227, 112, 160, 192, 48, 40, 36, 84, 100, 150, 200, 240, 288, 384, 448, 512,
+)  # fmt: skip
+LARGEST = 1024
+AROUND = 16  # pixels: poolings round so many sizes to the same map
+SECONDS = 5.0  # from when no further size is tried
+
+Size = tuple[int, int, int]  # (C, H, W)
+
+
+@dataclass
+class _Way:
+    """What one picture's way through a model showed."""
+
+    passed: bool = False
+    too_large: bool = False  # more numbers came to a layer than it takes
+    reason: str = ""  # which layer takes as many numbers as its map has
+
+
+class _Watch(TorchFunctionMode):
+    """Notes where a map is flattened, and how its numbers compare with those that the next layer takes."""
+
+    def __init__(self, way: _Way, names: dict[int, str]) -> None:
+        super().__init__()
+        self._way, self._names = way, names  # of weights, by identity
+        self._map: tuple[int, ...] = ()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.linear and len(args) > 1:
+            self._meet(args[0], args[1])
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError:
+            self._way.too_large |= _lays_out(func) and args[0].numel() > _numbers(args[1:])
+            raise
+        if isinstance(result, Tensor):
+            # One picture became several rows.
+            self._way.too_large |= (
+                _lays_out(func) and len(args[0]) == 1 and result.ndim == 2 and len(result) > 1
+            )
+            if result.ndim == 4:
+                self._map = tuple(result.shape)
+        return result
+
+    def _meet(self, given: Tensor, weight: Tensor) -> None:
+        wanted = weight.shape[1]
+        self._way.too_large |= given.shape[-1] > wanted
+        if self._map[2:] > (1, 1) and not self._way.reason and wanted == torch.Size(self._map).numel():
+            _, channels, height, width = self._map
+            name = self._names.get(id(weight), "").rpartition(".")[0]
+            words = f"layer {name}" if name.isdigit() else name or "a linear layer"
+            self._way.reason = f"{words} takes {wanted} numbers: {channels} channels of {height}x{width}"
+
+
+def _lays_out(func: Callable[..., Any]) -> bool:
+    return getattr(func, "__name__", "") in ("view", "reshape")
+
+
+def _numbers(sides: tuple[Any, ...]) -> int:
+    """How many numbers a row, or a tensor, of these sides has."""
+    every = sides[0] if sides and isinstance(sides[0], (tuple, list)) else sides
+    return torch.Size(int(one) for one in every if isinstance(one, int) and one > 0).numel()
+
+
+def _tried(model: Model, size: Size) -> _Way:
+    """What becomes of a blank picture: whatever a stranger's module raises, it does not get through."""
+    way = _Way()
+    blank = model.blank().new_zeros((1, *size))
+    names = {id(tensor): name for name, tensor in model.module.named_parameters()}
+    try:
+        with torch.no_grad(), _Watch(way, names):
+            way.passed = all(one.shape[:1] == (1,) for one in tensors_in(model.module(blank)))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own run tells why
+        way.too_large |= is_out_of_memory(error)
+    return way
+
+
+def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]:
+    """The model with the size of input that it takes, where nobody said which; the same where it takes what it has.
+
+    A few seconds are spent at most, and nothing where the model gets through a picture. `crop_pct` is the share of
+    the resized picture that the input keeps.
+    """
+    usual: Size = (model.preprocess.channels, *model.preprocess.input_size)
+    try:
+        model.trace  # noqa: B018 - which is needed later anyway
+        return model, ()
+    except ModelError:
+        found = _found(model, usual)
+    if found is None:
+        return model, ()
+    (channels, height, width), reason = found
+    preprocess = replace(model.preprocess, channels=channels)
+    if (height, width) != preprocess.input_size:
+        preprocess = preprocess.with_crop((height, width), crop_pct)
+    why = reason or f"it gets through a picture of this size, and not through {'x'.join(map(str, usual))}"
+    choice = Choice("input size", f"{channels}x{height}x{width}", f"{why}; --input-size gives another")
+    return replace(model, preprocess=preprocess), (choice,)
+
+
+def _found(model: Model, usual: Size) -> tuple[Size, str] | None:
+    """The first size that fits, of those that are usual and else of all; and the reason."""
+    with borrowed(model.module, exact=False), buffers_kept(model.module), model.layout.plain(model.module):
+        return _search(model, usual)
+
+
+def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
+    if _tried(model, usual).passed:
+        return None  # that it cannot be explained has another reason
+    until = time.monotonic() + SECONDS
+    for channels in dict.fromkeys((usual[0], 3, 1)):  # of the first convolution, or as pictures have them
+        low, high = 1, LARGEST
+        for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):
+            way = _tried(model, (channels, height, width))
+            if way.passed:
+                return (channels, height, width), way.reason
+            low, high = (low, min(high, height - 1)) if way.too_large else (max(low, height + 1), high)
+            if time.monotonic() > until:
+                return None
+        if (side := _solved(model, channels, low, high, until)) is not None:
+            size = (channels, side, side)
+            return size, _tried(model, size).reason
+    return None
+
+
+def _solved(model: Model, channels: int, low: int, high: int, until: float) -> int | None:
+    """The roundest side that fits, found by halving: the larger a picture, the more numbers it is flattened to."""
+    while low <= high and time.monotonic() < until:
+        side = (low + high) // 2
+        way = _tried(model, (channels, side, side))
+        if way.passed:
+            around = range(max(low, side - AROUND), min(high, side + AROUND) + 1)
+            fits = [one for one in around if _tried(model, (channels, one, one)).passed]
+            return max(fits, key=lambda one: one & -one)  # the highest power of two that divides it
+        low, high = (low, side - 1) if way.too_large else (side + 1, high)
+    return None

@@ -1,0 +1,58 @@
+"""How pictures and weights lie in memory: channels last, which processors like best, where a model bears it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.errors import CnnexplainError, first_line
+
+VIEW = "view size is not compatible"  # what torch says of a view that a layout does not allow
+
+
+class Layout:
+    """The layout of one model's inputs, and of its weights where they are ours to lay out.
+
+    A model that calls `.view` on its maps runs with pictures as plain torch lays them out and with no others: from
+    the moment that this is found it is given such.
+    """
+
+    def __init__(self, *, owns_weights: bool = False) -> None:
+        self.channels_last = True
+        self.choices: tuple[Choice, ...] = ()  # what is to be told of it
+        self._owns_weights = owns_weights
+
+    def of(self, inputs: Tensor) -> Tensor:
+        """The same inputs as the model bears them."""
+        return inputs if self.channels_last else inputs.contiguous()
+
+    def use(self, module: nn.Module, *, channels_last: bool) -> None:
+        """From now on lay out inputs so, and the weights of two-dimensional convolutions where they are ours."""
+        self.channels_last = channels_last
+        if self._owns_weights:
+            form = torch.channels_last if channels_last else torch.contiguous_format
+            for tensor in (*module.parameters(), *module.buffers()):
+                if tensor.layout is torch.strided and not tensor.is_nested and tensor.ndim == 4:
+                    tensor.data = tensor.data.contiguous(memory_format=form)
+
+    @contextmanager
+    def plain(self, module: nn.Module) -> Iterator[None]:
+        """Lay everything out as plain torch does inside the block."""
+        before = self.channels_last
+        self.use(module, channels_last=False)
+        try:
+            yield
+        finally:
+            self.use(module, channels_last=before)
+
+    def tell(self, error: Exception) -> None:
+        """Say why, once it has been seen that the model runs that way."""
+        text = error.problem.partition(": ")[2] if isinstance(error, CnnexplainError) else first_line(error)
+        place = re.search(r" \(at \S+\)$", text)
+        why = f"its code calls .view{place[0] if place else ''}" if VIEW in text else f"or else: {text}"
+        self.choices = (Choice("memory layout", "contiguous", why),)

@@ -1,0 +1,135 @@
+"""The size of input of code that names none: solved from the layer behind the flattened map, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import pooled
+from torch import Tensor, nn
+
+import cnnexplain
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.engine import input_size
+from cnnexplain.runner.model import build
+from cnnexplain.runner.options import DeviceOptions
+
+
+def by_numbers(x: Tensor, numbers: int) -> Tensor:
+    return x.view(-1, numbers)
+
+
+def by_rows(x: Tensor, _numbers: int) -> Tensor:
+    return x.reshape(x.size(0), -1)
+
+
+def by_flatten(x: Tensor, _numbers: int) -> Tensor:
+    return torch.flatten(x, 1)
+
+
+class LeNet(nn.Module):
+    """Of a picture of side s a map of 16 channels and side ((s - 4) // 2 - 4) // 2."""
+
+    def __init__(self, channels: int, numbers: int, flat: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__()
+        self.flat, self.numbers = flat, numbers
+        self.conv1, self.conv2 = nn.Conv2d(channels, 6, 5), nn.Conv2d(6, 16, 5)
+        self.fc1 = nn.Linear(numbers, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc1(self.flat(x, self.numbers))
+
+
+@pytest.mark.parametrize("flat", [by_numbers, by_rows, by_flatten])
+@pytest.mark.parametrize(
+    ("channels", "cells", "side"),
+    [(3, 5, 32), (1, 4, 28), (3, 13, 64), (4, 9, 48), (3, 22, 100), (3, 61, 256), (3, 46, 196), (3, 2, 20)],
+)
+def test_the_size_is_solved_from_the_first_linear_layer(
+    channels: int, cells: int, side: int, flat: Callable[[Tensor, int], Tensor]
+) -> None:
+    explainer = cnnexplain.load(LeNet(channels, 16 * cells * cells, flat))
+    preprocess = explainer.model.preprocess
+    assert (preprocess.channels, *preprocess.input_size) == (channels, side, side)
+    assert preprocess.resize == (side, side)
+    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    assert choice.value == f"{channels}x{side}x{side}"
+    assert choice.reason.startswith(
+        f"fc1 takes {16 * cells * cells} numbers: 16 channels of {cells}x{cells}; --input-size"
+    )
+    assert explainer.model.choose_layer().value == "conv2"
+
+
+def test_a_network_of_linear_layers_alone_tells_channels_and_size() -> None:
+    for numbers, size in ((784, (1, 28, 28)), (3072, (3, 32, 32)), (1024, (1, 32, 32))):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(numbers, 10))
+        preprocess = cnnexplain.load(module).model.preprocess
+        assert (preprocess.channels, *preprocess.input_size) == size
+
+
+class Late(nn.Module):
+    """Its first convolution in the code is not the first that a picture meets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first, self.fc = nn.Conv2d(4, 5, 3), nn.Conv2d(1, 4, 3), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.second(self.first(x)).mean((2, 3)))
+
+
+def test_channels_are_tried_too_and_any_size_keeps_the_usual() -> None:
+    explainer = cnnexplain.load(Late())
+    preprocess = explainer.model.preprocess
+    assert (preprocess.channels, preprocess.input_size, preprocess.resize) == (1, (224, 224), (256, 256))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pooled(),
+        LeNet(3, 16 * 53 * 53, by_numbers),
+        nn.Sequential(nn.Conv2d(3, 2, 3)),  # a segmentation: it cannot be explained, but not for its size
+    ],
+)
+def test_what_takes_the_usual_size_keeps_it(module: nn.Module) -> None:
+    explainer = cnnexplain.load(module)
+    assert explainer.model.preprocess.input_size == (224, 224)
+    assert not [one for one in explainer.choices if one.what == "input size"]
+
+
+def test_a_size_that_was_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_size, "_found", lambda *_: pytest.fail("it was tried out"))
+    explainer = cnnexplain.load(LeNet(3, 400, by_numbers), input_size="33")
+    assert explainer.model.preprocess.input_size == (33, 33)
+    with pytest.raises(cnnexplain.CnnexplainError) as caught:
+        _ = cnnexplain.load(LeNet(3, 400, by_numbers), input_size="60").model.labels
+    assert "takes 400" in caught.value.hint or "(-1, 400)" in caught.value.hint
+
+
+def test_what_fits_no_size_fails_as_before_and_comes_back_unchanged() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(7, 2)).train()
+    before = {name: (one.data_ptr(), one._version) for name, one in module.state_dict().items()}
+    with pytest.raises(cnnexplain.CnnexplainError, match=r"failed on an input of \(1, 3, 224, 224\)"):
+        _ = cnnexplain.load(module).model.labels
+    assert {name: (one.data_ptr(), one._version) for name, one in module.state_dict().items()} == before
+    assert module.training
+    assert all(one.requires_grad for one in module.parameters())
+
+
+def test_crop_and_checkpoints_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def net():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2))\n"
+    )
+    model, loaded, choices = build(f"{tmp_path / 'net.py'}:net", ModelOptions(crop_pct=0.5), DeviceOptions())
+    assert (model.preprocess.input_size, model.preprocess.resize) == ((32, 32), (64, 64))
+    assert ("input size", "3x32x32") in [(one.what, one.value) for one in choices]
+    torch.save(loaded.module.state_dict(), tmp_path / "net.pth")
+    options = ModelOptions(arch=f"{tmp_path / 'net.py'}:net")
+    assert build(str(tmp_path / "net.pth"), options, DeviceOptions())[0].preprocess.input_size == (32, 32)
