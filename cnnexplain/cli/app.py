@@ -203,6 +203,8 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
             else f"{f'all are listed in {outcome.report}' if outcome.report else 'their records say why'}; "
             "--max-failures N allows some",
         )
+    if outcome.stopped is not None:
+        raise outcome.stopped
     if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:
         raise CheckFailedError(
             f"{count(len(bad), 'check')} failed: {', '.join(bad)}",

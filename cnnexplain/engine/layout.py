@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.errors import CnnexplainError, first_line
+from cnnexplain.engine.chunks import is_out_of_memory
+from cnnexplain.errors import CnnexplainError, ForwardError, first_line
+
+Looked = TypeVar("Looked")
 
 VIEW = "view size is not compatible"  # what torch says of a view that a layout does not allow
 
@@ -50,7 +54,25 @@ class Layout:
         finally:
             self.use(module, channels_last=before)
 
-    def tell(self, error: Exception) -> None:
+    def looked(self, module: nn.Module, look: Callable[[], Looked]) -> Looked:
+        """What a look at the module shows; where its own code fails, a look with everything as plain torch lays it."""
+        try:
+            return look()
+        except Exception as error:
+            theirs = isinstance(error, ForwardError) or not isinstance(error, CnnexplainError)
+            if not theirs or is_out_of_memory(error) or not self.channels_last:
+                raise
+            first = error
+        self.use(module, channels_last=False)
+        try:
+            found = look()
+        except BaseException:
+            self.use(module, channels_last=True)
+            raise
+        self._tell(first)
+        return found
+
+    def _tell(self, error: Exception) -> None:
         """Say why, once it has been seen that the model runs that way."""
         text = error.problem.partition(": ")[2] if isinstance(error, CnnexplainError) else first_line(error)
         place = re.search(r" \(at \S+\)$", text)

@@ -21,17 +21,15 @@ from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks, is_out_of_memory
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.forward import failed, require_pictures
+from cnnexplain.engine.gradients import gradients
 from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
-from cnnexplain.errors import CnnexplainError, ForwardError, LayerError, ModelError, first_line
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
 
 Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Gradients fall below fp16's smallest number, or rise above its largest: the first scale at which they do not is
-# taken. Powers of two are undone without loss.
-FP16_GRADIENT_SCALES = (2.0**10, 1.0, 2.0**-10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class Model:
         weights.require_plain(self.module, self.name)
         try:
             with self.borrowed():
-                return self._looked_twice(look)
+                return self.layout.looked(self.module, look)
         except CnnexplainError as error:
             if isinstance(error, ModelError):
                 require_pictures(self.module, self.name)
@@ -105,24 +103,6 @@ class Model:
                     "use --device cpu, or a smaller --input-size",
                 ) from error
             raise self.failed_backwards(error) from error
-
-    def _looked_twice(self, look: Callable[[], Looked]) -> Looked:
-        """A look; and where the model's own code fails another, with everything laid out as plain torch does."""
-        try:
-            return look()
-        except Exception as error:
-            theirs = isinstance(error, ForwardError) or not isinstance(error, CnnexplainError)
-            if not theirs or is_out_of_memory(error) or not self.layout.channels_last:
-                raise
-            first = error
-        self.layout.use(self.module, channels_last=False)
-        try:
-            found = look()
-        except BaseException:
-            self.layout.use(self.module, channels_last=True)
-            raise
-        self.layout.tell(first)
-        return found
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -273,22 +253,12 @@ class Model:
                 "the model detaches them or runs under no_grad(); methods without gradients, such as "
                 "gradcam -m eigencam, still work",
             )
-        scales = FP16_GRADIENT_SCALES if self.precision == "fp16" else (1.0,)
-        for scale in scales:
-            last = scale == scales[-1]
-            try:
-                # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-                found = torch.autograd.grad(
-                    score.sum() * scale, wrt, retain_graph=keep_graph or not last, allow_unused=True
-                )
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-                raise self.failed_backwards(error) from error
-            gradients = [one.float() for one in found if one is not None]
-            if last or all(bool(one.isfinite().all()) for one in gradients):
-                break
-        return gradients if scale == 1 else [one.div_(scale) for one in gradients]
+        try:
+            return gradients(score, wrt, keep_graph=keep_graph, halves=self.precision == "fp16")
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise self.failed_backwards(error) from error
 
     def failed_backwards(self, error: Exception) -> ModelError:
         """What a gradient raised on its way back, in words."""

@@ -31,7 +31,7 @@ from cnnexplain.runner.write import save_arrays, save_png
 def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted.
 
-    Where no picture gets through the model, what is known without is told and written, and then the error raised.
+    Where no picture gets through the model, what is known without is told and written; the outcome has the error.
     """
     started = time.time()
     torch.manual_seed(request.model.seed)
@@ -43,11 +43,12 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     describe = partial(facts.describe_model, request, model, loaded, inspection, (*choices, *more), started)
     entries: list[dict[str, Any]] = []
     whole: dict[str, Any] = {}  # what is found of the model as a whole
-    stopped: list[ModelError] = []  # why no picture went through it: raised when what was found is written
+    stopped: ModelError | None = None  # why no picture went through it
 
     def take(folder: Folder | None, taken: set[str], finding: Finding | LayerTable) -> None:
+        nonlocal stopped
         if isinstance(finding, LayerTable):
-            stopped.extend([ModelError(finding.problem, finding.hint)] if finding.problem else [])
+            stopped = ModelError(finding.problem, finding.hint) if finding.problem else None
             whole.update(_table(finding, folder, request, board))
         else:
             entries.append(_written(finding, folder, request, taken))
@@ -66,8 +67,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     if folder is None:
         look(None)
         observer.recorded(inspected(request.command, loaded.reference, entries, whole))
-        _require_end(stopped)
-        return Outcome(None, time.time() - started)
+        return Outcome(None, time.time() - started, stopped=stopped)
     described = describe()
     journal = folder.open(described["identity"], overwrite=request.output.overwrite)
     folder.write_run(described)
@@ -89,13 +89,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         folder.conclude(described, map(line, records), [(REPORT, page(described, records))])
         journal.remove()
         folder.close()
-    _require_end(stopped)
-    return Outcome(folder.path / REPORT, time.time() - started)
-
-
-def _require_end(stopped: Sequence[ModelError]) -> None:
-    if stopped:
-        raise stopped[0]
+    return Outcome(folder.path / REPORT, time.time() - started, stopped=stopped)
 
 
 def _written(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.layer_table import LayerTable
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
+    from cnnexplain.errors import ModelError
     from cnnexplain.inspections import Inspection
     from cnnexplain.methods import Method
 
@@ -122,3 +123,4 @@ class Outcome:
     what: str = "explained"  # what was done with the images
     done: int = 0  # of them that this run explained, others were done before
     work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; of processors, each stage
+    stopped: ModelError | None = None  # why a model was looked into no further than halfway

@@ -43,8 +43,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     model, loaded, choices = build(request.reference, request.model, request.where)
     model.require_finite_weights()
     method, more = request.method.bind(model)
-    choices = (*choices, *more, *model.choices)
-    observer.loaded(model, loaded.source, choices)
+    observer.loaded(model, loaded.source, choices := (*choices, *more, *model.choices))
     if folder is None:
         worker = worker_of(request, None, model, loaded, method, len(jobs))
         return _told(request, worker, jobs, observer, allowed, started)
