@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from enum import IntEnum
+
+LONGEST_WORD = 200  # letters of a word that others are compared with
 
 
 class ExitCode(IntEnum):
@@ -111,8 +114,35 @@ class Terminated(KeyboardInterrupt):
 def near_misses(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known words that a typing mistake most likely meant, best first; empty when none is near."""
     by_folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold(), by_folded, n=count, cutoff=0.6)
-    return [by_folded[name] for name in found]
+    word = word[:LONGEST_WORD].casefold()
+    # They are alike also where all that they share is an ending, as .png, or many of the letters.
+    alike = difflib.get_close_matches(word, by_folded, n=3 * count, cutoff=0.6)
+    return [by_folded[name] for name in alike if _is_near(word, name)][:count]
+
+
+def _is_near(word: str, name: str) -> bool:
+    """Whether one word is a part of the other, or differs in no more than every fourth letter."""
+    if min(len(word), len(name)) > 2 and (word in name or name in word):
+        return True
+    (word, ending), (name, other) = os.path.splitext(word), os.path.splitext(name)
+    if ending != other:
+        word, name = word + ending, name + other
+    longer = max(len(word), len(name))
+    return _slips(word, name) <= min(max(1, longer // 4), longer - 1)
+
+
+def _slips(word: str, name: str) -> int:
+    """How many letters are left out, added, replaced, or exchanged with the next (optimal string alignment)."""
+    before, last = [0] * (len(name) + 1), list(range(len(name) + 1))
+    for row, letter in enumerate(word, 1):
+        now = [row]
+        for column, other in enumerate(name, 1):
+            slips = min(last[column] + 1, now[-1] + 1, last[column - 1] + (letter != other))
+            if row > 1 and column > 1 and (letter, word[row - 2]) == (name[column - 2], other):
+                slips = min(slips, before[column - 2] + 1)
+            now.append(slips)
+        before, last = last, now
+    return last[-1]
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:

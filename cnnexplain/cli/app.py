@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import inspect
+import itertools
 import os
 import shlex
 import signal
@@ -96,6 +97,9 @@ def _run(arguments: Sequence[str]) -> int:
     if asked:
         known[asked].forget(arguments)
     fields = {name: one.fields for name, one in known.items()}
+    names = itertools.takewhile(lambda word: word != "--", arguments)
+    if dashed := next((one for one in names if _is_dashed(one) and os.path.isfile(one)), None):
+        raise _read_as_options(dashed)
     defaults = {asked: configured(_here(), asked, fields)} if asked else {}
     try:
         code = command.main(
@@ -234,11 +238,24 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     help_line = f"{context.command_path if context else 'cnnexplain'} --help lists what there is"
     if possible:
         return OptionError(problem.split(" (", maxsplit=1)[0], f"did you mean {' or '.join(possible)}?")
+    if dashed := next((one for one in arguments if _is_dashed(one)), None):
+        return _read_as_options(dashed)
     if problem.startswith("no such command"):
         near = near_misses(next((one for one in arguments if not one.startswith("-")), ""), commands())
         problem = problem.split(". ", maxsplit=1)[0]
         return OptionError(problem, f"did you mean cnnexplain {near[0]}?" if near else help_line)
     return OptionError(problem, help_line)
+
+
+def _is_dashed(word: str) -> bool:
+    """Whether a word is rather the name of a picture than options: -cat.jpg."""
+    return word.startswith("-") and is_picture(word)
+
+
+def _read_as_options(word: str) -> OptionError:
+    return OptionError(
+        f"{word!r} begins with a dash and is read as options", f"write ./{word}, or put -- before the names"
+    )
 
 
 def _here() -> Path:

@@ -15,7 +15,7 @@ from cnnexplain.cli.findings import findings
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import never_fired, percent
+from cnnexplain.core.words import count, never_fired, percent
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class ConsoleOptions:
     json: Annotated[
         bool, Param("Write one record a line to stdout instead of the report's path.", common=True)
     ] = False
-    quiet: Annotated[bool, Param("Show errors only.", ("-q", "--quiet"), common=True)] = False
+    quiet: Annotated[
+        bool, Param("Show errors, and what was left out, only.", ("-q", "--quiet"), common=True)
+    ] = False
     verbose: Annotated[bool, Param("Tell every image, however many there are.", ("-v", "--verbose"))] = False
     debug: Annotated[bool, Param("Show the traceback of an error.")] = False
 
@@ -80,7 +82,7 @@ class Console:
         self._options = options
         self._progress: Progress | None = None
         self._each = options.verbose
-        self._total = self._before = 0
+        self._total = self._before = self._failed_again = 0
         self._table: LayerTable | None = None
         self._status: Status | None = None
 
@@ -111,8 +113,8 @@ class Console:
         if not self._options.quiet and images > FEW and _is_terminal():
             self._progress = _progress_bar(images, done)
 
-    def recorded(self, record: Mapping[str, Any]) -> None:
-        """Tell one finished image."""
+    def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
+        """Tell one finished image. Failures that were told before are counted, and told once more with --verbose."""
         if self._before:
             self._before -= 1  # of an earlier run, which says nothing about this one's rate
         elif self._progress is not None:
@@ -121,7 +123,9 @@ class Console:
             show_data(json.dumps(record))
         if record["image"] is None:
             return  # each thing was told when it was found
-        if record["status"] == "error":
+        if record["status"] == "error" and again and not self._options.verbose:
+            self._failed_again += 1
+        elif record["status"] == "error":
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
             name = os.path.basename(record["image"])
@@ -191,6 +195,9 @@ class Console:
         from cnnexplain.cli.verdicts import drawn
 
         shown = [one for one in verdicts if one.status == "fail"] if self._options.quiet else verdicts
+        skipped = [one.check for one in verdicts if one.status == "skipped"]
+        if self._options.quiet and skipped:
+            self._warn("skipped", f"{len(skipped)} of {count(len(verdicts), 'check')}: {', '.join(skipped)}")
         stream = sys.stdout if data else sys.stderr
         if shown:
             show_lines(stream, lambda **sheet: drawn(shown, counts=not self._options.quiet, **sheet))
@@ -199,7 +206,16 @@ class Console:
         done = outcome.images - outcome.failed
         for layer, found in outcome.silent.items():
             self._say("silent", never_fired(layer, found))
+        if self._failed_again:
+            again = (
+                "failed as before"
+                if outcome.report is None
+                else f"failed as before; {outcome.report} says why"
+            )
+            self._say("failed", f"{count(self._failed_again, 'image')} {again}")
         failures = f", {outcome.failed} failed" if outcome.failed else ""
+        if self._options.quiet and 0 < outcome.failed <= outcome.allowed:
+            self._warn("failed", f"{outcome.failed} of {outcome.images} images, as --max-failures allows")
         self._say(
             "done",
             f"{done} of {outcome.images} images {outcome.what}{failures}, in {outcome.seconds:.1f} s",
@@ -208,8 +224,11 @@ class Console:
             self._say("work", of_stages(outcome))
 
     def _say(self, what: str, text: str) -> None:
-        if self._options.quiet:
-            return
+        if not self._options.quiet:
+            self._warn(what, text)
+
+    def _warn(self, what: str, text: str) -> None:
+        """Tell what is to be known even where it is to be quiet: that less was done than was asked for."""
         live = self._progress or self._status
         if live is None:
             _tell(f"{_styled(printable(what), '1')}  {printable(text)}")

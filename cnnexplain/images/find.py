@@ -163,21 +163,46 @@ def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[S
 
 
 def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> NoImagesError:
-    named = [source.path for source in found if not glob.has_magic(source.path)]
+    missing = [source.path for source in found]
+    for path in missing[:SHOWN]:
+        if meant := _meant(path):
+            what = "picture" if is_picture(path) else "picture or folder"
+            return NoImagesError(f"there is no {what} called {path!r}", f"did you mean {meant}?")
+    named = [path for path in missing if not glob.has_magic(path)]
     if not named:
         places = [name for name in given if name != "-"] or [str(options.files_from or "standard input")]
         return NoImagesError(
             f"no pictures in {_listing(places)}",
             "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
         )
-    folder, name = os.path.split(named[0])
-    near = near_misses(name, [one for one in _names_in(folder or ".") if is_picture(one)])
+    folder = os.path.dirname(named[0])
+    other = next(
+        (name for name, is_folder in _entries(Path(folder)) if is_picture(name) and not is_folder), None
+    )
     return NoImagesError(
         f"there is no picture called {_listing(named)}",
-        f"did you mean {os.path.join(folder, near[0])}?"
-        if near
-        else "name a picture, a folder of pictures, or a quoted 'glob'",
+        "name a picture, a folder of pictures, or a quoted 'glob'"
+        + (f"; {os.path.join(folder, other)} is there, for example" if other else ""),
     )
+
+
+def _meant(path: str) -> str:
+    """The path of something that is there and that a mistyped path, or a glob in one, most likely meant."""
+    parts = Path(path).parts
+    place, changed = Path(), False
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        if glob.has_magic(part) and not os.path.lexists(place / part):
+            rest = os.path.join(place, *parts[number:])
+            return rest if changed and glob.glob(rest, recursive=True) else ""
+        if not os.path.exists(place / part):
+            known = [name for name, is_folder in _entries(place) if is_folder or (last and is_picture(name))]
+            near = near_misses(part, known, 1)
+            if not near:
+                return ""
+            part, changed = near[0], True  # noqa: PLW2901 - what was meant
+        place /= part
+    return f"{place}{os.sep if path.endswith(os.sep) else ''}" if changed else ""
 
 
 def _listing(names: list[str]) -> str:
@@ -185,9 +210,11 @@ def _listing(names: list[str]) -> str:
     return ", ".join(map(repr, names[:SHOWN])) + more
 
 
-def _names_in(folder: str) -> list[str]:
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """What is in a folder, sorted, and whether each is a folder itself."""
     try:
-        return os.listdir(folder)
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir()) for entry in entries)
     except (OSError, ValueError):  # not there, not a folder, not ours to read, or a NUL in its name
         return []
 

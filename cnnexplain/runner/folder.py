@@ -70,10 +70,11 @@ class Folder:
             if Journal(self.path).is_empty():  # the run before was wrong from its first picture
                 self._clear()
                 return
-            raise OutputError(
-                f"{self.path} holds another run: {what}",
-                "choose another folder with -o, or replace that run with --overwrite",
-            )
+            choose = "choose another folder with -o, or replace that run with --overwrite"
+            if {**before, "images": ""} == {**identity, "images": ""}:
+                # As xargs and loops of a shell do it, which call again for the next pictures.
+                choose = f"name all pictures in one call, long lists with --files-from FILE (- is a pipe); or {choose}"
+            raise OutputError(f"{self.path} holds another run: {what}", choose)
 
     def close(self) -> None:
         """Let go of the folder and remove what was only needed on the way; files of others stay."""

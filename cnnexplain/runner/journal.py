@@ -189,6 +189,10 @@ class Records(Lines):
         """The positions of images that have none yet."""
         return (position for position, place in enumerate(self._places) if place == NOWHERE)
 
+    def failed_before(self, position: int) -> bool:
+        """Whether an image failed in an earlier run."""
+        return position in self._failed_before
+
     def untried(self) -> Iterator[int]:
         """Those of them that no run came to the end of, well or badly."""
         return (position for position in self.missing() if position not in self._failed_before)

@@ -89,8 +89,8 @@ class Observer(Protocol):
     def planned(self, images: int, done: int) -> None:
         """So many pictures, of which some were done before."""
 
-    def recorded(self, record: Mapping[str, Any]) -> None:
-        """One picture is finished, well or badly."""
+    def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
+        """One picture is finished, well or badly; `again` where it failed in an earlier run already."""
 
     def found(self, finding: Finding | LayerTable) -> None:
         """Something was found in a model."""

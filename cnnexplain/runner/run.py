@@ -57,7 +57,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     folder.write_run(described)
     observer.planned(len(jobs), len(records))
     for kept in records:
-        observer.recorded(kept)
+        observer.recorded(kept, again=True)
     status, before, begun = "interrupted", len(records), time.monotonic()
     teller = Teller(board, folder.path, jobs, records, described["identity"])
     try:
@@ -66,7 +66,7 @@ def run(request: Request, observer: Observer) -> Outcome:
             found = _condemned(request, worker, [jobs[one] for one in records.untried()], folder, observer)
             for done in chain(found, _done(request, worker, jobs, records.missing())):
                 records.add(done.job.position, done.record, line(done.record))
-                observer.recorded(done.record)
+                observer.recorded(done.record, again=records.failed_before(done.job.position))
                 teller.add(done)
         status = "finished"
     except WorkerError:

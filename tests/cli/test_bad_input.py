@@ -45,6 +45,7 @@ def bomb() -> bytes:
 def bad(work: Path) -> Path:
     """A folder of things that are no good."""
     (work / "empty").mkdir()
+    spot_picture().save(work / "-liver.png")
     (work / "text.jpg").write_text("this is a letter, not a picture")
     spot_picture((400, 300)).save(work / "whole.jpg")
     (work / "truncated.jpg").write_bytes((work / "whole.jpg").read_bytes()[:1500])
@@ -65,6 +66,12 @@ CASES: dict[str, tuple[list[str], int, str, str]] = {
     "no such image": (["gradcam", "tiny.py:Net", "pictures/d.png"], 4, r"no picture called 'pictures/d.png'", r"pictures/[abc].png"),
     "no such image, of one": (["gradcam", "tiny.py:Net", "nothing.png", "--limit", "1"], 4, r"nothing.png", r"name a picture"),
     "a checkpoint that holds itself": (["gradcam", "tiny.py:Net", PICTURE, "--weights", "cyclic.pth"], 2, r"cyclic.pth", r"."),
+    "a mistyped folder": (["gradcam", "tiny.py:Net", "picture/"], 4, r"no picture or folder called 'picture/'", r"did you mean pictures/\?"),
+    "a mistyped folder on the way": (["gradcam", "tiny.py:Net", "pictrues/a.png"], 4, r"'pictrues/a.png'", r"did you mean pictures/a.png\?"),
+    "a mistyped folder of a glob": (["gradcam", "tiny.py:Net", "pictrues/*.png"], 4, r"'pictrues/\*.png'", r"did you mean pictures/\*.png\?"),
+    "a folder that is not near": (["gradcam", "tiny.py:Net", "holidays"], 4, r"'holidays'", r"name a picture, a folder"),
+    "a name that begins with a dash": (["gradcam", "tiny.py:Net", "-cat.jpg"], 2, r"'-cat.jpg' begins with a dash", r"\./-cat.jpg, or put --"),
+    "a name that is read as a layer": (["gradcam", "tiny.py:Net", "-liver.png"], 2, r"'-liver.png' begins with a dash", r"\./-liver.png"),
     "an empty folder": (["gradcam", "tiny.py:Net", "empty"], 4, r"no pictures in 'empty'", r"\.jpg"),
     "a glob without a match": (["gradcam", "tiny.py:Net", "nothing/*.jpg"], 4, r"no pictures in 'nothing/\*.jpg'", r"\.jpg"),
     "a text file named .jpg": (["gradcam", "tiny.py:Net", "text.jpg"], 3, r"text.jpg: .*not a picture", r"JPEG, PNG"),
@@ -168,3 +175,12 @@ def check_says_how_to_go_on_without_network(done: Finished) -> None:
     assert "resnet18" in done.error
     assert "bundled:efficientnet_lite0" in done.hint
     assert "--weights" in done.hint
+
+
+@pytest.mark.parametrize("words", [("./-liver.png",), ("--", "-liver.png"), ("-",)])
+def test_names_that_begin_with_a_dash_are_taken_where_they_are_no_options(
+    run: Run, bad: Path, words: tuple[str, ...]
+) -> None:
+    done = run("gradcam", "tiny.py:Net", *TINY_OPTIONS, "-q", "-o", "out", *words, stdin=b"-liver.png\n")
+    assert done.code == 0, done.err
+    assert len(list((bad / "out").glob("*liver.png.gradcam.png"))) == 1

@@ -93,8 +93,9 @@ def test_the_table_is_the_data_where_nothing_else_is(
     table, other = (out, err) if report is None and not json else (err, out)
     assert "untrained-layers" in table
     assert "untrained-layers" not in other
-    for words in ("finite            all", "saturated", "baseline", "4 checks"):
+    for words in ("finite            all", "saturated", "needs a stored run", "1 passed"):
         assert (words in table) == (not quiet), words
+    assert ("skipped  1 of 4 checks: baseline\n" in err) == quiet
     assert out.endswith("out/index.html\n") == (report is not None and not json)
 
 

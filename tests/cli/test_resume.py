@@ -61,6 +61,46 @@ def test_another_run_in_the_same_folder_is_refused_by_name(
     assert len(records(work / "out")) == (2 if "--limit" in change else 3)
 
 
+@pytest.mark.parametrize("first", [("pictures/a.png",), ("pictures/a.png", "pictures/b.png")])
+def test_a_second_call_for_other_pictures_is_told_of_lists(
+    tiny: Run, work: Path, first: tuple[str, ...]
+) -> None:
+    """As xargs does it: the first call takes so many names as go on a line, the next the others."""
+    assert tiny(*first, "-o", "out").code == 0
+    done = tiny("pictures/c.png", "-o", "out")
+    assert (done.code, "images was" in done.error) == (2, True)
+    assert done.hint.startswith(
+        "hint: name all pictures in one call, long lists with --files-from FILE (- is"
+    )
+    assert "--overwrite" in done.hint
+    assert "--files-from" not in tiny("pictures/c.png", "-o", "out", "-t", "1").hint
+    names = "".join(f"pictures/{name}.png\n" for name in "abc").encode()
+    assert tiny("--files-from", "-", "-o", "all", stdin=names).code == 0
+    assert len(records(work / "all")) == 3
+
+
+def test_failures_are_told_in_full_once(tiny: Run, work: Path) -> None:
+    words = ("pictures", "missing.png", "-o", "out", "--max-failures", "3")
+    (work / "pictures" / "b.png").write_text("no picture")
+    told = tiny(*words).err
+    assert "failed  pictures/b.png: " in told
+    assert "failed  missing.png: " in told
+    assert "failed as before" not in told
+    (work / "pictures" / "c.png").write_text("no picture")
+    told = tiny(*words).err
+    assert "failed  pictures/c.png: " in told
+    assert "failed  2 images failed as before; out/index.html says why\n" in told
+    assert "b.png" not in told
+    told = tiny(*words, "-v", "--json")
+    assert all(f"failed  {name}.png: " in told.err for name in ("pictures/b", "pictures/c", "missing"))
+    assert len(told.out.splitlines()) == 4
+    spot_picture().save(work / "pictures" / "b.png")
+    told = tiny(*words).err
+    assert "b.png  class" in told
+    assert "failed  2 images failed as before" in told
+    assert tiny(*words, "-q").err == "failed  2 of 4 images, as --max-failures allows\n"
+
+
 def test_overwrite_removes_what_we_wrote_and_nothing_else(tiny: Run, work: Path) -> None:
     assert tiny("pictures", "-o", "out").code == 0
     (work / "out" / "a.png.gradcam.txt").write_text("notes")

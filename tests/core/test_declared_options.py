@@ -104,10 +104,40 @@ def test_a_bad_value_is_refused(given: dict[str, Any], problem: str, hint: str) 
 
 @pytest.mark.parametrize(
     ("word", "near"),
-    [("resnet5", ["resnet50"]), ("RESNET50", ["resnet50"]), ("vgg", ["VGG16"]), ("zebra", []), ("", [])],
+    [
+        ("resnet5", ["resnet50"]),
+        ("RESNET50", ["resnet50"]),
+        ("rsenet50", ["resnet50"]),
+        ("vgg", ["VGG16"]),
+        ("alxnet", ["alexnet"]),
+        ("zebra", []),
+        ("", []),
+        # Alike to difflib, by 0.6 and more, and nothing that anybody types for the other.
+        ("sensnet", []),
+        ("lexnete.png", []),
+        ("annex", []),
+    ],
 )
 def test_near_misses_are_found_whatever_their_case(word: str, near: list[str]) -> None:
     assert near_misses(word, ["resnet50", "VGG16", "alexnet"])[:1] == near
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "near"),
+    [
+        ("cat.png", "a.png", False),  # the ending is all that they share
+        ("d.png", "a.png", False),
+        ("cat.png", "cta.png", True),
+        ("holiday.png", "holidays.png", True),
+        ("cat.jpg", "cat.png", False),
+        ("--tagret", "--target", True),
+        ("explain", "explore", False),
+        ("photo", "photos", True),
+    ],
+)
+def test_near_is_a_part_or_a_slip_in_every_fourth_letter(word: str, name: str, near: bool) -> None:
+    assert near_misses(word, [name]) == [name] * near
+    assert near_misses(name, [word]) == [word] * near
 
 
 def test_the_best_near_miss_comes_first() -> None:
