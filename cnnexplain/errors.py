@@ -23,6 +23,25 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+# What a dynamic linker says where it cannot map a library.
+LIBRARY_SIGNS = ("failed to map segment", "cannot allocate memory in static TLS block", "cannot map")
+# What allocators, devices and libraries of theirs say, each without an error class of its own; in small letters.
+MEMORY_SIGNS = (
+    "allocate memory",  # "can't", "cannot"
+    "not enough memory",
+    "out of memory",
+    "outofmemory",
+    "alloc_failed",
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate",
+    "could not create a primitive",  # oneDNN
+    "could not create a memory",
+    "mmap() failed",
+    *map(str.lower, LIBRARY_SIGNS),
+)
+
+
 class CnnexplainError(Exception):
     """Something the user can put right. `problem`: what was wrong and found; `hint`: what to type instead."""
 
@@ -109,6 +128,38 @@ class InterruptedRunError(CnnexplainError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as Python makes Ctrl-C an exception."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had no memory left."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not have been imported
+        or (
+            isinstance(error, (RuntimeError, OSError, ImportError))
+            and any(sign in str(error).lower() for sign in MEMORY_SIGNS)
+        )
+    )
+
+
+def shortage_behind(error: BaseException) -> CnnexplainError | None:
+    """The error to tell in the place of one that a lack of memory caused, whatever was made of it; None for others."""
+    cause: BaseException | None = error
+    while cause is not None and not is_out_of_memory(cause):
+        cause = cause.__cause__
+    if cause is None or (isinstance(error, CnnexplainError) and "memory" in error.problem):
+        return None
+    if isinstance(cause, (ImportError, OSError)) and any(sign in str(cause) for sign in LIBRARY_SIGNS):
+        return CnnexplainError(
+            f"there is not enough memory to load a library: {first_line(cause)}",
+            "give the program more memory (ulimit -v, the limit of the container); where it has enough: a library is "
+            "on a disk from which nothing may be run (noexec), or is to be named in LD_PRELOAD",
+        )
+    return CnnexplainError(
+        f"there is not enough memory: {first_line(cause)}",
+        "close other programs or give this one more memory; a smaller --input-size, --batch-size 1 and --workers 1 "
+        "need less",
+    )
 
 
 def near_misses(word: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -36,6 +36,7 @@ from cnnexplain.errors import (
     TooManyFailuresError,
     first_line,
     near_misses,
+    shortage_behind,
 )
 from cnnexplain.images.find import is_picture
 
@@ -77,9 +78,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except CnnexplainError as error:
-        show_error(error)
+        show_error(shortage_behind(error) or error)
         return int(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the one boundary: whatever else arrives here is our own defect
+        if (shortage := shortage_behind(error)) is not None:
+            show_error(shortage)
+            return int(shortage.exit_code)
         show_error(
             CnnexplainError(
                 f"a defect in cnnexplain: {first_line(error)}",

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import torch
 
+from cnnexplain.errors import is_out_of_memory
+
 Result = TypeVar("Result")
 
-# What the CPU's allocators, Apple's GPUs and cuDNN say, each without an error class of its own.
-SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 # Rows at once of 224x224 pixels; of larger ones fewer.
 ROWS = {"cpu": 4, "cuda": 64, "mps": 16}
 
@@ -51,10 +51,3 @@ class Chunks:
             else:
                 yield chunk, result
                 start += size
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the CPU's allocator, had no memory left."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
-    )

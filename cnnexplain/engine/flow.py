@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.chunks import is_out_of_memory
+from cnnexplain.errors import is_out_of_memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,8 @@ from torch.overrides import TorchFunctionMode
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.borrow import borrowed, buffers_kept
-from cnnexplain.engine.chunks import is_out_of_memory
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import ModelError
+from cnnexplain.errors import ModelError, is_out_of_memory
 
 USUAL = (
     32, 28, 64, 96, 128, 256, 299, 227, 112, 160, 192, 48, 40, 36, 84, 100, 150, 200, 240, 288, 384, 448, 512,

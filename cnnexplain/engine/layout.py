@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.engine.chunks import is_out_of_memory
-from cnnexplain.errors import CnnexplainError, ForwardError, first_line
+from cnnexplain.errors import CnnexplainError, ForwardError, first_line, is_out_of_memory
 
 Looked = TypeVar("Looked")
 

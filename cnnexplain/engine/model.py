@@ -18,7 +18,7 @@ from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, layers, scores, weights
-from cnnexplain.engine.chunks import Chunks, is_out_of_memory
+from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.forward import failed, require_pictures
 from cnnexplain.engine.gradients import gradients
@@ -26,7 +26,7 @@ from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
-from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line, is_out_of_memory
 
 Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -14,7 +14,7 @@ from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.inspection import Finding as ModelFinding
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.errors import CnnexplainError, ImageError, first_line
+from cnnexplain.errors import CnnexplainError, ImageError, first_line, shortage_behind
 
 SCHEMA = 1
 DIGITS = 6  # significant ones, about what float32 holds
@@ -80,6 +80,7 @@ def inspected(
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:
     """The record of a picture that could not be explained; its lists are empty and its size is null."""
     what: dict[str, Any] = {"type": type(error).__name__}
+    error = shortage_behind(error) or error
     if isinstance(error, CnnexplainError):
         what |= {"message": readable(error.problem), "hint": readable(error.hint)}
     else:

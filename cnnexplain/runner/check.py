@@ -21,6 +21,7 @@ from cnnexplain.errors import (
     InterruptedRunError,
     ModelError,
     first_line,
+    shortage_behind,
 )
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.methods._cams import gradcam
@@ -131,7 +132,9 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
         found = Found(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
         status = "fail" if one.level == "error" else "warn"
     except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises must not cost the other verdicts
-        found = Found(good=False, says=f"could not be measured: {first_line(error)}", do=UNFORESEEN)
+        short = shortage_behind(error)
+        why, do = (short.problem, short.hint) if short else (first_line(error), UNFORESEEN)
+        found = Found(good=False, says=f"could not be measured: {why}", do=do)
         status = "fail" if one.level == "error" else "warn"
     return Verdict(
         check=one.id,

@@ -21,10 +21,9 @@ from cnnexplain.core.explanation import (
 )
 from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
 from cnnexplain.core.preprocess import Geometry
-from cnnexplain.engine.chunks import is_out_of_memory
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
-from cnnexplain.errors import CnnexplainError, ImageError
+from cnnexplain.errors import CnnexplainError, ImageError, is_out_of_memory
 from cnnexplain.methods import Method
 
 SHOWN_PREDICTIONS = 5

@@ -7,7 +7,8 @@ import torch
 from networks import as_model, explained, pooled, settle
 from torch import Tensor, nn
 
-from cnnexplain.engine.chunks import ROWS, Chunks, is_out_of_memory
+from cnnexplain.engine.chunks import ROWS, Chunks
+from cnnexplain.errors import is_out_of_memory
 from cnnexplain.methods._pixel_maps import MAPS
 from cnnexplain.methods.saliency import Saliency
 
@@ -84,6 +85,9 @@ def test_short_rest_that_does_not_fit_is_halved_from_its_own_size() -> None:
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
         RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
     ],
 )
 def test_no_memory_for_a_single_row_is_raised(error: Exception) -> None:
