@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnnexplain.checks import _layers
 from cnnexplain.core.verdict import Skipped
-from cnnexplain.engine import activity, scores, weights
+from cnnexplain.engine import activity, overflow, scores, weights
 from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:
@@ -95,10 +95,35 @@ class Subject:
         """How many weights and buffers there are."""
         return sum(1 for _ in (*self.model.module.parameters(), *self.model.module.buffers()))
 
+    def observed(self, model: Model | None = None) -> tuple[Tensor, list[overflow.Overflow]]:
+        """The logits of every picture (N, K), float32, on the CPU; and where on the way values are not finite."""
+        asked = model or self.model
+
+        def work(part: slice) -> tuple[Tensor, list[overflow.Overflow]]:
+            scores, places = overflow.overflows(asked.module, asked.forward, self.inputs(part, asked))
+            return scores.cpu(), places
+
+        parts = list(self.in_parts(len(self.examples), work))
+        return torch.cat(same_width([scores for scores, _ in parts])), overflow.merged(
+            one for _, one in parts
+        )
+
     @cached_property
+    def first_pass(self) -> tuple[Tensor, list[overflow.Overflow]]:
+        """What the model as it is answers, and where values are not finite; one pass for both."""
+        return self.observed()
+
+    @property
     def answers(self) -> Tensor:
         """The logits of every picture (N, K), float32, on the CPU, finite or not."""
-        return self.scored([one.pixels for one in self.examples])
+        return self.first_pass[0]
+
+    @cached_property
+    def exact(self) -> Tensor:
+        """The logits of every picture (N, K) in float32, whatever precision was asked for."""
+        if self.model.precision == "fp32":
+            return self.answers
+        return self.scored([one.pixels for one in self.examples], replace(self.model, precision="fp32"))
 
     @property
     def logits(self) -> Tensor:

@@ -1,30 +1,71 @@
-"""Weights, buffers and scores that are numbers."""
+"""Weights, buffers, layers' outputs and scores that are numbers, in half precision too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.core.verdict import Found, Level, Need, Table
+from cnnexplain.core.params import Param
+from cnnexplain.core.verdict import ROWS, Found, Level, Need, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
     from cnnexplain.checks._subject import Subject
+    from cnnexplain.engine.overflow import Overflow
 
 __all__ = ["Finite"]
+
+SMALLER = (
+    "float16 ends at 65504: scale down the weights of the first such layer, or use bf16, which reaches as far as "
+    "float32, or --precision fp32"
+)
 
 
 @dataclass(frozen=True)
 class Finite:
-    """No weight, buffer or score is NaN or infinite."""
+    """No weight, buffer, layer's output or score is NaN or infinite, and half precision answers as float32 does."""
 
     level: ClassVar[Level] = "error"
     why: ClassVar[str] = (
-        "One NaN in a weight makes every answer NaN, and code that only takes the largest score never notices."
+        "One NaN in a weight makes every answer NaN, and code that only takes the largest score never notices. Values "
+        "that overflow in half precision may be hidden by a later ReLU6, and change the answer without a trace."
     )
     needs: ClassVar[tuple[Need, ...]] = ()
 
+    changed: Annotated[
+        float,
+        Param(
+            "With --precision fp16 or bf16: largest share of the pictures whose best class may be another than in "
+            "float32, but for those whose two classes are within `near` of each other there.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0
+    near: Annotated[
+        float,
+        Param(
+            "Difference of two classes' probabilities in float32 below which they count as equal: bfloat16 moves the "
+            "probabilities of the bundled model by up to 0.03.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.05
+    cast: Annotated[
+        bool,
+        Param(
+            "With --precision fp16 or bf16: also try the model with all weights and inputs cast, as module.half() "
+            "does, beside autocast, which keeps sums and normalisations in float32."
+        ),
+    ] = True
+
     def measure(self, subject: Subject) -> Found:
-        """Count what is not finite: weights, buffers (masks may be infinite), and the scores of the pictures."""
+        """Count what is not finite: weights, buffers (masks may be infinite), outputs of layers, and scores.
+
+        In half precision also how the answers differ from those in float32: with autocast, and with weights cast.
+        """
         from cnnexplain.core import words
 
         bad, many = subject.broken, words.count(subject.tensors, "tensor")
@@ -37,19 +78,110 @@ class Finite:
                 table=Table(("tensor",), tuple((name,) for name in bad)),
             )
         all_of = many if subject.tensors == 1 else f"all {many}"
-        if not subject.examples:
-            return Found(
-                good=True, says=f"{all_of} {'is' if subject.tensors == 1 else 'are'} finite", value=0
-            )
-        scores = subject.answers
-        if not bool(scores.isfinite().all()):
+        are = "is" if subject.tensors == 1 else "are"
+        found = Found(good=True, says=f"{all_of} {are} finite", value=0)
+        if subject.examples:
+            scores, places = subject.first_pass
+            if places:
+                return _overflowing(places, subject)
+            pictures = words.count(len(scores), "picture")
+            found = replace(found, says=f"{all_of} and all that is made of {pictures} are finite")
+            if subject.model.precision != "fp32":
+                found = self._as_in_float32(subject, found, scores, "autocast")
+        return self._weights_cast(subject, found) if self.cast and found.good else found
+
+    def _weights_cast(self, subject: Subject, autocast: Found) -> Found:
+        """The same of a model whose weights and inputs are of half precision throughout."""
+        from cnnexplain.engine.model import PRECISIONS
+        from cnnexplain.engine.overflow import beyond, cast
+        from cnnexplain.errors import ModelError
+
+        model = subject.model
+        dtype = PRECISIONS[model.precision]
+        if dtype is None:
+            return autocast
+        how = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
+        if lost := beyond(model.module, dtype):
             return Found(
                 good=False,
-                says="weights are finite, but scores are not: they overflow on the way, or the code makes NaN",
-                do="look for a division by zero or a logarithm of zero, or try --precision fp32",
+                says=f"{autocast.says}; {how} makes {lost[0]!r} infinite"
+                + (f" and {len(lost) - 1} more" if len(lost) > 1 else ""),
+                value=len(lost),
+                do=SMALLER,
+                table=Table(("tensor",), tuple((name,) for name in lost[:ROWS])),
             )
-        return Found(
-            good=True,
-            says=f"{all_of} and the scores of {words.count(len(scores), 'picture')} are finite",
-            value=0,
+        if not subject.examples:
+            return autocast
+        with cast(model.module, dtype):
+            plain = replace(model, precision="fp32")  # no autocast: the weights say the type
+            try:
+                scores, places = subject.observed(plain)
+            except ModelError as error:
+                said = f"{autocast.says}; with {how} it could not be tried: {error.problem}"
+                return replace(autocast, says=said)
+        if places:
+            found = _overflowing(places, subject)
+            return replace(found, says=f"{autocast.says}; with {how}: {found.says}")
+        return self._as_in_float32(subject, autocast, scores, how)
+
+    def _as_in_float32(self, subject: Subject, found: Found, scores: Tensor, how: str) -> Found:
+        """Hold the scores (N, K) of half precision against those of float32."""
+        from cnnexplain.checks._repeated import apart
+        from cnnexplain.checks._subject import chances
+
+        exact = subject.exact
+        before, after = chances(exact), chances(scores)
+        was, now = before.argmax(1), after.argmax(1)
+        lead = before.gather(1, was[:, None]) - before.gather(1, now[:, None])
+        other = (lead[:, 0] > self.near).nonzero()[:, 0].tolist()
+        count, labels = len(exact), subject.model.labels
+        largest = float(apart(exact, scores, exact).max())
+        says = (
+            f"{found.says}; {how} against float32: another class for {int((was != now).sum())} of {count}, scores "
+            f"differ by at most {largest:.2g} of their size"
         )
+        if len(other) <= self.changed * count:
+            return replace(found, says=says)
+        rows = tuple(
+            (
+                subject.examples[row].name,
+                labels[int(was[row])],
+                f"{float(before[row, was[row]]):.3f}",
+                labels[int(now[row])],
+                f"{float(after[row, now[row]]):.3f}",
+            )
+            for row in other[:ROWS]
+        )
+        return Found(
+            good=False,
+            says=says,
+            value=len(other) / count,
+            do="compare layer by layer where the two part (cnnexplain activations), or use fp32 or bf16",
+            table=Table(("picture", "in float32", "probability", how, "probability of that"), rows),
+        )
+
+
+def _overflowing(places: Sequence[Overflow], subject: Subject) -> Found:
+    """Where values stop being finite, the first place first."""
+    from cnnexplain.core import words
+
+    first = places[0]
+    share = (first.infinite + first.nan) / first.total
+    kind = "NaN" if not first.infinite else "infinite" if not first.nan else "infinite or NaN"
+    more = f", and {words.count(len(places) - 1, 'place')} after it" if len(places) > 1 else ""
+    pictures = words.count(len(subject.examples), "picture")
+    half = subject.model.precision == "fp16"
+    return Found(
+        good=False,
+        says=f"weights are finite, but values overflow on the way: first at {first.name}, where {words.percent(share)} "
+        f"of the values are {kind} in {first.pictures} of {pictures}{more}",
+        value=len(places),
+        do=SMALLER if half else "look for a division by zero or a logarithm of zero, or try --precision fp32",
+        table=Table(
+            ("layer", "infinite", "NaN", "of values", "pictures"),
+            tuple(
+                (one.name, str(one.infinite), str(one.nan), str(one.total), str(one.pictures))
+                for one in places[:ROWS]
+            ),
+        ),
+    )

@@ -152,7 +152,7 @@ def watched(
     `scores` is how many class scores there are: what squeezes those is the answer, which may be certain.
     """
     watch = _Watch(input_size, scores, len(batch))
-    with _naming(module, watch.inside), torch.no_grad(), watch:
+    with naming(module, watch.inside), torch.no_grad(), watch:
         forward(batch)
     return list(watch.found.values())
 
@@ -169,7 +169,7 @@ def joined(parts: Sequence[Sequence[Activity]], pictures: int) -> list[Activity]
 
 
 @contextmanager
-def _naming(module: nn.Module, inside: list[str]) -> Iterator[None]:
+def naming(module: nn.Module, inside: list[str]) -> Iterator[None]:
     """Keep in `inside` the names of the modules whose code is running."""
     handles = []
 

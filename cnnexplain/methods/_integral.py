@@ -27,6 +27,9 @@ AT_ONCE = 8  # steps between two looks
 MOST = 10  # times the steps that were asked for are taken at most to close the gap
 STRAIGHT = 1e-5  # of the score's difference: smaller gaps in all mean that it hardly bends
 NARROW = 2.0**-12  # a step is not halved below this share of the way
+# Where to step next is decided on gaps rounded to whole units of this share of the score's difference. Another
+# processor rounds the last digits of a score otherwise, some 1e-6 of it, and should take the same steps all the same.
+COARSE = 2.0**-10
 # A gap below this share of the score is rounding, for each precision of the model.
 ROUNDING = {"fp32": 1e-6, "fp16": 2.0**-10, "bf16": 2.0**-7}
 KEPT = 2**30  # bytes of gradients that are kept at once
@@ -96,23 +99,32 @@ class _Path:
         ]
 
     def wanted(self, options: IntegralOptions, most: int, rounding: float) -> list[float]:
-        """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good."""
+        """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good.
+
+        Gaps count in whole units of `COARSE` of the score's difference. Among equal ones the widest interval comes
+        first, and of equally wide ones the one nearest to the baseline.
+        """
         if not self.places:
             # Networks bend most near the baseline.
             count = min(FIRST, options.steps)
             return [NEAR + (1 - NEAR) * (step / (count - 1)) ** 2 for step in range(count)]
-        gaps, taken = self.gaps(), len(self.places)
+        gaps, widths, taken = self.gaps(), self._widths(), len(self.places)
         difference = abs(self.scores[-1] - self.scores[0])
         rounded = rounding * max(map(abs, self.scores))
-        wide = [place for place, width in enumerate(self._widths()) if width > NARROW]
+        wide = [place for place, width in enumerate(widths) if width > NARROW]
         if sum(map(abs, gaps)) <= max(rounded, STRAIGHT * difference) or taken >= most:
             return []
         if taken >= options.steps:
             if abs(sum(gaps)) <= options.max_gap * difference:
                 return []
-            wide = [place for place in wide if abs(gaps[place]) > rounded]
+            # Where every gap is smaller than this, together they are no more than a quarter of what is allowed.
+            little = max(rounded, options.max_gap * difference / (4 * taken))
+            wide = [place for place in wide if abs(gaps[place]) > little]
         count = min(AT_ONCE, (options.steps if taken < options.steps else most) - taken)
-        worst = heapq.nlargest(count, wide, key=lambda place: abs(gaps[place]))
+        unit = max(COARSE * difference, rounded) or 1.0
+        worst = heapq.nsmallest(
+            count, wide, key=lambda place: (-round(abs(gaps[place]) / unit), -widths[place], place)
+        )
         return [(self.places[place] + self.places[place + 1]) / 2 for place in worst]
 
     def mean(self) -> Tensor:

@@ -1,0 +1,195 @@
+"""Where in a model values stop being finite, and its weights in half precision for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.engine.activity import naming
+
+# Functions that put infinities into a tensor on purpose, as attention does where it masks.
+FILLS = frozenset({
+    "masked_fill", "masked_scatter", "full", "full_like", "new_full", "fill", "where", "index_fill", "index_put",
+    "index_copy", "scatter", "__setitem__", "triu", "tril", "tensor", "pad", "copy",
+})  # fmt: skip
+MASK = 1e30  # sizes from here on stand for infinity, as in masks
+ANSWER = "what the model returns"
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """One place of a model whose output is not finite everywhere."""
+
+    name: str  # of a layer; of a function the layer in whose code it stands too
+    infinite: int  # values, of all pictures
+    nan: int
+    total: int
+    pictures: int  # in which there are some
+
+    def and_of(self, other: Overflow) -> Overflow:
+        """The same place over more pictures."""
+        return Overflow(
+            self.name,
+            self.infinite + other.infinite,
+            self.nan + other.nan,
+            self.total + other.total,
+            self.pictures + other.pictures,
+        )
+
+
+class _FirstFunction(TorchFunctionMode):
+    """Notes functions that make something infinite, or NaN, of finite values, until one was found."""
+
+    def __init__(self, pictures: int, inside: list[str], note: Callable[[str, Tensor], bool]) -> None:
+        super().__init__()
+        self._pictures, self._inside, self._note = pictures, inside, note
+        self._found = False
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Carry out `func`, and look at what it returns."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if self._found or name.strip("_") in FILLS or name in FILLS:
+            return func(*args, **kwargs)
+        # What works in place leaves nothing of what it was given.
+        in_place = name.endswith("_") and not name.startswith("__")
+        finite = not in_place or _all_finite((*args, *kwargs.values()))
+        result = func(*args, **kwargs)
+        for tensor in _tensors(result, self._pictures):
+            if tensor.isfinite().all() or not finite:
+                continue
+            if in_place or _all_finite((*args, *kwargs.values())):
+                self._found = self._note(f"{name.strip('_')} in {self._inside[-1] or 'its own code'}", tensor)
+        return result
+
+
+def overflows(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor
+) -> tuple[Tensor, list[Overflow]]:
+    """What `forward` returns, and every layer whose output is not finite everywhere, in the order of the pass.
+
+    Where a function in a layer's code makes the first such values, that is named before the layer. Infinities that are
+    put in on purpose, as by `masked_fill`, are none. Costs one forward pass of `inputs` (N, C, H, W), without
+    gradients. Leaves no hook behind.
+    """
+    found: dict[str, Overflow] = {}
+    pictures = len(inputs)
+    inside = [""]
+
+    def note(name: str, values: Tensor) -> bool:
+        if name not in found:
+            infinite, nan = values.isinf(), values.isnan()
+            hit = (infinite | nan).reshape(pictures, -1).any(1)
+            found[name] = Overflow(name, int(infinite.sum()), int(nan.sum()), values.numel(), int(hit.sum()))
+        return True
+
+    def noting(name: str) -> Callable[..., None]:
+        def look(_layer: nn.Module, _arguments: Any, output: Any) -> None:
+            for values in _tensors(output, pictures):
+                if not bool(values.isfinite().all()):
+                    note(name, values)
+
+        return look
+
+    names = {name for name, child in module.named_modules() if next(child.children(), None) is None}
+
+    def note_function(name: str, values: Tensor) -> bool:
+        layer = name.partition(" in ")[2]
+        return note(
+            layer if layer in names else name, values
+        )  # a layer of one function is called by its name
+
+    handles = []
+    try:
+        for name, child in module.named_modules():
+            handles.append(child.register_forward_hook(noting(name or ANSWER)))
+        with naming(module, inside), torch.no_grad(), _FirstFunction(pictures, inside, note_function):
+            result = forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return result, list(found.values())
+
+
+def merged(parts: Iterable[list[Overflow]]) -> list[Overflow]:
+    """What was found of several batches, each place once."""
+    found: dict[str, Overflow] = {}
+    for one in (one for part in parts for one in part):
+        before = found.get(one.name)
+        found[one.name] = before.and_of(one) if before else one
+    return list(found.values())
+
+
+def beyond(module: nn.Module, dtype: torch.dtype) -> list[str]:
+    """The names of weights and buffers with finite values that `dtype` has no room for.
+
+    Values from `MASK` on may become infinite.
+    """
+    largest = torch.finfo(dtype).max
+    named = (*module.named_parameters(), *module.named_buffers())
+    return [
+        name
+        for name, one in named
+        if any(bool(((size > largest) & (size < MASK)).any()) for size in map(torch.abs, _tensors(one, 1)))
+    ]
+
+
+@contextmanager
+def cast(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside the block weights and buffers of floating point are of `dtype`, as after `module.half()`.
+
+    After it each is the very tensor that it was, also on errors: they are put aside, not converted back.
+    """
+    weights = [(one, one.data) for one in module.parameters() if one.is_floating_point()]
+    buffers = [
+        (owner, name, tensor)
+        for owner in module.modules()
+        for name, tensor in owner._buffers.items()
+        if tensor is not None and tensor.is_floating_point()
+    ]
+    made: dict[int, Tensor] = {}
+
+    def restore() -> None:
+        for parameter, values in weights:
+            parameter.data = values
+        for owner, name, tensor in buffers:
+            owner._buffers[name] = tensor
+
+    try:
+        for parameter, values in weights:
+            parameter.data = values.to(dtype)
+        for owner, name, tensor in buffers:
+            owner._buffers[name] = made.setdefault(id(tensor), tensor.to(dtype))
+        yield
+    finally:
+        try:
+            restore()
+        except BaseException:  # a second Ctrl-C
+            restore()
+            raise
+
+
+def _all_finite(arguments: Iterable[Any]) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in _tensors(list(arguments), 1))
+
+
+def _tensors(value: Any, rows: int) -> Iterator[Tensor]:
+    """The tensors of floating point in an output whose first axis is a whole number of so many rows."""
+    if isinstance(value, Tensor):
+        odd = value.layout is not torch.strided or value.is_quantized or value.is_nested or value.is_meta
+        if not odd and value.is_floating_point() and value.ndim and value.numel() and len(value) % rows == 0:
+            yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _tensors(one, rows)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _tensors(one, rows)
