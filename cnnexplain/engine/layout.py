@@ -32,16 +32,17 @@ class Layout:
 
     def of(self, inputs: Tensor) -> Tensor:
         """The same inputs as the model bears them."""
-        return inputs if self.channels_last else inputs.contiguous()
+        return inputs if self.channels_last else _plain(inputs)
 
     def use(self, module: nn.Module, *, channels_last: bool) -> None:
         """From now on lay out inputs so, and the weights of two-dimensional convolutions where they are ours."""
         self.channels_last = channels_last
         if self._owns_weights:
-            form = torch.channels_last if channels_last else torch.contiguous_format
             for tensor in (*module.parameters(), *module.buffers()):
                 if tensor.layout is torch.strided and not tensor.is_nested and tensor.ndim == 4:
-                    tensor.data = tensor.data.contiguous(memory_format=form)
+                    values = tensor.data
+                    last = torch.channels_last
+                    tensor.data = values.contiguous(memory_format=last) if channels_last else _plain(values)
 
     @contextmanager
     def plain(self, module: nn.Module) -> Iterator[None]:
@@ -77,3 +78,12 @@ class Layout:
         place = re.search(r" \(at \S+\)$", text)
         why = f"its code calls .view{place[0] if place else ''}" if VIEW in text else f"or else: {text}"
         self.choices = (Choice("memory layout", "contiguous", why),)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The same values as torch lays them out by default.
+
+    `contiguous()` alone leaves a tensor with one channel as it is, since either layout puts its values in the same
+    order; a convolution looks at its strides and answers with channels last.
+    """
+    return tensor.contiguous().flatten().view(tensor.shape)

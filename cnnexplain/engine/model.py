@@ -289,6 +289,6 @@ class Model:
 
     def blank(self) -> Tensor:
         """An input (1, C, H, W) of zeros, laid out as those of pictures are."""
-        shape = (1, self.preprocess.channels, *self.preprocess.input_size)
+        shape = (1, *self.preprocess.input_size, self.preprocess.channels)
         zeros = torch.zeros(shape, device=self.device, dtype=self._dtype)
-        return self.layout.of(zeros.contiguous(memory_format=torch.channels_last))
+        return self.layout.of(zeros.permute(0, 3, 1, 2))

@@ -102,6 +102,18 @@ def test_every_command_runs_them(tmp_path: Path, command: str) -> None:
     assert len(explained) == 3
 
 
+@pytest.mark.parametrize("command", ["gradcam", "saliency", "deconv", "activations"])
+def test_grey_pictures_in_a_batch_too(command: str, tmp_path: Path) -> None:
+    """With one channel a tensor is contiguous in either layout, and only its strides say which is meant."""
+    (tmp_path / "grey.py").write_text(CODE.replace("Conv2d(3, 4, 3)", "Conv2d(1, 4, 3)"))
+    model = build(f"{tmp_path / 'grey.py'}:LeNet", ModelOptions(input_size="1x16x16"), DeviceOptions())[0]
+    alone = Explainer(model).explain(Image.fromarray(PIXELS), command)
+    together = Explainer(model).explain([Image.fromarray(PIXELS)] * 3, command)
+    for explained in together:
+        assert explained.predictions[0].index == alone.predictions[0].index
+        assert explained.predictions[0].logit == pytest.approx(alone.predictions[0].logit, abs=1e-5)
+
+
 def test_models_that_bear_channels_last_keep_it(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         CODE + "\ndef net():\n    n = LeNet()\n    n.flat = lambda x: x.flatten(1)\n    return n"
