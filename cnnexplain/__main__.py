@@ -1,5 +1,5 @@
 """`python -m cnnexplain` is the command `cnnexplain`."""
 
-from cnnexplain.cli.app import main
+from cnnexplain.cli.start import main
 
 main()

@@ -96,6 +96,10 @@ class DeadlyImageError(ImageError):
     """A picture whose decoding ends the whole program. It is not tried again as long as its file is the same."""
 
 
+class ImageModelError(ImageError):
+    """One picture on which the model itself fails. The others go on, unless it fails on all."""
+
+
 class TooManyFailuresError(CnnexplainError):
     """The run is finished, but more images failed than was allowed."""
 
@@ -137,7 +141,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not have been imported
         or (
             isinstance(error, (RuntimeError, OSError, ImportError))
-            and any(sign in str(error).lower() for sign in MEMORY_SIGNS)
+            and any(sign in text_of(error).lower() for sign in MEMORY_SIGNS)
         )
     )
 
@@ -149,7 +153,7 @@ def shortage_behind(error: BaseException) -> CnnexplainError | None:
         cause = cause.__cause__
     if cause is None or (isinstance(error, CnnexplainError) and "memory" in error.problem):
         return None
-    if isinstance(cause, (ImportError, OSError)) and any(sign in str(cause) for sign in LIBRARY_SIGNS):
+    if isinstance(cause, (ImportError, OSError)) and any(sign in text_of(cause) for sign in LIBRARY_SIGNS):
         return CnnexplainError(
             f"there is not enough memory to load a library: {first_line(cause)}",
             "give the program more memory (ulimit -v, the limit of the container); where it has enough: a library is "
@@ -196,8 +200,16 @@ def _slips(word: str, name: str) -> int:
     return last[-1]
 
 
+def text_of(error: BaseException) -> str:
+    """The message of another library's error; nothing where making it raises an error of its own."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a stranger's `__str__` may raise anything
+        return ""
+
+
 def first_line(error: BaseException, limit: int = 200) -> str:
     """The first line of another library's message, with its type, for quoting in ours."""
-    lines = str(error).strip().splitlines()
+    lines = text_of(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -8,31 +8,29 @@ import inspect
 import itertools
 import os
 import shlex
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from cnnexplain import __version__
 from cnnexplain.cli.commands import Command, commands
-from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines
+from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
 from cnnexplain.cli.options import built, configured, parameters
+from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
     CnnexplainError,
     ExitCode,
     InterruptedRunError,
+    ModelError,
     OptionError,
     OutputError,
-    Terminated,
     TooManyFailuresError,
     first_line,
     near_misses,
@@ -74,12 +72,21 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out a command line and return its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    watch()
     try:
         return _run(arguments)
     except CnnexplainError as error:
         show_error(shortage_behind(error) or error)
         return int(error.exit_code)
+    except OSError as error:  # a disk that fails, a file that vanished or is not ours any more
+        what = f"{error.filename}: " if error.filename is not None else ""
+        show_error(
+            OutputError(
+                f"a file could not be read or written: {what}{error.strerror or first_line(error)}",
+                "see whether it is still there, and whether there is room; run it again with --debug for details",
+            )
+        )
+        return int(ExitCode.USAGE)
     except Exception as error:  # noqa: BLE001 - the one boundary: whatever else arrives here is our own defect
         if (shortage := shortage_behind(error)) is not None:
             show_error(shortage)
@@ -99,7 +106,7 @@ def _run(arguments: Sequence[str]) -> int:
     known = commands()
     asked = next((one for one in arguments if one in known), None)
     if asked:
-        known[asked].forget(arguments)
+        known[asked].forget(arguments, _here())
     fields = {name: one.fields for name, one in known.items()}
     names = itertools.takewhile(lambda word: word != "--", arguments)
     if dashed := next((one for one in names if _is_dashed(one) and os.path.isfile(one)), None):
@@ -151,13 +158,16 @@ def _command(command: Command) -> Callable[..., int]:
         try:
             return _carry_out(command, context, values)
         except KeyboardInterrupt as error:  # here, since typer would make an exit code of it
-            raise InterruptedRunError(
-                "interrupted before anything was done", "run the same command again", error
-            ) from error
-        except Exception:
+            raise InterruptedRunError(*BEFORE_ANYTHING, error) from error
+        except BaseException as error:
             if values["debug"]:
-                traceback.print_exc()
-            raise
+                show_trace(error)
+            if isinstance(error, Exception):
+                raise
+            raise ModelError(  # such as SystemExit: nothing of ours raises it
+                f"code that is not part of cnnexplain ended the run: {first_line(error)}",
+                "--debug shows where; what is done stays, and the same command goes on from there",
+            ) from error
 
     def show_everything(wanted: bool) -> None:
         if wanted:
@@ -190,17 +200,24 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
         return int(ExitCode.OK)
     if command.takes_model:
         _require_model(command, values["model"])
+    start = _here()
     console = Console(built(ConsoleOptions, values))
     if command.takes_model:
         from cnnexplain.runner.process import make_own  # from here on torch is needed
 
         make_own()
+    command.prepare()
+    at_work()
     with console.watching():
         outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     try:
         console.finished(outcome)
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(
+            "interrupted when everything was done", "there is nothing left to do", error
+        ) from error
     except OutputError:
-        command.forget(sys.argv[1:])  # the exit code says that it did not come to its end
+        command.forget(sys.argv[1:], start)  # the exit code says that it did not come to its end
         raise
     first = outcome.first_failed
     if first is not None and outcome.failed > outcome.allowed:
@@ -269,7 +286,3 @@ def _here() -> Path:
         raise OptionError(
             f"the working folder is gone: {error.strerror}", "change to one that exists"
         ) from error
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated

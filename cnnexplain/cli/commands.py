@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 from abc import ABC, abstractmethod
@@ -47,6 +48,7 @@ class Command(ABC):
     takes_parts: ClassVar[bool] = False  # folders of earlier runs
     heading: ClassVar[str]  # of its own options in --help
     without: ClassVar[frozenset[str]] = frozenset()  # shared options that none of its kind uses
+    runner: ClassVar[str]  # the module that carries it out, which may take seconds to import
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -89,8 +91,15 @@ class Command(ABC):
             "arguments": arguments,
         }
 
-    def forget(self, arguments: Sequence[str]) -> None:  # noqa: B027 - most leave nothing of the kind
-        """Remove what an earlier run left that must not be taken for this one's, whatever becomes of this one."""
+    def forget(self, arguments: Sequence[str], start: Path) -> None:  # noqa: B027 - most leave nothing of the kind
+        """Remove what an earlier run left that must not be taken for this one's, whatever becomes of this one.
+
+        Paths are relative to `start`.
+        """
+
+    def prepare(self) -> None:
+        """Import what carries it out."""
+        importlib.import_module(self.runner)
 
     @abstractmethod
     def carry_out(
@@ -104,6 +113,7 @@ class OfPictures(Command):
 
     takes_pictures = True
     heading = "Method"
+    runner = "cnnexplain.runner.run"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
         "Results": RunOptions,
@@ -135,6 +145,7 @@ class OfModel(Command):
 
     heading = "What to show"
     without: ClassVar[frozenset[str]] = frozenset({"interpolation", "crop_pct", "crop_mode", "verbose"})
+    runner = "cnnexplain.runner.inspect"
     shared: ClassVar[Mapping[str, type]] = {
         "Results": OutputOptions,
         "Drawing": RenderOptions,
@@ -173,6 +184,7 @@ class Checking(Command):
     takes_pictures = True
     needs_model = False  # for --list
     heading = "What to check"
+    runner = "cnnexplain.runner.check"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
         "Device": DeviceOptions,
@@ -180,14 +192,14 @@ class Checking(Command):
         "Terminal": ConsoleOptions,
     }
 
-    def forget(self, arguments: Sequence[str]) -> None:
+    def forget(self, arguments: Sequence[str], start: Path) -> None:
         """A JUnit file that says that all is well, beside a misspelt option, say."""
         if {"-h", "--help", "--help-all"}.isdisjoint(arguments):
             named = [os.environ.get("CNNEXPLAIN_JUNIT")]
             named += [one.partition("=")[2] for one in arguments if one.startswith("--junit=")]
             named += [path for flag, path in itertools.pairwise(arguments) if flag == "--junit"]
             if named[-1]:
-                forget(Path(named[-1]))
+                forget(start / named[-1])
 
     def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:
         """All checks, where `--list` asks for them."""
@@ -230,6 +242,7 @@ class Merging(Command):
     takes_model = needs_model = False
     takes_parts = True
     heading = "Results"
+    runner = "cnnexplain.runner.merge"
     shared: ClassVar[Mapping[str, type]] = {"Terminal": ConsoleOptions}
 
     def carry_out(

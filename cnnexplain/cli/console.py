@@ -6,12 +6,15 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.cli.findings import findings
+from cnnexplain.cli.progress import progress_bar
+from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
@@ -60,6 +63,12 @@ def show_error(error: CnnexplainError) -> None:
     _tell(f"{_styled('hint:', '1;36')} {printable(error.hint)}")
 
 
+def show_trace(error: BaseException) -> None:
+    """Where an error was raised."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        _tell(printable(line))
+
+
 def show_data(line: str) -> None:
     """One line on stdout. File names go out as the bytes that they are, whatever the locale."""
     _put(sys.stdout, os.fsencode(line))
@@ -71,7 +80,7 @@ def show_lines(stream: TextIO | None, draw: Callable[..., list[str]]) -> None:
         return
     width = shutil.get_terminal_size().columns if stream.isatty() else None
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    lines = draw(width=width, style=_may_style(stream), encoding=encoding)
+    lines = map(harmless, draw(width=width, style=_may_style(stream), encoding=encoding))
     _put(stream, "\n".join(lines).encode(encoding, "backslashreplace"))
 
 
@@ -111,7 +120,7 @@ class Console:
         if done:
             self._say("resumed", f"{done} of {images} images were done before")
         if not self._options.quiet and images > FEW and _is_terminal():
-            self._progress = _progress_bar(images, done)
+            self._progress = progress_bar(images, done)
 
     def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
         """Tell one finished image. Failures that were told before are counted, and told once more with --verbose."""
@@ -120,7 +129,7 @@ class Console:
         elif self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
         if self._options.json:
-            show_data(json.dumps(record))
+            show_data(harmless_json(json.dumps(record)))
         if record["image"] is None:
             return  # each thing was told when it was found
         if record["status"] == "error" and again and not self._options.verbose:
@@ -162,7 +171,7 @@ class Console:
 
     def annotated(self, line: str) -> None:
         """A line for the machine that runs the command."""
-        _tell(printable(line))
+        _put_encoded(printable(line))
 
     def told(self, what: str, text: str) -> None:
         """Tell something that stops nothing."""
@@ -250,30 +259,6 @@ def of_stages(outcome: Outcome) -> str:
     return f"{outcome.done / whole:.1f} images a second after loading; {shares}; processors {busy} busy"
 
 
-def _progress_bar(images: int, done: int) -> Progress:
-    from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    progress = Progress(*columns, console=RichConsole(stderr=True), transient=True)
-    progress.add_task("explaining", total=images, completed=done)
-    progress.start()
-    return progress
-
-
 def _styled(text: str, code: str) -> str:
     return f"\033[{code}m{text}\033[0m" if _may_style() else text
 
@@ -288,6 +273,10 @@ def _is_terminal(stream: TextIO | None = None) -> bool:
 
 
 def _tell(line: str) -> None:
+    _put_encoded(harmless(line))
+
+
+def _put_encoded(line: str) -> None:
     _put(sys.stderr, line.encode(getattr(sys.stderr, "encoding", None) or "utf-8", "backslashreplace"))
 
 

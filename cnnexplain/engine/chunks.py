@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from cnnexplain.errors import is_out_of_memory
+from cnnexplain.errors import is_out_of_memory, text_of
 
 Result = TypeVar("Result")
 
@@ -51,3 +51,24 @@ class Chunks:
             else:
                 yield chunk, result
                 start += size
+
+
+# After these a process can compute nothing more on its GPU.
+BROKEN_DEVICE = (
+    "CUDA error",
+    "device-side assert",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+)
+
+
+def is_broken_device(error: BaseException | None) -> bool:
+    """Whether a GPU, or what is left of it for this process, takes no further work; also where the cause says so."""
+    while error is not None:
+        of_gpu = isinstance(error, getattr(torch, "AcceleratorError", ()))
+        if of_gpu or (
+            isinstance(error, RuntimeError) and any(sign in text_of(error) for sign in BROKEN_DEVICE)
+        ):
+            return True
+        error = error.__cause__
+    return False

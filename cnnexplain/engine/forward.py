@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnnexplain.engine.layout import VIEW
-from cnnexplain.errors import ForwardError, first_line
+from cnnexplain.errors import ForwardError, first_line, text_of
 
 SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
 LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, Path(__file__).parent))
@@ -24,10 +24,7 @@ Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
 
 def failed(name: str, shape: Shape, error: BaseException) -> ForwardError:
     """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a stranger's class may raise from its own text
-        text = ""
+    text = text_of(error)
     place, own = _place(error)
     where = f" (at {place})" if place else ""
     kinds = (ABOUT_SIZE,) if own else KINDS

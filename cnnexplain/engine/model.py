@@ -164,9 +164,9 @@ class Model:
         try:
             with cast:
                 return self.module(self.layout.of(inputs))
-        except CnnexplainError:
+        except (CnnexplainError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
             if is_out_of_memory(error):
                 raise

@@ -8,7 +8,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +59,12 @@ class Source:
 
     path: str
     folder: str  # "" where it was named itself
+    start: str = field(default="", compare=False)  # the working folder when it was found
+
+    @property
+    def file(self) -> str:
+        """Where the picture is, also after code of the user's own went to another folder."""
+        return os.path.join(self.start, self.path)
 
 
 def _never(_path: Path) -> bool:
@@ -104,11 +110,12 @@ def find(
 
 
 def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) -> Iterator[Source]:
+    start = os.getcwd()
     for path in paths:
         if os.path.isdir(path):
-            yield from _below(path, results, is_result)
+            yield from _below(path, start, results, is_result)
         else:
-            yield Source(path, "")
+            yield Source(path, "", start)
 
 
 def _expanded(arguments: list[str], options: ImageOptions) -> Iterator[str]:
@@ -145,7 +152,7 @@ def _names(content: bytes, options: ImageOptions) -> list[str]:
     return [os.fsdecode(line) for line in (one.removesuffix(b"\r") for one in content.split(b"\n")) if line]
 
 
-def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
+def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
     """The pictures in a folder and all below it, by name; links to folders are not followed, to end for sure."""
     left_out = results.resolve() if results is not None else None
     within = left_out is not None and left_out in (Path(folder).resolve(), *Path(folder).resolve().parents)
@@ -157,9 +164,11 @@ def _below(folder: str, results: Path | None, is_result: IsResult) -> Iterator[S
         below = os.path.relpath(root, folder)
         for name in sorted(files):
             if is_picture(name) and not (within and is_result(Path(root, name))):
-                yield Source(os.path.join(root, name), "" if below == "." else below)
+                yield Source(os.path.join(root, name), "" if below == "." else below, start)
     for error in closed:
-        yield Source(os.fsdecode(error.filename), "")  # reported as a failure when it cannot be decoded
+        yield Source(
+            os.fsdecode(error.filename), "", start
+        )  # reported as a failure when it cannot be decoded
 
 
 def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> NoImagesError:

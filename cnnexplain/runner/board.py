@@ -45,7 +45,7 @@ def board_at(folder: Path | None, command: str) -> Board | None:
     if folder is None:
         return None
     require(folder)
-    return Board(folder, command)
+    return Board(folder.absolute(), command)  # code of the user's own may go to another folder
 
 
 class Board:

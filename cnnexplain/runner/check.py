@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,9 +66,10 @@ def check(request: CheckRequest, observer: Observer) -> Outcome:
 
 
 def _check(request: CheckRequest, observer: Observer) -> Outcome:
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     options = request.options
     cleared(options)
+    start = Path.cwd()  # code of the user's own may go to another folder
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     taken = chosen(options, request.tables)
@@ -98,22 +100,24 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
             observer.judged(verdicts[-1])
         require_any(verdicts, request, sources)
         stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
-    record = _written(folder, verdicts, described, loaded.reference, request, started)
+    record = _written(folder, verdicts, described, loaded.reference, request, clock)
     observer.recorded(record)
-    seconds = time.time() - started
+    seconds = time.monotonic() - clock
     if options.update_baseline is not None and stored_anew is not None:
-        baselines.write(options.update_baseline, stored_anew)
+        baselines.write(start / options.update_baseline, stored_anew)
         observer.told("baseline", f"stored in {options.update_baseline}")
     if options.junit is not None:  # last: it says that all went well
-        write_file(options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit")
+        write_file(
+            start / options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit"
+        )
     _tell_github(verdicts, loaded.reference, observer)
-    report = None if folder is None else folder.path / REPORT
+    report = None if folder is None else folder.given / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
 
 
 def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
     """Carry out one check. `storing` says what becomes of a stored run that there is none of yet."""
-    started = time.time()
+    clock = time.monotonic()
     missing = [need for need in one.check.needs if not _has(subject, need)]
     found = Found(good=False, says="")
     status: Status
@@ -145,7 +149,7 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
         do="" if found.good else found.do,
         value=found.value,
         limits=one.limits,
-        seconds=time.time() - started,
+        seconds=time.monotonic() - clock,
         table=found.table,
         drawing=found.drawing,
         why=one.check.why,
@@ -201,7 +205,7 @@ def _written(
     described: Mapping[str, Any],
     reference: str,
     request: CheckRequest,
-    started: float,
+    clock: float,
 ) -> dict[str, Any]:
     """Draw and write everything; the record."""
     if folder is None:
@@ -217,7 +221,7 @@ def _written(
         for name, image in images.items():
             folder.write(name, partial(save_png, image))
         record = checked(verdicts, pictures, reference)
-        concluded = facts.concluded(described, "finished", started)
+        concluded = facts.concluded(described, "finished", time.monotonic() - clock)
         folder.conclude(concluded, [line(record)], [(REPORT, page(concluded, [record]))])
         journal.remove()
     finally:

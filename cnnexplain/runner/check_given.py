@@ -75,8 +75,8 @@ def prepared(model: Model, sources: Sequence[Source], labels: Mapping[str, int])
 
     def read(source: Source) -> Example | Exception:
         try:
-            pixels, _ = model.preprocess.apply(decode(source.path))
-            digest = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+            pixels, _ = model.preprocess.apply(decode(source.file))
+            digest = hashlib.sha256(Path(source.file).read_bytes()).hexdigest()
         except (ImageError, OSError) as error:
             return error
         key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))

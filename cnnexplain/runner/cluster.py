@@ -69,7 +69,7 @@ def explained(
         rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, batch)]
         work = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,
-            fn_constructor_args=(pickle.dumps(Share(request, os.getcwd(), images, kind, threads)),),
+            fn_constructor_args=(pickle.dumps(Share(request, images, kind, threads)),),
             batch_size=1,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=processes),

@@ -21,6 +21,7 @@ from cnnexplain.core.explanation import (
 )
 from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
 from cnnexplain.core.preprocess import Geometry
+from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, is_out_of_memory
@@ -41,7 +42,7 @@ class Prepared:
 
 @dataclass
 class BatchSize:
-    """How many pictures go through the model at once; fewer from where memory did not suffice."""
+    """How many pictures go through the model at once; fewer from where memory, or the model, did not take as many."""
 
     size: int
 
@@ -53,33 +54,63 @@ def explain(
     *,
     whole: bool = True,
     batch: BatchSize | None = None,
-) -> Iterator[tuple[Prepared, Explanation | CnnexplainError]]:
-    """Explain pictures as one batch, or in halves where memory does not suffice. Inside `model.borrowed()`.
+    size: int = 0,
+) -> Iterator[tuple[Prepared, Explanation | Exception]]:
+    """Explain pictures as one batch, or in parts where that fails. Inside `model.borrowed()`.
 
-    Without `whole` no more is kept than will be drawn. `batch` is told how many are few enough.
+    Args:
+        model: What is explained.
+        method: How, bound to the model.
+        pictures: The pictures of the batch.
+        whole: Whether to keep all that is found, or only what will be drawn.
+        batch: Is told how many pictures are few enough.
+        size: How many inputs go through the model together. The batch is filled up with copies of its first picture,
+            since rounding depends on their number; parts of a batch on which the model fails are filled up as well.
+
+    Yields:
+        Every picture in order, with its explanation, or with what the model, memory or the method raised for that
+        picture alone.
+
+    Raises:
+        Exception: What a GPU raised that takes no further work.
     """
+    size = max(size, len(pictures))
     try:
-        answer = _answer(model, method, pictures, whole)
+        filled = [*pictures, *[pictures[0]] * (size - len(pictures))]
+        answer = _answer(model, method, filled, whole)
     except Exception as error:
-        if not is_out_of_memory(error):
+        short = is_out_of_memory(error)
+        if is_broken_device(error) and not short:
             raise
-        answer = None
-    if answer is not None:
-        yield from zip(pictures, _separated(model, answer, pictures), strict=True)
-    elif len(pictures) == 1:
-        yield (
-            pictures[0],
-            ImageError(
-                f"there is not enough memory on {model.device} for one picture",
-                "use --device cpu, a smaller --input-size, or --precision bf16",
-            ),
-        )
+        # An error that is kept keeps the tensors of its frames.
+        failure = None if size > 1 else _no_memory(model) if short else error
     else:
-        middle = len(pictures) // 2
+        yield from zip(pictures, _separated(model, answer, filled), strict=False)
+        return
+    if failure is not None:
+        yield pictures[0], failure
+        return
+    if short:
+        size //= 2
         if batch is not None:
-            batch.size = max(1, min(batch.size, middle))
-        yield from explain(model, method, pictures[:middle], whole=whole, batch=batch)
-        yield from explain(model, method, pictures[middle:], whole=whole, batch=batch)
+            batch.size = max(1, min(batch.size, size))
+        parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+    elif len(pictures) > 1:
+        parts = [pictures[: len(pictures) // 2], pictures[len(pictures) // 2 :]]
+    else:  # the model may take no more than one picture at once
+        parts, size = [pictures], 1
+    for part in parts:
+        for picture, found in explain(model, method, part, whole=whole, batch=batch, size=size):
+            if len(pictures) == 1 and isinstance(found, Explanation) and batch is not None:
+                batch.size = min(batch.size, size)
+            yield picture, found
+
+
+def _no_memory(model: Model) -> ImageError:
+    return ImageError(
+        f"there is not enough memory on {model.device} for one picture",
+        "use --device cpu, a smaller --input-size, or --precision bf16",
+    )
 
 
 def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: bool) -> Answer:

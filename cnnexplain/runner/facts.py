@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -138,11 +137,11 @@ def _described(
 
 
 def concluded(
-    described: Mapping[str, Any], status: str, started: float, *, killed: bool = False
+    described: Mapping[str, Any], status: str, seconds: float, *, killed: bool = False
 ) -> dict[str, Any]:
     """The same with how it went. `killed`: one of its processes was, and nobody knows yet by what."""
-    seconds = round(time.time() - started, 3)
-    return {**described, "status": status, "seconds": seconds, **({"killed": True} if killed else {})}
+    more = {"killed": True} if killed else {}
+    return {**described, "status": status, "seconds": round(seconds, 3), **more}
 
 
 def _fingerprinted(sources: Sequence[Source]) -> str:

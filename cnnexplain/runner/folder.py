@@ -33,15 +33,16 @@ class Folder:
     """A run's folder. `identity` is what the run is; only a folder of the same identity is continued."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._aside = path / ASIDE
+        self.given = path  # as messages name it
+        self.path = path.absolute()  # code of the user's own may go to another folder
+        self._aside = self.path / ASIDE
         self._held: IO[bytes] | None = None
         # Whether a run that `open` found here ended without a word, and nobody has looked for the reason yet.
         self.was_killed = False
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
-        check_folder(self.path, "-o")
+        check_folder(self.given, "-o")
 
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
@@ -60,7 +61,8 @@ class Folder:
             path = self.path / name
             if path.exists() and (before is None or (name == REPORT and not written_by_us(path))):
                 raise OutputError(
-                    f"{path} is there already and is not from cnnexplain", "choose another folder with -o"
+                    f"{self._words(path)} is there already and is not from cnnexplain",
+                    "choose another folder with -o",
                 )
         if before is None:
             Journal(self.path).remove()  # of a run that got no further
@@ -74,7 +76,7 @@ class Folder:
             if {**before, "images": ""} == {**identity, "images": ""}:
                 # As xargs and loops of a shell do it, which call again for the next pictures.
                 choose = f"name all pictures in one call, long lists with --files-from FILE (- is a pipe); or {choose}"
-            raise OutputError(f"{self.path} holds another run: {what}", choose)
+            raise OutputError(f"{self.given} holds another run: {what}", choose)
 
     def close(self) -> None:
         """Let go of the folder and remove what was only needed on the way; files of others stay."""
@@ -95,7 +97,7 @@ class Folder:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutputError(
-                f"another run is writing into {self.path}",
+                f"another run is writing into {self.given}",
                 "wait until it is done, or choose another folder with -o",
             ) from error
 
@@ -118,9 +120,11 @@ class Folder:
     def _free(self, name: str) -> Path:
         """The path of a picture or a map, which can be written to."""
         path = self.path / name
+        if not self._aside.is_dir():
+            raise self._gone()
         if path.exists() and not written_by_us(path):
             raise ImageError(
-                f"{path} is there already and is not from cnnexplain",
+                f"{self._words(path)} is there already and is not from cnnexplain",
                 "move it away, or choose another folder with -o",
             )
         self._make(path.parent)
@@ -152,7 +156,8 @@ class Folder:
         self._make(path.parent)
         if name != REPORT and path.exists() and not written_by_us(path):
             raise OutputError(
-                f"{path} is there already and is not from cnnexplain", "choose another folder with -o"
+                f"{self._words(path)} is there already and is not from cnnexplain",
+                "choose another folder with -o",
             )
         self._write(path, lambda file: file.write(content.encode()))
 
@@ -175,21 +180,35 @@ class Folder:
         except OSError as error:
             if part is not None:
                 Path(part).unlink(missing_ok=True)  # it may hold the room that the others need
+            if not self._aside.is_dir():
+                raise self._gone() from error
             raise OutputError(
-                f"{path} cannot be written: {error.strerror or error}",
+                f"{self._words(path)} cannot be written: {error.strerror or error}",
                 "make room or choose another folder with -o; the same command goes on where this one stopped",
             ) from error
+
+    def _gone(self) -> OutputError:
+        return OutputError(
+            f"{self.given} was removed, moved or replaced while the run was writing into it",
+            "run the same command again: it goes on with what is there",
+        )
+
+    def _words(self, path: Path) -> str:
+        """A path below the folder as messages name it."""
+        return str(self.given / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
         if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
             raise OutputError(
-                f"{folder} leads out of {self.path}", "remove the link, or choose another folder with -o"
+                f"{self._words(folder)} leads out of {self.given}",
+                "remove the link, or choose another folder with -o",
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"{folder} cannot be made: {error.strerror or error}", "choose another folder with -o"
+                f"{self._words(folder)} cannot be made: {error.strerror or error}",
+                "choose another folder with -o",
             ) from error
 
     def _identity(self) -> dict[str, Any] | None:
@@ -199,7 +218,7 @@ class Folder:
             run = json.loads((self.path / RUN).read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise OutputError(
-                f"{self.path / RUN} cannot be read, so what the folder holds is not known: {error}",
+                f"{self._words(self.path / RUN)} cannot be read, so what the folder holds is not known: {error}",
                 "choose another folder with -o, or remove that file",
             ) from error
         if not (isinstance(run, dict) and "cnnexplain" in run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,12 @@ from cnnexplain.core.words import count
 from cnnexplain.errors import InterruptedRunError, ModelError
 from cnnexplain.render.pictures import of_model
 from cnnexplain.render.stages import stages
+from cnnexplain.report.card import UNSOUND, require_sound
 from cnnexplain.report.page import page
 from cnnexplain.report.record import entry, inspected, line
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import Board, board_at
+from cnnexplain.runner.ending import Status, ended
 from cnnexplain.runner.folder import REPORT, Folder, checked_folder
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import part_of
@@ -33,7 +35,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
 
     Where no picture gets through the model, what is known without is told and written; the outcome has the error.
     """
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     torch.manual_seed(request.model.seed)
     folder = None if request.output.output is None else checked_folder(request.output.output)
     board = board_at(request.output.tensorboard, request.command)
@@ -67,29 +69,43 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     if folder is None:
         look(None)
         observer.recorded(inspected(request.command, loaded.reference, entries, whole))
-        return Outcome(None, time.time() - started, stopped=stopped)
+        return Outcome(None, time.monotonic() - clock, stopped=stopped)
     described = describe()
-    journal = folder.open(described["identity"], overwrite=request.output.overwrite)
-    folder.write_run(described)
-    status = "interrupted"
-    records = list(journal.records())[
-        -1:
-    ]  # of the same run, carried out before: it stays if this one is stopped
+    with closing(folder):
+        journal = folder.open(described["identity"], overwrite=request.output.overwrite)
+        # Of the same run, carried out before: it stays if this one is stopped.
+        records = [one for one in journal.records() if _is_sound(one)][-1:]
+
+        def conclude(status: Status) -> None:
+            end = facts.concluded(described, status, time.monotonic() - clock)
+            folder.conclude(end, map(line, records), [(REPORT, page(end, records))])
+            journal.remove()
+
+        def note() -> None:
+            folder.write_run(facts.concluded(described, "interrupted", time.monotonic() - clock))
+
+        with ended(conclude, note):
+            try:
+                folder.write_run(described)
+                look(folder)
+                records = [inspected(request.command, loaded.reference, entries, whole)]
+                observer.recorded(records[0])
+            except KeyboardInterrupt as interruption:
+                raise InterruptedRunError(
+                    f"interrupted after {count(len(entries), 'layer')}",
+                    "run the same command again",
+                    interruption,
+                ) from interruption
+    return Outcome(folder.given / REPORT, time.monotonic() - clock, stopped=stopped)
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Whether the report can show a record that an earlier run left; nobody may have edited it."""
     try:
-        look(folder)
-        status = "finished"
-        records = [inspected(request.command, loaded.reference, entries, whole)]
-        observer.recorded(records[0])
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            f"interrupted after {count(len(entries), 'layer')}", "run the same command again", interruption
-        ) from interruption
-    finally:
-        described = facts.concluded(described, status, started)
-        folder.conclude(described, map(line, records), [(REPORT, page(described, records))])
-        journal.remove()
-        folder.close()
-    return Outcome(folder.path / REPORT, time.time() - started, stopped=stopped)
+        require_sound(record)
+    except UNSOUND:
+        return False
+    return True
 
 
 def _written(

@@ -56,10 +56,31 @@ class Journal:
     def line(self, place: int) -> str:
         """The line at a place, without its end."""
         offset, which = divmod(place, len(self._files))
-        if which not in self._reading:
-            self._reading[which] = self._files[which].open("rb")
-        self._reading[which].seek(offset)
-        return self._reading[which].readline().decode().rstrip("\n")
+        try:
+            if which not in self._reading:
+                self._reading[which] = self._files[which].open("rb")
+            self._reading[which].seek(offset)
+            line = self._reading[which].readline().decode().rstrip("\n")
+        except (OSError, ValueError) as error:
+            raise self._changed(which) from error
+        if not (line.startswith("{") and line.endswith("}")):
+            raise self._changed(which)
+        return line
+
+    def record(self, place: int) -> dict[str, Any]:
+        """The record at a place. Raises `OutputError` where the file is not as it was any more."""
+        line = self.line(place)
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise self._changed(place % len(self._files)) from error
+        return found
+
+    def _changed(self, which: int) -> OutputError:
+        return OutputError(
+            f"{self._files[which]} was removed or changed by somebody else while the run needed it",
+            "run the same command again: what is no longer there is explained anew",
+        )
 
     def add(self, line: str) -> int:
         """Note one record, for good; its place."""
@@ -71,8 +92,12 @@ class Journal:
                 self._end = os.fstat(self._writing.fileno()).st_size
                 if self._end and not _ends_a_line(path):
                     self._write(b"\n")
+            elif os.stat(path).st_size != self._end:
+                raise self._changed(1)
             place = self._end * len(self._files) + 1
             self._write(line.encode() + b"\n")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._changed(1) from error
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be written: {error.strerror or error}",
@@ -116,6 +141,10 @@ class Lines(Sequence[Record], ABC):
     def line(self, index: int) -> str:
         """A record as it stands there."""
 
+    @abstractmethod
+    def record(self, index: int) -> Record:
+        """The same as data."""
+
     def lines(self) -> Iterator[str]:
         """Every record as it stands there."""
         return (self.line(index) for index in range(len(self)))
@@ -127,8 +156,7 @@ class Lines(Sequence[Record], ABC):
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
-        found: Record = json.loads(self.line(index))
-        return found
+        return self.record(index)
 
 
 class Records(Lines):
@@ -183,7 +211,7 @@ class Records(Lines):
     def at(self, position: int) -> Record | None:
         """The record of the image at a position, where there is one."""
         place = self._places[position]
-        return None if place == NOWHERE else json.loads(self._journal.line(place))
+        return None if place == NOWHERE else self._journal.record(place)
 
     def missing(self) -> Iterator[int]:
         """The positions of images that have none yet."""
@@ -203,6 +231,10 @@ class Records(Lines):
     def line(self, index: int) -> str:
         """A record as it stands in results.jsonl, or will."""
         return self._journal.line(self._places[self._present()[index]])
+
+    def record(self, index: int) -> Record:
+        """The same as data."""
+        return self._journal.record(self._places[self._present()[index]])
 
     def _present(self) -> array[int]:
         if self._there is None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import chain, repeat, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cnnexplain.errors import InterruptedRunError, OutputError
 from cnnexplain.report.pages import pages
 from cnnexplain.report.record import silent_in_all
 from cnnexplain.runner.folder import REPORT, Folder
-from cnnexplain.runner.journal import Lines, Record
+from cnnexplain.runner.journal import Journal, Lines, Record
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.parts import Part, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
+
+Read = TypeVar("Read")
 
 OPEN = 100  # of so many parts the files are kept open; a system allows some hundreds
 
@@ -43,11 +45,18 @@ class Joined(Lines):
 
     def line(self, index: int) -> str:
         """A record as it stands in its part."""
+        return self._read(index, Journal.line)
+
+    def record(self, index: int) -> Record:
+        """The same as data."""
+        return self._read(index, Journal.record)
+
+    def _read(self, index: int, read: Callable[[Journal, int], Read]) -> Read:
         part = self.part(index)
-        line = part.journal.line(part.places[self._row[index]])
+        found = read(part.journal, part.places[self._row[index]])
         if len(self._parts) > OPEN:
             part.journal.close()
-        return line
+        return found
 
     def __len__(self) -> int:
         return len(self._row)
@@ -55,7 +64,7 @@ class Joined(Lines):
 
 def merge(request: MergeRequest, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when the parts are no whole, or when it was interrupted."""
-    started = time.time()
+    clock = time.monotonic()
     options = request.options
     folder = Folder(options.output)
     folder.check()
@@ -83,8 +92,10 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         ) from interruption
     finally:
         folder.close()
-    report = folder.path / REPORT
-    return Outcome(report, time.time() - started, len(records), failed, first, allowed, silent, what="joined")
+    report = folder.given / REPORT
+    return Outcome(
+        report, time.monotonic() - clock, len(records), failed, first, allowed, silent, what="joined"
+    )
 
 
 def _taken(records: Joined, folder: Folder, observer: Observer) -> tuple[Record | None, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +11,7 @@ from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
 from cnnexplain.errors import WorkerError
-from cnnexplain.runner.process import end_with_parent
+from cnnexplain.runner.process import end_with_parent, leave_signals
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
 from cnnexplain.runner.worker import Done, Worker, cores
@@ -60,7 +58,7 @@ def _answers(
     threads = request.run.workers or max(1, cores() // len(devices))
     waiting: Queue[Share] = context.Queue()
     for device in devices:
-        waiting.put(Share(request, os.getcwd(), images, device, threads))
+        waiting.put(Share(request, images, device, threads))
     source = shards(jobs, batch)
     with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
         under_way = deque(pool.submit(_shard, one) for one in islice(source, 2 * len(devices)))
@@ -81,7 +79,7 @@ def _answers(
 
 def _begin(waiting: Queue[Share]) -> None:
     global _worker  # noqa: PLW0603 - the process holds one model
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
+    leave_signals()
     end_with_parent()
     _worker = ShardWorker(waiting.get())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 from multiprocessing import parent_process
@@ -35,6 +36,13 @@ def keep_freed() -> None:
     if set_parameter is not None:
         for parameter, value in KEPT.items():
             set_parameter(parameter, value)
+
+
+def leave_signals() -> None:
+    """Let the process that began this one decide: Ctrl-C, and a terminal that is closed, reach all of them."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Request:
     find: ImageOptions = field(default_factory=ImageOptions)
     render: RenderOptions = field(default_factory=RenderOptions)
     arguments: str = ""  # the command line, for the report
+    start: str = field(default_factory=os.getcwd)  # the working folder, to which paths are relative
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
 
-from cnnexplain.errors import InterruptedRunError, WorkerError
+from cnnexplain.errors import ImageModelError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import board_at
+from cnnexplain.runner.ending import Status, ended
 from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
-from cnnexplain.runner.journal import Records
+from cnnexplain.runner.journal import Journal, Records
 from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
 from cnnexplain.runner.options import allowed_failures
@@ -26,12 +26,14 @@ from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.shard import BATCHES
 from cnnexplain.runner.teller import Teller
 from cnnexplain.runner.worker import Done, Worker, cores, worker_of
-from cnnexplain.runner.write import Job
+from cnnexplain.runner.write import Job, Writer
+
+HOPELESS = 8  # pictures: a model that failed on so many, and on no other, fails on all
 
 
 def run(request: Request, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     refuse_bombs()
     torch.manual_seed(request.model.seed)
     request.run.require_sense()
@@ -45,63 +47,111 @@ def run(request: Request, observer: Observer) -> Outcome:
     method, more = request.method.bind(model)
     observer.loaded(model, loaded.source, choices := (*choices, *more, *model.choices))
     if folder is None:
-        worker = worker_of(request, None, model, loaded, method, len(jobs))
-        return _told(request, worker, jobs, observer, allowed, started)
+        return _told(
+            request,
+            worker_of(request, None, model, loaded, method, len(jobs)),
+            jobs,
+            observer,
+            allowed,
+            clock,
+        )
     described = facts.describe(request, model, loaded, method, choices, sources, len(jobs), started)
-    journal = folder.open(described["identity"], overwrite=request.run.overwrite)
-    worker = worker_of(request, folder, model, loaded, method, len(jobs))
-    records = Records(journal, len(jobs))
-    records.keep(
-        [job.image for job in jobs], lambda position, one: worker.writer.still_there(jobs[position], one)
-    )
-    folder.write_run(described)
-    observer.planned(len(jobs), len(records))
-    for kept in records:
-        observer.recorded(kept, again=True)
-    status, before, begun = "interrupted", len(records), time.monotonic()
-    teller = Teller(board, folder.path, jobs, records, described["identity"])
-    try:
-        with model.borrowed(), board or nullcontext(), teller:
-            teller.begin(described, model, observer)
-            found = _condemned(request, worker, [jobs[one] for one in records.untried()], folder, observer)
-            for done in chain(found, _done(request, worker, jobs, records.missing())):
-                records.add(done.job.position, done.record, line(done.record))
-                observer.recorded(done.record, again=records.failed_before(done.job.position))
-                teller.add(done)
-        status = "finished"
-    except WorkerError:
-        folder.was_killed = True
-        raise
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            f"interrupted after {len(records)} of {len(jobs)} images",
-            "run the same command again to go on from here",
-            interruption,
-        ) from interruption
-    finally:
-        work = {
-            "whole": round(time.monotonic() - begun, 3),
-            "processors": cores(),
-            **worker.stages.taken(),
-        }
-        silent = silent_in_all(records)
-        described |= {"work": work} | ({"silent_channels": silent} if silent else {})
-        described["images"] |= {"ok": len(records) - records.failed, "error": records.failed}
-        described = facts.concluded(described, status, started, killed=folder.was_killed)
-        folder.conclude(described, records.lines(), pages(described, records))
-        journal.remove()
-        folder.close()
+    with closing(folder):
+        journal = folder.open(described["identity"], overwrite=request.run.overwrite)
+        worker = worker_of(request, folder, model, loaded, method, len(jobs))
+        records = _kept(journal, worker.writer, jobs)
+        before, begun = len(records), time.monotonic()
+        teller = Teller(board, folder.path, jobs, records, described["identity"])
+
+        def told(status: Status) -> dict[str, Any]:
+            """The content of run.json at the end."""
+            counts = {"ok": len(records) - records.failed, "error": records.failed}
+            end = {**described, "images": described["images"] | counts}
+            return facts.concluded(end, status, time.monotonic() - clock, killed=folder.was_killed)
+
+        def conclude(status: Status) -> None:
+            described["work"] = {
+                "whole": round(time.monotonic() - begun, 3),
+                "processors": cores(),
+                **worker.stages.taken(),
+            }
+            if silent := silent_in_all(records):
+                described["silent_channels"] = silent
+            end = told(status)
+            folder.conclude(end, records.lines(), pages(end, records))
+            journal.remove()
+
+        with ended(conclude, lambda: folder.write_run(told("interrupted"))):
+            try:
+                folder.write_run(described)
+                observer.planned(len(jobs), before)
+                for kept in records:
+                    observer.recorded(kept, again=True)
+                with model.borrowed(), board or nullcontext(), teller:
+                    teller.begin(described, model, observer)
+                    with closing(_made(request, worker, jobs, records, folder, observer)) as made:
+                        for done in made:
+                            records.add(done.job.position, done.record, line(done.record))
+                            observer.recorded(done.record, again=records.failed_before(done.job.position))
+                            teller.add(done)
+            except WorkerError:
+                folder.was_killed = True
+                raise
+            except KeyboardInterrupt as interruption:
+                raise InterruptedRunError(
+                    f"interrupted after {len(records)} of {len(jobs)} images",
+                    "run the same command again to go on from here",
+                    interruption,
+                ) from interruption
     return Outcome(
-        folder.path / REPORT,
-        time.time() - started,
+        folder.given / REPORT,
+        time.monotonic() - clock,
         len(jobs),
         records.failed,
         records.first_failed,
         allowed,
-        silent,
+        described.get("silent_channels", {}),
         done=len(records) - before,
-        work=work,
+        work=described["work"],
     )
+
+
+def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job]) -> Records:
+    """The records of an earlier run that still hold."""
+    records = Records(journal, len(jobs))
+    records.keep([job.image for job in jobs], lambda position, one: writer.still_there(jobs[position], one))
+    return records
+
+
+def _made(
+    request: Request,
+    worker: Worker,
+    jobs: Sequence[Job],
+    records: Records,
+    folder: Folder,
+    observer: Observer,
+) -> Generator[Done, None, None]:
+    """What becomes of every job that has no record."""
+    works = len(records) > records.failed
+    yield from _condemned(request, worker, [jobs[one] for one in records.untried()], folder, observer)
+    yield from _hopeful(_done(request, worker, jobs, records.missing()), worker.model.name, works=works)
+
+
+def _hopeful(found: Iterable[Done], model_name: str, *, works: bool = False) -> Generator[Done, None, None]:
+    """The same jobs. Raises `ModelError` where the model fails on the first few; `works` says that it never will."""
+    failed = 0
+    for done in found:
+        yield done
+        error = done.record.get("error", {})
+        works = works or not error
+        failed += error.get("type") == ImageModelError.__name__
+        if failed >= HOPELESS and not works:
+            raise ModelError(
+                f"{model_name} failed on each of the first {failed} pictures; {done.job.image}: "
+                f"{error['message']}",
+                "see whether the preprocessing is what the model expects (--input-size, --mean, --std), or fix "
+                "the model; --debug shows where it fails",
+            )
 
 
 def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
@@ -129,7 +179,7 @@ def _told(
     jobs: Sequence[Job],
     observer: Observer,
     allowed: float,
-    started: float,
+    clock: float,
 ) -> Outcome:
     """A run that writes nothing: the observer is told each record, and no more is kept than how many failed."""
     done = failed = 0
@@ -137,7 +187,7 @@ def _told(
 
     def records() -> Iterator[Mapping[str, Any]]:
         nonlocal done, failed, first
-        for one in _done(request, worker, jobs, range(len(jobs))):
+        for one in _hopeful(_done(request, worker, jobs, range(len(jobs))), worker.model.name):
             done += 1
             if one.record["status"] == "error":
                 failed += 1
@@ -160,7 +210,7 @@ def _told(
     whole = round(time.monotonic() - begun, 3)
     return Outcome(
         None,
-        time.time() - started,
+        time.monotonic() - clock,
         len(jobs),
         failed,
         first[1] if first else None,

@@ -25,7 +25,6 @@ class Share:
     """What a process needs to know before its first shard."""
 
     request: Request
-    folder: str  # the working folder, to which paths are relative
     images: int  # of the whole run
     device: str
     threads: int
@@ -43,7 +42,11 @@ class ShardWorker:
     """Holds the model in a process of its own, for shard after shard."""
 
     def __init__(self, share: Share) -> None:
-        os.chdir(share.folder)
+        os.chdir(share.request.start)
+        output = share.request.run.output
+        folder = (
+            None if output is None else Folder(output)
+        )  # now: the user's own code may go to another folder
         make_own()
         refuse_bombs()
         torch.set_num_threads(share.threads)
@@ -51,7 +54,6 @@ class ShardWorker:
         torch.manual_seed(request.model.seed)
         model, loaded, _ = build(request.reference, request.model, request.where)
         method, _ = request.method.bind(model)
-        folder = None if request.run.output is None else Folder(request.run.output)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
     def explained(self, jobs: Sequence[Job]) -> Answer:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 
 from cnnexplain.errors import DeadlyImageError
 from cnnexplain.images.decode import decode_reduced, refuse_bombs
-from cnnexplain.runner.process import end_with_parent
+from cnnexplain.runner.process import end_with_parent, leave_signals
 
 Sides = tuple[int, int]  # the shorter and the longer that a picture is decoded for
 
@@ -58,7 +58,7 @@ def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
 
 
 def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that began decides
+    leave_signals()
     end_with_parent()
     refuse_bombs()
     with suppress(OSError):  # nobody is listening any more

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from PIL import Image
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
+from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
 from cnnexplain.images.decode import decode_reduced
 from cnnexplain.methods import Method
 from cnnexplain.render.panel import drawn
@@ -52,6 +54,7 @@ class Worker:
     images: int  # of the whole run
     told: bool = False  # whether a board wants the values
     stages: Stages = field(default_factory=Stages)
+    works: Event = field(default_factory=Event)  # set once a picture was explained
 
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
@@ -63,11 +66,11 @@ class Worker:
     def condemned(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
-        under_way = [replace(job, file=file_facts(job.source.path)) for job in under_way]
-        found = deadly([job.source.path for job in under_way], self._sides)
+        under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
+        found = deadly([job.source.file for job in under_way], self._sides)
         for job in under_way:
-            if job.source.path in found:
-                yield self._written(Result(job, found[job.source.path]))
+            if job.source.file in found:
+                yield self._written(Result(job, found[job.source.file]))
 
     @property
     def _sides(self) -> tuple[int, int]:
@@ -77,9 +80,9 @@ class Worker:
     def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
         """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
         with self.stages.spent(DECODING):
-            job = replace(job, file=file_facts(job.source.path))  # now: it may be another one later
+            job = replace(job, file=file_facts(job.source.file))  # now: it may be another one later
             try:
-                picture, size = decode_reduced(job.source.path, *self._sides)
+                picture, size = decode_reduced(job.source.file, *self._sides)
                 pixels, geometry = self.model.preprocess.apply(picture, size)
                 shown = (
                     drawn(picture, self.writer.render.max_side)
@@ -108,16 +111,25 @@ class Worker:
             return
         pictures = [one for _, one in waiting.values()]
         # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
-        pictures += [replace(pictures[0]) for _ in range(min(self.batch.size, self.images) - len(pictures))]
-        found = explain(self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch)
+        size = min(self.batch.size, self.images)
+        found = explain(
+            self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
+        )
         threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        defect: Exception | None = None
         while True:
             with self.stages.spent(EXPLAINING, threads):
                 picture, explanation = next(found, (None, None))
-            if explanation is None:
-                return
-            if id(picture) in waiting:
-                yield Result(waiting[id(picture)][0], explanation)
+            if picture is None or explanation is None:
+                break
+            result = Result(waiting[id(picture)][0], _of_picture(explanation))
+            if isinstance(result.found, Explanation):
+                self.works.set()
+            elif not isinstance(result.found, CnnexplainError):
+                defect = result.found
+            yield result
+        if defect is not None and not self.works.is_set():
+            raise defect  # of ours, as it seems: nothing was explained yet
 
     def _written(self, result: Result) -> Done:
         with self.stages.spent(WRITING):
@@ -126,6 +138,18 @@ class Worker:
             if self.told and isinstance(found, Explanation) and record["status"] == "ok":
                 return Done(result.job, record, values_of(found, record))
             return Done(result.job, record)
+
+
+def _of_picture(found: Explanation | Exception) -> Explanation | Exception:
+    """What is recorded of a picture, where its explanation failed with something that is not said of all pictures."""
+    if isinstance(found, (ModelError, LayerError)):
+        return ImageModelError(
+            found.problem,
+            "see how this picture differs from those that the model takes; --max-failures N allows some to fail",
+        )
+    if isinstance(found, CnnexplainError) and found.stops_run:
+        raise found
+    return found
 
 
 def cores() -> int:

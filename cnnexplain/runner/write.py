@@ -75,7 +75,7 @@ class Writer:
                 made = record.failed(job.source.path, error, self.command, self.model)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return {**made, "file": job.file or file_facts(job.source.path)}
+        return {**made, "file": job.file or file_facts(job.source.file)}
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.
@@ -89,7 +89,7 @@ class Writer:
             files |= {done["overview"]} if "overview" in done else set()
             return (
                 (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
-                and done["file"] == file_facts(job.source.path)
+                and done["file"] == file_facts(job.source.file)
                 and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
                 and self.folder is not None
                 and all(written_by_us(self.folder.path / name) for name in files)

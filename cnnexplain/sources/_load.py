@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -123,10 +124,14 @@ def _build(architecture: str, variant: Variant, seed: int) -> Built:
 def _filled(checkpoint: Path, architecture: str, variant: Variant, options: ModelOptions) -> Built:
     """The model in the shape that the checkpoint has, with its tensors in it."""
     state, choices = read_checkpoint(checkpoint)
+    start = os.getcwd()
     built = _build(architecture, variant, options.seed)
     state = renamed(state, built.module)
     shaped = fitting_variant(state, built.module, variant)
     if shaped != variant:
+        os.chdir(
+            start
+        )  # the user's own code may have gone elsewhere, and `architecture` is a path seen from there
         built = _build(architecture, shaped, options.seed)
     if shaped.classes is not None and class_count(built.module) == shaped.classes:
         choices += (Choice("classes", str(shaped.classes), "read off the head in the checkpoint"),)

@@ -77,13 +77,13 @@ def _imported(where: str, attribute: str) -> ModuleType:
             return _from_file(existing_file(Path(where), "Python file"))
         _look_in(os.getcwd())
         return importlib.import_module(where)
-    except ModelError:
+    except (ModelError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
         if error.name and (where == error.name or where.startswith(f"{error.name}.")):
             raise _no_such_module(where, attribute) from error
         raise _failed(f"{where} does not import", error) from error
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
         raise _failed(f"{where} does not import", error) from error
 
 
@@ -146,7 +146,9 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
         return factory
     try:
         module = factory(**_arguments(factory, variant))
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's code may raise anything
         raise _failed(f"{name} could not be called", error) from error
     if not isinstance(module, nn.Module):
         raise ModelError(
