@@ -27,7 +27,7 @@ from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.kernels import Kernels
 from cnnexplain.core.layer_table import LayerTable
-from cnnexplain.core.loading import ModelOptions
+from cnnexplain.core.loading import UNFLATTEN, ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.verdict import Verdict
@@ -228,7 +228,10 @@ def load(
     where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
     if not isinstance(model, (str, nn.Module)):
         raise OptionError(
-            f"a {type(model).__name__} is no model", "give a name, as on the command line, or an nn.Module"
+            f"a {type(model).__name__} is no model",
+            UNFLATTEN
+            if type(model).__name__ == "ExportedProgram"
+            else "give a name, as on the command line, or an nn.Module",
         )
     if isinstance(model, nn.Module):
         if device is not None:

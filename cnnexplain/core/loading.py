@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CROP_MODES = ("center", "squash", "border")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
+UNFLATTEN = "give torch.export.unflatten(exported), a module whose layers run"  # of an exported program
+
 
 @dataclass(frozen=True)
 class ModelOptions:

@@ -23,6 +23,7 @@ from cnnexplain.engine._field_axes import (
     tensors_in,
     union,
 )
+from cnnexplain.engine.functions import name_of
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)  # sizes that tell dimensions apart
 
@@ -34,6 +35,8 @@ def call_of(
     name = getattr(function, "__name__", "")
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", "")
+    if isinstance(function, OpOverload) and function.namespace == "aten":
+        return _operator(function, args, kwargs)
     if isinstance(function, (OpOverload, OpOverloadPacket)):
         return anything, kwargs  # somebody's own operator may be called anything
     plain = name.strip("_")
@@ -46,6 +49,19 @@ def call_of(
     if names[-1].startswith("*"):
         given[names[-1][1:]] = args[len(names) - 1 :]
     return rule, {**given, **kwargs}
+
+
+def _operator(
+    function: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Rule, dict[str, Any]]:
+    """The same of one of torch's own operators, as graphs of torch.export call them."""
+    names = [one.name.replace("self", "input") for one in function._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    name = name_of(function)
+    rule, parameters = RULES.get(name, (pointwise if name.strip("_") in POINTWISE else anything, ""))
+    # A form that is given something else than the function of the same name is another function.
+    alike = not parameters or given.keys() <= {*parameters.split()}
+    return (rule if alike else anything), given
 
 
 def pointwise(call: Call) -> Seen | None:

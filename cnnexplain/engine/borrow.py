@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,6 +16,9 @@ from torch.nn.parameter import is_lazy
 # One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
+_EAGER: list[
+    Any
+] = []  # the stances of torch's compiler that borrowers have set; the first knows what was before
 _FROZEN: set[int] = set()  # the parameters of borrowed modules that are trainable otherwise, by identity
 
 
@@ -42,7 +47,7 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for parameter in frozen:
                 _FROZEN.add(id(parameter))
                 parameter.requires_grad = False  # requires_grad_() bars those that have no shape yet
-            with torch.inference_mode(False), torch.enable_grad():
+            with _eagerly(), torch.inference_mode(False), torch.enable_grad():
                 yield
         finally:
             torch.backends.cudnn.allow_tf32 = rounded
@@ -51,6 +56,26 @@ def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:
             for parameter in frozen:
                 parameter.requires_grad = True
                 _FROZEN.discard(id(parameter))
+
+
+@contextmanager
+def _eagerly() -> Iterator[None]:
+    """Run what torch.compile made as it was written: with every new set of hooks it would be compiled anew.
+
+    The compiler's stance is the process's own: the first thread in sets it, and the last out sets it back.
+    """
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and importing it takes seconds
+        yield
+        return
+    with _LOCKS_LOCK:
+        _EAGER.append(torch.compiler.set_stance("force_eager"))  # in force from here on
+    try:
+        yield
+    finally:
+        with _LOCKS_LOCK:
+            stance = _EAGER.pop()  # in any order: what was before is known to the one at the bottom
+            if not _EAGER:
+                stance.__exit__(None, None, None)
 
 
 @contextmanager

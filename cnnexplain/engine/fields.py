@@ -195,11 +195,11 @@ class _Following(TorchFunctionMode):
 
     def _age(self, one: Tensor) -> int:
         memory = _memory(one)
-        return self.ages[memory._cdata][0] if memory and memory._cdata in self.ages else 0
+        return self.ages[memory._cdata][0] if memory is not None and memory._cdata in self.ages else 0
 
     def _grown(self, one: Tensor) -> None:
         memory = _memory(one)
-        if memory:
+        if memory is not None:
             self.ages[memory._cdata] = self._age(one) + 1, memory
         if one._base is not None:
             self._note(one._base, self.unseen)

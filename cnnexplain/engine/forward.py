@@ -131,6 +131,12 @@ KINDS: tuple[Kind, ...] = (
         r"scalar types: Long, Int",
         _said("it takes numbers of words and not pictures: give a network of pictures"),
     ),
+    (
+        r"(?i)specify dynamic_shapes|batch.?size.* (must|should|expected)",
+        _said(
+            "it was made for batches of one size: --batch-size 1, or that size; or export it with dynamic_shapes"
+        ),
+    ),
     (r"expected input\[([\d, ]+)\] to have (\d+) channels", _channels),
     (
         VIEW,

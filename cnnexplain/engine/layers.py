@@ -15,6 +15,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.errors import LayerError, near_misses
 
+COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
 ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at most so many token layers
 
 
@@ -207,6 +208,11 @@ def _dotted(module: nn.Module, wanted: str) -> str:
     place: nn.Module | None = module
     for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
         children = list(place._modules) if place is not None else []
+        if (
+            place is not None and COMPILED in children and part not in children
+        ):  # torch.compile wraps the part
+            place, name = place._modules[COMPILED], f"{name}.{COMPILED}"
+            children = list(place._modules) if place is not None else []
         from_end = re.fullmatch(r"-[1-9]\d{0,5}", part) and len(children) >= -int(part)
         child = children[int(part)] if from_end else part
         place = place._modules.get(child) if place is not None else None

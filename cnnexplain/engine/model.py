@@ -19,6 +19,7 @@ from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks
+from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.forward import failed, require_pictures
 from cnnexplain.engine.gradients import gradients
@@ -196,6 +197,7 @@ class Model:
     def _require_part(self, names: Sequence[str], found: Mapping[str, Any]) -> None:
         for name in names:
             if name not in found:
+                require_layers(self.module, self.trace.layers, self.name)
                 raise LayerError(
                     f"layer {name!r} takes no part when {self.name} looks at a picture",
                     "leave --layer out to have one chosen",
@@ -207,10 +209,12 @@ class Model:
 
     def choose_layer(self) -> Choice:
         """The layer to explain when none is named, with the reason."""
+        require_layers(self.module, self.trace.layers, self.name)
         return layers.choose(self.trace, self.name)
 
     def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to show when none is named, one for every size of map; and the reason."""
+        require_layers(self.module, self.trace.layers, self.name)
         return layers.stages(self.trace, self.name)
 
     def channels_of(self, name: str) -> int | None:

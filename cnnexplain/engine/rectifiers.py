@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
+
+from cnnexplain.engine.functions import name_of
 
 Rule = Literal["gradient", "guided", "deconv"]
 
@@ -121,8 +124,10 @@ class Rectifiers(TorchFunctionMode):
             return result
         rest = {name: value for name, value in kwargs.items() if name != "input"}
 
-        in_place = func.__name__.endswith("_") or _argument(
-            args, rest, INPLACE.get(func.__name__, 99), "inplace", False
+        name = name_of(func)
+        in_place = name.endswith("_") or (
+            not isinstance(func, OpOverload)  # whose form that works in place is another
+            and _argument(args, rest, INPLACE.get(name, 99), "inplace", False)
         )
 
         def rectify(x: Tensor) -> Tensor:
@@ -169,7 +174,7 @@ class _Rectified(torch.autograd.Function):
 
 def kind_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """What kind of rectifier a call is, if it is one."""
-    name = getattr(func, "__name__", "").strip("_")
+    name = name_of(func).strip("_")
     kind = KIN.get(name)
     if kind == "Hardtanh":
         low, high = _argument(args, kwargs, 1, "min_val", -1.0), _argument(args, kwargs, 2, "max_val", 1.0)
@@ -190,7 +195,7 @@ def kind_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 def _made_smaller(func: Callable[..., Any], given: Any, result: Any) -> bool:
     """Whether a call was a max-pooling over places, of which there are fewer now."""
-    name = getattr(func, "__name__", "")
+    name = name_of(func)
     found = result[0] if isinstance(result, tuple) else result
     return (
         "max_pool2d" in name

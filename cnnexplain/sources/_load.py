@@ -62,8 +62,17 @@ def load(reference: str, options: ModelOptions) -> Loaded:
 
 
 def _ready(built: Built) -> nn.Module:
+    from torch.fx import Graph
+
     try:
-        return built.module.float().cpu().eval()
+        module = built.module.float().cpu()
+        if isinstance(
+            getattr(module, "graph", None), Graph
+        ):  # torch.export's have one mode, and refuse eval()
+            for child in module.modules():
+                child.training = False
+            return module
+        return module.eval()
     except Exception as error:  # whatever a stranger's module raises
         raise ModelError(
             f"{built.name} cannot be put into evaluation mode, in float32 on the CPU: {first_line(error)}",

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.choice import Choice
+from cnnexplain.core.loading import UNFLATTEN
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import ModelError, first_line, near_misses
 from cnnexplain.sources._files import existing_file
@@ -153,7 +154,9 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"{name} returned {type(module).__name__}, not an nn.Module",
-            "name a class or function that returns the model itself",
+            UNFLATTEN
+            if type(module).__name__ == "ExportedProgram"
+            else "name a class or function that returns the model itself",
         )
     if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
         raise ModelError(
