@@ -15,8 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
@@ -29,31 +27,30 @@ from cnnexplain.core.kernels import Kernels
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.loading import UNFLATTEN, ModelOptions
 from cnnexplain.core.params import checked
-from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.preprocess import Preprocess, Range
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
-from cnnexplain.errors import ImageError, OptionError
-from cnnexplain.images.decode import decode, to_rgb
+from cnnexplain.errors import OptionError
 from cnnexplain.inspections.filters import Filters
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.kernels import sheet
+from cnnexplain.render.notebook import html
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import Picture, pictures
 from cnnexplain.runner.check import class_maps, judged
 from cnnexplain.runner.check_given import require_answers
 from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.expected import class_index
-from cnnexplain.runner.explain import Prepared, explain
+from cnnexplain.runner.explain import explain
+from cnnexplain.runner.given import Given, all_of, checked_range, is_one, prepare
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.pipeline import batched
 from cnnexplain.runner.thresholds import chosen
 from cnnexplain.sources import adopt
-
-Given = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,23 @@ class Explainer:
 
     @overload
     def explain(
-        self, images: Given, command: str = ..., *, batch_size: int = ..., **options: Any
+        self,
+        images: Given,
+        command: str = ...,
+        *,
+        batch_size: int = ...,
+        range: Range | None = ...,
+        **options: Any,
     ) -> Explanation: ...
     @overload
     def explain(
-        self, images: Iterable[Given], command: str = ..., *, batch_size: int = ..., **options: Any
+        self,
+        images: Iterable[Given],
+        command: str = ...,
+        *,
+        batch_size: int = ...,
+        range: Range | None = ...,
+        **options: Any,
     ) -> list[Explanation]: ...
     def explain(
         self,
@@ -77,28 +86,35 @@ class Explainer:
         command: str = "gradcam",
         *,
         batch_size: int = 8,
+        range: Range | None = None,
         **options: Any,
     ) -> Explanation | list[Explanation]:
-        """Explain one picture (a path, a PIL image, or a uint8 array (H, W, 3)), or several.
+        """Explain one picture, or several: a path, a PIL image, an array (H, W, C) or a tensor (C, H, W).
+
+        Arrays and tensors hold bytes, 16-bit integers without sign, floats in 0..1, or else values of which `range`,
+        (low, high), are black and white; it holds for deep picture files too, for all pictures alike. C is 1, 3 or the
+        number of the model's channels. What the model sees is rounded to 8 bits.
 
         `command` and `options` are those of the command line: for gradcam `method="gradcam,layercam"` (or a
         tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one
         `Explanation` for one picture and a list for several. Raises `cnnexplain.CnnexplainError` where a picture,
         layer or class is not to be had. The module is left exactly as it was, also then.
         """
-        single = _is_one(images)
-        asked = _all_of(images)
+        single = is_one(images)
+        asked = all_of(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = methods.method(command)
+        values = checked_range(range)
         bound, _ = kind(**checked(kind, options)).bind(self.model)
         found: list[Explanation] = []
         with self.model.borrowed():
             for batch in batched(asked, batch_size):
-                for _, explanation in explain(self.model, bound, [self._prepared(one) for one in batch]):
+                given = [prepare(one, self.model.preprocess, values) for one in batch]
+                for _, explanation in explain(self.model, bound, given):
                     if not isinstance(explanation, Explanation):
                         raise explanation
-                    found.append(explanation)
+                    found.append(replace(explanation, html=html))
         return found[0] if single else found
 
     def summary(self) -> LayerTable:
@@ -115,22 +131,25 @@ class Explainer:
         labels: Sequence[int | str] | None = None,
         only: str | Sequence[str] = (),
         limits: Mapping[str, Mapping[str, Any]] | None = None,
+        range: Range | None = None,
     ) -> list[Verdict]:
         """Check the model's sanity, as the command does: a verdict of every check, in their order.
 
-        `labels` has the class of every picture, as a number or a name. `only` names checks; `limits` has levels and
-        limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What cannot be measured without
-        pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the model says nothing of any
-        picture. The module is left exactly as it was, also then.
+        `images` and `range` are as for `explain`. `labels` has the class of every picture, as a number or a name. `only`
+        names checks; `limits` has levels and limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What
+        cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the model
+        says nothing of any picture. The module is left exactly as it was, also then.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
         taken = chosen(options, limits or {}, "limits")
-        given = _all_of(images)
+        given = all_of(images)
         if labels is not None and len(labels) != len(given):
             raise OptionError(f"{len(labels)} labels for {len(given)} pictures", "give one for each picture")
         classes = [class_index(str(one), self.model.labels, "labels") for one in labels or ()]
         examples = []
-        for place, one in enumerate(map(self._prepared, given)):
+        values = checked_range(range)
+        seen = (prepare(one, self.model.preprocess, values) for one in given)
+        for place, one in enumerate(seen):
             label = classes[place] if classes else None
             examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
         with self.model.borrowed():
@@ -169,41 +188,6 @@ class Explainer:
         bound, _ = Filters(**checked(Filters, {"layer": layer, **options})).bind(self.model)
         return list(bound.inspect(self.model))
 
-    def _prepared(self, image: Given) -> Prepared:
-        name = "picture"
-        try:
-            if isinstance(image, (str, os.PathLike)):
-                name = os.fspath(image)
-                picture = decode(name)
-            elif isinstance(image, Image.Image):
-                name = str(getattr(image, "filename", "") or name)
-                picture = to_rgb(image)
-            else:
-                picture = to_rgb(_from_array(image))
-        except ImageError as error:
-            raise ImageError(f"{name}: {error.problem}", error.hint) from error
-        pixels, geometry = self.model.preprocess.apply(picture)
-        return Prepared(name, picture, pixels, geometry)
-
-
-def _is_one(images: Given | Iterable[Given]) -> bool:
-    return isinstance(images, (str, os.PathLike, Image.Image, np.ndarray))
-
-
-def _all_of(images: Given | Iterable[Given]) -> list[Given]:
-    return [images] if _is_one(images) else list(images)  # type: ignore[list-item, arg-type]
-
-
-def _from_array(array: NDArray[np.uint8]) -> Image.Image:
-    """An RGB or grey picture of bytes, (H, W, 3) or (H, W); nothing else is unmistakable."""
-    is_bytes = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.size > 0
-    if is_bytes and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-        return Image.fromarray(array)
-    raise ImageError(
-        f"a {type(array).__name__} is no picture",
-        "give a path, a PIL image, or a uint8 array of shape (height, width, 3)",
-    )
-
 
 def load(
     model: str | nn.Module,
@@ -220,10 +204,12 @@ def load(
     hooks, gradients, `requires_grad` flags and device stay as they are. `preprocess` says what it is fed (default:
     its timm configuration, or 224x224 as usual for ImageNet); `labels` are names, or a file of them. `options` are
     those of the command line: weights, arch, pretrained, strict, input_size, mean, std, interpolation, crop_pct,
-    crop_mode, seed. Raises `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
+    crop_mode, range, seed. Raises `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
     """
     if isinstance(labels, (str, os.PathLike)):
         options["labels"], labels = labels, None
+    if isinstance(options.get("range"), (tuple, list)):
+        options["range"] = ",".join(map(repr, checked_range(options["range"]) or ()))
     settled = ModelOptions(**checked(ModelOptions, options))
     where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
     if not isinstance(model, (str, nn.Module)):

@@ -143,6 +143,8 @@ class Console:
             self._say(name, lines[0] if len(lines) == 1 else f"{len(lines)} {kind}")
             for found in lines if len(lines) > 1 else ():
                 self._say(" ", found)
+            for note in record.get("notes", ()):
+                self._say("note", note)
 
     def found(self, finding: Finding | LayerTable) -> None:
         """Tell one thing that was found in a model."""

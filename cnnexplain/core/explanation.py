@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -221,6 +221,12 @@ class Explanation:
     pixels: NDArray[np.uint8] | None = field(
         default=None, repr=False
     )  # (H, W, C), as the model sees the picture, before it is normalised
+    notes: tuple[str, ...] = ()  # what was made of the picture's file before the model saw it, in sentences
+    html: Callable[[Explanation], str] | None = field(default=None, repr=False)  # what a notebook shows
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks: classes and pictures, in one piece."""
+        return None if self.html is None else self.html(self)
 
     def heatmap(self, **wanted: Any) -> Heatmap:
         """The first map whose fields are as `wanted`, for example `heatmap(method="gradcam++")`."""

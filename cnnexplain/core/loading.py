@@ -67,6 +67,14 @@ class ModelOptions:
             "center cuts the middle out, squash ignores the aspect ratio, border pads.", choices=CROP_MODES
         ),
     ] = None
+    range: Annotated[
+        str | None,
+        Param(
+            "Values of pictures of more than 8 bits that are black and white, the same for all: 0,4095. Left out, "
+            "0 to 65535 of 16 bits without sign and 0 to 1 of floats; others are refused.",
+            metavar="LOW,HIGH",
+        ),
+    ] = None
     seed: Annotated[int, Param("Seed of everything random.", min=0, max=2**63 - 1)] = 0
 
 

@@ -18,6 +18,7 @@ INTERPOLATIONS = {
     "hamming": Image.Resampling.HAMMING,
 }
 LARGEST_WHOLE = 16  # times the input's area: up to here a picture is resized as a whole
+Range = tuple[float, float]  # the values that are black and white
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -70,7 +71,8 @@ class Preprocess:
 
     `input_size` and `resize` are (height, width). `crop_mode`: `center` scales the shorter side to `resize`
     and cuts out the middle; `squash` scales both sides, aspect lost; `border` scales the longer side and pads
-    with the mean. `mean` and `std` are per channel, for values in 0..1.
+    with the mean. `mean` and `std` are per channel, for values in 0..1. `range` has the values of pictures of more
+    than 8 bits that are black and white; None leaves it to their kind.
     """
 
     input_size: tuple[int, int] = (224, 224)
@@ -80,9 +82,10 @@ class Preprocess:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    range: Range | None = None
 
     def __post_init__(self) -> None:
-        # Statistics are given for grey or RGB; an input of N channels repeats the picture's in turn.
+        # Statistics are given for grey or RGB; an input of N channels repeats them in turn.
         object.__setattr__(self, "mean", _per_channel(self.mean, self.channels))
         object.__setattr__(self, "std", _per_channel(self.std, self.channels))
 
@@ -96,7 +99,8 @@ class Preprocess:
             "border": f"longer side to {max(self.resize)}, padded",
         }[self.crop_mode]
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
-        return f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"
+        said = f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"
+        return said if self.range is None else f"{said}; values {self.range[0]:g} to {self.range[1]:g}"
 
     def with_crop(self, input_size: tuple[int, int], crop_pct: float) -> Preprocess:
         """The same preprocessing for an input of another size, cut from `crop_pct` of the resized picture."""
@@ -113,38 +117,57 @@ class Preprocess:
         return Geometry(picture_size, box)
 
     def apply(
-        self, picture: Image.Image, size: tuple[int, int] | None = None
+        self,
+        picture: Image.Image,
+        size: tuple[int, int] | None = None,
+        bands: NDArray[np.uint8] | None = None,
     ) -> tuple[NDArray[np.uint8], Geometry]:
         """The input before normalisation, uint8 (H, W, channels), of an RGB picture, and its geometry.
 
-        `size` (width, height) is that of the original, where the picture was reduced.
+        `size` (width, height) is that of the original, where the picture was reduced. `bands`, (height, width,
+        channels), are what the model sees instead of the picture's colours, which a model of another number of
+        channels sees in turn.
 
         The picture is resized and cut as timm and torchvision do, to the last bit. Of a picture so long that
         this would fill the memory only the part that the model sees is resampled; the filter still reaches
         beyond the cut, and a value differs by a level or two at most.
         """
         size = size or picture.size
+        if bands is not None:
+            # One by one: Pillow takes a fourth band for transparency and mixes it into the others.
+            planes = [
+                Image.fromarray(np.ascontiguousarray(bands[..., band])) for band in range(self.channels)
+            ]
+            pixels = np.stack([self._cut(one, size, (band,)) for band, one in enumerate(planes)], axis=2)
+            return pixels, self.geometry(size)
+        if self.channels == 1:
+            return np.atleast_3d(self._cut(picture.convert("L"), size, (0,))), self.geometry(size)
+        pixels = self._cut(picture, size, tuple(channel % self.channels for channel in range(3)))
+        if self.channels > 3:
+            pixels = pixels[:, :, np.arange(self.channels) % 3]
+        return np.ascontiguousarray(pixels[:, :, : self.channels]), self.geometry(size)
+
+    def _cut(
+        self, picture: Image.Image, size: tuple[int, int], channels: tuple[int, ...]
+    ) -> NDArray[np.uint8]:
+        """What the model sees of a picture, whose bands are these of its channels."""
         (width, height), (input_h, input_w) = picture.size, self.input_size
         resized_w, resized_h = self._resized(*size)
         x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
         left, top = max(0, x), max(0, y)
         right, bottom = min(resized_w, x + input_w), min(resized_h, y + input_h)
-        shown = picture.convert("L") if self.channels == 1 else picture
         resample = INTERPOLATIONS[self.interpolation]
         if resized_w * resized_h <= LARGEST_WHOLE * input_w * input_h:
-            shown = shown.resize((resized_w, resized_h), resample).crop((left, top, right, bottom))
+            shown = picture.resize((resized_w, resized_h), resample).crop((left, top, right, bottom))
         else:
             scale_x, scale_y = width / resized_w, height / resized_h
             box = (left * scale_x, top * scale_y, min(right * scale_x, width), min(bottom * scale_y, height))
-            shown = shown.resize((right - left, bottom - top), resample, box=box)
+            shown = picture.resize((right - left, bottom - top), resample, box=box)
         if shown.size != (input_w, input_h):
-            canvas = Image.new(shown.mode, (input_w, input_h), self._fill(shown.mode))
+            canvas = Image.new(shown.mode, (input_w, input_h), self._fill(channels))
             canvas.paste(shown, (left - x, top - y))
             shown = canvas
-        pixels = np.atleast_3d(np.asarray(shown))
-        if self.channels > 3:
-            pixels = pixels[:, :, np.arange(self.channels) % 3]
-        return np.ascontiguousarray(pixels[:, :, : self.channels]), self.geometry(size)
+        return np.asarray(shown)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         target_h, target_w = self.resize
@@ -158,11 +181,12 @@ class Preprocess:
         ratio = max(ratios) if self.crop_mode == "border" else min(ratios)
         return max(1, round(width / ratio)), max(1, round(height / ratio))
 
-    def _fill(self, mode: str) -> int | tuple[int, ...]:
+    def _fill(self, channels: tuple[int, ...]) -> int | tuple[int, ...]:
+        """The colour beyond the picture's edges, for these channels."""
         if self.crop_mode != "border":
             return 0
-        levels = tuple(min(255, max(0, round(255 * level))) for level in self.mean)
-        return levels[0] if mode == "L" else tuple(levels[channel % len(levels)] for channel in range(3))
+        levels = tuple(min(255, max(0, round(255 * self.mean[channel]))) for channel in channels)
+        return levels if len(levels) > 1 else levels[0]
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,18 +13,25 @@ from cnnexplain.errors import ImageError
 # A JPEG's pixels are gone over once for every scan, and an empty scan takes ten bytes. Cameras write one, and
 # progressive files about ten. The marker and its header: length, number of components.
 SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-HOLD_JPEG = ("JPEG", "MPO", "TIFF")
+HOLD_JPEG = ("JPEG", "MPO")
+JPEG_IN_TIFF = (6, 7)  # how a TIFF is packed that holds JPEGs
 MAX_SCANNED = 1_800_000_000  # pixels times scans: twenty scans of the largest picture
 # Pillow unpacks these in Python, byte by byte.
 RUN_LENGTHS = (1, 2)  # what a bitmap says: eight bits a pixel, or four
 MAX_RUN_LENGTHS = 8_000_000  # pixels
 CHUNK = 1 << 20
+# What a file may hold beyond its first frame (others, previews, metadata), and a pixel at most. Decoders read on.
+MAX_BESIDE, MAX_OF_PIXEL = 1 << 27, 8
+MAX_TIFF = 1 << 32  # of which no more is read than the first page, wherever it lies
 
 
 def require_cheap(image: Image.Image, path: str) -> None:
     """Refuse a picture, before it is decoded, that would keep a decoder busy out of all proportion to its size."""
     pixels = image.width * image.height
-    if image.format in HOLD_JPEG and (scans := _scans(path)) * pixels > MAX_SCANNED:
+    require_short(
+        path, pixels, image.format or "picture", paged=image.format == "TIFF" and not _holds_jpeg(image)
+    )
+    if _holds_jpeg(image) and (scans := _scans(path)) * pixels > MAX_SCANNED:
         raise ImageError(
             f"the picture would take too long: {pixels / 1e6:.0f} megapixels drawn {scans} times over",
             "save it again, not as a progressive JPEG",
@@ -34,6 +42,21 @@ def require_cheap(image: Image.Image, path: str) -> None:
             f"the picture would take too long: {pixels / 1e6:.0f} megapixels in a packed bitmap",
             "save it again, as PNG",
         )
+
+
+def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
+    """Refuse a file far longer than its picture needs, before it is read; `paged` where only a part will be."""
+    length, most = os.stat(path).st_size, MAX_TIFF if paged else MAX_BESIDE + MAX_OF_PIXEL * pixels
+    if length > most:
+        raise ImageError(
+            f"the file is too long for its picture: {length / 1e6:,.0f} MB of {kind} for {pixels / 1e6:.2g} megapixels",
+            "save the picture again, by itself",
+        )
+
+
+def _holds_jpeg(image: Image.Image) -> bool:
+    packing = getattr(image, "tag_v2", {}).get(259)
+    return image.format in HOLD_JPEG or (image.format == "TIFF" and packing in JPEG_IN_TIFF)
 
 
 def _scans(path: str) -> int:

@@ -8,12 +8,18 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
-from cnnexplain.images.cost import require_cheap
+from cnnexplain.images import bands
+from cnnexplain.images.cost import require_cheap, require_short
+from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, repeated
+from cnnexplain.images.levels import Levels
 
 # An allowlist: Pillow's rarer readers are slow, memory-hungry, or start other programs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")  # MPO is read as JPEG
@@ -29,6 +35,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # what undoes each EXIF orientation
 LYING = tuple(UPRIGHT[orientation] for orientation in (5, 6, 7, 8))  # these swap the sides
+STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # modes, and those that have the bands by themselves
+# How Pillow is asked for the lower bytes of a PNG of 16 bits: as if they were stored the other way round.
+LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
 REDUCED = ("JPEG", "MPO")  # what can be decoded at a part of its size
 
 
@@ -37,42 +46,131 @@ def decode(path: str) -> Image.Image:
 
     Raises `ImageError` for whatever cannot be read, and for more than `MAX_PIXELS` pixels.
     """
-    with _opened(path) as image:
-        return _to_rgb(image)
+    return read(path).picture
 
 
-def decode_reduced(path: str, shorter: int, longer: int) -> tuple[Image.Image, tuple[int, int]]:
-    """The same where no more is needed than a shorter and a longer side, and the size that the whole picture has.
+def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+    """The picture as a person sees it and, where they match, as the channels of a model. Raises `ImageError`.
 
-    A JPEG that is at least twice as large comes out at a half, a quarter or an eighth, which takes about half of the
-    time; others come out whole.
+    With `sides`, a JPEG that is at least twice as large as needed comes out at a half, a quarter or an eighth, which
+    takes about half of the time; others come out whole.
     """
-    with _opened(path) as image:
-        size = image.size
-        times = int(min(min(size) / shorter, max(size) / longer))
-        if image.format in REDUCED and times > 1:
-            image.draft(None, (size[0] // times, size[1] // times))
-        reduced = image.size != size
-        picture = _to_rgb(image)
-        if not reduced:
-            return picture, picture.size
-        return picture, size if _turn(image) not in LYING else (size[1], size[0])
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
     _require_regular_file(path)
-    with _problems_named(), Image.open(path, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
-        require_cheap(image, path)
-        yield image
+    with _problems_named():
+        if pages := bands.stored_bands(path, wanted):
+            width, height = pages[0].size
+            _require_size(width, height)
+            require_short(path, width * height, "TIFF", paged=True)
+            return _seen(bands.of_tiff(path, pages, wanted))
+        with Image.open(path, formats=FORMATS) as image:
+            _require_size(*image.size)
+            require_cheap(image, path)
+            levels = _deep_colours(image, path, wanted)
+            return _of_image(image, wanted) if levels is None else levels
+
+
+def of_image(image: Image.Image, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+    """The same of a picture that was opened by somebody else."""
+    with _problems_named():
+        return _of_image(image, replace(wanted, sides=None))
+
+
+def of_array(values: NDArray[Any], wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+    """The same of an array (height, width) or (height, width, bands), without alpha."""
+    with _problems_named():
+        return _seen(bands.of_array(values, wanted))
+
+
+def _of_image(image: Image.Image, wanted: Wanted) -> Decoded:
+    notes, size = _frames(image), image.size
+    if wanted.sides is not None and image.format in REDUCED:
+        shorter, longer = wanted.sides
+        times = int(min(min(size) / shorter, max(size) / longer))
+        if times > 1:
+            image.draft(None, (size[0] // times, size[1] // times))
+    reduced = image.size != size
+    if reduced and _turn(image) in LYING:
+        size = (size[1], size[0])
+    bits = _bits(image)
+    image = _upright(image)
+    if not reduced:
+        size = image.size
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image)  # of the type and the order of bytes that the mode has
+        levels = Levels(values.dtype.newbyteorder("="), wanted.range, bits if image.mode != "F" else None)
+        image = Image.fromarray(levels.of(values))
+        levels.require_known(wanted.typed)
+        notes += (levels.note,)
+    channels = None
+    if wanted.channels not in PHOTOGRAPHS:
+        channels, note = _bands(image, wanted.channels)
+        notes += (note,)
+    return Decoded(_to_rgb(image), size, channels, notes)
+
+
+def _bands(image: Image.Image, channels: int) -> tuple[NDArray[np.uint8] | None, str]:
+    """A picture's bands where there are as many as the model has channels, and what is to be said of it."""
+    mode = STRAIGHT.get(image.mode, image.mode)
+    if mode == "P" and image.has_transparency_data:
+        mode = "RGBA"
+    if Image.getmodebands(mode) == channels:
+        names = ", ".join(Image.getmodebandnames(mode))
+        values = np.asarray(image if image.mode == mode else image.convert(mode))
+        alpha = " The last is not taken for transparency." if mode in ("LA", "RGBA") else ""
+        return values, f"The picture's bands ({names}) are the model's {channels} channels.{alpha}"
+    return None, repeated(1 if image.mode in ("1", "L", "LA") else 3, channels)
+
+
+def _frames(image: Image.Image) -> tuple[str, ...]:
+    """Which frame is taken, where there are several. (Those of an MPO are the same photograph once more.)"""
+    if image.format == "MPO" or not getattr(image, "is_animated", False):
+        return ()
+    if getattr(image, "default_image", False):
+        return ("The PNG's default image was taken, which programs that play its animation do not show.",)
+    return ("The first of several frames was taken.",)
+
+
+def _bits(image: Image.Image) -> int | None:
+    """How many bits of a deep picture's values are used, where its file says it."""
+    said = getattr(image, "tag_v2", {}).get(258)
+    return int(said[0]) if isinstance(said, tuple) and said and said[0] in (12, 16, 32) else None
+
+
+def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: Wanted) -> Decoded | None:
+    """Colours of 16 bits of a PNG by the range that was given; Pillow itself keeps the upper 8."""
+    raw = image.tile[0].args if image.format == "PNG" and image.tile else None
+    if wanted.range is None or not isinstance(raw, str) or raw not in LOWER_BYTES:
+        return None
+    notes = _frames(image)
+    with Image.open(path, formats=("PNG",)) as again:
+        again.tile = [one._replace(args=LOWER_BYTES[raw]) for one in again.tile]
+        lower = np.asarray(_upright(again)).astype(np.uint16)
+    if raw == "LA;16B":  # both bytes of grey, then both of alpha
+        values = lower[..., 0::2] << 8 | lower[..., 1::2]
+    else:
+        values = np.asarray(_upright(image)).astype(np.uint16) << 8 | lower
+    levels = Levels(values.dtype, wanted.range)
+    alpha = values.shape[2] % 2 == 0
+    drawn = levels.of(values[..., :-1] if alpha else values)
+    if alpha:
+        drawn = np.concatenate([drawn, (values[..., -1:] >> 8).astype(np.uint8)], axis=2)
+    found = _of_image(Image.fromarray(drawn), wanted)
+    return replace(found, notes=(*notes, levels.note, *found.notes))
+
+
+def _require_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError(f"{width}x{height} pixels")
+
+
+def _seen(found: Decoded) -> Decoded:
+    """The same with the picture that a person sees."""
+    return replace(found, picture=_to_rgb(found.picture))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The same for a picture that was opened by somebody else."""
-    with _problems_named():
-        return _to_rgb(image)
+    """The RGB picture that a person sees of one that was opened by somebody else."""
+    return of_image(image).picture
 
 
 @contextmanager
@@ -100,13 +198,8 @@ def _problems_named() -> Iterator[None]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """The RGB picture that a viewer shows: upright, 16 bits scaled to 8, transparency laid on white."""
-    image = _upright(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _deep_grey(image).convert("RGB")
-    if image.has_transparency_data:
-        return _on_white(image)
-    return image.convert("RGB")
+    """An upright picture of 8 bits as a viewer shows it: transparency laid on white."""
+    return _on_white(image) if image.has_transparency_data else image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -123,7 +216,15 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF says. A broken EXIF block costs the turn, not the picture."""
-    image.load()  # a TIFF is turned here, by Pillow
+    name = getattr(image, "filename", "")
+    if image.format == "TIFF":
+        # Else Pillow 13.0 maps the file into memory, and where it is to be turned takes its height for its width.
+        image.filename = ""  # type: ignore[attr-defined]
+    try:
+        image.load()  # a TIFF is turned here, by Pillow
+    finally:
+        if image.format == "TIFF":
+            image.filename = name  # type: ignore[attr-defined]
     turn = _turn(image)
     return image if turn is None else image.transpose(turn)
 
@@ -133,22 +234,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - from a stranger's bytes, nearly anything
         return None
-
-
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits: 16-bit values by their full range, others by their own."""
-    values = np.asarray(image)
-    if values.dtype.itemsize == 2:
-        return Image.fromarray(((values.view(np.uint16).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    values = np.nan_to_num(values.astype(np.float32), copy=False, posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode != "F" and low >= 0 and high <= 65535:
-        low, high = 0.0, 65535.0 if high > 255 else 255.0
-    elif low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    values -= low
-    values *= 255 / ((high - low) or 1)
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _require_regular_file(path: str) -> None:

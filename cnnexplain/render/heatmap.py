@@ -166,7 +166,7 @@ class Easel:
             remarks.insert(0, _circle(heatmap))
         if not self.shown.seen_whole:
             remarks.append("Hatched: never seen by the model.")
-        return [" ".join(remarks), *heatmap.detail.remarks]
+        return [" ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
 
 
 def _circle(heatmap: Heatmap) -> str:

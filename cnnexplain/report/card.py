@@ -61,7 +61,9 @@ def card(record: Mapping[str, Any], position: int) -> Card:
     return Card(
         anchor=f"image-{position}",
         heading=record["image"] or record["model"],
-        facts=(f"{size(record['size'])} pixels",) if record["size"] else (),
+        facts=(f"{size(record['size'])} pixels", *map(str, record.get("notes", ())))
+        if record["size"]
+        else (),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
         figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,

@@ -50,6 +50,8 @@ def explained(
             *(_feature_maps(one, command, *files[one]) for one in explanation.feature_maps),
         ],
     }
+    if explanation.notes:
+        record["notes"] = [readable(one) for one in explanation.notes]
     return record if overview is None else {**record, "overview": overview}
 
 

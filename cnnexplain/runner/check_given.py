@@ -20,8 +20,10 @@ from cnnexplain.errors import (
     NoImagesError,
     OptionError,
 )
-from cnnexplain.images.decode import decode
+from cnnexplain.images.decode import read
 from cnnexplain.images.find import Source, find
+from cnnexplain.runner.explain import prepared as decoded
+from cnnexplain.runner.explain import wanted
 from cnnexplain.runner.folder import written_by_us
 from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.request import CheckRequest
@@ -73,23 +75,32 @@ def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Seque
 def prepared(model: Model, sources: Sequence[Source], labels: Mapping[str, int]) -> Iterator[Example]:
     """Every picture as the model sees it. One that cannot be read stops the run: a part is not the whole."""
 
-    def read(source: Source) -> Example | Exception:
+    def example(source: Source) -> Example | Exception:
         try:
-            pixels, _ = model.preprocess.apply(decode(source.file))
-            digest = hashlib.sha256(Path(source.file).read_bytes()).hexdigest()
+            found = decoded(source.path, read(source.file, wanted(model.preprocess)), model.preprocess)
+            digest = _digest(source.file)
         except (ImageError, OSError) as error:
             return error
         key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))
-        return Example(source.path, key, digest, pixels, labels.get(source.path))
+        return Example(source.path, key, digest, found.pixels, labels.get(source.path))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, found in zip(sources, ahead(pool, read, sources, 16), strict=True):
+        for source, found in zip(sources, ahead(pool, example, sources, 16), strict=True):
             if isinstance(found, Exception):
                 why = found.problem if isinstance(found, CnnexplainError) else str(found)
                 raise CheckInputError(
                     f"{source.path}: {why}", "mend or remove the picture: a check wants all"
                 )
             yield found
+
+
+def _digest(path: str) -> str:
+    """The SHA-256 of a file, which may be larger than the memory."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def require_answers(subject: Subject) -> None:

@@ -20,11 +20,12 @@ from cnnexplain.core.explanation import (
     Reconstruction,
 )
 from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
-from cnnexplain.core.preprocess import Geometry
+from cnnexplain.core.preprocess import Geometry, Preprocess
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, is_out_of_memory
+from cnnexplain.images.decoded import Decoded, Wanted
 from cnnexplain.methods import Method
 
 SHOWN_PREDICTIONS = 5
@@ -38,6 +39,18 @@ class Prepared:
     picture: Image.Image  # RGB; it may be smaller than the original, whose size is in `geometry`
     pixels: NDArray[np.uint8]  # (H, W, C)
     geometry: Geometry
+    notes: tuple[str, ...] = ()  # what was made of the file, in sentences
+
+
+def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> Wanted:
+    """What a model needs of a picture that is decoded for it."""
+    return Wanted(preprocess.channels, preprocess.range, sides)
+
+
+def prepared(name: str, found: Decoded, preprocess: Preprocess) -> Prepared:
+    """A decoded picture with what a model sees of it."""
+    pixels, geometry = preprocess.apply(found.picture, found.size, found.bands)
+    return Prepared(name, found.picture, pixels, geometry, found.notes)
 
 
 @dataclass
@@ -172,6 +185,7 @@ def _separated(
             reconstructions,
             tuple(_feature_maps(one, row, picture) for one in answer.layer_maps),
             picture.pixels,
+            picture.notes,
         )
 
 

@@ -99,7 +99,7 @@ def _described(
     started: float,
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    preprocess = asdict(model.preprocess)
+    preprocess = {name: one for name, one in asdict(model.preprocess).items() if one is not None}
     options = {**options, "precision": model.precision}
     return {
         "cnnexplain": __version__,

@@ -9,13 +9,12 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from cnnexplain.errors import DeadlyImageError
-from cnnexplain.images.decode import decode_reduced, refuse_bombs
+from cnnexplain.images.decode import read, refuse_bombs
+from cnnexplain.images.decoded import Wanted
 from cnnexplain.runner.process import end_with_parent, leave_signals
 
-Sides = tuple[int, int]  # the shorter and the longer that a picture is decoded for
 
-
-def deadly(paths: Sequence[str], sides: Sides) -> dict[str, DeadlyImageError]:
+def deadly(paths: Sequence[str], wanted: Wanted) -> dict[str, DeadlyImageError]:
     """Those of the pictures that end the process which decodes them, by path, each with what is to be said of it.
 
     A decoder written in C that is led astray ends the whole program, and no `except` holds it.
@@ -23,7 +22,7 @@ def deadly(paths: Sequence[str], sides: Sides) -> dict[str, DeadlyImageError]:
     found: dict[str, DeadlyImageError] = {}
     left = list(paths)
     while left:
-        decoded, end = _decoded(left, sides)
+        decoded, end = _decoded(left, wanted)
         if end is None or decoded == len(left):
             break
         found[left[decoded]] = DeadlyImageError(
@@ -34,11 +33,11 @@ def deadly(paths: Sequence[str], sides: Sides) -> dict[str, DeadlyImageError]:
     return found
 
 
-def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
+def _decoded(paths: Sequence[str], wanted: Wanted) -> tuple[int, str | None]:
     """How many were decoded by a process, and how it ended before its time, if it did."""
     context = get_context("spawn")  # a fork would share locks of torch's threads
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_decode, args=(paths, sides, theirs), daemon=True)
+    process = context.Process(target=_decode, args=(paths, wanted, theirs), daemon=True)
     process.start()
     theirs.close()
     decoded = -1  # until it has begun
@@ -57,7 +56,7 @@ def _decoded(paths: Sequence[str], sides: Sides) -> tuple[int, str | None]:
     return decoded, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
+def _decode(paths: Sequence[str], wanted: Wanted, told: Connection) -> None:
     leave_signals()
     end_with_parent()
     refuse_bombs()
@@ -65,5 +64,5 @@ def _decode(paths: Sequence[str], sides: Sides, told: Connection) -> None:
         told.send_bytes(b"begun")
         for path in paths:
             with suppress(Exception):  # told when its turn comes
-                decode_reduced(path, *sides)
+                read(path, wanted)
             told.send_bytes(b"decoded")

@@ -16,11 +16,12 @@ from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
-from cnnexplain.images.decode import decode_reduced
+from cnnexplain.images.decode import read
+from cnnexplain.images.decoded import Wanted
 from cnnexplain.methods import Method
 from cnnexplain.render.panel import drawn
 from cnnexplain.runner.board import Values, values_of
-from cnnexplain.runner.explain import BatchSize, Prepared, explain
+from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.pipeline import ahead
 from cnnexplain.runner.process import step_back
@@ -67,29 +68,30 @@ class Worker:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
         under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
-        found = deadly([job.source.file for job in under_way], self._sides)
+        found = deadly([job.source.file for job in under_way], self._wanted)
         for job in under_way:
             if job.source.file in found:
                 yield self._written(Result(job, found[job.source.file]))
 
     @property
-    def _sides(self) -> tuple[int, int]:
-        """The shorter and the longer side that a picture is needed with."""
-        return SHARPER * max(self.model.preprocess.resize), self.writer.render.max_side
+    def _wanted(self) -> Wanted:
+        """What is needed of a picture."""
+        preprocess = self.model.preprocess
+        return wanted(preprocess, (SHARPER * max(preprocess.resize), self.writer.render.max_side))
 
     def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
         """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
         with self.stages.spent(DECODING):
             job = replace(job, file=file_facts(job.source.file))  # now: it may be another one later
             try:
-                picture, size = decode_reduced(job.source.file, *self._sides)
-                pixels, geometry = self.model.preprocess.apply(picture, size)
+                preprocess = self.model.preprocess
+                found = prepared(job.source.path, read(job.source.file, self._wanted), preprocess)
                 shown = (
-                    drawn(picture, self.writer.render.max_side)
+                    drawn(found.picture, self.writer.render.max_side)
                     if self.writer.draws
                     else Image.new("RGB", (1, 1))
                 )
-                return job, Prepared(job.source.path, shown, pixels, geometry)
+                return job, replace(found, picture=shown)
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 

@@ -16,7 +16,7 @@ from cnnexplain.errors import ModelError, OptionError, first_line
 from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint, refuse_foreign
 from cnnexplain.sources._fit import fitting_variant, put, renamed
 from cnnexplain.sources._labels import read_labels
-from cnnexplain.sources._preprocess import Overrides
+from cnnexplain.sources._preprocess import Overrides, fed
 from cnnexplain.sources._registry import build, has_prefix
 from cnnexplain.sources._shapes import class_count
 from cnnexplain.sources._source import Built, Variant
@@ -49,14 +49,15 @@ def load(reference: str, options: ModelOptions) -> Loaded:
             f"{built.preprocess.channels}",
             f"write --input-size {built.preprocess.channels}x{size.height}x{size.width}",
         )
+    preprocess = overrides.apply(built.preprocess, built.crop_pct)
     return Loaded(
         module=_ready(built),
         reference=reference,
         name=built.name,
         source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
-        preprocess=overrides.apply(built.preprocess, built.crop_pct),
+        preprocess=preprocess,
         labels=_labels(built) if labels is None else labels,
-        choices=built.choices,
+        choices=(*built.choices, *fed(preprocess)),
         sized=built.sized or size is not None,
     )
 
@@ -89,14 +90,15 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
     built = described(
         module, type(module).__name__, Variant(channels=overrides.size.channels if overrides.size else None)
     )
+    preprocess = overrides.apply(built.preprocess, built.crop_pct)
     return Loaded(
         module=module,
         reference=built.name,
         name=built.name,
         source="a module of your own",
-        preprocess=overrides.apply(built.preprocess, built.crop_pct),
+        preprocess=preprocess,
         labels=_labels(built) if labels is None else labels,
-        choices=built.choices,
+        choices=(*built.choices, *fed(preprocess)),
         sized=built.sized or overrides.size is not None,
     )
 

@@ -6,8 +6,9 @@ import math
 import re
 from dataclasses import dataclass, replace
 
+from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.preprocess import Preprocess, Range
 from cnnexplain.errors import OptionError
 
 LARGEST_SIDE = 16384
@@ -34,6 +35,7 @@ class Overrides:
     interpolation: str | None
     crop_pct: float | None
     crop_mode: str | None
+    range: Range | None = None
 
     @classmethod
     def of(cls, options: ModelOptions) -> Overrides:
@@ -45,6 +47,7 @@ class Overrides:
             interpolation=options.interpolation,
             crop_pct=options.crop_pct,
             crop_mode=options.crop_mode,
+            range=None if options.range is None else _parse_range(options.range),
         )
 
     def apply(self, preprocess: Preprocess, crop_pct: float) -> Preprocess:
@@ -64,7 +67,24 @@ class Overrides:
             std=self.std or preprocess.std,
             interpolation=self.interpolation or preprocess.interpolation,
             crop_mode=self.crop_mode or preprocess.crop_mode,
+            range=self.range or preprocess.range,
         )
+
+
+def fed(preprocess: Preprocess) -> tuple[Choice, ...]:
+    """What is to be known of how pictures become an input that is not the usual one."""
+    choices: tuple[Choice, ...] = ()
+    if preprocess.channels not in (1, 3):
+        reason = (
+            "pictures with as many bands give them in their order; of grey and RGB pictures red, green and blue are "
+            "fed in turn, and their records say so"
+        )
+        choices = (Choice("channels", str(preprocess.channels), reason),)
+    if preprocess.range is not None:
+        low, high = preprocess.range
+        reason = "as given: black to white in pictures of more than 8 bits, the same for all of them"
+        choices += (Choice("range", f"{low:g} to {high:g}", reason),)
+    return choices
 
 
 def parse_input_size(text: str) -> InputSize:
@@ -96,6 +116,22 @@ def _parse_numbers(text: str, flag: str) -> tuple[float, ...]:
             f"divide by 255: {flag} {','.join(f'{number / 255:.4g}' for number in numbers)}",
         )
     return numbers
+
+
+def _parse_range(text: str) -> Range:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise OptionError(
+            f"--range {text!r} is not two numbers",
+            "write the values that are black and white: --range 0,4095",
+        ) from None
+    if not (low < high and math.isfinite(high - low)):
+        raise OptionError(
+            f"--range {text!r} does not lead from a lower to a higher number",
+            "write the value that is black first: --range 0,4095",
+        )
+    return low, high
 
 
 def _example(flag: str) -> str:

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,12 @@ DEFAULT = Choice(
     "as is usual for ImageNet",
     "your code names none; --input-size, --crop-pct, --mean and --std change it",
 )
+BANDS = Choice(
+    "preprocessing",
+    "values from 0 to 1, resized as is usual for ImageNet",
+    "your code names none, and of that many channels ImageNet has no mean; --input-size, --crop-pct, --mean and --std "
+    "change it",
+)
 
 
 def names() -> Iterable[str]:
@@ -54,6 +61,9 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
     # What was asked for comes before a guess: the first convolution in the code need not be the first that runs.
     channels = variant.channels or input_channels(module)
     preprocess, crop_pct = Preprocess(channels=channels or 3), 1.0  # small inputs are rarely cropped
+    usual = DEFAULT
+    if preprocess.channels not in (1, 3):
+        preprocess, usual = replace(preprocess, mean=(0.0,), std=(1.0,)), BANDS
     if config:
         try:
             preprocess, crop_pct = preprocess_of(config, channels)
@@ -66,7 +76,7 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
         weights="weights as that code made them (--weights FILE loads others)",
         preprocess=preprocess,
         crop_pct=crop_pct,
-        choices=() if config else (DEFAULT,),
+        choices=() if config else (usual,),
         sized=bool(config),
     )
 

@@ -72,11 +72,7 @@ GREY = np.array([[0, 80], [160, 255]])
         pytest.param(lambda grey: Image.fromarray((grey * 257).astype("<u2")), ".png", id="I;16 PNG"),
         pytest.param(lambda grey: Image.fromarray((grey * 257).astype("<u2")), ".tif", id="I;16 little"),
         pytest.param(lambda grey: Image.fromarray((grey * 257).astype(">u2")), ".tif", id="I;16 big"),
-        pytest.param(lambda grey: Image.fromarray((grey * 257).astype(np.int32)), ".tif", id="I, 16 bits"),
-        pytest.param(lambda grey: Image.fromarray(grey.astype(np.int32)), ".tif", id="I, 8 bits"),
-        pytest.param(lambda grey: Image.fromarray((grey * 99 - 7000).astype(np.int32)), ".tif", id="I, signed"),
         pytest.param(lambda grey: Image.fromarray((grey / 255).astype(np.float32)), ".tif", id="F, 0 to 1"),
-        pytest.param(lambda grey: Image.fromarray((grey * 1e6).astype(np.float32)), ".tif", id="F, its own range"),
     ],
 )  # fmt: skip
 def test_grey_of_any_depth_spans_black_to_white(
@@ -173,6 +169,30 @@ def test_a_picture_stands_upright(
     assert np.abs(corners(picture) - corners(quarters)).max() <= LOSSY
     with Image.open(path) as opened:
         assert to_rgb(opened).tobytes() == picture.tobytes(), "a picture from Python is no other"
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "LA", "RGB"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_tiff_of_any_mode_stands_upright(
+    tmp_path: Path, mode: str, compression: str, orientation: int
+) -> None:
+    """Pillow reads some of them by another way, in which the sides of those that lie are mixed up."""
+    pixels = np.random.default_rng(0).integers(0, 255, (7, 11, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.tif"
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](pixels)))
+    stored = stored.quantize(256) if mode == "P" else stored.convert(mode)
+    stored.save(path, exif=exif, compression=compression)
+    colours = np.asarray(stored.convert("RGB"))
+    places = np.arange(77).reshape(7, 11)
+    # Where every pixel of the picture that a person sees is stored.
+    origins = STORED[orientation](places).ravel().argsort()
+    assert (np.asarray(decode(str(path))).reshape(-1, 3) == colours.reshape(-1, 3)[origins]).all()
+    with Image.open(path) as opened:
+        assert to_rgb(opened).tobytes() == decode(str(path)).tobytes()
+        assert opened.filename == str(path)
 
 
 ORIENTED = b"MM\0*\0\0\0\x08\0\x01\x01\x12"  # one entry, the orientation

@@ -15,7 +15,7 @@ from PIL import Image
 
 import cnnexplain
 from cnnexplain.core.explanation import Answer, Batch
-from cnnexplain.images.decode import decode_reduced
+from cnnexplain.images.decode import read
 from cnnexplain.images.find import Source
 from cnnexplain.methods.gradcam import GradCAM
 from cnnexplain.render.options import RenderOptions
@@ -105,13 +105,13 @@ def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_one_that_was_expl
 ) -> None:
     changed = tmp_path / "0.png"
 
-    def decode(path: str, *sizes: int) -> Any:
-        found = decode_reduced(path, *sizes)
+    def decode(path: str, *wanted: Any) -> Any:
+        found = read(path, *wanted)
         if path == str(changed):
             changed.write_bytes(b"another")
         return found
 
-    monkeypatch.setattr("cnnexplain.runner.worker.decode_reduced", decode)
+    monkeypatch.setattr("cnnexplain.runner.worker.read", decode)
     _, done = worked(tmp_path, 2, 2)
     sizes = {one.job.position: one.record["file"]["bytes"] for one in done}
     assert sizes[0] not in (len(b"another"), None)

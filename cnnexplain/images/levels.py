@@ -1,0 +1,97 @@
+"""From stored values of any depth to levels of grey: which values are black and white, the same for all pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnexplain.core.preprocess import Range
+from cnnexplain.errors import ImageError
+
+AT_ONCE = 1 << 20  # values whose levels are worked out together: more take more memory
+
+
+class Levels:
+    """Turns the values of one picture into levels 0 to 255, part by part, and remembers how far they reach."""
+
+    def __init__(self, dtype: np.dtype[Any], given: Range | None, bits: int | None = None) -> None:
+        """Values are of `dtype`, of which `bits` are used; `given` is what the user said."""
+        self.given = given
+        self.dtype = dtype
+        self.bits = bits or dtype.itemsize * 8
+        self.range = given or self._usual()
+        self.low, self.high = math.inf, -math.inf
+        self.odd = 0  # values that are no finite numbers
+
+    def _usual(self) -> Range:
+        """What is black and white where nobody said it: all that unsigned integers can hold, and 0 to 1 for floats."""
+        if self.dtype.kind == "b":
+            return 0.0, 1.0
+        return (0.0, 1.0) if self.dtype.kind == "f" else (0.0, float(2**self.bits - 1))
+
+    def of(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """The levels of some values; what is no finite number is black."""
+        if values.dtype == np.uint8 and self.given is None:
+            self.low, self.high = 0.0, 255.0
+            return values
+        levels = np.empty(values.shape, np.uint8)
+        rows = max(1, AT_ONCE // max(1, values[:1].size))
+        for top in range(0, len(values), rows):
+            levels[top : top + rows] = self._of(values[top : top + rows])
+        return levels
+
+    def _of(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        fits = values.dtype.itemsize <= (4 if values.dtype.kind == "f" else 2)
+        numbers = values.astype(np.float32 if fits else np.float64)
+        finite = np.isfinite(numbers)
+        whole = bool(finite.all())
+        if not whole:
+            self.odd += int(finite.size - finite.sum())
+        known = numbers if whole else numbers[finite]
+        if known.size:
+            self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
+        low, high = self.range
+        np.clip(numbers, low, high, out=numbers)
+        numbers -= low
+        numbers *= 255 / (high - low)
+        if not whole:
+            numbers[~finite] = 0
+        levels: NDArray[np.uint8] = np.rint(numbers, out=numbers).astype(np.uint8)
+        return levels
+
+    def require_known(self, what: str = "--range {},{}") -> None:
+        """Raise `ImageError` where nobody can know which values are black and white. Call it when all are seen."""
+        if self.low > self.high:
+            raise ImageError("the picture holds no finite number", "export it again")
+        small = self.dtype.kind in "bu" and self.bits <= 16
+        fitting = self.dtype.kind == "f" and self.low >= 0 and self.high <= 1
+        if self.given is None and not small and not fitting:
+            kind = "floats" if self.dtype.kind == "f" else f"{self.bits}-bit integers"
+            low, high = written(self.low), written(self.high)
+            typed = what.format(low, high if self.high > self.low else written(self.low + 1))
+            raise ImageError(
+                f"the picture's values are {kind} from {low} to {high}, and nothing says which are black and white",
+                f"say it for all pictures of the run, for example {typed}",
+            )
+
+    @property
+    def note(self) -> str:
+        """What was done, in a sentence; nothing for 8 bits."""
+        if self.bits <= 8 and self.dtype.kind in "bu":
+            return ""
+        low, high = map(written, self.range)
+        how = f"The values {low} to {high} are black to white"
+        how += ", as given." if self.given else "."
+        reach = f" The picture's run from {written(self.low)} to {written(self.high)}"
+        outside = self.low < self.range[0] or self.high > self.range[1]
+        reach += "; what lies outside is cut off." if outside else "."
+        odd = f" {self.odd} are no finite numbers, and black." if self.odd else ""
+        return how + reach + odd
+
+
+def written(value: float) -> str:
+    """A number as it can be typed."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else f"{value:.6g}"
