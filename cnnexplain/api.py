@@ -137,8 +137,8 @@ class Explainer:
 
         `images` and `range` are as for `explain`. `labels` has the class of every picture, as a number or a name. `only`
         names checks; `limits` has levels and limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What
-        cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the model
-        says nothing of any picture. The module is left exactly as it was, also then.
+        cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the
+        model says nothing of any picture. The module is left exactly as it was, also then.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
         taken = chosen(options, limits or {}, "limits")
