@@ -135,9 +135,9 @@ class Explainer:
     ) -> list[Verdict]:
         """Check the model's sanity, as the command does: a verdict of every check, in their order.
 
-        `images` and `range` are as for `explain`. `labels` has the class of every picture, as a number or a name. `only`
-        names checks; `limits` has levels and limits by check, as checks.toml: `{"finite": {"level": "warn"}}`. What
-        cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the
+        `images` and `range` are as for `explain`. `labels` has the class of every picture, as a number or a name.
+        `only` names checks; `limits` has levels and limits by check, as checks.toml: `{"finite": {"level": "warn"}}`.
+        What cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the
         model says nothing of any picture. The module is left exactly as it was, also then.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
