@@ -22,7 +22,14 @@ from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.check_files import cleared, forget
 from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.options import DeviceOptions, FolderOptions, MergeOptions, OutputOptions, RunOptions
+from cnnexplain.runner.options import (
+    AnswerOptions,
+    DeviceOptions,
+    FolderOptions,
+    MergeOptions,
+    OutputOptions,
+    RunOptions,
+)
 from cnnexplain.runner.request import CheckRequest, MergeRequest, ModelRequest, Request
 from cnnexplain.runner.thresholds import chosen
 
@@ -116,6 +123,7 @@ class OfPictures(Command):
     runner = "cnnexplain.runner.run"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
+        "Right and wrong": AnswerOptions,
         "Results": RunOptions,
         "Drawing": RenderOptions,
         "Device": DeviceOptions,
@@ -135,6 +143,7 @@ class OfPictures(Command):
             asked=frozenset(field.name for field in declared(self.kind) if field.name in given),
             run=_written(built(RunOptions, values), values, given),
             find=built(ImageOptions, values),
+            answers=built(AnswerOptions, values),
             **self.common(values, arguments),
         )
         return run(request, observer)

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from cnnexplain.cli.findings import findings
+from cnnexplain.cli.findings import findings, judged, of_answers, of_stages
 from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import count, never_fired, percent
+from cnnexplain.core.words import count, never_fired
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -122,12 +122,14 @@ class Console:
         if not self._options.quiet and images > FEW and _is_terminal():
             self._progress = progress_bar(images, done)
 
-    def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
-        """Tell one finished image. Failures that were told before are counted, and told once more with --verbose."""
+    def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
+        """Tell one finished image, where it is `listed`; one that failed before is counted, and told with --verbose."""
         if self._before:
             self._before -= 1  # of an earlier run, which says nothing about this one's rate
         elif self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
+        if not listed:
+            return
         if self._options.json:
             show_data(harmless_json(json.dumps(record)))
         if record["image"] is None:
@@ -140,7 +142,8 @@ class Console:
             name = os.path.basename(record["image"])
             lines = list(findings(record))
             kind = "layers" if any(kind_of(one) != "map" for one in record["explanations"]) else "maps"
-            self._say(name, lines[0] if len(lines) == 1 else f"{len(lines)} {kind}")
+            right = judged(record)
+            self._say(name, (lines[0] if len(lines) == 1 else f"{len(lines)} {kind}") + right)
             for found in lines if len(lines) > 1 else ():
                 self._say(" ", found)
             for note in record.get("notes", ()):
@@ -215,6 +218,8 @@ class Console:
 
     def _told_images(self, outcome: Outcome) -> None:
         done = outcome.images - outcome.failed
+        if answers := outcome.answers:
+            self._say("right", of_answers(answers))
         for layer, found in outcome.silent.items():
             self._say("silent", never_fired(layer, found))
         if self._failed_again:
@@ -249,16 +254,6 @@ class Console:
             # Above the line, which would otherwise be written over.
             style = "bold" if _may_style() else ""
             live.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
-
-
-def of_stages(outcome: Outcome) -> str:
-    """Images in a second, which share of the processors' time each stage took, and how busy these were."""
-    work = dict(outcome.work)
-    whole, processors = work.pop("whole"), work.pop("processors")
-    every = sum(work.values()) or 1.0
-    shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
-    busy = percent(min(1.0, every / (whole * processors)))
-    return f"{outcome.done / whole:.1f} images a second after loading; {shares}; processors {busy} busy"
 
 
 def _styled(text: str, code: str) -> str:

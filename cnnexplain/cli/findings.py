@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.words import count, listed, number, percent, reached
+
+if TYPE_CHECKING:
+    from cnnexplain.runner.request import Outcome
 
 
 def findings(record: Mapping[str, Any]) -> Iterator[str]:
@@ -53,3 +56,27 @@ def _sheet(shown: Sequence[Mapping[str, Any]]) -> str:
     many = count(len(units), "unit")
     strongest = f"strongest channel {channel} ({number(activation)})"
     return f"{many} of {shown[0]['layer']} by {rules}, {strongest}"
+
+
+def judged(record: Mapping[str, Any]) -> str:
+    """Whether a picture was recognised, where that is known."""
+    if "right" not in record:
+        return ""
+    return "; right" if record["right"] else f"; wrong, should be {record['expected']['label']}"
+
+
+def of_answers(answers: Mapping[str, float]) -> str:
+    """How many images were recognised, and how many would be by chance: 37 of 50 images, 74.0% (chance 10.0%)."""
+    right, labelled = int(answers["right"]), int(answers["labelled"])
+    share, chance = percent(right / labelled), percent(answers["chance"])
+    return f"{right:,} of {count(labelled, 'image')}, {share} (by chance {chance})"
+
+
+def of_stages(outcome: Outcome) -> str:
+    """Images in a second, which share of the processors' time each stage took, and how busy these were."""
+    work = dict(outcome.work)
+    whole, processors = work.pop("whole"), work.pop("processors")
+    every = sum(work.values()) or 1.0
+    shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
+    busy = percent(min(1.0, every / (whole * processors)))
+    return f"{outcome.done / whole:.1f} images a second after loading; {shares}; processors {busy} busy"

@@ -32,6 +32,7 @@ from cnnexplain.report.page import page
 from cnnexplain.report.record import line
 from cnnexplain.report.verdicts import checked
 from cnnexplain.runner import baselines, facts
+from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.check_files import cleared
 from cnnexplain.runner.check_given import (
     WITHOUT,
@@ -81,7 +82,11 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     require_needs(taken, request, sources)
     stored = baselines.read(options.baseline) if options.baseline else None
     named = {} if options.labels_from is None else written_labels(options.labels_from, sources)
+    folders = class_folders(request.images, options.output)
     model, loaded, choices = build(request.reference, request.model, request.where)
+    if named:  # or else names are of no use, and may cost a forward of a model that fails
+        model, by_folders = named_by_folders(model, folders, request.images)
+        choices = (*choices, *by_folders)
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []

@@ -44,6 +44,7 @@ def describe(
     """
     options = {**_values(method), **_values(request.render)}
     options |= {"save_raw": request.run.save_raw, "pictures": request.run.pictures}
+    options |= {name: value for name, value in _values(request.answers).items() if value is not None}
     described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": images}
     described["identity"]["asked for"] = ", ".join(sorted(NAMED & request.asked)) or "nothing"

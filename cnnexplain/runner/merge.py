@@ -85,6 +85,8 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         }
         if silent := silent_in_all(records):
             described["silent_channels"] = silent
+        if answers := _answers(parts):
+            described["answers"] = answers
         folder.conclude(described, records.lines(), pages(described, records))
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
@@ -94,8 +96,23 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         folder.close()
     report = folder.given / REPORT
     return Outcome(
-        report, time.monotonic() - clock, len(records), failed, first, allowed, silent, what="joined"
+        report,
+        time.monotonic() - clock,
+        len(records),
+        failed,
+        first,
+        allowed,
+        silent,
+        what="joined",
+        answers=answers,
     )
+
+
+def _answers(parts: Sequence[Part]) -> dict[str, float]:
+    """How many pictures of all parts are right, where that is known; see `runner.answers.Answers`."""
+    known = [one.run["answers"] for one in parts if one.run.get("answers")]
+    sums = {name: sum(one[name] for one in known) for name in ("right", "labelled")}
+    return {**known[0], **sums} if known else {}
 
 
 def _taken(records: Joined, folder: Folder, observer: Observer) -> tuple[Record | None, int]:
@@ -132,7 +149,11 @@ def _described(parts: Sequence[Part], request: MergeRequest, images: int) -> dic
         work.update(one.run.get("work", {}))  # as long as one after another would have taken
     work.pop("processors", None)
     return {
-        **{name: value for name, value in first.items() if name not in ("shard", "silent_channels")},
+        **{
+            name: value
+            for name, value in first.items()
+            if name not in ("shard", "silent_channels", "answers")
+        },
         "status": "running",
         "arguments": request.arguments,
         "parts": [str(one.run.get("arguments", "")) for one in parts],

@@ -12,6 +12,7 @@ from cnnexplain.errors import OptionError
 
 BATCHES = {"cpu": 8, "cuda": 64, "mps": 16}  # on processors larger ones gain nothing
 LARGEST_BATCH = 65536
+LISTED = ("wrong", "right", "errors")  # what --only takes
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,36 @@ class RunOptions(FolderOptions):
                 "parts are counted from 1: --shard 2/8 is the second of eight",
             )
         return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """What the pictures should be, and which of them are drawn and listed for it."""
+
+    labels_from: Annotated[
+        str | None,
+        Param(
+            "What the pictures should be: folder, when they lie in folders named after their classes, or a CSV file "
+            "with the columns image and label.",
+            metavar="folder|FILE",
+            common=True,
+        ),
+    ] = None
+    only: Annotated[
+        str | None,
+        Param(
+            "Draw and list these pictures only; records are made of all. What failed is always listed.",
+            choices=LISTED,
+        ),
+    ] = None
+
+    def require_sense(self) -> None:
+        """Raise `OptionError` where nobody can say which pictures are wanted."""
+        if self.only in ("wrong", "right") and self.labels_from is None:
+            raise OptionError(
+                f"--only {self.only} needs to know what the pictures should be",
+                "add --labels-from folder, or a CSV file",
+            )
 
 
 @dataclass(frozen=True)

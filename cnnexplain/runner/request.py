@@ -12,7 +12,7 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.options import DeviceOptions, MergeOptions, OutputOptions, RunOptions
+from cnnexplain.runner.options import AnswerOptions, DeviceOptions, MergeOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
@@ -39,6 +39,7 @@ class Request:
     model: ModelOptions = field(default_factory=ModelOptions)
     where: DeviceOptions = field(default_factory=DeviceOptions)
     find: ImageOptions = field(default_factory=ImageOptions)
+    answers: AnswerOptions = field(default_factory=AnswerOptions)
     render: RenderOptions = field(default_factory=RenderOptions)
     arguments: str = ""  # the command line, for the report
     start: str = field(default_factory=os.getcwd)  # the working folder, to which paths are relative
@@ -91,8 +92,11 @@ class Observer(Protocol):
     def planned(self, images: int, done: int) -> None:
         """So many pictures, of which some were done before."""
 
-    def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
-        """One picture is finished, well or badly; `again` where it failed in an earlier run already."""
+    def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
+        """One picture is finished, well or badly.
+
+        `again`: it failed in an earlier run already; `listed`: it is one of those that are to be shown.
+        """
 
     def found(self, finding: Finding | LayerTable) -> None:
         """Something was found in a model."""
@@ -124,5 +128,6 @@ class Outcome:
     verdicts: tuple[Verdict, ...] = ()  # of a check
     what: str = "explained"  # what was done with the images
     done: int = 0  # of them that this run explained, others were done before
+    answers: Mapping[str, float] = field(default_factory=dict)  # see `runner.answers.Tally`
     work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; of processors, each stage
     stopped: ModelError | None = None  # why a model was looked into no further than halfway

@@ -15,11 +15,11 @@ from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
+from cnnexplain.runner.answers import Answers, build_for, written_for
 from cnnexplain.runner.board import board_at
 from cnnexplain.runner.ending import Status, ended
 from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
 from cnnexplain.runner.journal import Journal, Records
-from cnnexplain.runner.model import build
 from cnnexplain.runner.names import stems
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
@@ -34,18 +34,19 @@ HOPELESS = 8  # pictures: a model that failed on so many, and on no other, fails
 def run(request: Request, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
     started, clock = time.time(), time.monotonic()
-    refuse_bombs()
-    torch.manual_seed(request.model.seed)
-    request.run.require_sense()
+    _begin(request)
     folder = None if request.run.output is None else checked_folder(request.run.output)
     board = board_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     jobs = _jobs(request, sources)
     allowed = allowed_failures(request.run.max_failures, len(jobs))
-    model, loaded, choices = build(request.reference, request.model, request.where)
+    written = written_for(request, sources)
+    model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = request.method.bind(model)
     observer.loaded(model, loaded.source, choices := (*choices, *more, *model.choices))
+    answers = Answers(request, written, sources, model)
+    jobs = answers.expected_of(jobs)
     if folder is None:
         return _told(
             request,
@@ -54,8 +55,10 @@ def run(request: Request, observer: Observer) -> Outcome:
             observer,
             allowed,
             clock,
+            answers,
         )
     described = facts.describe(request, model, loaded, method, choices, sources, len(jobs), started)
+    described["identity"] |= answers.identity
     with closing(folder):
         journal = folder.open(described["identity"], overwrite=request.run.overwrite)
         worker = worker_of(request, folder, model, loaded, method, len(jobs))
@@ -70,13 +73,7 @@ def run(request: Request, observer: Observer) -> Outcome:
             return facts.concluded(end, status, time.monotonic() - clock, killed=folder.was_killed)
 
         def conclude(status: Status) -> None:
-            described["work"] = {
-                "whole": round(time.monotonic() - begun, 3),
-                "processors": cores(),
-                **worker.stages.taken(),
-            }
-            if silent := silent_in_all(records):
-                described["silent_channels"] = silent
+            described.update(_found(records, answers, worker, time.monotonic() - begun))
             end = told(status)
             folder.conclude(end, records.lines(), pages(end, records))
             journal.remove()
@@ -86,13 +83,17 @@ def run(request: Request, observer: Observer) -> Outcome:
                 folder.write_run(described)
                 observer.planned(len(jobs), before)
                 for kept in records:
-                    observer.recorded(kept, again=True)
+                    observer.recorded(kept, again=True, listed=answers.take(kept))
                 with model.borrowed(), board or nullcontext(), teller:
                     teller.begin(described, model, observer)
                     with closing(_made(request, worker, jobs, records, folder, observer)) as made:
                         for done in made:
                             records.add(done.job.position, done.record, line(done.record))
-                            observer.recorded(done.record, again=records.failed_before(done.job.position))
+                            observer.recorded(
+                                done.record,
+                                again=records.failed_before(done.job.position),
+                                listed=answers.take(done.record),
+                            )
                             teller.add(done)
             except WorkerError:
                 folder.was_killed = True
@@ -112,8 +113,27 @@ def run(request: Request, observer: Observer) -> Outcome:
         allowed,
         described.get("silent_channels", {}),
         done=len(records) - before,
+        answers=answers.counted,
         work=described["work"],
     )
+
+
+def _begin(request: Request) -> None:
+    """See that what is asked for makes sense, and settle what the whole process shares."""
+    refuse_bombs()
+    torch.manual_seed(request.model.seed)
+    request.run.require_sense()
+    request.answers.require_sense()
+
+
+def _found(records: Records, answers: Answers, worker: Worker, seconds: float) -> dict[str, Any]:
+    """What a run says of all its images together, as far as there is something to be said."""
+    known = {
+        "work": {"whole": round(seconds, 3), "processors": cores(), **worker.stages.taken()},
+        "silent_channels": silent_in_all(records),
+        "answers": answers.counted,
+    }
+    return {name: one for name, one in known.items() if one}
 
 
 def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job]) -> Records:
@@ -180,6 +200,7 @@ def _told(
     observer: Observer,
     allowed: float,
     clock: float,
+    answers: Answers,
 ) -> Outcome:
     """A run that writes nothing: the observer is told each record, and no more is kept than how many failed."""
     done = failed = 0
@@ -193,7 +214,7 @@ def _told(
                 failed += 1
                 if first is None or one.job.position < first[0]:
                     first = one.job.position, one.record
-            observer.recorded(one.record)
+            observer.recorded(one.record, listed=answers.take(one.record))
             yield one.record
 
     observer.planned(len(jobs), 0)
@@ -217,6 +238,7 @@ def _told(
         allowed,
         silent,
         done=done,
+        answers=answers.counted,
         work={"whole": whole, "processors": cores(), **worker.stages.taken()},
     )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from cnnexplain.images.decode import refuse_bombs
+from cnnexplain.runner.answers import build_for
 from cnnexplain.runner.folder import Folder
-from cnnexplain.runner.model import build
 from cnnexplain.runner.pipeline import batched
 from cnnexplain.runner.process import make_own
 from cnnexplain.runner.request import Request
@@ -52,7 +52,7 @@ class ShardWorker:
         torch.set_num_threads(share.threads)
         request = replace(share.request, where=replace(share.request.where, device=share.device))
         torch.manual_seed(request.model.seed)
-        model, loaded, _ = build(request.reference, request.model, request.where)
+        model, loaded, _ = build_for(request)
         method, _ = request.method.bind(model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 

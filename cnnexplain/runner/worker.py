@@ -181,6 +181,8 @@ def worker_of(
         request.render,
         where.save_raw,
         where.pictures and folder is not None,
+        model.labels,
+        request.answers.only,
     )
     batch = BatchSize(where.batch(model.device.type))
     threads = threads or where.workers or cores()

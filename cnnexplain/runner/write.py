@@ -35,6 +35,7 @@ class Job:
     position: int
     source: Source
     stem: str
+    expected: int | None = None  # the class that the picture should be
     file: Mapping[str, int] | None = None  # what the file was when it was opened; see `file_facts`
 
     @property
@@ -62,20 +63,29 @@ class Writer:
     render: RenderOptions
     save_raw: bool
     draws: bool = True
+    labels: Sequence[str] = ()  # of the model's classes
+    only: str | None = None  # which pictures are drawn; see `record.is_listed`
 
     def write(self, result: Result) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
         job, found = result.job, result.found
+        judged = record.judged(
+            found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
+        )
         if isinstance(found, Explanation):
+            listed = record.is_listed({"status": "ok", **judged}, self.only)
             try:
-                made = record.explained(found, self.command, self.model, *self._files(job, found))
+                made = record.explained(
+                    found, self.command, self.model, *self._files(job, found, written=listed)
+                )
             except Exception as error:
                 if isinstance(error, CnnexplainError) and error.stops_run:
                     raise
                 made = record.failed(job.source.path, error, self.command, self.model)
+                judged.pop("right", None)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return {**made, "file": job.file or file_facts(job.source.file)}
+        return {**made, **judged, "file": job.file or file_facts(job.source.file)}
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.
@@ -84,7 +94,8 @@ class Writer:
         """
         try:
             require_sound(done)
-            files = {one["picture"] for one in done["explanations"]} if self.draws else set()
+            listed = record.is_listed(done, self.only)
+            files = {one["picture"] for one in done["explanations"]} if self.draws and listed else set()
             files |= {one["raw"] for one in done["explanations"] if "raw" in one}
             files |= {done["overview"]} if "overview" in done else set()
             return (
@@ -97,10 +108,10 @@ class Writer:
         except (*UNSOUND, OSError):
             return False  # somebody edited it; the picture is explained again
 
-    def _files(self, job: Job, explanation: Explanation) -> tuple[record.Files, str | None]:
-        """Draw and write everything; tell where each finding went, and the overview."""
+    def _files(self, job: Job, explanation: Explanation, *, written: bool) -> tuple[record.Files, str | None]:
+        """Draw and write everything, or nothing; tell where each finding went, and the overview."""
         folder = self.folder
-        if folder is None:
+        if folder is None or not written:
             every: tuple[record.Finding, ...] = (
                 *explanation.heatmaps,
                 *explanation.reconstructions,

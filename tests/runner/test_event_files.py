@@ -73,7 +73,7 @@ class Watcher:
 
     def found(self, finding: Any) -> None: ...
 
-    def recorded(self, record: Mapping[str, Any], *, again: bool = False) -> None:
+    def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
         if self._left is not None:
             self._left -= 1
             if self._left == 0:
