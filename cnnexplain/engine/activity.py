@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,7 +37,7 @@ NEAR = 0.01  # of the range: so near to an end a unit is at it
 class Activity:
     """One activation function, at one place of the model, over all pictures."""
 
-    name: str  # of the module in whose code it stands; a second one there is `name #2`
+    name: str  # of the layer, or of a function "ReLU after fc1"; a second one there is `name #2`
     kind: str
     fired: Tensor | None  # (C,): in how many pictures each channel opened at all; None where it has no floor
     at_end: (
@@ -50,10 +50,14 @@ class Activity:
 class _Watch(TorchFunctionMode):
     """While it is active every activation function is noted, wherever it stands in the code."""
 
-    def __init__(self, input_size: tuple[int, int], scores: int, pictures: int) -> None:
+    def __init__(
+        self, input_size: tuple[int, int], scores: int, pictures: int, leaves: Collection[str]
+    ) -> None:
         super().__init__()
+        self._leaves = leaves  # the names of modules that hold no others
         self.found: dict[tuple[str, str], Activity] = {}
         self.inside: list[str] = [""]  # the modules whose code is running, the innermost last
+        self.finished: list[str] = []  # the module that ran last
         self.pictures = pictures  # that go through together
         self._calls: Counter[str] = Counter()
         self._size, self._scores = input_size, scores
@@ -134,9 +138,10 @@ class _Watch(TorchFunctionMode):
 
     def _note(self, kind: str, fired: Tensor | None, at_end: Tensor | None, single: bool) -> None:
         name = self.inside[-1]
+        if name not in self._leaves:  # a function in the code of the model, or of a block
+            name = f"{kind} after {self.finished[0]}" if self.finished else f"{kind} at the start"
         self._calls[name] += 1
-        shown = name or "the model's own code"
-        key = (shown if self._calls[name] == 1 else f"{shown} #{self._calls[name]}", kind)
+        key = (name if self._calls[name] == 1 else f"{name} #{self._calls[name]}", kind)
         self.found[key] = Activity(*key, fired, at_end, self.pictures, single)
 
 
@@ -151,8 +156,9 @@ def watched(
 
     `scores` is how many class scores there are: what squeezes those is the answer, which may be certain.
     """
-    watch = _Watch(input_size, scores, len(batch))
-    with naming(module, watch.inside), torch.no_grad(), watch:
+    leaves = {name for name, child in module.named_modules() if next(child.children(), None) is None}
+    watch = _Watch(input_size, scores, len(batch), leaves)
+    with naming(module, watch.inside, watch.finished), torch.no_grad(), watch:
         forward(batch)
     return list(watch.found.values())
 
@@ -169,8 +175,8 @@ def joined(parts: Sequence[Sequence[Activity]], pictures: int) -> list[Activity]
 
 
 @contextmanager
-def naming(module: nn.Module, inside: list[str]) -> Iterator[None]:
-    """Keep in `inside` the names of the modules whose code is running."""
+def naming(module: nn.Module, inside: list[str], finished: list[str] | None = None) -> Iterator[None]:
+    """Keep in `inside` the names of the modules whose code is running, and in `finished` that of the last that ran."""
     handles = []
 
     def entering(name: str) -> Callable[..., None]:
@@ -180,7 +186,9 @@ def naming(module: nn.Module, inside: list[str]) -> Iterator[None]:
         return enter
 
     def leave(_module: nn.Module, _arguments: Any, _output: Any) -> None:
-        inside.pop()
+        name = inside.pop()
+        if finished is not None:
+            finished[:] = [name]
 
     try:
         for name, child in module.named_modules():

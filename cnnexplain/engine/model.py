@@ -27,6 +27,7 @@ from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
+from cnnexplain.engine.steps import with_steps
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line, is_out_of_memory
 
 Looked = TypeVar("Looked")
@@ -210,7 +211,8 @@ class Model:
     def choose_layer(self) -> Choice:
         """The layer to explain when none is named, with the reason."""
         require_layers(self.module, self.trace.layers, self.name)
-        return layers.choose(self.trace, self.name)
+        choice = layers.choose(self.trace, self.name)
+        return self.looked_at(lambda: with_steps(choice, self.module, self.output_of, self.blank()))
 
     def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to show when none is named, one for every size of map; and the reason."""

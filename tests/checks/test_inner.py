@@ -114,11 +114,34 @@ def test_rectifiers_are_found_wherever_they_stand() -> None:
     batches = [torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.ones(1, 1, 4, 4)]
     activity = joined([watched(module, module, batch, (4, 4), 3) for batch in batches], 3)
     assert [(one.name, one.kind, one.fired.tolist()) for one in activity] == [
-        ("the model's own code", "ReLU", [2]),
-        ("the model's own code #2", "ReLU", [2, 0]),
-        ("the model's own code #3", "clamp(min=0)", [2, 0]),
+        ("ReLU at the start", "ReLU", [2]),
+        ("ReLU after conv", "ReLU", [2, 0]),
+        ("clamp(min=0) after conv", "clamp(min=0)", [2, 0]),
     ]
     assert not module.conv._forward_hooks
+
+
+class Block(nn.Module):
+    """A block whose code calls functions, and a layer that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(2, 2, 1), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.relu(self.act(self.act(x) + F.relu6(self.conv(x)))))
+
+
+def test_functions_are_named_after_the_layer_before_them() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), Block(), nn.Flatten(), nn.Linear(32, 3))
+    found = watched(module, module, torch.ones(2, 1, 4, 4), (4, 4), 3)
+    assert [(one.name, one.kind) for one in found] == [
+        ("1.act", "ReLU"),
+        ("ReLU6 after 1.conv", "ReLU6"),
+        ("1.act #2", "ReLU"),
+        ("ReLU after 1.act", "ReLU"),
+        ("ReLU after 1.act #2", "ReLU"),
+    ]
 
 
 def test_a_hook_is_left_behind_by_no_error() -> None:
