@@ -195,11 +195,13 @@ def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
     if len(several) > 1 and by_name.keys() >= {*several}:
         each = " ".join(f"-l {name}" for name in several)
         raise LayerError(f"there is no layer called {wanted!r}", f"name each by itself: {each}")
-    near = near_misses(wanted, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
+    near = near_misses(name, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
     top = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
+    quoted = "; a shell wants brackets in quotes: -l 'NAME[-1]'" if "[" in wanted else ""
     raise LayerError(
         f"there is no layer called {wanted!r}",
-        f"did you mean {' or '.join(near)}?" if near else f"the outermost layers are {', '.join(top)}",
+        (f"did you mean {' or '.join(near)}?" if near else f"the outermost layers are {', '.join(top)}")
+        + quoted,
     )
 
 

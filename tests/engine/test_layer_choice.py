@@ -361,6 +361,7 @@ def test_last_of_the_features() -> None:
         ("layer4.2", "layer4.1"),
         ("layer4[7]", "layer4.1"),
         ("layer4[-7]", "layer4"),
+        ("layer4[9]", "; a shell wants brackets in quotes: -l 'NAME[-1]'"),
         ("downsample", "layer2.0.downsample"),
         ("layer1, layer4[-1]", "name each by itself: -l layer1 -l layer4.1"),
         ("layer1,layer9", "layer1"),
