@@ -204,8 +204,11 @@ def load(
     hooks, gradients, `requires_grad` flags and device stay as they are. `preprocess` says what it is fed (default:
     its timm configuration, or 224x224 as usual for ImageNet); `labels` are names, or a file of them. `options` are
     those of the command line: weights, arch, pretrained, strict, input_size, mean, std, interpolation, crop_pct,
-    crop_mode, range, seed. Raises `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
+    crop_mode, range, activation, model_output (here also called output), seed. Raises `cnnexplain.CnnexplainError` for
+    a model that cannot be found or loaded.
     """
+    if "output" in options:
+        options["model_output"] = str(options.pop("output"))
     if isinstance(labels, (str, os.PathLike)):
         options["labels"], labels = labels, None
     if isinstance(options.get("range"), (tuple, list)):
@@ -236,6 +239,8 @@ def load(
             where.precision,
             settled.seed,
             source=loaded.source,
+            activation=settled.activation,
+            output=settled.model_output,
         )
         choices = loaded.choices if preprocess is None else ()
         if preprocess is None and not loaded.sized:

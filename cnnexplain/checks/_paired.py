@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from cnnexplain.checks._subject import chances
 from cnnexplain.core import words
 from cnnexplain.core.verdict import Skipped
 
@@ -75,13 +74,8 @@ def require_seeing(ways: Sequence[Answers], chance: float) -> None:
 class Answers:
     """How good the answers are that a model gives, fed in one way: to each picture, and on the whole."""
 
-    logits: Tensor  # (N, K)
+    chances: Tensor  # (N, classes), the probability of every class; nought where the logits are not finite
     labels: Tensor | None  # (N,); where None, certainty stands for being right
-
-    @cached_property
-    def chances(self) -> Tensor:
-        """The probability of every class (N, classes); nought where the logits are not finite."""
-        return chances(self.logits).nan_to_num(0)
 
     @cached_property
     def best(self) -> Tensor:
@@ -130,7 +124,7 @@ def answers(subject: Subject, logits: Tensor, which: Tensor | None = None) -> An
     labels = subject.labels if subject.labelled else None
     if labels is not None and which is not None:
         labels = labels[which]
-    return Answers(logits, labels)
+    return Answers(subject.chances_of(logits).nan_to_num(0), labels)
 
 
 def measured_by(subject: Subject) -> str:

@@ -38,7 +38,7 @@ def made_of(subject: Subject) -> dict[str, str]:
     model = subject.model
     labels = "\0".join(model.labels).encode("utf-8", "surrogatepass")
     return {
-        "model": model.name,
+        "model": ", ".join(filter(None, (model.name, model.scoring.words))),
         "layer": map_layer(subject),
         "classes": f"{len(model.labels)} classes, SHA-256 {hashlib.sha256(labels).hexdigest()}",
         "weights": model.weights_sha256,

@@ -141,13 +141,20 @@ class Subject:
 
     @cached_property
     def chances(self) -> Tensor:
-        """The probability of every class (N, classes); two classes where there is one logit."""
-        return chances(self.logits)
+        """The probability of every class (N, classes); two classes where there is one logit. Raises `Skipped`."""
+        return self.chances_of(self.logits)
+
+    def chances_of(self, logits: Tensor) -> Tensor:
+        """The same of any logits (N, K). Raises `Skipped` where scores are no probabilities."""
+        found = self.model.probabilities(logits)
+        if found is None:
+            raise Skipped("its scores are no probabilities, as --activation none says")
+        return found
 
     @cached_property
     def best(self) -> Tensor:
         """The class that each picture is taken for (N,)."""
-        return self.chances.argmax(1)
+        return scores.class_scores(self.logits).argmax(1)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -212,9 +219,3 @@ def same_width(parts: list[Tensor]) -> list[Tensor]:
             "look for what makes the number of classes depend on the pictures, or on how many there are",
         )
     return parts
-
-
-def chances(logits: Tensor) -> Tensor:
-    """The probability of every class (N, classes), of logits (N, K); two classes where K is 1."""
-    found = scores.class_scores(logits)
-    return found.sigmoid() if logits.shape[1] == 1 else found.softmax(1)

@@ -84,7 +84,11 @@ class ExpectedLabels:
 def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Table:
     """The pictures whose class is the least likely to the model; those that are recognised are left out."""
     names = subject.model.labels
-    chances, labels = subject.chances, subject.labels
+    chances, labels = subject.model.probabilities(subject.logits), subject.labels
+
+    def chance(place: int, index: int) -> str:
+        return "-" if chances is None else f"{float(chances[place, index]):.3f}"
+
     likely = scores.log_softmax(1).gather(1, labels[:, None])[:, 0]
     rows: list[tuple[str, ...]] = []
     for place in likely.argsort(stable=True).tolist():
@@ -94,10 +98,10 @@ def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Ta
                 (
                     subject.examples[place].name,
                     names[true],
-                    f"{float(chances[place, true]):.3f}",
+                    chance(place, true),
                     str(int(ranks[place]) + 1),
                     names[other],
-                    f"{float(chances[place, other]):.3f}",
+                    chance(place, other),
                 )
             )
     return Table(

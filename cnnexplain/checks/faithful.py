@@ -132,12 +132,12 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
     """The probability of one class `index` (N,) for each of `inputs`."""
     import torch
 
-    from cnnexplain.checks._subject import chances, same_width
+    from cnnexplain.checks._subject import same_width
 
     with torch.no_grad():
         parts = subject.in_parts(len(inputs), lambda part: subject.model.forward(inputs[part].clone()).cpu())
         logits = torch.cat(same_width(list(parts)))
-    return chances(logits).gather(1, index[:, None])[:, 0]
+    return subject.chances_of(logits).gather(1, index[:, None])[:, 0]
 
 
 def _masks(order: Tensor, cells: tuple[int, ...]) -> Tensor:

@@ -127,10 +127,11 @@ class Finite:
     def _as_in_float32(self, subject: Subject, found: Found, scores: Tensor, how: str) -> Found:
         """Hold the scores (N, K) of half precision against those of float32."""
         from cnnexplain.checks._repeated import apart
-        from cnnexplain.checks._subject import chances
 
         exact = subject.exact
-        before, after = chances(exact), chances(scores)
+        before, after = map(subject.model.probabilities, (exact, scores))
+        if before is None or after is None:
+            return found  # which class comes first says nothing of scores that are no probabilities
         was, now = before.argmax(1), after.argmax(1)
         lead = before.gather(1, was[:, None]) - before.gather(1, now[:, None])
         other = (lead[:, 0] > self.near).nonzero()[:, 0].tolist()

@@ -66,14 +66,13 @@ class FlipAndShift:
     def measure(self, subject: Subject) -> Found:
         """Shift all pictures both ways along a diagonal, mirror them, and see how far the probabilities move."""
         from cnnexplain.checks import _paired
-        from cnnexplain.checks._subject import chances
         from cnnexplain.core.words import count
 
         _paired.require_enough(len(subject.examples), self.chance)
         ways = _ways(subject)
         pixels = [one.pixels for one in subject.examples]
         answers = {
-            name: chances(subject.scored([change(one) for one in pixels])).nan_to_num(0)
+            name: subject.chances_of(subject.scored([change(one) for one in pixels])).nan_to_num(0)
             for name, change in ways.items()
         }
         moved = {name: (one - subject.chances).abs().sum(1) / 2 for name, one in answers.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.words import count, listed, number, percent, reached
+from cnnexplain.core.words import count, likelihood, listed, number, reached
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Outcome
@@ -42,9 +42,7 @@ def _map(found: Mapping[str, Any]) -> str:
     nothing = "zero everywhere" if component else "nothing positive"
     where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
     where += ", sign arbitrary" if component else ""
-    what = (
-        f"{target['label']} {percent(target['probability'])}" if found.get("of_class", True) else "no class"
-    )
+    what = f"{target['label']} {likelihood(target)}" if found.get("of_class", True) else "no class"
     return f"{what}, {found['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"
 
 

@@ -53,7 +53,7 @@ class Attribution:
 
     method: str
     layer: str
-    index: Tensor  # (N,) int64, the class that is explained
+    index: Tensor  # (N,) int64, the class that is explained; -1 where a picture has none of this rank, and no map
     values: Tensor  # (N, h, w) float32 on the CPU
     # False for a map that no class enters; `index` is then the best class, for the record.
     of_class: bool = True
@@ -91,11 +91,22 @@ class Answer:
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
-    """The answer for a batch out of those for its parts, in order: maps of the same methods, layers and ranks."""
+    """The answer for a batch out of those for its parts, in order: maps of the same methods, layers and ranks.
+
+    Parts may have fewer ranks than others.
+    """
     import torch
 
     if len(answers) == 1:
         return answers[0]
+    longest = max((answer.attributions for answer in answers), key=len)
+    filled = [
+        (
+            *answer.attributions,
+            *(_blank(one, len(answer.logits)) for one in longest[len(answer.attributions) :]),
+        )
+        for answer in answers
+    ]
     attributions = tuple(
         replace(
             parts[0],
@@ -104,10 +115,22 @@ def joined(answers: Sequence[Answer]) -> Answer:
             details=tuple(detail for one in parts for detail in one.details),
             channels=torch.cat(channels) if len(channels) == len(parts) else None,
         )
-        for parts in zip(*(answer.attributions for answer in answers), strict=True)
+        for parts in zip(*filled, strict=True)
         for channels in ([one.channels for one in parts if one.channels is not None],)
     )
     return Answer(torch.cat([answer.logits for answer in answers]), attributions)
+
+
+def _blank(like: Attribution, pictures: int) -> Attribution:
+    """A map of no class for so many pictures."""
+    channels = None if like.channels is None else like.channels.new_zeros(pictures, *like.channels.shape[1:])
+    return replace(
+        like,
+        index=like.index.new_full((pictures,), -1),
+        values=like.values.new_zeros(pictures, *like.values.shape[1:]),
+        details=(Detail(),) * pictures if like.details else (),
+        channels=channels,
+    )
 
 
 @dataclass(frozen=True)
@@ -116,7 +139,7 @@ class Prediction:
 
     index: int
     label: str
-    probability: float
+    probability: float | None  # None where scores are no probabilities
     logit: float
 
 
@@ -221,7 +244,11 @@ class Explanation:
     pixels: NDArray[np.uint8] | None = field(
         default=None, repr=False
     )  # (H, W, C), as the model sees the picture, before it is normalised
-    notes: tuple[str, ...] = ()  # what was made of the picture's file before the model saw it, in sentences
+    notes: tuple[
+        str, ...
+    ] = ()  # in sentences: what was made of the picture's file, and what could not be explained
+    activation: str = "softmax"  # what makes probabilities of scores: softmax, sigmoid or none
+    explained: str = ""  # what the scores are, in words; empty where they are what the model returns
     html: Callable[[Explanation], str] | None = field(default=None, repr=False)  # what a notebook shows
 
     def _repr_html_(self) -> str | None:

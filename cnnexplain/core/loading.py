@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.preprocess import Preprocess
 
+ACTIVATIONS = ("auto", "softmax", "sigmoid", "none")
 CROP_MODES = ("center", "squash", "border")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
@@ -73,6 +74,22 @@ class ModelOptions:
             "Values of pictures of more than 8 bits that are black and white, the same for all: 0,4095. Left out, "
             "0 to 65535 of 16 bits without sign and 0 to 1 of floats; others are refused.",
             metavar="LOW,HIGH",
+        ),
+    ] = None
+    activation: Annotated[
+        str,
+        Param(
+            "What makes probabilities of scores: auto is what the model itself ends in, or else softmax; sigmoid for "
+            "classes that do not exclude each other; none for scores that are no probabilities.",
+            choices=ACTIVATIONS,
+        ),
+    ] = "auto"
+    model_output: Annotated[
+        str | None,
+        Param(
+            "Which of several outputs has the class scores: a name, or a number counted from 0. Beside -o also written "
+            "--output.",
+            metavar="NAME|N",
         ),
     ] = None
     seed: Annotated[int, Param("Seed of everything random.", min=0, max=2**63 - 1)] = 0

@@ -15,6 +15,22 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
+def likelihood(one: Mapping[str, Any]) -> str:
+    """How likely a recorded class is: 39.0%; or its score where scores are no probabilities."""
+    chance = one["probability"]
+    return f"score {number(one['logit'])}" if chance is None else percent(chance)
+
+
+def named(index: int, label: str) -> str:
+    """A class by its number and name, 285 Egyptian cat; by its name alone where that is its number."""
+    return label if label == class_name(index) else f"{index} {label}"
+
+
+def class_name(index: int) -> str:
+    """What a class is called that nobody named."""
+    return f"class {index}"
+
+
 def number(value: float) -> str:
     """Three digits, with a true minus sign: −0.0213."""
     return f"{value + 0:.3g}".replace("-", "−")

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
@@ -111,8 +112,9 @@ def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size:
 
 def layout_of(name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
     """How the output of a layer that was named is laid out, "NCHW" or "NHWC"; `LayerError` where it is no map."""
-    if not isinstance(output, Tensor):
-        raise LayerError(f"layer {name!r} returns a {type(output).__name__}, not one map per picture", HINT)
+    if not is_dense(output):
+        kind = "nested or sparse tensor" if isinstance(output, Tensor) else type(output).__name__
+        raise LayerError(f"layer {name!r} returns a {kind}, not one map per picture", HINT)
     if output.ndim != 4:
         what = {2: "a vector", 3: "a sequence of tokens"}.get(output.ndim, "no map")
         raise LayerError(

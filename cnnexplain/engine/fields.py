@@ -16,6 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from cnnexplain.engine._field_axes import Axis, Call, Seen, anything, fitting, same, tensors_in
 from cnnexplain.engine._field_rules import call_of
 from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.ending_rules import is_dense
 
 __all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
 
@@ -71,7 +72,7 @@ def receptive_fields(
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or output.shape[:1] != (1,) or not output.is_floating_point():
+            if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
                 return
             layout = map_layout(tuple(output.shape), size, layer)
             if layout is None:

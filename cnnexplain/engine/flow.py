@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import is_out_of_memory
 
 
@@ -42,7 +43,7 @@ def influences(
 
     def noting(name: str) -> Callable[..., None]:
         def note(_layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or not output.requires_grad:
+            if not is_dense(output) or not output.requires_grad:
                 return
             if not output.ndim or not output.numel() or len(output) % pictures:
                 return  # such as an auxiliary loss, which is nothing of any one picture
@@ -54,7 +55,7 @@ def influences(
             def arrive(gradient: Tensor) -> None:
                 slopes[number] = _norms(gradient, pictures)
 
-            output.register_hook(arrive)  # type: ignore[no-untyped-call]
+            output.register_hook(arrive)
 
         return note
 

@@ -5,38 +5,39 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from cnnexplain.engine.scores import logits_of
+from cnnexplain.engine.answers import Step, at
 
 
 class _Asked(nn.Module):
-    """A model that answers with class scores alone, whatever else it returns; its mode is left alone."""
+    """A model that answers with one tensor alone, whatever else it returns; its mode is left alone."""
 
-    def __init__(self, module: nn.Module, name: str) -> None:
+    def __init__(self, module: nn.Module, path: Sequence[Step]) -> None:
         super().__init__()
         self.model = module
-        self._called = name
+        self._path = path
 
     def forward(self, inputs: Tensor) -> Tensor:
-        output = self.model(inputs)
-        return output if isinstance(output, Tensor) else logits_of(output, len(inputs), self._called)
+        found: Tensor = at(self.model(inputs), self._path)
+        return found
 
     def train(self, _mode: bool = True) -> _Asked:
         """Do nothing: a `train()` of the user's own may do more than switch, and the tracer calls it."""
         return self
 
 
-def graph(module: nn.Module, inputs: Tensor, name: str) -> bytes:
-    """The graph, a serialised GraphDef, of what happens to `inputs`. Raises whatever tracing raises.
+def graph(module: nn.Module, inputs: Tensor, path: Sequence[Step]) -> bytes:
+    """The graph, a serialised GraphDef, of what happens to `inputs` on the way to the output at `path`.
 
-    Prints nothing. Not for several threads: warnings and stdout are the process's own.
+    Raises whatever tracing raises. Prints nothing. Not for several threads: warnings and stdout are the process's own.
     """
     from torch.utils.tensorboard import _pytorch_graph
 
-    asked = _Asked(module, name)
+    asked = _Asked(module, path)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # tracing is told to be deprecated, and fears for other inputs
         drawn, _ = _pytorch_graph.graph(asked, inputs)  # type: ignore[no-untyped-call]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.heads import PLAIN, Head
 from cnnexplain.errors import LayerError, near_misses
 
 COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
@@ -51,6 +53,7 @@ class Trace:
     scores: int
     default: int | None  # which of the layers is explained when none is named
     differentiable: bool  # whether the scores have a gradient at all
+    head: Head = PLAIN  # how the scores are read out of what the model returns
 
     def maps(self) -> list[Layer]:
         """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
@@ -73,10 +76,10 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, arguments: Any, output: Any) -> None:
-            if not isinstance(output, Tensor):
+            if not is_dense(output):
                 return
             described = _described(name, layer, output, size)
-            if arguments and isinstance(arguments[0], Tensor):
+            if arguments and is_dense(arguments[0]):
                 places = _described(name, layer, arguments[0], size).places
                 if places == described.places > 1:
                     within = layers[before[name] :]
@@ -116,7 +119,7 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
+            if is_dense(output):
                 found.append(_described(name, layer, output, size))
 
         return note

@@ -17,18 +17,20 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import borrow, capture, layers, scores, weights
+from cnnexplain.engine import borrow, capture, gradients, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.forward import failed, require_pictures
-from cnnexplain.engine.gradients import gradients
+from cnnexplain.engine.heads import Head
 from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
+from cnnexplain.engine.scores import Scoring
 from cnnexplain.engine.steps import with_steps
-from cnnexplain.errors import CnnexplainError, LayerError, ModelError, first_line, is_out_of_memory
+from cnnexplain.engine.tracing import Heads, traced
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError, is_out_of_memory
 
 Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -51,6 +53,9 @@ class Model:
     chunks: Chunks = field(default_factory=Chunks, repr=False)
     source: str = ""  # where code and weights came from, in words
     layout: Layout = field(default_factory=Layout, repr=False)
+    activation: str = "auto"  # what makes probabilities of scores; auto: what the model itself ends in
+    output: str | None = None  # of several outputs, the name or number of the one that has the scores
+    heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
 
     @property
     def device(self) -> torch.device:
@@ -59,8 +64,18 @@ class Model:
 
     @cached_property
     def trace(self) -> layers.Trace:
-        """The layers in the order in which a picture meets them. Costs one forward pass, once."""
-        return self.looked_at(lambda: layers.trace(self.module, self.blank(), self._plain_forward))
+        """The layers in the order in which a picture meets them, and the head. Costs one forward pass, once."""
+        return self.looked_at(lambda: traced(self))
+
+    @property
+    def head(self) -> Head:
+        """How class scores are read out of what the module returns. Known once `trace` is, also to copies."""
+        return self.heads.of(self, 1)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """What makes probabilities of the scores, and what these are."""
+        return scores.scoring(self.head, self.trace.scores, self.activation)
 
     @cached_property
     def shapes(self) -> tuple[layers.Layer, ...]:
@@ -109,7 +124,7 @@ class Model:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """What was settled when the model was looked at, with reasons."""
-        return self.layout.choices
+        return (*self.layout.choices, *self.heads.choices(self))
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -132,13 +147,7 @@ class Model:
 
     def require_finite_weights(self) -> None:
         """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
-        bad = weights.broken(self.module)
-        if bad:
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise ModelError(
-                f"{self.name} holds NaN or infinite weights, in {bad[0]!r}{more}",
-                "train or export the model again; a checkpoint from before the loss became NaN may do",
-            )
+        weights.require_finite(self.module, self.name)
 
     def inputs(self, pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Normalise pictures, each (H, W, C) uint8, into one batch (N, C, H, W) on the model's device."""
@@ -151,13 +160,19 @@ class Model:
         return scaled.sub_(mean).div_(std)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`."""
+        """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`.
+
+        Of a model that ends in softmax, sigmoid or a logarithm of them, what goes into that operation.
+        """
         with FixedNorms() if inputs.requires_grad else nullcontext():
             return self._plain_forward(inputs)
 
     def _plain_forward(self, inputs: Tensor) -> Tensor:
         """`forward` with torch's own functions only, for those who watch them."""
-        return scores.logits_of(self.output_of(inputs), len(inputs), self.name)
+        head = self.heads.of(self, len(inputs))
+        with head.endings() or nullcontext() as endings:
+            output = self.output_of(inputs)
+        return head.scores(output, len(inputs), endings, self.name)
 
     def output_of(self, inputs: Tensor) -> Any:
         """Whatever the module returns, class scores or not. Call it inside `borrowed()`."""
@@ -177,6 +192,7 @@ class Model:
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """The maps (N, C, h, w) of the named layers during one `forward` inside the block."""
+        _ = self.head  # before the hooks are there: it may take a forward pass
         wanted = {name: layers.find(self.module, name)[1] for name in names}
         with capture.capture(self.module, wanted, self.preprocess.input_size) as maps:
             yield maps
@@ -193,6 +209,7 @@ class Model:
 
     def first_broken(self, inputs: Tensor) -> list[Broken | None]:
         """For each input the first layer whose output is not finite everywhere. Call it inside `borrowed()`."""
+        _ = self.head
         return first_broken(self.module, self.forward, inputs)
 
     def _require_part(self, names: Sequence[str], found: Mapping[str, Any]) -> None:
@@ -206,6 +223,7 @@ class Model:
 
     def rectifiers(self) -> Rectifiers:
         """A context in which rectifiers obey a backward rule, wherever they stand in the model's code."""
+        _ = self.head
         return Rectifiers()
 
     def choose_layer(self) -> Choice:
@@ -230,60 +248,38 @@ class Model:
 
     def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
         """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
-        found = self._backward(score, wrt, keep_graph)
-        if len(found) < len(wrt):
-            raise LayerError(
-                f"the classes of {self.name} do not depend on the layer that was named",
-                "leave --layer out to have one chosen",
-            )
-        return found
+        return gradients.to_maps(self, score, wrt, keep_graph=keep_graph)
 
     def gradient_to_input(self, score: Tensor, inputs: Tensor, *, keep_graph: bool = False) -> Tensor:
         """The gradient (N, C, H, W), float32, of each picture's score (N,), of a class or of a unit."""
-        found = self._backward(score, (inputs,), keep_graph)
-        if not found:
-            raise ModelError(
-                f"{self.name} passes no gradient back to the picture",
-                "it detaches or quantises it on the way; class activation maps of a later layer still work: "
-                "cnnexplain gradcam",
-            )
-        return found[0]
-
-    def _backward(self, score: Tensor, wrt: Sequence[Tensor], keep_graph: bool) -> list[Tensor]:
-        """The gradients that there are: fewer than were asked for where the score does not depend on one."""
-        if not score.requires_grad:
-            if self.trace.differentiable:
-                return []
-            raise ModelError(
-                f"the scores of {self.name} carry no gradient",
-                "the model detaches them or runs under no_grad(); methods without gradients, such as "
-                "gradcam -m eigencam, still work",
-            )
-        try:
-            return gradients(score, wrt, keep_graph=keep_graph, halves=self.precision == "fp16")
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise self.failed_backwards(error) from error
+        return gradients.to_input(self, score, inputs, keep_graph=keep_graph)
 
     def failed_backwards(self, error: Exception) -> ModelError:
         """What a gradient raised on its way back, in words."""
-        return ModelError(
-            f"the gradients of {self.name} cannot be computed: {first_line(error)}",
-            "look for in-place changes or operations of its own without a backward; -m eigencam needs no gradients",
-        )
+        return gradients.failed(self.name, error)
 
     def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
-        """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""
-        return scores.targets(spec, logits)
+        """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
+
+        With `spec.above` a picture that has no class of a rank has the index -1 there.
+        """
+        return scores.targets(spec, self.require_count(logits), self.scoring)
 
     def score(self, logits: Tensor, index: Tensor) -> Tensor:
         """The score (N,) of one class `index` (N,) per picture, attached to the graph."""
-        return scores.scores_at(logits, index)
+        return scores.scores_at(self.require_count(logits), index)
 
     def predictions(self, logits: Tensor, index: Tensor | None = None) -> list[tuple[Prediction, ...]]:
         """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
-        return scores.predictions(logits, self.labels, index)
+        return scores.predictions(self.require_count(logits), self.labels, self.scoring, index)
+
+    def probabilities(self, logits: Tensor) -> Tensor | None:
+        """The probability of every class (N, classes), two where there is one logit; None where there are none."""
+        return scores.chances(logits, scores.scoring(self.head, logits.shape[1], self.activation))
+
+    def require_count(self, logits: Tensor) -> Tensor:
+        """The same scores (N, K), as many as for the blank picture; or else `ModelError`."""
+        return scores.counted(logits, self.trace.scores, self.name)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.capture import layout_of, map_layout
+from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 # Tokens before those of the picture: none, a class token, one for distillation too, or four registers.
@@ -82,7 +83,7 @@ def _read(
     name: str, layer: nn.Module, output: Any, pictures: int, input_size: Size, grids: Collection[Size]
 ) -> Output:
     """A layer's output as maps or vectors; `LayerError` where it is neither."""
-    if isinstance(output, Tensor) and output.shape[:1] == (pictures,):
+    if is_dense(output) and output.shape[:1] == (pictures,):
         if not output.is_floating_point():
             raise LayerError(
                 f"layer {name!r} returns {str(output.dtype).removeprefix('torch.')}, not activations",
@@ -139,7 +140,7 @@ def first_broken(
 
     def noting(name: str) -> Callable[..., None]:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or output.shape[:1] != (len(inputs),):
+            if not is_dense(output) or output.shape[:1] != (len(inputs),):
                 return
             if bool(output.isfinite().all()):
                 return

@@ -1,40 +1,75 @@
-"""From whatever a classifier returns to class scores, chances and predictions."""
+"""From class scores to probabilities, predictions and the classes that are explained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.target import Target, TargetSpec
+from cnnexplain.core.words import class_name
+from cnnexplain.engine.ending_rules import PER_CLASS, probabilities
+from cnnexplain.engine.heads import Head
 from cnnexplain.errors import ModelError, OptionError
 
 
-def logits_of(output: Any, pictures: int, model_name: str) -> Tensor:
-    """One row of class scores per picture, (N, K) float32, out of what a model returned."""
-    logits = _first_tensor(output)
-    if logits is not None:
-        if logits.ndim == 1 and logits.shape[0] == pictures:
-            logits = logits[:, None]
-        if logits.ndim == 4 and logits.shape[2:] == (1, 1):
-            logits = logits[:, :, 0, 0]
-        if logits.ndim == 2 and logits.shape[0] == pictures and logits.shape[1] > 0:
-            return logits.float()
-    what = f"a {type(output).__name__}" if logits is None else f"a tensor of shape {tuple(logits.shape)}"
-    raise ModelError(
-        f"{model_name} returns {what}, not one row of class scores per picture",
-        "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)",
-    )
+@dataclass(frozen=True)
+class Scoring:
+    """What makes probabilities of scores.
+
+    `operations`: as of `engine.endings.probabilities`; nothing where scores are no probabilities.
+    """
+
+    operations: tuple[str, ...]
+    explained: str = ""  # what the scores are, in words; empty where they are what the model returns
+    usual: bool = True  # whether nobody, neither user nor model, said so
+
+    @property
+    def words(self) -> str:
+        """What is explained and what makes probabilities of it; empty where both are as usual."""
+        return "" if self.usual else ", ".join(filter(None, (self.explained, self.activation)))
+
+    @property
+    def activation(self) -> str:
+        """softmax, sigmoid or none."""
+        if not self.operations:
+            return "none"
+        return "sigmoid" if self.operations[-1] in PER_CLASS else "softmax"
+
+
+def scoring(head: Head, count: int, activation: str) -> Scoring:
+    """How a model with so many scores makes probabilities, where `activation` is auto, softmax, sigmoid or none."""
+    if activation == "none":
+        return Scoring((), head.explained, usual=False)
+    usual: tuple[str, ...] = ("sigmoid",) if count == 1 else ("softmax",)
+    operations = usual if activation == "auto" else (activation,)
+    if activation == "auto" and head.operations:
+        operations = head.operations
+    if count == 1 and operations[-1] not in PER_CLASS:
+        operations = usual  # of a single score a softmax makes 1
+    return Scoring(operations, head.explained, usual=operations == usual and not head.explained)
+
+
+def chances(logits: Tensor, scoring: Scoring) -> Tensor | None:
+    """The probability of every class (N, classes), two where there is one logit; None where there are none."""
+    if not scoring.operations:
+        return None
+    if logits.shape[1] > 1:
+        return probabilities(logits, scoring.operations)
+    if len(scoring.operations) == 1:
+        return class_scores(logits).sigmoid()  # and not 1 - p, which loses what is nearly 0
+    positive = probabilities(logits, scoring.operations)
+    return torch.cat((1 - positive, positive), 1)
 
 
 def class_names(count: int, given: Sequence[str] | None, model_name: str) -> tuple[str, ...]:
     """One name for every class of a model with `count` scores: `given`, or numbers."""
     classes = max(2, count)
     if given is None:
-        return ("negative", "positive") if count == 1 else tuple(f"class {index}" for index in range(classes))
+        return ("negative", "positive") if count == 1 else tuple(map(class_name, range(classes)))
     if count == 1 and len(given) == 1:
         given = (f"not {given[0]}", given[0])
     if len(given) != classes:
@@ -50,48 +85,53 @@ def class_scores(logits: Tensor) -> Tensor:
     return torch.cat((-logits, logits), dim=1) if logits.shape[1] == 1 else logits
 
 
-def targets(spec: TargetSpec, logits: Tensor) -> list[Target]:
-    """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best."""
+def counted(logits: Tensor, count: int, model_name: str) -> Tensor:
+    """The same scores (N, K), of which there should be so many for each picture. Raises `ModelError` where not."""
+    if logits.shape[1] != count:
+        raise ModelError(
+            f"{model_name} gives {count} scores at one time and {logits.shape[1]} at another",
+            "look for what makes the number of classes depend on the pictures, or on how many there are",
+        )
+    return logits
+
+
+def targets(spec: TargetSpec, logits: Tensor, scoring: Scoring) -> list[Target]:
+    """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
+
+    With `spec.above` a rank has the index -1 for pictures of which fewer classes are likely enough. There is always one
+    rank. Raises `OptionError` where `spec.above` has no probabilities to look at.
+    """
     scores = class_scores(logits)
     if spec.index is not None:
         chosen = [torch.full((len(scores),), spec.index, device=scores.device)]
+    elif spec.above is not None:
+        found = chances(logits.detach(), scoring)
+        if found is None:
+            raise OptionError("there are no probabilities to be above", "give --target top3")
+        best = found.sort(dim=1, descending=True, stable=True)
+        likely = best.values > spec.above
+        indices = best.indices.where(likely, -1)[:, : max(1, int(likely.sum(1).max()))]
+        chosen = list(indices.T)
     else:
         chosen = list(scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices.T)
     return [Target(index, scores_at(logits, index)) for index in chosen]
 
 
 def scores_at(logits: Tensor, index: Tensor) -> Tensor:
-    """The score (N,) of one class `index` (N,) per picture."""
-    return class_scores(logits).gather(1, index[:, None])[:, 0]
+    """The score (N,) of one class `index` (N,) per picture; of class 0 where the index is -1, which stands for none."""
+    return class_scores(logits).gather(1, index.clamp(min=0)[:, None])[:, 0]
 
 
 def predictions(
-    logits: Tensor, labels: Sequence[str], index: Tensor | None = None
+    logits: Tensor, labels: Sequence[str], scoring: Scoring, index: Tensor | None = None
 ) -> list[tuple[Prediction, ...]]:
     """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
-    scores = class_scores(logits.detach()).cpu()
-    # One score s stands for the pair (-s, s), whose softmax would be sigmoid(2 s).
-    chances = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(1)
-    wanted = scores.argsort(1, descending=True) if index is None else index
-    rows = zip(
-        wanted.tolist(),
-        chances.gather(1, wanted).tolist(),
-        scores.gather(1, wanted).tolist(),
-        strict=True,
-    )
+    logits = logits.detach().cpu()
+    scores, found = class_scores(logits), chances(logits, scoring)
+    wanted = scores.argsort(1, descending=True) if index is None else index.clamp(min=0)
+    likely = [[None] * wanted.shape[1]] * len(wanted) if found is None else found.gather(1, wanted).tolist()
+    rows = zip(wanted.tolist(), likely, scores.gather(1, wanted).tolist(), strict=True)
     return [
         tuple(Prediction(one, labels[one], chance, score) for one, chance, score in zip(*row, strict=True))
         for row in rows
     ]
-
-
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output
-    for name in ("logits", "out"):
-        found = output.get(name) if isinstance(output, dict) else getattr(output, name, None)
-        if isinstance(found, Tensor):
-            return found
-    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return output[0]
-    return None

@@ -65,3 +65,14 @@ def _is_plain(tensor: Tensor) -> bool:
     """Whether a tensor holds one number a place, as sparse, quantised, nested, meta and lazy tensors do not."""
     odd = is_lazy(tensor) or tensor.is_quantized or tensor.is_nested or tensor.is_meta
     return tensor.layout is torch.strided and not odd
+
+
+def require_finite(module: nn.Module, name: str) -> None:
+    """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
+    bad = broken(module)
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ModelError(
+            f"{name} holds NaN or infinite weights, in {bad[0]!r}{more}",
+            "train or export the model again; a checkpoint from before the loss became NaN may do",
+        )

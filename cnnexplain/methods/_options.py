@@ -7,19 +7,37 @@ from typing import TYPE_CHECKING, Annotated
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import TargetSpec, parse_target
+from cnnexplain.core.words import named
+from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 TargetOption = Annotated[
     str,
-    Param("Class to explain: top, top3, an index, a label or a part of one.", ("-t", "--target"), "CLASS"),
+    Param(
+        "Class to explain: top, top3, above:0.5 for all that are likelier, a label, an index, or a part of a label.",
+        ("-t", "--target"),
+        "CLASS",
+    ),
 ]
 
 
 def settled_target(model: Model, text: str) -> tuple[TargetSpec, tuple[Choice, ...]]:
     """The class that a user named, and what to say where it was found by a name."""
     target = parse_target(text, model.labels)
-    if target.index is None or str(target.index) == text:
+    if target.above is not None and model.scoring.activation == "none":
+        raise OptionError(
+            f"--target {target.words} asks for probabilities, and there are none with --activation none",
+            "give --target top3, or leave --activation out",
+        )
+    if target.index is None or target.index == _as_index(text):
         return target, ()
-    return target, (Choice("target", f"{target.index} {model.labels[target.index]}", f"what {text!r} names"),)
+    label, reason = model.labels[target.index], f"what {text!r} names"
+    if (other := _as_index(text)) is not None and other < len(model.labels):
+        reason += f"; class {other} is {model.labels[other]!r}"
+    return target, (Choice("target", named(target.index, label), reason),)
+
+
+def _as_index(text: str) -> int | None:
+    return int(text) if text.strip().isdecimal() and len(text) < 19 else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import Answer, Attribution, Detail
 from cnnexplain.core.params import Param
-from cnnexplain.core.target import parse_target
+from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.methods._cams import CAMS, CLASS_FREE, COMPONENTS, SIGN_IS_ARBITRARY
 from cnnexplain.methods._options import TargetOption, settled_target
 
@@ -67,7 +67,8 @@ class GradCAM:
         with model.capture(*self.layer) as captured:
             logits = model.forward(batch.inputs)
         maps = [captured[layer] for layer in self.layer]  # each (N, C, h, w)
-        targets = model.targets(parse_target(self.target, model.labels), logits)
+        targets = model.targets(settled(self.target), logits)
+        best = model.targets(TargetSpec(), logits)[0].index
         found = []
         for rank, target in enumerate(targets, start=1):
             formulas = [name for name in self.method if rank == 1 or name not in CLASS_FREE]
@@ -77,7 +78,9 @@ class GradCAM:
             for layer, a, g in zip(self.layer, maps, gradients, strict=True):
                 for name in formulas:
                     values = CAMS[name](a.detach().float(), g).float().cpu()
-                    attribution = Attribution(name, layer, target.index.cpu(), values, name not in CLASS_FREE)
+                    of_class = name not in CLASS_FREE
+                    index = target.index if of_class else target.index.where(target.index >= 0, best)
+                    attribution = Attribution(name, layer, index.cpu(), values, of_class)
                     if name in COMPONENTS:
                         details = (Detail(remarks=(SIGN_IS_ARBITRARY,)),) * len(values)
                         attribution = replace(attribution, scale="component", details=details)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import PIXELS, Answer, Attribution, joined
 from cnnexplain.core.params import Param
-from cnnexplain.core.target import parse_target
+from cnnexplain.core.target import settled
 from cnnexplain.errors import OptionError
 from cnnexplain.methods._baselines import BASELINES
 from cnnexplain.methods._integral import KEPT, IntegralOptions, bytes_of
@@ -143,7 +143,7 @@ class Saliency:
             logits = model.forward(pixels.clone())
         integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
         found = []
-        targets = model.targets(parse_target(self.target, model.labels), logits)
+        targets = model.targets(settled(self.target), logits)
         rules = {one.rule for one in used if not one.of_copies}
         ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
         keep = (left > 0 for left in reversed(range(ways)))

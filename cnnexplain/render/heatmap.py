@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import PIXELS, Explanation, Heatmap
-from cnnexplain.core.words import number, percent
+from cnnexplain.core.words import likelihood, number
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.panel import (
     FAINT,
@@ -132,7 +133,7 @@ class Easel:
 
     def _heading(self, draw: ImageDraw.ImageDraw, heatmap: Heatmap, width: float) -> None:
         title = heatmap.target.label if heatmap.of_class else "What stands out"
-        chance = f"  {percent(heatmap.target.probability)}" if heatmap.of_class else "  no class"
+        chance = f"  {likelihood(asdict(heatmap.target))}" if heatmap.of_class else "  no class"
         room = width - font(TITLE).getlength(chance)
         used = write(draw, (MARGIN, MARGIN - 6), title, TITLE, INK, bold=True, width=room)
         write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+from dataclasses import asdict
 from html import escape
 
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.words import count, percent
+from cnnexplain.core.words import count, likelihood
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import pictures
 
@@ -20,7 +21,7 @@ LONGEST = 80  # letters of a name
 def html(explanation: Explanation) -> str:
     """The best classes and the first pictures, a few dozen kilobytes."""
     best = "".join(
-        f"<li>{escape(_short(one.label))} {percent(one.probability)}</li>"
+        f"<li>{escape(_short(one.label))} {likelihood(asdict(one))}</li>"
         for one in explanation.predictions[:3]
     )
     shown: list[str] = []

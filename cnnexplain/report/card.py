@@ -5,11 +5,11 @@ A card knows nothing of records, so that commands whose findings look different 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.figures import Figure, figures
 from cnnexplain.report.layers import Layers, layers, stages
 from cnnexplain.report.record import line
@@ -17,6 +17,9 @@ from cnnexplain.report.words import size
 
 # What `require_sound` raises, and whatever else is made of a record that somebody edited.
 UNSOUND = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+# What makes probabilities of scores, where that is not a softmax.
+_BY = {"sigmoid": "each class with a sigmoid of its own", "none": "scores, which are no probabilities"}
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,23 @@ def card(record: Mapping[str, Any], position: int) -> Card:
     return Card(
         anchor=f"image-{position}",
         heading=record["image"] or record["model"],
-        facts=(f"{size(record['size'])} pixels", *map(str, record.get("notes", ())))
-        if record["size"]
-        else (),
+        facts=tuple(_facts(record)),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
         figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
     )
+
+
+def _facts(record: Mapping[str, Any]) -> Iterator[str]:
+    if record["size"]:
+        yield f"{size(record['size'])} pixels"
+    if "scores" in record:
+        yield f"explained: {record['scores']}"
+    if record.get("activation", "softmax") != "softmax":
+        yield _BY[record["activation"]]
+    yield from map(str, record.get("notes", ()))
 
 
 def require_sound(record: Mapping[str, Any]) -> None:
@@ -83,5 +94,5 @@ def require_sound(record: Mapping[str, Any]) -> None:
 
 
 def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:
-    share = prediction["probability"]
-    return Bar(prediction["label"], share, percent(share), f"class {prediction['index']}", marked)
+    share, label, note = prediction["probability"], prediction["label"], class_name(prediction["index"])
+    return Bar(label, share or 0.0, likelihood(prediction), "" if note == label else note, marked)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.words import count, listed, number, percent, reached, unit_name
+from cnnexplain.core.words import count, likelihood, listed, number, percent, reached, unit_name
 from cnnexplain.report.filter_facts import of_filters
 from cnnexplain.report.words import href, shape, size, span, words
 
@@ -89,7 +89,7 @@ def figures(record: Mapping[str, Any]) -> Iterator[Figure]:
 def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
     target, peak, layer, method = found["target"], found["peak"], found["layer"], found["method"]
     of_class = found.get("of_class", True)
-    chance = percent(target["probability"])
+    chance = likelihood(target)
     what = f"‘{target['label']}’ ({chance})" if of_class else "no class"
     where = f"strongest at x {peak[0]}, y {peak[1]} of {size(picture_size)}" if peak else _nothing(found)
     facts = (

@@ -50,7 +50,7 @@ class Gathered:
                 which = _FAILED
             elif record["predictions"]:
                 best = record["predictions"][0]
-                chance = best["probability"]
+                chance = math.nan if best["probability"] is None else best["probability"]
                 which = known.setdefault(best["index"], len(known))
                 if which == len(self.classes):
                     self.classes.append(Class(best["index"], best["label"]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.gathered import Places, name_of
 
 PAGE = 100  # cards on a page
@@ -98,8 +98,15 @@ def row_of(record: Mapping[str, Any], place: int) -> Row:
     if not record["predictions"]:
         return Row(place_of(place), name)
     best = record["predictions"][0]
-    share = best["probability"]
-    return Row(place_of(place), name, best["label"], f"class {best['index']}", percent(share), share)
+    note = class_name(best["index"])
+    return Row(
+        place_of(place),
+        name,
+        best["label"],
+        "" if note == best["label"] else note,
+        likelihood(best),
+        best["probability"] or 0.0,
+    )
 
 
 def pager_of(series: Series, number: int) -> Pager:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from markupsafe import Markup
 
-from cnnexplain.core.words import count, percent
+from cnnexplain.core.words import class_name, count, percent
 from cnnexplain.report.card import card
 from cnnexplain.report.gathered import Class, Gathered, Places, name_of
 from cnnexplain.report.listing import PAGE, ClassRow, Entry, Series, pager_of, place_of, row_of
@@ -181,7 +182,7 @@ class _Report:
                 one.label,
                 _note(one),
                 f"{one.images:,}",
-                percent(one.sum / one.images),
+                "–" if math.isnan(one.sum) else percent(one.sum / one.images),
                 percent(one.images / answers),
                 one.images / answers,
             )
@@ -209,4 +210,5 @@ def _stem(one: Class) -> str:
 
 
 def _note(one: Class) -> str:
-    return f"class {one.index}"
+    note = class_name(one.index)
+    return "" if note == one.label else note

@@ -43,6 +43,8 @@ def explained(
     record = {
         **_start(explanation.image, "ok", command, model),
         "size": list(explanation.geometry.picture_size),
+        "activation": explanation.activation,
+        **({"scores": explanation.explained} if explanation.explained else {}),
         "predictions": [_prediction(one) for one in explanation.predictions],
         "explanations": [
             *(_heatmap(one, *files[one]) for one in explanation.heatmaps),
@@ -167,10 +169,11 @@ def _start(image: str, status: str, command: str, model: str) -> dict[str, Any]:
 
 
 def _prediction(prediction: Prediction) -> dict[str, Any]:
+    chance = prediction.probability
     return {
         "index": int(prediction.index),
         "label": readable(prediction.label),
-        "probability": _number(prediction.probability, "a probability"),
+        "probability": None if chance is None else _number(chance, "a probability"),
         "logit": _number(prediction.logit, "a logit"),
     }
 

@@ -24,7 +24,7 @@ from torch.nn.parameter import is_lazy
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import Histogram
 from cnnexplain.core.layer_words import used
-from cnnexplain.core.words import percent
+from cnnexplain.core.words import likelihood
 from cnnexplain.engine.graph import graph
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OutputError, first_line
@@ -100,7 +100,7 @@ class Board:
         height, width = model.preprocess.input_size
         blank = np.zeros((height, width, model.preprocess.channels), np.uint8)
         try:
-            drawn = graph(model.module, model.inputs([blank]), model.name)
+            drawn = graph(model.module, model.inputs([blank]), model.head.path)
         except Exception as error:  # noqa: BLE001 - whatever tracing makes of a stranger's model
             return f"left out, since the model cannot be traced: {first_line(error)}"
         self._events.graph(drawn)
@@ -194,7 +194,8 @@ def values_of(explanation: Explanation, record: Record) -> Values:
 
 def _predicted(record: Record) -> Iterator[tuple[str, float]]:
     for place, one in zip(("best", "second"), record["predictions"], strict=False):
-        yield f"{place} class/probability", one["probability"]
+        if one["probability"] is not None:
+            yield f"{place} class/probability", one["probability"]
         yield f"{place} class/logit", one["logit"]
 
 
@@ -211,7 +212,7 @@ def _answer(record: Record) -> str:
     if record["status"] == "error":
         return f"error: {record['error']['message']}"
     best = record["predictions"][0]
-    return f"{best['label']} ({percent(best['probability'])})"
+    return f"{best['label']} ({likelihood(best)})"
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
         require_answers(subject)
         for choice in model.choices:
             observer.told(choice.what, f"{choice.value} ({choice.reason})")
+            described["choices"].append(asdict(choice))
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):

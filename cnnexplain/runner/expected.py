@@ -77,6 +77,8 @@ def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = 
         found = [index for index, label in enumerate(labels) if label.casefold() == spelling.casefold()]
         if len(found) == 1:
             return found[0]
+        if found and text.isdecimal() and len(text) < 19 and int(text) in found:
+            return int(text)  # which is what a refusal asks for
         if found:
             _refuse_many(text, found, labels, where, folder)
     write = "rename the folder to" if folder else "write"

@@ -16,11 +16,13 @@ from cnnexplain.core.explanation import (
     Detail,
     Explanation,
     Heatmap,
+    Prediction,
     Projection,
     Reconstruction,
 )
 from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
 from cnnexplain.core.preprocess import Geometry, Preprocess
+from cnnexplain.core.words import percent
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
@@ -141,6 +143,7 @@ def _separated(
     model: Model, answer: Answer, pictures: Sequence[Prepared]
 ) -> Iterator[Explanation | CnnexplainError]:
     """A batch's answer, picture by picture."""
+    model.require_count(answer.logits)
     best = class_scores(answer.logits).topk(min(SHOWN_PREDICTIONS, len(model.labels)), dim=1).indices
     explained = [found.index[:, None] for found in answer.attributions]
     known = model.predictions(answer.logits, torch.cat((best, *explained), dim=1))
@@ -166,6 +169,7 @@ def _separated(
                 channels=None if found.channels is None else found.channels[row].numpy(),
             )
             for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
+            if found.index[row] >= 0
         )
         reconstructions = tuple(_reconstruction(one, row, picture) for one in answer.projections)
         broken = [f"{one.method} map at {one.layer}" for one in heatmaps if not _finite(one)]
@@ -185,8 +189,19 @@ def _separated(
             reconstructions,
             tuple(_feature_maps(one, row, picture) for one in answer.layer_maps),
             picture.pixels,
-            picture.notes,
+            (*picture.notes, *_unlikely(answer, row, predictions[0])),
+            model.scoring.activation,
+            model.scoring.explained,
         )
+
+
+def _unlikely(answer: Answer, row: int, best: Prediction) -> tuple[str, ...]:
+    """What is said of a picture of which no class is likely enough to be explained."""
+    asked = [found for found in answer.attributions if found.of_class]
+    if not asked or any(found.index[row] >= 0 for found in asked):
+        return ()
+    chance = "" if best.probability is None else f", {percent(best.probability)}"
+    return (f"No class is as likely as --target asks; the likeliest is {best.label}{chance}.",)
 
 
 def _finite(found: Heatmap | Reconstruction) -> bool:

@@ -47,6 +47,10 @@ def describe(
     options |= {name: value for name, value in _values(request.answers).items() if value is not None}
     described = _described(request, model, loaded, options, choices, started, model.labels)
     described["images"] = {"count": images}
+    scoring = model.scoring
+    described["model"] |= {"activation": scoring.activation, "scores": scoring.explained or None}
+    if scoring.words:
+        described["identity"]["scores"] = scoring.words
     described["identity"]["asked for"] = ", ".join(sorted(NAMED & request.asked)) or "nothing"
     if request.run.shard is not None:
         described["shard"] = described["identity"]["shard"] = request.run.shard
@@ -102,6 +106,8 @@ def _described(
 ) -> dict[str, Any]:
     preprocess = {name: one for name, one in asdict(model.preprocess).items() if one is not None}
     options = {**options, "precision": model.precision}
+    options |= {} if model.activation == "auto" else {"activation": model.activation}
+    options |= {} if model.output is None else {"model_output": model.output}
     return {
         "cnnexplain": __version__,
         "status": "running",

@@ -38,6 +38,8 @@ def build(
         options.seed,
         source=loaded.source,
         layout=layout,
+        activation=options.activation,
+        output=options.model_output,
     )
     if not loaded.sized:
         model, size = with_size(model, options.crop_pct or 1.0)

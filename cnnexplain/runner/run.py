@@ -44,7 +44,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = request.method.bind(model)
-    observer.loaded(model, loaded.source, choices := (*choices, *more, *model.choices))
+    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
     answers = Answers(request, written, sources, model)
     jobs = answers.expected_of(jobs)
     if folder is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cnnexplain.core.target import TargetSpec, parse_target
+from cnnexplain.core.target import TargetSpec, parse_target, settled
 from cnnexplain.errors import TargetError
+from cnnexplain.runner.expected import class_index
 
 LABELS = [
     "tench, Tinca tinca", "tabby, tabby cat", "tiger cat", "Persian cat", "tiger", "crane", "crane", "Ärmel, ß"
@@ -76,9 +77,49 @@ def test_nonsense_is_an_error_in_two_lines(text: str) -> None:
     assert caught.value.hint
 
 
-def test_a_number_is_always_an_index() -> None:
-    """Labels that are numbers are named by their index, as every other label can be."""
-    digits = ["9", "8", "7"]
-    assert parse_target("0", digits).index == 0
+@pytest.mark.parametrize(
+    ("labels", "text", "index"),
+    [
+        (["9", "8", "7"], "0", 0),  # nothing is called 0
+        (["9", "8", "7"], "9", 0),  # called so, and no index of these three
+        (["3", "1", "2", "0"], "3", 0),  # called so, though there is a class with the index 3
+        (["10", "20", "0"], "0", 2),
+        ([str(index) for index in range(10)], "7", 7),  # both readings agree
+        (["cat", "1", "1"], "1", 1),  # two are called so, and one of them has the index
+    ],
+)
+def test_a_class_that_is_called_as_an_index_is_meant_by_its_name(
+    labels: list[str], text: str, index: int
+) -> None:
+    spec = parse_target(text, labels)
+    assert spec.index == index
+    assert settled(spec.words).index == index  # what is written down is an index, whatever classes are called
+    assert class_index(text, labels, "labels.csv") == index  # and a list of labels reads the same
+
+
+def test_a_name_of_several_classes_is_no_index_of_another() -> None:
+    with pytest.raises(TargetError, match="fits 2 classes"):
+        parse_target("1", ["1", "x", "1"])
     with pytest.raises(TargetError, match="which has 3"):
-        parse_target("9", digits)
+        parse_target("9", ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(("text", "above"), [("above:0.5", 0.5), ("ABOVE:.25", 0.25), ("above:0", 0.0)])
+def test_classes_above_a_probability(text: str, above: float) -> None:
+    spec = parse_target(text, LABELS)
+    assert spec == TargetSpec(above=above)
+    assert settled(spec.words) == spec
+
+
+@pytest.mark.parametrize(
+    "text", ["above:", "above:1", "above:1.5", "above:-1", "above:nan", "above:50%", "above:\0"]
+)
+def test_what_is_no_probability_is_refused(text: str) -> None:
+    with pytest.raises(TargetError, match="no probability") as caught:
+        parse_target(text, LABELS)
+    assert "--target above:0.5" in caught.value.hint
+
+
+@pytest.mark.parametrize("spec", [TargetSpec(), TargetSpec(top=4), TargetSpec(index=3)])
+def test_what_is_written_down_reads_back(spec: TargetSpec) -> None:
+    assert settled(spec.words) == spec

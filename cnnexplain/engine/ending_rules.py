@@ -1,0 +1,128 @@
+"""Softmax, sigmoid and their logarithms: what torch calls them, and what may be done to their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# What torch calls the operations, without underscores and the prefix special_.
+OPERATIONS = {
+    "softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "sigmoid": "sigmoid",
+    "expit": "sigmoid",
+    "logsigmoid": "logsigmoid",
+    "log_sigmoid": "logsigmoid",
+}
+LOGARITHMS = {"softmax": "log_softmax", "sigmoid": "logsigmoid"}
+EXPONENTIALS = {"log_softmax": "softmax", "logsigmoid": "sigmoid"}
+PER_CLASS = frozenset({"sigmoid", "logsigmoid"})
+# Functions that hand on every value that they keep, in another shape or number format.
+VIEWS = frozenset(
+    [
+        "view",
+        "reshape",
+        "squeeze",
+        "unsqueeze",
+        "flatten",
+        "getitem",
+        "select",
+        "narrow",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "movedim",
+        "t",
+        "contiguous",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "to",
+        "type",
+        "type_as",
+        "clone",
+        "detach",
+        "cpu",
+        "cuda",
+        "get",
+        "view_as",
+        "reshape_as",
+        "expand",
+        "alias",
+        "unbind",
+        "split",
+        "chunk",
+        "unsafe_view",
+        "to_copy",
+        "copy",
+    ]
+)
+SELECTING = frozenset(
+    {"getitem", "select", "narrow", "unbind", "split", "chunk"}
+)  # of them: not all values may be left
+LINEAR = frozenset(
+    [
+        "linear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "convolution",
+        "matmul",
+        "mm",
+        "addmm",
+        "bmm",
+        "einsum",
+        "bilinear",
+        "baddbmm",
+    ]
+)
+MAPS = frozenset(["conv2d", "convolution", "conv_transpose2d"])
+ARITHMETIC = frozenset(["add", "sub", "mul", "div", "true_divide", "addcmul", "rmul", "radd", "rsub"])
+JOINING = frozenset(["cat", "concat", "concatenate", "stack", "hstack"])
+TINY = 1e-4  # what is added to, or cut off, probabilities so that their logarithm is finite
+LARGEST = 1 << 21  # values a picture: more are attention, not class scores
+
+
+def is_dense(value: Any) -> bool:
+    """Whether something is a tensor with a shape and values like any other, neither nested nor sparse."""
+    return isinstance(value, Tensor) and not value.is_nested and value.layout is torch.strided
+
+
+def probabilities(scores: Tensor, through: tuple[str, ...], *, logarithms: bool = False) -> Tensor:
+    """The probabilities (N, K) that the operations `through` make of scores (N, K), as the model does.
+
+    A logarithm at the end is taken back, unless `logarithms`.
+    """
+    last = through[-1] if logarithms else EXPONENTIALS.get(through[-1], through[-1])
+    for operation in (*through[:-1], last):
+        if operation in PER_CLASS:
+            scores = scores.sigmoid() if operation == "sigmoid" else F.logsigmoid(scores)
+        else:
+            scores = scores.softmax(1) if operation == "softmax" else scores.log_softmax(1)
+    return scores
+
+
+def dimension(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int] | None:
+    """Which dimension a softmax ran over, and how long that is."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if dim is None:
+        dim = 0 if result.ndim in (0, 1, 3) else 1  # what torch takes where none is named
+    if not isinstance(dim, int) or not result.ndim:
+        return None
+    return dim % result.ndim, int(result.shape[dim])
+
+
+def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do."""
+    numbers = [one for one in (*args[1:], *kwargs.values()) if one is not None]
+    if not numbers or not all(isinstance(one, (int, float)) for one in numbers):
+        return False
+    if name == "add":
+        return all(0 <= one <= TINY for one in numbers[:1])
+    if name in ("clamp", "clip", "clamp_min", "clamp_max"):
+        return all(0 <= one <= TINY or 1 - TINY <= one <= 1 for one in numbers)
+    return False

@@ -1,0 +1,289 @@
+"""How a model ends: which of the tensors that it returns has the class scores, and what they went through last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.words import listed
+from cnnexplain.engine.answers import HINT, NAMED, Leaf, Step, at, leaves, read, refusal
+from cnnexplain.engine.ending_rules import PER_CLASS, probabilities
+from cnnexplain.engine.endings import Ending, Endings
+from cnnexplain.errors import ModelError, OptionError, near_misses
+
+SUM = 1e-4  # how far the sum of probabilities may be from 1
+LEAST = 1e-37  # a probability of which a logarithm can be taken in float32
+BETWEEN = (
+    "its scores lie between 0 and 1, as probabilities do, and no softmax or sigmoid was seen that made them"
+)
+SUMMED = "its scores add up to 1, as probabilities do, and no softmax was seen that made them"
+
+
+@dataclass(frozen=True)
+class Head:
+    """How class scores are read out of what a model returns. Settled once, by one picture's way through it.
+
+    `through` are the operations between the scores and what the model returns (see `Ending`); none where the model
+    returns the scores themselves. `beside`: those by which the model makes probabilities that it returns as well.
+    `logarithm`: the model returns probabilities of an unknown operation, whose logarithms stand for the scores.
+    """
+
+    path: tuple[Step, ...] = ()
+    through: tuple[str, ...] = ()
+    shapes: frozenset[tuple[int, ...]] = frozenset()
+    odds: str = ""
+    beside: tuple[str, ...] = ()
+    logarithm: bool = False
+    unsure: bool = False  # whether `probed` has to tell whether the model returns probabilities
+    doubts: tuple[str, ...] = ()  # what is wrong, or may be, with how the model ends
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def explained(self) -> str:
+        """What is explained, in words; empty where that is what the model returns."""
+        if self.logarithm:
+            return "the logarithm of the probabilities that the model returns"
+        if self.odds:
+            return f"the log-odds behind the model's own {self.odds}"
+        return f"what goes into the model's own {listed(self.through)}" if self.through else ""
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What makes probabilities of the scores, as far as the model says."""
+        return self.through or self.beside
+
+    def endings(self) -> Endings | None:
+        """What has to watch a forward pass so that `scores` finds them; None where nothing has to."""
+        return Endings(self.shapes) if self.through else None
+
+    def scores(self, output: Any, pictures: int, endings: Endings | None, model_name: str) -> Tensor:
+        """The scores (N, K), float32, out of an answer for so many pictures; `endings` watched its making."""
+        try:
+            found = at(output, self.path)
+        except (LookupError, AttributeError, TypeError) as error:
+            raise ModelError(
+                f"{model_name} returns something else at one time than at another", HINT
+            ) from error
+        if self.through and endings is not None and isinstance(found, Tensor):
+            ending = endings.ending(found)
+            if ending is None or ending.through != self.through:
+                raise ModelError(
+                    f"{model_name} ends in {listed(self.through)} at one time and not at another",
+                    "--activation none explains what it returns, as it is",
+                )
+            found = ending.inputs
+        values = read(found, pictures)
+        if values is None:
+            raise refusal(output, model_name)
+        return values.clamp_min(LEAST).log() if self.logarithm else values
+
+
+PLAIN = Head()  # one tensor, which holds the scores
+
+
+def find_head(
+    output: Any,
+    pictures: int,
+    endings: Endings,
+    model_name: str,
+    wanted: str | None,
+    *,
+    unwrapped: bool = True,
+) -> Head:
+    """How the scores are read out of answers such as `output`, that for so many pictures.
+
+    `endings` watched how it was made. `wanted` is the output that a user chose, by name or number. `unwrapped`: whether
+    the scores are what went into softmax and sigmoid, or what came out. Raises `ModelError` where there are no class
+    scores, or several that may be, and `OptionError` where `wanted` is none of them.
+    """
+    leaf, beside, choices = _chosen(output, pictures, endings, model_name, wanted)
+    if not unwrapped:
+        return Head(leaf.path, choices=choices)
+    ending = endings.ending(leaf.tensor)
+    if ending is not None:
+        return _behind(leaf, ending, choices)
+    values = leaf.scores
+    return Head(leaf.path, beside=beside, unsure=values is not None and _between(values), choices=choices)
+
+
+def probed(head: Head, outputs: Sequence[Any]) -> Head:
+    """The same head, once it is told by answers to several pictures whether the model returns probabilities."""
+    values = [read(at(one, head.path), 1) for one in outputs]
+    head = dataclasses.replace(head, unsure=False)
+    if not all(one is not None and _between(one) for one in values):
+        return head
+    if all(one is not None and one.shape[1] > 1 and _sums_to_one(one) for one in values):
+        head = dataclasses.replace(head, logarithm=True, doubts=(SUMMED,))
+        choice = Choice("scores", head.explained, SUMMED)
+    else:
+        head = dataclasses.replace(head, doubts=(BETWEEN,))
+        reason = f"{BETWEEN}; --activation none takes them as they are"
+        choice = Choice("scores", "what the model returns", reason)
+    return dataclasses.replace(head, choices=(*head.choices, choice))
+
+
+def _behind(leaf: Leaf, ending: Ending, choices: tuple[Choice, ...]) -> Head:
+    """The head of a model whose scores go through operations that are known."""
+    through = ending.through
+    head = Head(leaf.path, through, ending.shapes, ending.odds, doubts=tuple(_doubts(leaf, ending)))
+    reason = "; ".join(head.doubts)
+    if not reason and through[0] in PER_CLASS and not head.odds:
+        reason = f"its forward ends in {through[0]}, which hardly changes where it is certain"
+    elif not reason:
+        reason = f"its forward ends in {head.odds or through[0]}, which mixes the classes"
+    return dataclasses.replace(head, choices=(*choices, Choice("scores", head.explained, reason)))
+
+
+def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
+    """What is wrong, or may be, with what the scores go through."""
+    through = ending.through
+    if len(through) > 1:
+        yield f"its scores go through {listed(through)}, one after the other"
+    for operation, dim in zip(through, ending.dims, strict=True):
+        if dim is not None and dim[0] == 0:
+            yield f"its {operation} runs over the pictures of a batch, not over the classes"
+        elif dim is not None and dim[1] == 1:
+            yield f"its {operation} runs over a single value, which makes 1 of every score"
+    inputs, given = read(ending.inputs.detach(), leaf.pictures), leaf.scores
+    if (
+        inputs is not None
+        and given is not None
+        and all(dim is None or (dim[0] and dim[1] > 1) for dim in ending.dims)
+    ):
+        made = probabilities(inputs, through, logarithms=True)
+        if not torch.allclose(made, given, rtol=1e-2, atol=1e-3):
+            yield f"its {listed(through)} does not run over the classes"
+
+
+def _chosen(
+    output: Any, pictures: int, endings: Endings, model_name: str, wanted: str | None
+) -> tuple[Leaf, tuple[str, ...], tuple[Choice, ...]]:
+    """The tensor that has the scores, what makes probabilities of it beside, and what is to be told of the choice."""
+    every = leaves(output, pictures)
+    if wanted is not None:
+        leaf = _asked_for(every, wanted, model_name)
+        return leaf, _made_beside(leaf, every), ()
+    left = [one for one in every if one.scores is not None]
+    reason = "the only one with a row of scores for each picture"
+    named = next((one for one in every if one.name in NAMED), None)
+    if named is not None and (named in left or not left):
+        left, reason = [one for one in left if one is named], "by its name"
+    if not left:
+        raise refusal(output, model_name)
+    for narrow, why in _evidence(endings):
+        if len(left) > 1 and (fewer := narrow(left)) and len(fewer) < len(left):
+            left, reason = fewer, why
+    if len(left) > 1:
+        shown = ", ".join(one.words for one in left)
+        raise ModelError(
+            f"{model_name} returns {len(left)} tensors that may be the class scores: {shown}",
+            f"choose one: --model-output {left[0].name}, or --output {left[0].name} beside -o DIR",
+        )
+    (leaf,) = left
+    choices = (Choice("output", f"{leaf.words}, of {len(every)}", reason),) if len(every) > 1 else ()
+    return leaf, _made_beside(leaf, every), choices
+
+
+def _asked_for(every: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
+    by_name = {one.name: one for one in every}
+    found = by_name.get(wanted)
+    if found is None and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(every):
+        found = every[int(wanted)]
+    shown = ", ".join(one.words for one in every[:8]) or "no tensor"
+    if found is None:
+        near = near_misses(wanted, by_name)
+        raise OptionError(
+            f"{model_name} has no output {wanted!r}: it returns {shown}",
+            f"did you mean {near[0]}?" if near else "give a name, or a number counted from 0",
+        )
+    if found.scores is None:
+        raise OptionError(
+            f"output {found.words} of {model_name} is not one row of class scores per picture",
+            f"it returns {shown}",
+        )
+    return found
+
+
+Narrowing = tuple[Callable[[list[Leaf]], list[Leaf]], str]
+
+
+def _evidence(endings: Endings) -> Iterator[Narrowing]:
+    """What tells class scores from others, the surest first, and how that is told."""
+    yield _different, "the others are the same tensor"
+    yield _without_probabilities, "another one is its softmax or sigmoid"
+    yield _not_used_further, "another one goes into it"
+    yield (
+        lambda found: [one for one in found if endings.linear.get(one.tensor) is not None],
+        "the only one that a linear layer gives back",
+    )
+    yield lambda found: [one for one in found if "aux" not in one.name.casefold()], "the others are auxiliary"
+    yield lambda found: _deepest(found, endings), "the others come from layers before it"
+
+
+def _different(found: list[Leaf]) -> list[Leaf]:
+    return list({id(one.tensor): one for one in reversed(found)}.values())[::-1]
+
+
+def _made(values: Tensor, scores: Tensor) -> str:
+    """Which operation makes values of scores; empty where none does."""
+    if values.shape != scores.shape or torch.equal(values, scores):
+        return ""
+    for operation in ("softmax", "sigmoid", "log_softmax", "logsigmoid"):
+        made = probabilities(scores, (operation,), logarithms=True)
+        if torch.allclose(values, made, rtol=1e-3, atol=1e-6):
+            return operation
+    return ""
+
+
+def _made_beside(leaf: Leaf, every: Sequence[Leaf]) -> tuple[str, ...]:
+    scores = leaf.scores
+    others = [one.scores for one in every if one is not leaf]
+    names = [_made(one, scores) for one in others if one is not None and scores is not None]
+    return next(((name,) for name in names if name), ())
+
+
+def _without_probabilities(found: list[Leaf]) -> list[Leaf]:
+    """Without what is the softmax or sigmoid, or a logarithm of them, of another one."""
+    values = [one.scores for one in found]
+    return [
+        leaf
+        for leaf, one in zip(found, values, strict=True)
+        if not any(one is not None and other is not None and _made(one, other) for other in values)
+    ]
+
+
+def _not_used_further(found: list[Leaf]) -> list[Leaf]:
+    return [one for one in found if not any(_depends(other.tensor, one.tensor) for other in found)]
+
+
+def _deepest(found: list[Leaf], endings: Endings) -> list[Leaf]:
+    """Of scores for the same classes the one from the last map, where the maps of the others lead to that one."""
+    if len({one.tensor.shape for one in found}) > 1:
+        return found
+    maps, places = endings.maps, range(len(endings.maps))
+    last = [next((one for one in reversed(places) if _depends(leaf.tensor, maps[one])), -1) for leaf in found]
+    deepest = max(last)
+    leads = all(place >= 0 and (place == deepest or _depends(maps[deepest], maps[place])) for place in last)
+    return [found[last.index(deepest)]] if leads and last.count(deepest) == 1 else found
+
+
+def _depends(later: Tensor, earlier: Tensor) -> bool:
+    """Whether autograd knows that one tensor was computed from another."""
+    if later is earlier or not later.requires_grad or not earlier.requires_grad:
+        return False
+    (found,) = torch.autograd.grad(later.sum(), earlier, retain_graph=True, allow_unused=True)
+    return found is not None
+
+
+def _between(values: Tensor) -> bool:
+    return bool(((values >= 0) & (values <= 1 + SUM)).all())
+
+
+def _sums_to_one(values: Tensor) -> bool:
+    return bool(((values.sum(1) - 1).abs() <= SUM).all())
