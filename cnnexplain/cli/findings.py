@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import PIXELS
 from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.words import count, likelihood, listed, number, reached
+from cnnexplain.core.words import count, likelihood, listed, number, percent, reached
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Outcome
