@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from cnnexplain.checks._subject import Example, Subject
@@ -115,6 +116,8 @@ def require_answers(subject: Subject) -> None:
     if len(pixels) == 1:
         pixels.append(255 - pixels[0])
     with buffers_kept(subject.model.module):
+        with suppress(ModelError):  # whatever it raises is raised again below
+            subject.model.trace  # noqa: B018 - which finds out how the model wants its inputs to lie in memory
         try:
             subject.scored(pixels[:1])
         except ModelError as error:

@@ -114,6 +114,13 @@ def test_grey_pictures_in_a_batch_too(command: str, tmp_path: Path) -> None:
         assert explained.predictions[0].logit == pytest.approx(alone.predictions[0].logit, abs=1e-5)
 
 
+def test_check_runs_them(tmp_path: Path) -> None:
+    verdicts = Explainer(built(tmp_path, "LeNet")).check(
+        [Image.fromarray(PIXELS)] * 2, only="finite,first-layer-noise"
+    )
+    assert {one.check: one.status for one in verdicts}["finite"] == "pass"
+
+
 def test_models_that_bear_channels_last_keep_it(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         CODE + "\ndef net():\n    n = LeNet()\n    n.flat = lambda x: x.flatten(1)\n    return n"
