@@ -87,10 +87,29 @@ def require_sound(record: Mapping[str, Any]) -> None:
     """Raise one of `UNSOUND` for a record that is not like those that are written here."""
     line(record).encode()
     card(record, 1)
-    error = record.get("error")
-    told = [one["label"] for one in record["predictions"]] + ([error["message"]] if error else [])
-    if record["status"] not in ("ok", "error") or not all(isinstance(one, str) for one in told):
+    failed = record["status"] == "error"
+    told = [one["label"] for one in record["predictions"]]
+    told += [record["error"][key] for key in ("type", "message")] if failed else []
+    told += [one["layer"] for one in record["explanations"]]
+    numbers = [whole for one in record["explanations"] for whole in _whole_numbers(one)]
+    of_image = record["image"] is None or all(len(one["shape"]) == 2 for one in record["explanations"])
+    if (
+        record["status"] not in ("ok", "error")
+        or not all(isinstance(one, str) for one in told)
+        or not all(type(one) is int for one in numbers)
+        or not of_image
+    ):
         raise ValueError("no record of an image")
+
+
+def _whole_numbers(found: Mapping[str, Any]) -> Iterator[Any]:
+    """What must be whole numbers in an entry of a record."""
+    yield from found["shape"]
+    if "unit" in found:
+        yield found["unit"]["channel"]
+    if "channels" in found:
+        yield found["channels"]["count"]
+        yield from found["channels"]["silent"]
 
 
 def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -140,6 +141,26 @@ def silent_in_all(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, A
 def line(record: Mapping[str, Any]) -> str:
     """The record as JSON that every parser reads: one line, ASCII, never NaN, without the line's end."""
     return json.dumps(plain(record), allow_nan=False)
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with a digest of all its other keys, by which a later run sees that nobody edited it."""
+    return {**record, "digest": _digest(record)}
+
+
+def is_unchanged(record: Mapping[str, Any]) -> bool:
+    """Whether a record is as it was written, as far as its digest tells; earlier versions wrote none."""
+    if "digest" not in record:
+        return True
+    try:
+        found = _digest({name: one for name, one in record.items() if name != "digest"})
+    except (ValueError, TypeError, RecursionError):  # not even plain data any more
+        return False
+    return bool(record["digest"] == found)
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(line(record).encode()).hexdigest()[:16]
 
 
 def plain(value: Any) -> Any:

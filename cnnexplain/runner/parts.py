@@ -15,6 +15,7 @@ from cnnexplain.core.words import listed
 from cnnexplain.errors import OutputError, first_line
 from cnnexplain.report.card import UNSOUND, require_sound
 from cnnexplain.report.page import page
+from cnnexplain.report.record import is_unchanged
 from cnnexplain.runner.folder import RUN, difference, written_by_us
 from cnnexplain.runner.journal import RECORDS, Journal, Record
 
@@ -56,6 +57,8 @@ class Part:
         """The names of a record's pictures and raw values, each once. Raises `OutputError` for no record of ours."""
         try:
             require_sound(record)
+            if not is_unchanged(record):
+                raise ValueError(f"that of {record['image']} was edited")
             found = [one.get(kind) for one in record["explanations"] for kind in ("picture", "raw")]
             found.append(record.get("overview"))
             readable = [name.encode() for name in found if name is not None]
@@ -109,6 +112,9 @@ def _is_over_pictures(run: Any) -> bool:
     if run["status"] == "finished" and not all(
         type(run["images"].get(one)) is int for one in ("ok", "error")
     ):
+        return False
+    words = ("what", "value", "reason")
+    if not all(isinstance(one, dict) and {*words} <= one.keys() for one in run.get("choices", [])):
         return False
     shard = run.get("shard")
     if shard is not None and not (isinstance(shard, str) and SHARD.fullmatch(shard)):

@@ -13,7 +13,7 @@ from cnnexplain.errors import ImageModelError, InterruptedRunError, ModelError, 
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages import pages
-from cnnexplain.report.record import line, silent_in_all
+from cnnexplain.report.record import is_unchanged, line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.answers import Answers, build_for, written_for
 from cnnexplain.runner.board import board_at
@@ -62,7 +62,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     with closing(folder):
         journal = folder.open(described["identity"], overwrite=request.run.overwrite)
         worker = worker_of(request, folder, model, loaded, method, len(jobs))
-        records = _kept(journal, worker.writer, jobs)
+        records = _kept(journal, worker.writer, jobs, observer)
         before, begun = len(records), time.monotonic()
         teller = Teller(board, folder.path, jobs, records, described["identity"])
 
@@ -136,10 +136,22 @@ def _found(records: Records, answers: Answers, worker: Worker, seconds: float) -
     return {name: one for name, one in known.items() if one}
 
 
-def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job]) -> Records:
+def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job], observer: Observer) -> Records:
     """The records of an earlier run that still hold."""
-    records = Records(journal, len(jobs))
-    records.keep([job.image for job in jobs], lambda position, one: writer.still_there(jobs[position], one))
+    records, edited = Records(journal, len(jobs)), 0
+
+    def still_holds(position: int, record: Mapping[str, Any]) -> bool:
+        nonlocal edited
+        unchanged = is_unchanged(record)
+        edited += not unchanged
+        return unchanged and writer.still_there(jobs[position], record)
+
+    records.keep([job.image for job in jobs], still_holds)
+    if edited:
+        many = (
+            "1 record changed since it was" if edited == 1 else f"{edited:,} records changed since they were"
+        )
+        observer.told("edited", f"{many} written: those images are explained anew")
     return records
 
 

@@ -85,7 +85,7 @@ class Writer:
                 judged.pop("right", None)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return {**made, **judged, "file": job.file or file_facts(job.source.file)}
+        return record.sealed({**made, **judged, "file": job.file or file_facts(job.source.file)})
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.

@@ -137,7 +137,9 @@ def test_a_part_that_was_tampered_with_is_refused(tiny: Run, run: Run, many: Pat
     assert tiny("pictures/a.png", "pictures/b.png", "-o", "one").code == 0
     (many / "secret.png").write_bytes(b"\x89PNG cnnexplain, but not in the part")
     lines = (many / "one" / "results.jsonl").read_text().splitlines()
-    away = [lines[0].replace("a.png.gradcam.png", "../secret.png"), lines[1]]
+    moved = {**json.loads(lines[0]), "digest": None}
+    del moved["digest"]  # as an earlier version of this program would have written it
+    away = [json.dumps(moved).replace("a.png.gradcam.png", "../secret.png"), lines[1]]
     (many / "one" / "results.jsonl").write_text("\n".join(away) + "\n")
     done = run("merge", "one", "-o", "all")
     assert done.code == 2
@@ -185,14 +187,19 @@ def test_more_parts_are_joined_than_files_may_be_open(tiny: Run, many: Path) -> 
         lambda one: one["explanations"][0].update(picture="\ud800"),
         lambda one: one["explanations"][0].update(picture=["a"]),
         lambda one: one["explanations"][0].update(target=5),
+        lambda one: one["explanations"][0].update(shape=[8]),
+        lambda one: one["explanations"][0].update(shape=["8", "8"]),
+        lambda one: one["explanations"][0].update(layer=["relu"]),
+        lambda one: one.update(status="error", error={}),
         lambda one: one.clear(),
     ],
-)
+)  # no digest gives them away, as in records of earlier versions
 def test_a_record_that_was_not_written_like_this_is_refused(
     tiny: Run, run: Run, many: Path, edit: Callable[[dict[str, Any]], None]
 ) -> None:
     assert tiny("pictures/a.png", "-o", "one").code == 0
     record = json.loads((many / "one" / "results.jsonl").read_text())
+    del record["digest"]
     edit(record)
     (many / "one" / "results.jsonl").write_text(json.dumps(record) + "\n")
     done = run("merge", "one", "-o", "all")
@@ -247,7 +254,10 @@ def test_without_pictures_the_records_are_the_same_but_for_them(tiny: Run, many:
     for record in drawn:
         for one in record["explanations"]:
             one["picture"] = None
-    assert records(many / "without") == drawn
+    bare = records(many / "without")
+    for record in (*drawn, *bare):
+        del record["digest"]
+    assert bare == drawn
     assert {path.name for path in (many / "without").iterdir()} == {"index.html", "results.jsonl", "run.json"}
     page = (many / "without" / "index.html").read_text()
     assert page.count("<figcaption>") == PICTURES - 1, "what was found is told"
@@ -372,3 +382,17 @@ def test_processes_that_die_again_and_again_end_the_run_in_words(run: Run, many:
     assert done.code == 2, done.err
     assert "a process that explains pictures died 3 times in a row" in done.error
     assert "--processes" in done.hint
+
+
+def test_a_record_whose_class_was_renamed_is_refused_and_one_of_an_earlier_version_is_not(
+    tiny: Run, run: Run, many: Path
+) -> None:
+    assert tiny("pictures/a.png", "-o", "one").code == 0
+    record = json.loads((many / "one" / "results.jsonl").read_text())
+    record["predictions"][0]["label"] = "forged"
+    (many / "one" / "results.jsonl").write_text(json.dumps(record) + "\n")
+    done = run("merge", "one", "-o", "all")
+    assert (done.code, "that of pictures/a.png was edited" in done.error) == (2, True), done.err
+    del record["digest"]
+    (many / "one" / "results.jsonl").write_text(json.dumps(record) + "\n")
+    assert run("merge", "one", "-o", "all").code == 0

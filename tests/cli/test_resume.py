@@ -284,3 +284,25 @@ def test_records_that_somebody_edited_are_made_anew(tiny: Run, work: Path) -> No
     done = tiny("pictures", "-o", "out")
     assert done.code == 0, done.err
     assert records(work / "out") == before
+
+
+def test_records_with_other_class_names_are_found_told_and_made_anew(tiny: Run, work: Path) -> None:
+    assert tiny("pictures", "-o", "out").code == 0
+    results = work / "out" / "results.jsonl"
+    before = records(work / "out")
+    edited = [json.loads(json.dumps(record)) for record in before]
+    edited[0]["predictions"][0]["label"] = "forged"
+    edited[1]["explanations"][0]["peak"] = [1, 1]
+    results.write_text("".join(f"{json.dumps(record)}\n" for record in edited))
+    done = tiny("pictures", "-o", "out")
+    assert "edited  2 records changed since they were written" in done.err
+    assert "1 of 3 images were done before" in done.err
+    assert records(work / "out") == before
+    assert "forged" not in (work / "out" / "index.html").read_text()
+    results.write_text("".join(f"{json.dumps({**record, 'digest': None})}\n" for record in before))
+    assert "3 records changed" in tiny("pictures", "-o", "out").err
+    for record in before:
+        del record["digest"]  # as an earlier version wrote them
+    results.write_text("".join(f"{json.dumps(record)}\n" for record in before))
+    assert "3 of 3 images were done before" in tiny("pictures", "-o", "out").err
+    assert records(work / "out") == before
