@@ -189,8 +189,8 @@ class Subject:
 
     @cached_property
     def map_layer(self) -> str:
-        """The layer whose maps are explained. Raises `LayerError` where there is none."""
-        return self.model.choose_layer().value
+        """The layer that is explained, of several branches the first. Raises `LayerError` where there is none."""
+        return self.model.runs.choose()[0][0]
 
     @cached_property
     def maps(self) -> Tensor:

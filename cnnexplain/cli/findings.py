@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.explanation import PIXELS
-from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.kinds import is_misplaced, kind_of
 from cnnexplain.core.words import count, likelihood, listed, number, percent, reached
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _map(found: Mapping[str, Any]) -> str:
     target, peak, layer = found["target"], found["peak"], found["layer"]
     component = found.get("scale") == "component"
     nothing = "zero everywhere" if component else "nothing positive"
+    nothing = "not laid back on the picture" if is_misplaced(found) else nothing
     where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
     where += ", sign arbitrary" if component else ""
     what = f"{target['label']} {likelihood(target)}" if found.get("of_class", True) else "no class"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnnexplain.core.laying import Laying
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -60,6 +62,11 @@ class Attribution:
     scale: Scale = "evidence"
     details: tuple[Detail, ...] = ()  # one for every picture, or none at all
     channels: Tensor | None = None  # (N, C, h, w), signed, of which `values` were made, where they are kept
+    laying: Laying = field(default_factory=Laying)  # how the map lies on the model's input
+    # Of the ends of parallel branches that are explained together: which target's they are, and the share of what
+    # counted that this one has, (N,). The largest share is shown first.
+    rank: int = 1
+    share: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,7 @@ class Projection:
     sees: Tensor  # (N, 4) int64: left, top, right, bottom of what it can see, in the input's pixels
     values: tuple[Tensor, ...]  # for each picture (C, bottom - top, right - left), float32 on the CPU
     details: tuple[Detail, ...] = ()
+    laying: Laying = field(default_factory=Laying)  # how the layer's map lies on the input
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +159,11 @@ class Heatmap:
     layer: str
     target: Prediction
     values: NDArray[np.float32] = field(repr=False)  # (h, w), signed, on the method's own scale
-    geometry: Geometry = field(repr=False)
+    geometry: Geometry = field(repr=False)  # where the map lies, which may be a part of what the model saw
     of_class: bool = True  # False for a map that no class enters
     scale: Scale = "evidence"
     detail: Detail = field(default_factory=Detail, repr=False)
+    placed: bool = True  # whether it is known where on the picture the map lies
     # (C, h, w) of the input's channels, signed, of which `values` were made; None where there is no such thing.
     channels: NDArray[np.float32] | None = field(default=None, repr=False)
 
@@ -170,12 +179,12 @@ class Heatmap:
 
     @property
     def peak(self) -> tuple[int, int] | None:
-        """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive.
+        """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive, or not `placed`.
 
         Where neither sign speaks for the class (`SIGNLESS`), the largest absolute value.
         """
         strength = abs(self.values) if self.scale in SIGNLESS else self.values
-        if not strength.max() > 0:
+        if not strength.max() > 0 or not self.placed:
             return None
         row, column = divmod(int(strength.argmax()), self.values.shape[1])
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
@@ -196,6 +205,7 @@ class Reconstruction:
     input_size: tuple[int, int] = field(repr=False)  # (height, width)
     geometry: Geometry = field(repr=False)
     detail: Detail = field(default_factory=Detail, repr=False)
+    laying: Laying = field(default_factory=Laying, repr=False)  # how the layer's map lies on the input
 
     @property
     def min(self) -> float:
@@ -209,8 +219,11 @@ class Reconstruction:
 
     @property
     def place(self) -> tuple[int, int] | None:
-        """(x, y) of the unit in the picture's pixels; None for a channel as a whole."""
-        return None if self.cell is None else self.geometry.pixel_of_cell(*self.cell, self.map_size)
+        """(x, y) of the unit in the picture's pixels; None for a channel as a whole, or where that is not known."""
+        if self.cell is None or self.laying.lost:
+            return None
+        cell, shape = self.laying.above(self.cell, self.map_size), self.laying.shape(self.map_size)
+        return self.laying.on(self.geometry).pixel_of_cell(*cell, shape)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from cnnexplain.core.explanation import Detail
+from cnnexplain.core.laying import Laying
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +79,9 @@ class LayerMaps:
     shown: int  # so many of the channels are drawn, the first ones
     look: Look
     found: tuple[LayerMap, ...]
+    laying: Laying = field(
+        default_factory=Laying
+    )  # how the maps, which are upright, lie on the model's input
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,7 @@ class FeatureMaps:
     labels: tuple[str, ...] = field(default=(), repr=False)  # of all channels, where they are classes
     look: Look = field(default_factory=Look, repr=False)
     detail: Detail = field(default_factory=Detail, repr=False)
+    placed: bool = True  # whether it is known where on the picture the maps lie
 
     @cached_property
     def drawn(self) -> tuple[int, ...]:
@@ -152,8 +157,8 @@ class FeatureMaps:
         return self.place(int(self.statistics.max.argmax()))
 
     def place(self, channel: int) -> tuple[int, int] | None:
-        """(x, y) in the picture's pixels where a channel is strongest; None where it does not fire, or has no map."""
-        if self.size is None or not self.statistics.max[channel] > 0:
+        """(x, y) in the picture's pixels where a channel is strongest; None where it does not fire or has none."""
+        if self.size is None or not self.placed or not self.statistics.max[channel] > 0:
             return None
         return self.geometry.pixel_of_cell(*self.cell(channel), self.size)
 

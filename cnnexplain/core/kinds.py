@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import Literal
+from collections.abc import Container, Mapping
+from typing import Any, Literal
 
 Kind = Literal["map", "unit", "channels", "finding"]
 
@@ -15,3 +15,9 @@ def kind_of(found: Container[str]) -> Kind:
     if "unit" in found:
         return "unit"
     return "channels" if "channels" in found else "map"
+
+
+def is_misplaced(found: Mapping[str, Any]) -> bool:
+    """Whether it is not known where on the picture a recorded map lies; then it has no peak."""
+    laid = found.get("laid")
+    return isinstance(laid, Mapping) and laid.get("back") is False

@@ -51,6 +51,11 @@ def unit_name(place: int, label: str, units: int) -> str:
     return label if label and units == 1 else f"{place} {label}".strip()
 
 
+def run_name(layer: str, run: int) -> str:
+    """What one run of a layer is called: the first by the layer's name alone, the others `layer4 #2` and so on."""
+    return layer if run == 1 else f"{layer} #{run}"
+
+
 def reached(found: Mapping[str, Any]) -> str:
     """Which channel of a recorded layer has the largest value of all, where that one is drawn: 12 reaches 3.1."""
     channels, largest = found["channels"], number(found["max"])

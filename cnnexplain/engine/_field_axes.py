@@ -60,6 +60,10 @@ class Axis:
             fits.append(Axis(stride, min(lows), max(highs), seen))
         return min(fits, key=lambda fit: fit.high - fit.low)
 
+    def mixed(self, dim: int | None, other: Along) -> Along:  # noqa: ARG002
+        """What is made of two that do not lie along the same dimension: it sees all that either does."""
+        return Axis(1, 0, 0, self.seen + other[0].seen).whole(), None
+
     def through(
         self,
         windows: Sequence[Sequence[int]],
@@ -173,7 +177,7 @@ def same(one: Seen | None, other: Seen | None) -> bool:
 def _both(one: Along, other: Along) -> Along:
     if one[1] == other[1] is not None:
         return one[0].joined(other[0]), one[1]
-    return Axis(1, 0, 0, one[0].seen + other[0].seen).whole(), None
+    return one[0].mixed(one[1], other)
 
 
 def _hull(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
+from cnnexplain.core.words import run_name
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
+# Kinds whose output is (N, C, h, w) by what they compute, whatever its shape.
 CHANNELS_FIRST = (
     nn.Conv2d,
     nn.ConvTranspose2d,
@@ -19,20 +22,43 @@ CHANNELS_FIRST = (
     nn.InstanceNorm2d,
     nn.GroupNorm,
     nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.LPPool2d,
+    nn.FractionalMaxPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
 )
 CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 ASPECT_SLACK = 1  # cells, from rounding
 
+Grids = Collection[
+    tuple[int, int]
+]  # sizes (h, w) of the maps of layers whose kind says how they are laid out
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A layer to capture: every run of it, or only run number `run`, counted from 1."""
+
+    name: str
+    module: nn.Module
+    run: int | None = None
+
 
 @contextmanager
 def capture(
-    module: nn.Module, layers: Mapping[str, nn.Module], input_size: tuple[int, int]
+    module: nn.Module, layers: Sequence[Wanted], input_size: tuple[int, int], grids: Grids = ()
 ) -> Iterator[dict[str, Tensor]]:
-    """Collect the output of each named layer during one forward of `module` in the `with` block: (N, C, h, w).
+    """Collect the output of each wanted layer during one forward of `module` in the `with` block: (N, C, h, w).
 
-    Where nothing before a layer needs gradients its output becomes a leaf, so that autograd records only what
-    comes after. What goes on downstream is a copy: a later in-place operation cannot reach the captured map.
-    A layer that is run several times keeps its last map; what it does to pooled values after that is left alone.
+    The maps are keyed by `run_name`, in the order of `layers` and then of the runs. Where nothing before a layer
+    needs gradients its output becomes a leaf, so that autograd records only what comes after. What goes on downstream
+    is a copy: a later in-place operation cannot reach the captured map.
+
+    Of a layer that runs several times the runs without a map are left out, and so are maps of one cell beside larger
+    ones. Where none of the wanted runs has a map it is a `LayerError` when the block ends. `grids`: see `map_layout`.
     """
     maps: dict[str, Tensor] = {}
     pictures: list[int] = []  # how many went in
@@ -41,38 +67,60 @@ def capture(
         if arguments and not pictures:  # a module that calls itself does so with whatever it likes
             pictures.append(len(arguments[0]))
 
+    keepers = {one.name: _Keeper(one, pictures, input_size, grids) for one in layers}
+    for one in layers:
+        keepers[one.name].want(one.run)
     handles = [module.register_forward_pre_hook(count)]
     try:
-        for name, layer in layers.items():
-            handles.append(layer.register_forward_hook(_keeper(name, maps, pictures, input_size)))
+        handles += [keeper.layer.module.register_forward_hook(keeper.keep) for keeper in keepers.values()]
         yield maps
     finally:
         for handle in handles:
             handle.remove()
+        for keeper in keepers.values():
+            maps.update(keeper.found())
+    for keeper in keepers.values():
+        if keeper.refused and not keeper.found():
+            raise keeper.refused
 
 
 def map_layout(
-    shape: tuple[int, ...], input_size: tuple[int, int], layer: nn.Module | None = None
+    shape: tuple[int, ...],
+    input_size: tuple[int, int],
+    layer: nn.Module | None = None,
+    grids: Grids = (),
 ) -> str | None:
     """How an output of `shape` is laid out: "NCHW", "NHWC", or None where it is not a map of the picture.
 
-    `input_size` is (height, width). Convolutional networks keep the aspect ratio to within a cell, but for what
-    convolutions without padding cut off; this tells rows and columns from channels, and maps from attention
-    heads. Where the kind of `layer` says it, that decides; otherwise an output that reads both ways is NCHW.
+    Where the kind of `layer` says it, that decides, for any shape. Where the size of a map of such a layer, one of
+    `grids` (h, w), is found on one side of the shape, that is the side of rows and columns: strides may differ by
+    direction. Otherwise the aspect ratio of the input, `input_size` (height, width), tells rows and columns from
+    channels, and maps from attention heads: networks keep it to within a cell, but for what convolutions without
+    padding cut off. An output that reads both ways is NCHW.
     """
     if len(shape) != 4 or 0 in shape:
         return None
+    if isinstance(layer, CHANNELS_FIRST):
+        return "NCHW"
     _, a, b, c = shape
+    first, last = (b, c) in grids, (a, b) in grids
+    if type(layer) not in CHANNELS_LAST and (first or last):
+        return "NCHW" if first else "NHWC"
     errors = {
         "NCHW": 0 if _is_cut(b, c, input_size) else _distortion(b, c, input_size),
-        "NHWC": _distortion(a, b, input_size),
+        "NHWC": 0 if last else _distortion(a, b, input_size),
     }
     layout = min(errors, key=errors.__getitem__)
-    if isinstance(layer, CHANNELS_FIRST):
-        layout = "NCHW"
-    elif type(layer) in CHANNELS_LAST:  # not those derived from them, which may do as they like
+    if type(layer) in CHANNELS_LAST:  # not those derived from them, which may do as they like
         layout = "NHWC"
     return layout if errors[layout] <= ASPECT_SLACK else None
+
+
+def known_grid(shape: tuple[int, ...], layer: nn.Module) -> tuple[int, int] | None:
+    """The size (h, w) of an output whose layout the kind of its layer says; None for a single cell, and for others."""
+    if len(shape) != 4 or not isinstance(layer, CHANNELS_FIRST) or shape[2] * shape[3] <= 1:
+        return None
+    return shape[2], shape[3]
 
 
 def _distortion(rows: int, columns: int, input_size: tuple[int, int]) -> float:
@@ -90,27 +138,65 @@ def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
     return 0 < scale <= 1 and 0 <= height * scale - rows <= rows and width * scale - columns <= columns
 
 
-def _keeper(name: str, maps: dict[str, Tensor], pictures: list[int], input_size: tuple[int, int]) -> Any:
-    def keep(layer: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+def note_grid(output: Tensor, layer: nn.Module, grids: set[tuple[int, int]]) -> None:
+    """Add the size of what came out of a layer to `grids`, where the kind of the layer says how it is laid out."""
+    if grid := known_grid(tuple(output.shape), layer):
+        grids.add(grid)
+
+
+@dataclass
+class _Keeper:
+    """Keeps the maps of one layer's wanted runs."""
+
+    layer: Wanted
+    pictures: list[int]
+    input_size: tuple[int, int]
+    grids: Grids
+    every: bool = False
+    runs: set[int] = field(default_factory=set)
+    calls: int = 0
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    refused: LayerError | None = None
+
+    def want(self, run: int | None) -> None:
+        if run is None:
+            self.every = True
+        else:
+            self.runs.add(run)
+
+    def found(self) -> dict[str, Tensor]:
+        """The maps; those of one cell only where there are no larger ones."""
+        large = {name: one for name, one in self.maps.items() if one.shape[2:].numel() > 1}
+        return large or self.maps
+
+    def keep(self, module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+        self.calls += 1
+        if not self.every and self.calls not in self.runs:
+            return None
+        name = self.layer.name
         try:
-            layout = layout_of(name, layer, output, pictures[0], input_size)
-        except LayerError:
-            if name in maps:
-                return None
-            raise
+            layout = layout_of(name, module, output, self.pictures[0], self.input_size, self.grids)
+        except LayerError as error:
+            self.refused = self.refused or error
+            return None
         last = layout == "NHWC"
         as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
-        if name in maps and as_map.shape[2:].numel() == 1:
-            return None
+        if self.found() is not self.maps and as_map.shape[2:].numel() == 1:
+            return None  # what a layer does to pooled values after its maps is left alone
         if not as_map.requires_grad:
             as_map = as_map.detach().requires_grad_()
-        maps[name] = as_map
+        self.maps[run_name(name, self.calls)] = as_map
         return (as_map.permute(0, 2, 3, 1) if last else as_map).clone()
 
-    return keep
 
-
-def layout_of(name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int]) -> str:
+def layout_of(
+    name: str,
+    layer: nn.Module,
+    output: Any,
+    pictures: int,
+    input_size: tuple[int, int],
+    grids: Grids = (),
+) -> str:
     """How the output of a layer that was named is laid out, "NCHW" or "NHWC"; `LayerError` where it is no map."""
     if not is_dense(output):
         kind = "nested or sparse tensor" if isinstance(output, Tensor) else type(output).__name__
@@ -125,7 +211,7 @@ def layout_of(name: str, layer: nn.Module, output: Any, pictures: int, input_siz
             f"layer {name!r} works on pieces of pictures: {output.shape[0]} come out for {pictures} in all",
             HINT,
         )
-    layout = map_layout(tuple(output.shape), input_size, layer)
+    layout = map_layout(tuple(output.shape), input_size, layer, grids)
     if layout is None:
         raise LayerError(
             f"layer {name!r} returns {tuple(output.shape[1:])} per picture, which is no map of an input of "

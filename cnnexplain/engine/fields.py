@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from cnnexplain.engine._field_axes import Axis, Call, Seen, anything, fitting, same, tensors_in
+from cnnexplain.engine._field_axes import Axis, Call, Rule, Seen, anything, fitting, same, tensors_in
 from cnnexplain.engine._field_rules import call_of
-from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 
 __all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
@@ -53,13 +54,14 @@ EVERYTHING = Field(*(Axis(1, -math.inf, math.inf),) * 2)  # a field that could n
 
 
 def receptive_fields(
-    module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
+    module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor], *, every_run: bool = False
 ) -> dict[str, Field]:
     """The field of every named submodule's map when `forward` sends `inputs` (1, C, H, W) through the module.
 
-    A layer that is run several times has the field of its last map. Fields are exact for what convolutional
-    networks are made of. An operation that is not known sees all that it is given, and once a value has been read
-    out of torch (by `item`, `tolist`, `numpy` and the like), every later map sees the whole input.
+    A layer that is run several times has the field of its last map; with `every_run` those of all its runs are there
+    too, as `name #1` and so on. Fields are exact for what convolutional networks are made of. An operation that is not
+    known sees all that it is given, and once a value has been read out of torch (by `item`, `tolist`, `numpy` and the
+    like), every later map sees the whole input.
 
     So a field is never too small, with these exceptions: what a value decides without being read (an `if` on a
     tensor, the number of elements that `nonzero` finds), what gets at memory past torch's functions (extensions,
@@ -67,19 +69,24 @@ def receptive_fields(
     normalisation updates in training mode. Fields hold for inputs of this size. Leaves no hook behind.
     """
     size = (int(inputs.shape[2]), int(inputs.shape[3]))
-    following = _Following(size)
+    following = Following(size)
     fields: dict[str, Field] = {}
+    runs: Counter[str] = Counter()
+    grids: set[tuple[int, int]] = set()
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            runs[name] += 1
             if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
                 return
-            layout = map_layout(tuple(output.shape), size, layer)
+            note_grid(output, layer, grids)
+            layout = map_layout(tuple(output.shape), size, layer, grids)
             if layout is None:
                 return
             first = 2 if layout == "NCHW" else 1
+            fields[f"{name} #{runs[name]}"] = following.field(output, first)
             if name not in fields or output.shape[first : first + 2].numel() > 1:
-                fields[name] = following.field(output, first)
+                fields[name] = fields[f"{name} #{runs[name]}"]
 
         return note
 
@@ -92,16 +99,16 @@ def receptive_fields(
             # A copy, so that a model may write into its input.
             start = inputs.detach().requires_grad_().clone()
             following.begin(start)
-            with following, _Underneath():  # type: ignore[no-untyped-call]
+            with following, Underneath():  # type: ignore[no-untyped-call]
                 forward(start)
     finally:
         for handle in handles:
             handle.remove()
-    return fields
+    return fields if every_run else {name: one for name, one in fields.items() if name in runs}
 
 
-class _Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Calls by name what runs below torch's functions, such as the steps of a script: `_Following` sees them then."""
+class Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Calls by name what runs below torch's functions, such as the steps of a script: `Following` sees them then."""
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -109,7 +116,7 @@ class _Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-class _Following(TorchFunctionMode):
+class Following(TorchFunctionMode):
     """Notes for every tensor made from the input what its elements see of it.
 
     The input requires a gradient: what does too, but is not noted, came out of an operation that cannot be seen,
@@ -118,6 +125,7 @@ class _Following(TorchFunctionMode):
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
+        self.size = size
         rows, columns = ((Axis(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
         self.unseen: Seen = rows, columns
         self.noted = (
@@ -127,6 +135,12 @@ class _Following(TorchFunctionMode):
         # The memory itself is held as well, so that no other gets its address.
         self.ages: dict[int, tuple[int, torch.UntypedStorage]] = {}
         self.left = False  # whether a value that depends on the input was read out of torch
+
+    def rule_of(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Rule, dict[str, Any]]:
+        """The rule by which a function hands on what its operands see, and what was given to it by name."""
+        return call_of(function, args, kwargs)
 
     def begin(self, inputs: Tensor) -> None:
         """Every cell of `inputs` (1, C, H, W) sees itself."""
@@ -170,7 +184,7 @@ class _Following(TorchFunctionMode):
         for key, out in {**written, **made}.items():
             seen = None
             if known:
-                rule, given = call_of(func, args, kwargs)
+                rule, given = self.rule_of(func, args, kwargs)
                 call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
                 if key not in made and name != "__setitem__":
                     rule = anything  # a rule speaks of what a function returns

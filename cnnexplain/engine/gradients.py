@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cnnexplain.errors import LayerError, ModelError, first_line, is_out_of_memory
+from cnnexplain.errors import ModelError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -20,25 +20,22 @@ FP16_SCALES = (2.0**10, 1.0, 2.0**-10)
 
 def to_maps(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor]:
     """See `Model.gradient`. Raises `LayerError` where the score does not depend on one of the maps."""
-    found = _backward(model, score, wrt, keep_graph=keep_graph)
+    found = [one for one in to_each(model, score, wrt, keep_graph=keep_graph) if one is not None]
     if len(found) < len(wrt):
-        raise LayerError(
-            f"the classes of {model.name} do not depend on the layer that was named",
-            "leave --layer out to have one chosen",
-        )
+        raise model.runs.independent()
     return found
 
 
 def to_input(model: Model, score: Tensor, inputs: Tensor, *, keep_graph: bool) -> Tensor:
     """See `Model.gradient_to_input`. Raises `ModelError` where the score does not depend on the input."""
-    found = _backward(model, score, (inputs,), keep_graph=keep_graph)
-    if not found:
+    (found,) = to_each(model, score, (inputs,), keep_graph=keep_graph)
+    if found is None:
         raise ModelError(
             f"{model.name} passes no gradient back to the picture",
             "it detaches or quantises it on the way; class activation maps of a later layer still work: "
             "cnnexplain gradcam",
         )
-    return found[0]
+    return found
 
 
 def failed(model_name: str, error: Exception) -> ModelError:
@@ -49,16 +46,17 @@ def failed(model_name: str, error: Exception) -> ModelError:
     )
 
 
-def _backward(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor]:
-    """The gradients that there are: fewer than were asked for where the score does not depend on one."""
+def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor | None]:
+    """See `Model.gradients`."""
     if not score.requires_grad:
         if model.trace.differentiable:
-            return []
+            return [None] * len(wrt)
         raise ModelError(
             f"the scores of {model.name} carry no gradient",
             "the model detaches them or runs under no_grad(); methods without gradients, such as "
             "gradcam -m eigencam, still work",
         )
+    gradients: list[Tensor | None] = []
     scales = FP16_SCALES if model.precision == "fp16" else (1.0,)
     for scale in scales:
         last = scale == scales[-1]
@@ -71,7 +69,7 @@ def _backward(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph:
             if is_out_of_memory(error):
                 raise
             raise model.failed_backwards(error) from error
-        gradients = [one.float() for one in found if one is not None]
-        if last or all(bool(one.isfinite().all()) for one in gradients):
+        gradients = [None if one is None else one.float() for one in found]
+        if last or all(bool(one.isfinite().all()) for one in gradients if one is not None):
             break
-    return gradients if scale == 1 else [one.div_(scale) for one in gradients]
+    return gradients if scale == 1 else [None if one is None else one.div_(scale) for one in gradients]

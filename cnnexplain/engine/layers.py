@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.core.choice import Choice
-from cnnexplain.engine.capture import map_layout
+from cnnexplain.core.words import run_name
+from cnnexplain.engine import branches
+from cnnexplain.engine.capture import Wanted, map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.engine.heads import PLAIN, Head
+from cnnexplain.engine.places import Moves
 from cnnexplain.errors import LayerError, near_misses
 
 COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
-ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at most so many token layers
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,17 @@ class Layer:
     moved: bool  # whether it depends on the picture, as positional maps do not
     same_as_next: bool  # the module around it, or an in-place one behind it, returned the very same tensor
     aside: bool = False  # of another size than what the module around it took in and gave back
+    run: int = 1  # which run of the module this is, counted from 1
+
+    @property
+    def run_name(self) -> str:
+        """The layer's name, and from the second run on the number of the run."""
+        return run_name(self.name, self.run)
 
     @property
     def places(self) -> int:
         """How many places of the picture the output has, cells of a map or tokens; zero where it has none."""
-        return self.map[1] * self.map[2] if self.map else _tokens(self)
+        return self.map[1] * self.map[2] if self.map else tokens(self)
 
 
 @dataclass(frozen=True)
@@ -51,36 +58,52 @@ class Trace:
 
     layers: tuple[Layer, ...]
     scores: int
-    default: int | None  # which of the layers is explained when none is named
+    default: int | None  # the last of the layers that hold a map on the way to the scores
     differentiable: bool  # whether the scores have a gradient at all
     head: Head = PLAIN  # how the scores are read out of what the model returns
+    # The layers that are explained when none is named, in their order: `default`, and where the scores depend on the
+    # picture past it also the ends of the other branches.
+    ends: tuple[int, ...] = ()
+    complete: bool = True  # whether the scores depend on the picture through `ends` only
+    grids: frozenset[tuple[int, int]] = frozenset()  # of maps whose layout their layer's kind says
+    runs: Mapping[str, int] = field(default_factory=dict)  # how often every layer ran
+    moves: bool = False  # whether an operation may have moved the picture or cut off a part of it
+
+    def end_names(self) -> tuple[str, ...]:
+        """What `--layer` takes for `ends`, each with the number of its run where its layer ran several times."""
+        ends = [self.layers[place] for place in self.ends]
+        return tuple(one.name if self.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends)
 
     def maps(self) -> list[Layer]:
         """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
-        return [layer for layer in self.layers if _is_large(layer) and not layer.same_as_next]
+        return [layer for layer in self.layers if is_large(layer) and not layer.same_as_next]
 
 
 def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]) -> Trace:
     """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind."""
     outputs: list[Tensor] = []
     layers: list[Layer] = []
-    # A copy, so that a model may write into its input.
-    picture = inputs.detach().requires_grad_().clone()
+    leaf = inputs.detach().requires_grad_()
+    picture = leaf.clone()  # a copy, so that a model may write into its input
     # Of each tensor when it was last seen; an in-place operation raises it.
     versions = {id(picture): picture._version}
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
     before: dict[str, int] = {}  # how many layers had been run when a module began
+    runs: Counter[str] = Counter()
+    grids: set[tuple[int, int]] = set()
 
     def begin(name: str) -> Any:
         return lambda *_: before.update({name: len(layers)})
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, arguments: Any, output: Any) -> None:
+            runs[name] += 1
             if not is_dense(output):
                 return
-            described = _described(name, layer, output, size)
+            note_grid(output, layer, grids)
+            described = replace(_described(name, layer, output, size, grids), run=runs[name])
             if arguments and is_dense(arguments[0]):
-                places = _described(name, layer, arguments[0], size).places
+                places = _described(name, layer, arguments[0], size, grids).places
                 if places == described.places > 1:
                     within = layers[before[name] :]
                     layers[before[name] :] = [
@@ -99,8 +122,10 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         if name:
             handles.append(child.register_forward_pre_hook(begin(name)))
             handles.append(child.register_forward_hook(noting(name)))
+    moves = Moves()
     try:
-        logits = forward(picture)
+        with moves:
+            logits = forward(picture)
     finally:
         for handle in handles:
             handle.remove()
@@ -109,18 +134,31 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         replace(layer, same_as_next=last_place[id(output)] != place)
         for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
     )
-    return Trace(table, int(logits.shape[1]), _default(table, outputs, logits), logits.requires_grad)
+    default, ends, complete = _default(table, outputs, logits, leaf)
+    return Trace(
+        table,
+        int(logits.shape[1]),
+        default,
+        logits.requires_grad,
+        ends=ends,
+        complete=complete,
+        grids=frozenset(grids),
+        runs=runs,
+        moves=moves.found,
+    )
 
 
 def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> tuple[Layer, ...]:
     """Every run of a layer in order, without a graph, which would keep every map in memory."""
     found: list[Layer] = []
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    grids: set[tuple[int, int]] = set()
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
             if is_dense(output):
-                found.append(_described(name, layer, output, size))
+                note_grid(output, layer, grids)
+                found.append(_described(name, layer, output, size, grids))
 
         return note
 
@@ -134,58 +172,13 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
     return tuple(found)
 
 
-def choose(trace: Trace, model_name: str) -> Choice:
-    """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
-    layer = None if trace.default is None else trace.layers[trace.default]
-    after = trace.layers[trace.default + 1 :] if trace.default is not None else trace.layers
-    tokens = sum(one.leaf and _tokens(one) > 1 for one in after)
-    if tokens > ATTENTION_POOL:
-        raise LayerError(
-            f"{model_name} works on tokens, not on maps: {tokens} of its layers are attention or token layers, "
-            + (f"and no map comes after {layer.name!r}" if layer else "and none holds a map"),
-            "give a convolutional network, for example bundled:efficientnet_lite0, or look at the pixels: "
-            "cnnexplain saliency",
-        )
-    if layer is None or layer.map is None:
-        raise LayerError(
-            f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",
-            "give a larger --input-size, or name a layer with --layer",
-        )
-    channels, height, width = layer.map
-    return Choice(
-        "layer",
-        layer.name,
-        f"the last map on the way to the classes before pooling: {channels} channels of {height}x{width}",
-    )
-
-
-def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
-    """The last map of every resolution on the way to the classes, from shallow to deep, as one name a stage.
-
-    Of the maps of one size the last that the outermost modules return. What lies beside that way, such as
-    matrices of attention, which have the look of maps, is no stage. Raises `LayerError` where there is none.
-    """
-    choose(trace, model_name)  # or say why there is none
-    names: dict[tuple[int, int], Layer] = {}
-    later = Counter(layer.name for layer in trace.layers if _is_large(layer))
-    for place, layer in enumerate(trace.layers):
-        later[layer.name] -= _is_large(layer)
-        if later[layer.name]:
-            continue  # the name stands for a later run of the same module
-        shown = _is_large(layer) and layer.moved and not layer.same_as_next and not layer.aside
-        shown = shown and not _only_pools(layer) and not _only_pads(layer)
-        if layer.map is None or not (shown or place == trace.default):
-            continue
-        size = layer.map[1:]
-        if size not in names or layer.name.count(".") <= names[size].name.count("."):
-            names[size] = layer
-        if place == trace.default:
-            break
-    # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
-    ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
-    sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)
-    chosen = tuple(layer.name for layer in ordered)
-    return chosen, Choice("layers", ", ".join(chosen), f"the last map of every size: {sizes}")
+def wanted(module: nn.Module, written: str) -> Wanted:
+    """The layer that a user named, and where the name ends in `#2` which run of it."""
+    name, number = written, None
+    match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
+    if match and written not in dict(module.named_modules(remove_duplicate=False)):
+        name, number = match[1], int(match[2])
+    return Wanted(*find(module, name), number)
 
 
 def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
@@ -225,10 +218,13 @@ def _dotted(module: nn.Module, wanted: str) -> str:
     return name
 
 
-def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int]) -> Layer:
+def _described(
+    name: str, layer: nn.Module, output: Tensor, size: tuple[int, int], grids: set[tuple[int, int]]
+) -> Layer:
     shape = tuple(int(length) for length in output.shape)
-    layout = map_layout(shape, size, layer) if shape[:1] == (1,) and output.is_floating_point() else None
-    as_map = None
+    as_map = layout = None
+    if shape[:1] == (1,) and output.is_floating_point():
+        layout = map_layout(shape, size, layer, grids)
     if layout:
         rows = 1 if layout == "NCHW" else 0
         as_map = (shape[3] if rows == 0 else shape[1], shape[rows + 1], shape[rows + 2])
@@ -238,50 +234,61 @@ def _described(name: str, layer: nn.Module, output: Tensor, size: tuple[int, int
     return Layer(name, kind, shape[1:], as_map, leaf, weighted, output.requires_grad, same_as_next=False)
 
 
-def _tokens(layer: Layer) -> int:
+def tokens(layer: Layer) -> int:
     """How many tokens came out of a layer, where its output is a sequence of them."""
     return layer.shape[0] if len(layer.shape) == 2 else 0
 
 
-def _only_pools(layer: Layer) -> bool:
+def only_pools(layer: Layer) -> bool:
+    """Whether a layer does nothing but pool."""
     return "pool" in layer.kind.lower() and not layer.weighted
 
 
-def _only_pads(layer: Layer) -> bool:
+def only_pads(layer: Layer) -> bool:
+    """Whether a layer does nothing but pad."""
     return "pad" in layer.kind.lower() and layer.leaf and not layer.weighted
 
 
-def _is_large(layer: Layer) -> bool:
+def is_large(layer: Layer) -> bool:
+    """Whether a layer holds a map of more than one cell."""
     return layer.map is not None and layer.map[1] * layer.map[2] > 1
 
 
-def _default(layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor) -> int | None:
-    """The last map that the scores depend on and that is neither pooled nor already the scores themselves."""
+def _default(
+    layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor, picture: Tensor
+) -> tuple[int | None, tuple[int, ...], bool]:
+    """The last map that the scores depend on and that is neither pooled nor already the scores themselves.
+
+    Also the layers to explain: that one alone where the scores depend on `picture` through nothing else, or the ends
+    of all branches; and whether those are all that there is.
+    """
     if not logits.requires_grad:
-        return None
+        return None, (), True
     total = logits.sum()
-    token_counts = {_tokens(layer) for layer in layers} - {0, 1}
-    fallback = None
+    token_counts = {tokens(layer) for layer in layers} - {0, 1}
+    candidates: list[int] = []
+    scores: list[int] = []  # maps that are scores already
     for place in reversed(range(len(layers))):
         layer, output = layers[place], outputs[place]
-        if layer.map is None or not _is_large(layer) or layer.same_as_next or not output.requires_grad:
+        if layer.map is None or not is_large(layer) or layer.same_as_next or not output.requires_grad:
             continue
         if token_counts.intersection(layer.map[1:]):
             continue  # attention of tokens to tokens has the look of a map
-        if any(one.name == layer.name and _is_large(one) for one in layers[place + 1 :]):
-            continue  # the name stands for a later run of the same module
-        (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            continue
         names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
-        if any(_only_pools(one) for one in names if one.leaf):
+        if any(only_pools(one) for one in names if one.leaf):
             continue
-        if (
-            layer.map
-            and layer.map[0] == logits.shape[1]
-            and not any(one.weighted for one in layers[place + 1 :])
-        ):
-            fallback = place if fallback is None else fallback
-            continue
-        return place
-    return fallback
+        if not candidates:
+            if any(one.name == layer.name and is_large(one) for one in layers[place + 1 :]) and not scores:
+                continue  # the last run of a module stands for it, here on a side road
+            (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+            if gradient is None:
+                continue
+        weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
+        is_scores = layer.map[0] == logits.shape[1] and branches.leads(output, logits, weighted)
+        (scores if is_scores else candidates).append(place)
+    candidates += scores  # better than nothing
+    if not candidates:
+        return None, (), True
+    sizes = [one.map[1:] if one.map else () for one in layers]
+    ends, complete = branches.ends(candidates, sizes, outputs, logits, picture)
+    return candidates[0], ends, complete

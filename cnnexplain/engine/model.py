@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +17,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import borrow, capture, gradients, layers, scores, weights
+from cnnexplain.engine import borrow, capture, chosen, gradients, layers, scores, weights
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
@@ -27,10 +27,11 @@ from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
+from cnnexplain.engine.runs import Runs
 from cnnexplain.engine.scores import Scoring
 from cnnexplain.engine.steps import with_steps
 from cnnexplain.engine.tracing import Heads, traced
-from cnnexplain.errors import CnnexplainError, LayerError, ModelError, is_out_of_memory
+from cnnexplain.errors import CnnexplainError, ModelError, is_out_of_memory
 
 Looked = TypeVar("Looked")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,11 +86,18 @@ class Model:
     @cached_property
     def fields(self) -> dict[str, Field]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
-        return self.looked_at(lambda: receptive_fields(self.module, self.blank(), self.output_of))
+        return self.looked_at(
+            lambda: receptive_fields(self.module, self.blank(), self.output_of, every_run=True)
+        )
 
     def field(self, name: str) -> Field:
-        """What one cell of a layer's map can see: the whole input where it could not be followed."""
-        return self.fields.get(name, EVERYTHING)
+        """What one cell of the map of a layer's run can see: the whole input where it could not be followed."""
+        return self.fields.get(f"{name} #1", self.fields.get(name, EVERYTHING))
+
+    @cached_property
+    def runs(self) -> Runs:
+        """How often each layer runs for one picture, and how the maps of its runs lie on the input."""
+        return Runs(self)
 
     @cached_property
     def met(self) -> Met:
@@ -191,35 +199,30 @@ class Model:
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
-        """The maps (N, C, h, w) of the named layers during one `forward` inside the block."""
+        """The maps (N, C, h, w) of every run of the named layers, or with `#2` of that one, during one `forward`.
+
+        They are keyed by layer and run: `layer4`, and from the second run on `layer4 #2`.
+        """
         _ = self.head  # before the hooks are there: it may take a forward pass
-        wanted = {name: layers.find(self.module, name)[1] for name in names}
-        with capture.capture(self.module, wanted, self.preprocess.input_size) as maps:
+        wanted = [layers.wanted(self.module, name) for name in names]
+        grids = self.trace.grids if names else ()
+        with capture.capture(self.module, wanted, self.preprocess.input_size, grids) as maps:
             yield maps
-            self._require_part(names, maps)
+        self.runs.require_part(wanted, maps)
 
     @contextmanager
     def outputs(self, *names: str) -> Iterator[dict[str, Output]]:
         """What the named layers give back during one `forward` inside the block: maps, or vectors. No gradients."""
-        wanted = {name: layers.find(self.module, name)[1] for name in names}
+        wanted = {name: layers.wanted(self.module, name) for name in names}
         grids = {layer.map[1:] for layer in self.trace.layers if layer.map}
-        with outputs(self.module, wanted, self.preprocess.input_size, grids) as found:
+        with outputs(self.module, wanted, self.preprocess.input_size, grids, self.trace.grids) as found:
             yield found
-        self._require_part(names, found)
+        self.runs.require_part([one for name, one in wanted.items() if name not in found], ())
 
     def first_broken(self, inputs: Tensor) -> list[Broken | None]:
         """For each input the first layer whose output is not finite everywhere. Call it inside `borrowed()`."""
         _ = self.head
         return first_broken(self.module, self.forward, inputs)
-
-    def _require_part(self, names: Sequence[str], found: Mapping[str, Any]) -> None:
-        for name in names:
-            if name not in found:
-                require_layers(self.module, self.trace.layers, self.name)
-                raise LayerError(
-                    f"layer {name!r} takes no part when {self.name} looks at a picture",
-                    "leave --layer out to have one chosen",
-                )
 
     def rectifiers(self) -> Rectifiers:
         """A context in which rectifiers obey a backward rule, wherever they stand in the model's code."""
@@ -227,28 +230,29 @@ class Model:
         return Rectifiers()
 
     def choose_layer(self) -> Choice:
-        """The layer to explain when none is named, with the reason."""
+        """The layer to explain when none is named, with the reason; several where only they together decide."""
         require_layers(self.module, self.trace.layers, self.name)
-        choice = layers.choose(self.trace, self.name)
+        choice = chosen.choose(self.trace, self.name)
         return self.looked_at(lambda: with_steps(choice, self.module, self.output_of, self.blank()))
 
     def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to show when none is named, one for every size of map; and the reason."""
         require_layers(self.module, self.trace.layers, self.name)
-        return layers.stages(self.trace, self.name)
-
-    def channels_of(self, name: str) -> int | None:
-        """How many channels a layer's map has; None where it holds none."""
-        found = [one.map for one in self.trace.layers if one.name == name and one.map]
-        return found[-1][0] if found else None
+        return chosen.stages(self.trace, self.name)
 
     def find_layer(self, name: str) -> str:
-        """The full name of a layer that a user named; `LayerError` with near misses where there is none."""
-        return layers.find(self.module, name)[0]
+        """The full name of a layer, or with `#2` of a run of it, that a user named; `LayerError` with near misses."""
+        return self.runs.full_name(name)
 
     def gradient(self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False) -> list[Tensor]:
         """The gradient of each picture's score (N,) with respect to its own maps, float32, shaped as they are."""
         return gradients.to_maps(self, score, wrt, keep_graph=keep_graph)
+
+    def gradients(
+        self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False
+    ) -> list[Tensor | None]:
+        """The same, with None for maps that no score depends on."""
+        return gradients.to_each(self, score, wrt, keep_graph=keep_graph)
 
     def gradient_to_input(self, score: Tensor, inputs: Tensor, *, keep_graph: bool = False) -> Tensor:
         """The gradient (N, C, H, W), float32, of each picture's score (N,), of a class or of a unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.capture import layout_of, map_layout
+from cnnexplain.engine.capture import Grids, Wanted, layout_of, map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
@@ -26,33 +27,47 @@ class Output:
 
     values: Tensor
     extra: int = 0  # tokens that stand for no place of the picture, and were left out
-    runs: int = 1  # how often the module was run for one batch; this is the last map
+    runs: int = 1  # how often the module was run for one batch
+    run: int = 1  # which of these runs this is
 
 
 @contextmanager
 def outputs(
-    module: nn.Module, layers: Mapping[str, nn.Module], input_size: Size, grids: Collection[Size]
+    module: nn.Module,
+    layers: Mapping[str, Wanted],
+    input_size: Size,
+    grids: Collection[Size],
+    known: Grids = (),
 ) -> Iterator[dict[str, Output]]:
     """Collect what each named layer gives back during one forward of `module` in the `with` block.
 
-    `grids` are the sizes of the maps that the model has, by which tokens are told from channels. Of a module that
+    `grids` are the sizes of the maps that the model has, by which tokens are told from channels, `known` those of
+    layers whose kind says how they are laid out (see `map_layout`). Of a module that
     is run several times the last map is kept, or where there is none the last vector. What cannot be shown is a
     `LayerError` when the block ends.
     """
     found: dict[str, Output] = {}
     refused: dict[str, LayerError] = {}
     pictures: list[int] = []  # how many went in
+    calls: Counter[str] = Counter()
 
     def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if arguments and not pictures:
             pictures.append(len(arguments[0]))
 
     def keeper(name: str) -> Callable[..., None]:
+        wanted = layers[name]
+
         def keep(layer: nn.Module, _arguments: Any, output: Any) -> None:
             earlier = found.get(name)
-            runs = earlier.runs + 1 if earlier else 1
+            calls[name] += 1
+            runs = calls[name]
+            if wanted.run not in (None, runs):
+                if earlier:
+                    found[name] = replace(earlier, runs=runs)
+                return
             try:
-                read = _read(name, layer, output, pictures[0], input_size, grids)
+                read = _read(wanted.name, layer, output, pictures[0], input_size, grids, known)
             except LayerError as error:
                 refused[name] = error
                 read = None
@@ -62,13 +77,13 @@ def outputs(
                 return
             # A copy, which no later in-place operation can reach.
             values = read.values.detach().to(torch.float32, copy=True)
-            found[name] = replace(read, values=values, runs=runs)
+            found[name] = replace(read, values=values, run=runs, runs=runs)
 
         return keep
 
     handles = [module.register_forward_pre_hook(count)]
     try:
-        handles += [layer.register_forward_hook(keeper(name)) for name, layer in layers.items()]
+        handles += [one.module.register_forward_hook(keeper(name)) for name, one in layers.items()]
         with torch.no_grad():
             yield found
     finally:
@@ -80,7 +95,13 @@ def outputs(
 
 
 def _read(
-    name: str, layer: nn.Module, output: Any, pictures: int, input_size: Size, grids: Collection[Size]
+    name: str,
+    layer: nn.Module,
+    output: Any,
+    pictures: int,
+    input_size: Size,
+    grids: Collection[Size],
+    known: Grids,
 ) -> Output:
     """A layer's output as maps or vectors; `LayerError` where it is neither."""
     if is_dense(output) and output.shape[:1] == (pictures,):
@@ -94,7 +115,7 @@ def _read(
         # What a `Flatten` returns is channels by places, the other way round.
         if output.ndim == 3 and output.numel() and not isinstance(layer, nn.Flatten):
             return _of_tokens(name, output, grids)
-    last = layout_of(name, layer, output, pictures, input_size) == "NHWC"
+    last = layout_of(name, layer, output, pictures, input_size, known) == "NHWC"
     as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
     return Output(as_map.flatten(1) if as_map.shape[2:].numel() == 1 else as_map)
 
@@ -137,16 +158,18 @@ def first_broken(
     """
     found: list[Broken | None] = [None] * len(inputs)
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    grids: set[Size] = set()
 
     def noting(name: str) -> Callable[..., None]:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
             if not is_dense(output) or output.shape[:1] != (len(inputs),):
                 return
+            note_grid(output, layer, grids)
             if bool(output.isfinite().all()):
                 return
             for row, one in enumerate(output):
                 if found[row] is None and not bool(one.isfinite().all()):
-                    layout = map_layout(tuple(output.shape), size, layer)
+                    layout = map_layout(tuple(output.shape), size, layer, grids)
                     found[row] = _broken(name, one, layout)
 
         return note

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from cnnexplain.core.layer_table import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.borrow import is_trainable
-from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.capture import Grids, known_grid, map_layout
 from cnnexplain.engine.fields import Axis, Field
 from cnnexplain.engine.kernels import reading, weighted
 from cnnexplain.engine.model import Model
@@ -149,9 +149,9 @@ def _known(model: Model) -> _Known:
         known.remarks.append(f"receptive fields cannot be followed: {error.problem}")
     try:
         known.classes = model.labels
-        known.defaults.setdefault(model.choose_layer().value, []).extend(CAMS)
-        for name in model.choose_stages()[0]:
-            known.defaults.setdefault(name, []).extend(STRIPS)
+        for names, commands in ((model.runs.choose()[0], CAMS), (model.choose_stages()[0], STRIPS)):
+            for name in dict.fromkeys(name.partition(" #")[0] for name in names):
+                known.defaults.setdefault(name, []).extend(commands)
     except (ModelError, LayerError) as error:
         known.remarks.append(f"no default layers: {error.problem}")
     return known
@@ -161,6 +161,12 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
     multiply_adds, activations = _summed(watched.multiply_adds), _summed(watched.activations)
     # Blocks without a forward, as nn.ModuleList, whose layers ran: they did not run, nor were they left out.
     used = set(_summed(watched.runs)) - {name for name, runs in watched.runs.items() if runs}
+    grids = {
+        grid
+        for module, shapes in watched.outputs.items()
+        for shape in shapes
+        if (grid := known_grid(shape, module))
+    }
     first_use: dict[int, str] = {}  # of every module and parameter, by identity
     for name, module in model.module.named_modules(remove_duplicate=False):
         own = list(module.parameters(recurse=False))
@@ -172,7 +178,7 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
             leaf=next(module.children(), None) is None,
             runs=watched.runs.get(name, 0 if finished and name not in used else None),
             outputs=outputs,
-            map=_map(outputs, model.preprocess.input_size, module),
+            map=_map(outputs, model.preprocess.input_size, module, grids),
             window=_window(module),
             parameters=sum(map(_numbers, module.parameters())),
             own_parameters=sum(map(_numbers, own)),
@@ -208,11 +214,11 @@ def _numbers(parameter: Tensor) -> int:
 
 
 def _map(
-    outputs: tuple[tuple[int, ...], ...], size: tuple[int, int], module: nn.Module
+    outputs: tuple[tuple[int, ...], ...], size: tuple[int, int], module: nn.Module, grids: Grids
 ) -> tuple[int, int, int] | None:
     if len(outputs) != 1 or outputs[0][:1] != (1,):
         return None
-    layout = map_layout(outputs[0], size, module)
+    layout = map_layout(outputs[0], size, module, grids)
     if layout is None:
         return None
     _, a, b, c = outputs[0]

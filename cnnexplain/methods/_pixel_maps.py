@@ -6,7 +6,7 @@ channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,7 +45,7 @@ class Passes:
     pixels: Tensor  # (N, C, H, W), the leaf of the graph that leads to the class's score
     target: Target
     rectifiers: Rectifiers | None  # None where no formula has a rule
-    layer_maps: Tensor | None  # (N, C, h, w), for guided Grad-CAM
+    layer_maps: Mapping[str, Tensor]  # (N, C, h, w) of every run of the layers of guided Grad-CAM
     samples: int
     noise: float
     integral: IntegralOptions
@@ -74,12 +74,32 @@ class Passes:
         return noisy(self.model, self.inputs, self.target.index, self.samples, self.noise)
 
     def gradcam(self) -> Tensor:
-        """The Grad-CAM of the layer, rectified, (N, h, w)."""
-        if self.layer_maps is None:
-            raise ValueError("no layer was captured")
+        """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).
+
+        Of several runs or branches the sum, each laid where it came from.
+        """
+        from torch.nn.functional import interpolate
+
         self._obey("gradient")
-        (g,) = self.model.gradient(self.target.score, (self.layer_maps,), keep_graph=next(self.keep_graph))
-        return gradcam(self.layer_maps.detach().float(), g).relu()
+        maps = list(self.layer_maps.values())
+        gradients = self.model.gradients(self.target.score, maps, keep_graph=next(self.keep_graph))
+        if not any(g is not None for g in gradients):
+            raise self.model.runs.independent()
+        height, width = self.pixels.shape[2:]
+        total = self.pixels.new_zeros((len(self.pixels), 1, height, width), dtype=maps[0].float().dtype)
+        for run, a, g in zip(self.layer_maps, maps, gradients, strict=True):
+            if g is None:
+                continue
+            laying = self.model.runs.laying(run)
+            found = laying.upright(gradcam(a.detach().float(), g).relu())[:, None]
+            left, top, right, bottom = (
+                round(edge * side) for edge, side in zip(laying.box(), (width, height) * 2, strict=True)
+            )
+            size = (max(1, bottom - top), max(1, right - left))
+            total[:, :, top : top + size[0], left : left + size[1]] += interpolate(
+                found, size=size, mode="bilinear"
+            )
+        return total
 
     def _obey(self, rule: Rule) -> None:
         if self.rectifiers is not None:
@@ -129,11 +149,8 @@ def deconvnet(passes: Passes) -> Found:
 
 def guided_gradcam(passes: Passes) -> Found:
     """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
-    from torch.nn.functional import interpolate
-
     values, details = passes.gradient("guided")
-    enlarged = interpolate(passes.gradcam()[:, None], size=values.shape[2:], mode="bilinear")
-    return _warned(Found(values * enlarged, details), FINE_BUT_BLIND)
+    return _warned(Found(values * passes.gradcam(), details), FINE_BUT_BLIND)
 
 
 def _warned(found: Found, remark: str) -> Found:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 from cnnexplain.core.explanation import Answer, Detail
 from cnnexplain.core.feature_maps import LayerMap, LayerMaps, Look, Shared
 from cnnexplain.core.params import Param
+from cnnexplain.core.words import run_name
 from cnnexplain.errors import ImageError, OptionError
+from cnnexplain.methods._runs import choices_of, detail_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,8 +105,9 @@ class Activations:
             layers, choice = model.choose_stages()
             choices = (choice,)
             bound = replace(bound, together=True, top=self.top or IN_STRIP)
+        choices += tuple(choices_of(model, layers, "what it gave back last is shown"))
         for layer in layers:
-            _require_channels(self.channel, layer, model.channels_of(layer))
+            _require_channels(self.channel, layer, model.runs.channels(layer))
         return replace(bound, layer=layers), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -125,24 +128,26 @@ class Activations:
         )
 
     def _of_layer(self, model: Model, batch: Batch, logits: Tensor, layer: str, output: Output) -> LayerMaps:
-        values = output.values
+        run = run_name(layer.partition(" #")[0], output.run)
+        laying, known = model.runs.laying(run), detail_of(model, run)
+        values = laying.upright(output.values) if output.values.ndim == 4 else output.values
         _require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
         wanted = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
         shown = wanted if values.ndim == 4 else min(wanted, MOST_BARS)
         order = "as they were named" if self.channel else f"by {self.sort}"
         look = Look(self.together, cast("Shared", self.scale), self.overlay, order)
-        remarks = _remarks(layer, output)
+        remarks = [*_remarks(layer, output), *known.remarks[output.runs > 1 :]]
         if shown < wanted:
             remarks.append(
                 f"{wanted:,} units were asked for; there is room for {shown} bars. --save-raw has all values."
             )
-        detail = Detail(remarks=tuple(remarks))
+        detail = Detail(known.facts, tuple(remarks))
         found = tuple(
             replace(self._of_picture(one, shown, whole=batch.whole), labels=labels, detail=detail)
             for one in values
         )
-        return LayerMaps(layer, shown, look, found)
+        return LayerMaps(layer, shown, look, found, laying)
 
     def _of_picture(self, values: Tensor, shown: int, *, whole: bool) -> LayerMap:
         """What is measured and kept of one picture's (C, h, w) or (C,)."""
@@ -198,7 +203,8 @@ def _labels(model: Model, logits: Tensor, values: Tensor) -> tuple[str, ...]:
 def _remarks(layer: str, output: Output) -> list[str]:
     said = []
     if output.runs > 1:
-        said.append(f"{layer} is run {output.runs} times for a picture; what it gave back last is shown.")
+        name, last = layer.partition(" #")[0], "last" if " #" not in layer else f"in run {output.run}"
+        said.append(f"{name} is run {output.runs} times for a picture; what it gave back {last} is shown.")
     if output.extra:
         first = "token" if output.extra == 1 else f"{output.extra} tokens"
         said.append(

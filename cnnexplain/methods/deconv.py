@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, Projection
 from cnnexplain.core.params import Param
-from cnnexplain.errors import ImageError, OptionError
+from cnnexplain.errors import OptionError
+from cnnexplain.methods._pointing import cells_at, pixel_of, unseen
 from cnnexplain.methods._rules import ENOUGH_SWITCHES, blindness, obeyed, require_rectifiers, silence
+from cnnexplain.methods._runs import choices_of, detail_of, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +79,7 @@ class Deconv:
 
     def bind(self, model: Model) -> tuple[Deconv, tuple[Choice, ...]]:
         """Settle the layers, and see that the units are there and the rules have something to rule."""
-        self._place()
+        pixel_of(self.at)
         if self.whole and (self.at is not None or not self.channel):
             raise OptionError(
                 "--whole takes one place away from --at"
@@ -98,8 +99,10 @@ class Deconv:
         if not layers:
             layers, choice = model.choose_stages()
             choices += (choice,)
+        layers = tuple(dict.fromkeys(map(model.runs.last, layers)))
+        choices += tuple(choices_of(model, layers))
         for layer in layers:
-            channels = model.channels_of(layer)
+            channels = model.runs.channels(layer)
             for channel in self.channel:
                 if channels is not None and channel >= channels:
                     raise _no_such_channel(channel, layer, channels)
@@ -107,7 +110,7 @@ class Deconv:
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward, and one backward for each unit and rule."""
-        problems = self._problems(batch)
+        problems = unseen(pixel_of(self.at), batch)
         pixels = batch.inputs.detach().requires_grad_()
         with ExitStack() as stack:
             captured = stack.enter_context(model.capture(*self.layer))
@@ -117,8 +120,8 @@ class Deconv:
             logits = model.forward(pixels.clone()).detach().cpu()
         found = [
             projection
-            for layer in self.layer
-            for projection in self._projections(model, batch, pixels, layer, captured[layer], rectifiers)
+            for run, maps in captured.items()
+            for projection in self._projections(model, batch, pixels, run, maps, rectifiers)
         ]
         return Answer(logits, projections=tuple(found), problems=problems)
 
@@ -135,7 +138,9 @@ class Deconv:
         import torch
 
         height, width = pixels.shape[2:]
-        for units in self._units(batch, layer, maps):
+        laying, known = model.runs.laying(layer), detail_of(model, layer)
+        pointed = cells_at(pixel_of(self.at), batch, (maps.shape[2], maps.shape[3]), laying)
+        for units in self._units(layer, maps, pointed):
             boxes = self._boxes(model, layer, units, (height, width))
             for rule in self.rule:
                 if rectifiers is not None:
@@ -159,22 +164,23 @@ class Deconv:
                     torch.tensor(seen),
                     patches,
                     tuple(
-                        obeyed(rectifiers, *silence(rule, one, patch), *blind)
+                        joined(known, obeyed(rectifiers, *silence(rule, one, patch), *blind))
                         for one, patch in zip(units.activation.tolist(), patches, strict=True)
                     ),
+                    laying,
                 )
 
-    def _units(self, batch: Batch, layer: str, maps: Tensor) -> Iterator[_Units]:
-        """Those to be shown of a layer, one of every picture at a time."""
+    def _units(self, layer: str, maps: Tensor, pointed: list[tuple[int, int]] | None) -> Iterator[_Units]:
+        """Those to be shown of a layer, one of every picture at a time, where the user `pointed` if at all."""
         import torch
 
         values = maps.detach().float()  # (N, C, h, w)
         rows = torch.arange(len(values), device=values.device)
         if self.channel and max(self.channel) >= values.shape[1]:
             raise _no_such_channel(max(self.channel), layer, values.shape[1])
-        for channel in self._channels(batch, values).T:  # (N,)
+        for channel in self._channels(values, pointed).T:  # (N,)
             own = values[rows, channel]  # (N, h, w)
-            cell = self._cells(batch, own)
+            cell = self._cells(own, pointed)
             # What a rule brings back grows with the seed: it is at most 1 here, which half precision can bear.
             seed = torch.zeros_like(maps)
             if cell is None:
@@ -193,7 +199,7 @@ class Deconv:
         field = model.field(layer)
         return [field.box((row, column), size) for row, column in units.cell.tolist()]
 
-    def _channels(self, batch: Batch, values: Tensor) -> Tensor:
+    def _channels(self, values: Tensor, pointed: list[tuple[int, int]] | None) -> Tensor:
         """Which channels are shown of each picture, (N, K)."""
         import torch
 
@@ -201,62 +207,29 @@ class Deconv:
             return torch.tensor(self.channel, device=values.device).expand(len(values), -1)
         # Of channels that are equally strong, as where ReLU6 ends, those that are so in more places.
         spread = values.flatten(2).sum(2).argsort(dim=1, descending=True, stable=True)  # (N, C)
-        place = self._places(batch, (values.shape[2], values.shape[3]))
-        if place is None:
+        if pointed is None:
             strongest = values.flatten(2).amax(2)
         else:
-            rows, columns = torch.tensor(place, device=values.device).T
+            rows, columns = torch.tensor(pointed, device=values.device).T
             strongest = values[torch.arange(len(values), device=values.device), :, rows, columns]
         strongest = strongest.gather(1, spread)
         order = strongest.argsort(dim=1, descending=True, stable=True)
         return spread.gather(1, order)[:, : self.top]
 
-    def _cells(self, batch: Batch, own: Tensor) -> Tensor | None:
+    def _cells(self, own: Tensor, pointed: list[tuple[int, int]] | None) -> Tensor | None:
         """Row and column of the unit in each picture's map of one channel, (N, 2); None for all of them."""
         import torch
 
         if self.whole:
             return None
         width = own.shape[2]
-        places = self._places(batch, (own.shape[1], width))
-        if places is None:
+        if pointed is None:
             # Of places that are equally strong the one whose surroundings are strongest.
             around = torch.nn.functional.avg_pool2d(own[:, None], 3, 1, 1)[:, 0]
             strongest = own.amax((1, 2), keepdim=True)
             strongest = around.where(own == strongest, -torch.inf).flatten(1).argmax(1)
             return torch.stack((strongest // width, strongest % width), dim=1)
-        return torch.tensor(places, device=own.device)
-
-    def _places(self, batch: Batch, shape: tuple[int, int]) -> list[tuple[int, int]] | None:
-        """The cell of a map of `shape` (h, w) that the user pointed at, in each picture."""
-        place = self._place()
-        if place is None:
-            return None
-        # What lies outside of what the model saw is a problem of that picture, told elsewhere.
-        return [geometry.cell_of_pixel(*place, shape) or (0, 0) for geometry in batch.geometries]
-
-    def _place(self) -> tuple[int, int] | None:
-        if self.at is None:
-            return None
-        match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", self.at)
-        if match is None:
-            raise OptionError(f"--at {self.at!r} is no place", "give x and y in pixels: --at 120,80")
-        return int(match[1]), int(match[2])
-
-    def _problems(self, batch: Batch) -> dict[int, ImageError]:
-        """The pictures that were not seen where the user asks, by row."""
-        place = self._place()
-        if place is None:
-            return {}
-        problems = {}
-        for row, geometry in enumerate(batch.geometries):
-            left, top, right, bottom = geometry.seen
-            if not (left <= place[0] + 0.5 < right and top <= place[1] + 0.5 < bottom):
-                problems[row] = ImageError(
-                    f"the model does not see x {place[0]}, y {place[1]}",
-                    f"it sees x {left:.0f} to {right:.0f} and y {top:.0f} to {bottom:.0f} of this picture",
-                )
-        return problems
+        return torch.tensor(pointed, device=own.device)
 
 
 @dataclass(frozen=True, eq=False)

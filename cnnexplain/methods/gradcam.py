@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -10,10 +11,14 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.methods._cams import CAMS, CLASS_FREE, COMPONENTS, SIGN_IS_ARBITRARY
 from cnnexplain.methods._options import TargetOption, settled_target
+from cnnexplain.methods._runs import choices_of, detail_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
 
 __all__ = ["GradCAM"]
@@ -46,43 +51,104 @@ class GradCAM:
     layer: Annotated[
         tuple[str, ...],
         Param(
-            "Layer to explain; may be repeated. Left out, the last map before pooling is taken.",
+            "Layer to explain; may be repeated. Of one that runs several times every run, or with `NAME #2` that one. "
+            "Left out, the last map before pooling is taken, or that of every branch where only they together decide.",
             ("-l", "--layer"),
             metavar="NAME",
         ),
     ] = ()
     target: TargetOption = "top"
+    branches: bool = (
+        False  # whether the layers are the ends of parallel branches, chosen since none was named
+    )
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
         target, choices = settled_target(model, self.target)
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        branches = False
         if not layer:
-            choices += (model.choose_layer(),)
-            layer = (choices[-1].value,)
-        return replace(self, layer=layer, target=target.words), choices
+            layer, choice = model.runs.choose()
+            choices += (choice,)
+            branches = len(layer) > 1
+        choices += tuple(choices_of(model, layer))
+        return replace(self, layer=layer, target=target.words, branches=branches), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward for all, and one backward per class, whatever the number of formulas and layers."""
         with model.capture(*self.layer) as captured:
             logits = model.forward(batch.inputs)
-        maps = [captured[layer] for layer in self.layer]  # each (N, C, h, w)
+        maps = list(captured.values())  # each (N, C, h, w)
         targets = model.targets(settled(self.target), logits)
         best = model.targets(TargetSpec(), logits)[0].index
-        found = []
+        details = {run: detail_of(model, run) for run in captured}
+        found: list[Attribution] = []
         for rank, target in enumerate(targets, start=1):
             formulas = [name for name in self.method if rank == 1 or name not in CLASS_FREE]
-            gradients = maps
+            gradients: Sequence[Tensor | None] = maps
             if not CLASS_FREE.issuperset(formulas):
-                gradients = model.gradient(target.score, maps, keep_graph=rank < len(targets))
-            for layer, a, g in zip(self.layer, maps, gradients, strict=True):
+                gradients = self._gradients(model, target, captured, last=rank == len(targets))
+            shares = _shares(maps, gradients) if self.branches and gradients is not maps else None
+            for place, (run, a, g) in enumerate(zip(captured, maps, gradients, strict=True)):
                 for name in formulas:
-                    values = CAMS[name](a.detach().float(), g).float().cpu()
+                    if g is None:
+                        continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
-                    index = target.index if of_class else target.index.where(target.index >= 0, best)
-                    attribution = Attribution(name, layer, index.cpu(), values, of_class)
-                    if name in COMPONENTS:
-                        details = (Detail(remarks=(SIGN_IS_ARBITRARY,)),) * len(values)
-                        attribution = replace(attribution, scale="component", details=details)
-                    found.append(attribution)
+                    share = None if shares is None or not of_class else shares[place]
+                    attribution = Attribution(
+                        name,
+                        run,
+                        (target.index if of_class else target.index.where(target.index >= 0, best)).cpu(),
+                        CAMS[name](a.detach().float(), g).float().cpu(),
+                        of_class,
+                        details=tuple(_detail(details[run], name, one) for one in _each(share, len(a))),
+                        laying=model.runs.laying(run),
+                        rank=rank,
+                        share=share,
+                    )
+                    found.append(
+                        replace(attribution, scale="component") if name in COMPONENTS else attribution
+                    )
         return Answer(logits.detach().cpu(), tuple(found))
+
+    def _gradients(
+        self, model: Model, target: Target, captured: Mapping[str, Tensor], *, last: bool
+    ) -> list[Tensor | None]:
+        """The gradient of every map; None for a run that the class does not depend on, if its layer has others."""
+        found = model.gradients(target.score, list(captured.values()), keep_graph=not last)
+        reached = {
+            run.partition(" #")[0] for run, one in zip(captured, found, strict=True) if one is not None
+        }
+        if any(run.partition(" #")[0] not in reached for run in captured):
+            raise model.runs.independent()
+        return found
+
+
+def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """The share of every map in all that counted, the sum of |gradient x map|, of each picture (N,)."""
+    import torch
+
+    counted = torch.stack(
+        [
+            torch.zeros(len(a)) if g is None else (g * a.detach()).abs().float().flatten(1).sum(1).cpu()
+            for a, g in zip(maps, gradients, strict=True)
+        ]
+    )
+    return list(counted / counted.sum(0).clamp(min=torch.finfo(counted.dtype).tiny))
+
+
+def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
+    return [None] * pictures if share is None else share.tolist()
+
+
+def _detail(known: Detail, method: str, share: float | None) -> Detail:
+    facts, remarks = dict(known.facts), known.remarks
+    if share is not None:
+        facts["share"] = round(share, 4)
+        remarks = (
+            f"One of several branches: {share:.0%} of what counts for the class, as |gradient x map|, is in this map.",
+            *remarks,
+        )
+    if method in COMPONENTS:
+        remarks = (*remarks, SIGN_IS_ARBITRARY)
+    return Detail(facts, remarks)

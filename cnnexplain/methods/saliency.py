@@ -15,6 +15,7 @@ from cnnexplain.methods._integral import KEPT, IntegralOptions, bytes_of
 from cnnexplain.methods._options import TargetOption, settled_target
 from cnnexplain.methods._pixel_maps import MAPS, Passes
 from cnnexplain.methods._rules import require_rectifiers
+from cnnexplain.methods._runs import choices_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,18 +90,24 @@ class Saliency:
             "Standard deviation of their noise: a share of the input's range.", min=0, max=10, metavar="SHARE"
         ),
     ] = 0.15
+    layers: tuple[str, ...] = ()  # the same, settled: the ends of all branches, or one
 
     def bind(self, model: Model) -> tuple[Saliency, tuple[Choice, ...]]:
         """Check the class, find the layer where one is needed, and see that every rule has something to rule."""
         target, choices = settled_target(model, self.target)
+        layers: tuple[str, ...] = ()
         for name in self.method:
             if MAPS[name].rule != "gradient":
                 require_rectifiers(model, name, "-m gradient or -m integrated-gradients")
         layer = self.layer
         if any(MAPS[name].of_layer for name in self.method):
             if layer is None:
-                choices += (model.choose_layer(),)
-            layer = model.find_layer(layer or choices[-1].value)
+                layers, choice = model.runs.choose()
+                choices += (choice,)
+            else:
+                layers = (model.find_layer(layer),)
+            choices += tuple(choices_of(model, layers))
+            layer = ", ".join(layers)
         elif layer is not None:
             raise OptionError(
                 f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
@@ -108,7 +115,7 @@ class Saliency:
             )
         if "integrated-gradients" in self.method:
             self._require_room(model)
-        return replace(self, target=target.words, layer=layer), choices
+        return replace(self, target=target.words, layer=layer, layers=layers), choices
 
     @property
     def seeded(self) -> bool:
@@ -134,9 +141,8 @@ class Saliency:
         used = [MAPS[name] for name in self.method]
         # No graph is kept of a pass that no formula goes back through.
         pixels = inputs.detach().requires_grad_(not all(one.of_copies for one in used))
-        layers = (self.layer,) if self.layer is not None else ()
         with ExitStack() as stack:
-            maps = stack.enter_context(model.capture(*layers))
+            maps = stack.enter_context(model.capture(*self.layers))
             ruled = any(one.rule != "gradient" for one in used)
             rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
@@ -148,10 +154,7 @@ class Saliency:
         ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
         keep = (left > 0 for left in reversed(range(ways)))
         for target in targets:
-            map_of_layer = maps.get(self.layer or "")
-            passes = Passes(
-                model, pixels, target, rectifiers, map_of_layer, self.samples, self.noise, integral, keep
-            )
+            passes = Passes(model, pixels, target, rectifiers, maps, self.samples, self.noise, integral, keep)
             for name in self.method:
                 values, details = MAPS[name].formula(passes)
                 layer = self.layer if MAPS[name].of_layer and self.layer else PIXELS

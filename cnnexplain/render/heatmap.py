@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -32,19 +32,30 @@ from cnnexplain.render.text import font, wrapped, write
 
 BAR_WIDTH, BAR_LABELS = 18, 64
 SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room
+BLANK = "#c9ced6"  # below a map whose place on the picture is not known
 LARGE_CELL = 4  # drawn pixels; a map of pixels so coarse is shown as the squares it is made of
 
 
 class Easel:
     """One explained picture, ready to have its heat maps drawn; what they share is done once."""
 
-    def __init__(self, explanation: Explanation, options: RenderOptions) -> None:
+    def __init__(self, explanation: Explanation, options: RenderOptions, *, part: bool = False) -> None:
         self.explanation = explanation
         self.options = options
+        self.part = part  # whether the geometry is that of a map which lies on a part of what the model saw
         self.shown = Shown(explanation, options.max_side)
+
+    def _of(self, heatmap: Heatmap) -> Easel:
+        """The easel for a map that lies on a part of what the model saw: all around it is hatched."""
+        if heatmap.geometry == self.explanation.geometry:
+            return self
+        return Easel(replace(self.explanation, geometry=heatmap.geometry), self.options, part=True)
 
     def card(self, heatmap: Heatmap) -> Image.Image:
         """The finished picture of one heat map."""
+        return self._of(heatmap)._card(heatmap)
+
+    def _card(self, heatmap: Heatmap) -> Image.Image:
         scale = self._scale(heatmap)
         panels = (self.shown.picture, self._overlay(heatmap, scale))
         width, height = self.shown.picture.size
@@ -74,13 +85,15 @@ class Easel:
 
     def overlay(self, heatmap: Heatmap) -> Image.Image:
         """The map laid on the picture where the model saw it; what the model never saw is hatched."""
-        return self._overlay(heatmap, self._scale(heatmap))
+        return self._of(heatmap)._overlay(heatmap, self._scale(heatmap))
 
     def _scale(self, heatmap: Heatmap) -> PixelScale | None:
         return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
 
     def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
         grey = self.shown.grey.crop(self.shown.seen)
+        if not heatmap.placed:  # on blank paper: where on the picture it lies is not known
+            grey = Image.new("RGB", grey.size, BLANK)
         if scale is not None:
             if not scale.limit > 0:
                 canvas = self.shown.over_unseen(grey)
@@ -95,9 +108,9 @@ class Easel:
         if heatmap.max > 0:
             grey = self._blended(grey, self._heat(heatmap), 0.55)
         canvas = self.shown.over_unseen(grey)
-        if heatmap.peak is None:
+        if not heatmap.max > 0:
             stamp(canvas, "nothing positive here")
-        else:
+        elif heatmap.peak is not None:
             self._mark(canvas, heatmap.peak)
         return canvas
 
@@ -163,24 +176,26 @@ class Easel:
 
     def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
         remarks = [scale.remark(of_class=heatmap.of_class)] if scale else _of_evidence(heatmap)
-        if heatmap.scale == "component" and heatmap.peak is not None:
+        if heatmap.scale == "component" and (heatmap.max > 0 or heatmap.min < 0):
             remarks.insert(0, _circle(heatmap))
         if not self.shown.seen_whole:
-            remarks.append("Hatched: never seen by the model.")
+            remarks.append(f"Hatched: never seen by {'this run of the layer' if self.part else 'the model'}.")
         return [" ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
 
 
 def _circle(heatmap: Heatmap) -> str:
     """What the circle marks; the largest value, or where the sign is arbitrary the largest absolute value."""
     rows, columns = heatmap.values.shape
-    x, y = heatmap.peak or (0, 0)
     lowest = heatmap.scale == "component" and -heatmap.min > heatmap.max
     strongest = number(heatmap.min if lowest else heatmap.max)
+    if heatmap.peak is None:
+        return f"The strongest of {rows}x{columns} cells: {strongest}."
+    x, y = heatmap.peak
     return f"Circle: the strongest of {rows}x{columns} cells, {strongest}, around x {x}, y {y}."
 
 
 def _of_evidence(heatmap: Heatmap) -> list[str]:
-    if heatmap.peak is None:
+    if not heatmap.max > 0:
         speaks = "speaks for the class" if heatmap.of_class else "stands out"
         remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
     else:

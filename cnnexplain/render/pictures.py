@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from cnnexplain.core.kernels import Kernels
 from cnnexplain.render import feature_sheet, feature_strip, kernels
 from cnnexplain.render.heatmap import Easel
 from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.panel import Shown
 from cnnexplain.render.sheet import sheet, strip
 from cnnexplain.render.unit import by_layer
 
@@ -55,7 +56,10 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
         yield Picture(partial(feature_strip.strip, easel.shown, together, options), together)
     for maps in explanation.feature_maps:
         if not maps.look.together:
-            yield Picture(partial(feature_sheet.sheet, easel.shown, maps, options), (maps,))
+            shown = easel.shown
+            if maps.geometry != explanation.geometry:  # the layer was given a part of the picture only
+                shown = Shown(replace(explanation, geometry=maps.geometry), options.max_side)
+            yield Picture(partial(feature_sheet.sheet, shown, maps, options), (maps,))
 
 
 def of_model(finding: Finding, options: RenderOptions) -> Iterator[Image.Image]:

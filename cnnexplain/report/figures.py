@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnexplain.core.explanation import PIXELS
-from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.kinds import is_misplaced, kind_of
 from cnnexplain.core.words import count, likelihood, listed, number, percent, reached, unit_name
 from cnnexplain.report.filter_facts import of_filters
 from cnnexplain.report.words import href, shape, size, span, words
@@ -24,7 +24,7 @@ _SCALES = {
 }
 # What has a place of its own; whatever else a method found out is told as it is.
 _PLACED = {"method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
-           "peak", "picture", "raw", "remarks", "rectifiers", "completeness", "filters"}  # fmt: skip
+           "peak", "laid", "run", "picture", "raw", "remarks", "rectifiers", "completeness", "filters"}  # fmt: skip
 
 Fact = tuple[str, str]
 
@@ -97,7 +97,7 @@ def _map(found: Mapping[str, Any], picture_size: Sequence[int]) -> Figure:
         ("map", shape(found["shape"])),
         ("range", span(found["min"], found["max"])),
         ("scale", _SCALES.get(found.get("scale", ""), "")),
-        ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "nothing positive"),
+        ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "" if is_misplaced(found) else "nothing positive"),
         *_more([found]),
     )
     return Figure(
@@ -132,8 +132,8 @@ def _of_model(found: Mapping[str, Any]) -> Figure:
 
 
 def _nothing(found: Mapping[str, Any]) -> str:
-    if found.get("scale") in ("magnitude", "component"):
-        return "zero everywhere"
+    if is_misplaced(found) or found.get("scale") in ("magnitude", "component"):
+        return "it is not known where" if is_misplaced(found) else "zero everywhere"
     return "nothing positive: no part speaks for it" if found.get("of_class", True) else "nothing stands out"
 
 

@@ -167,7 +167,7 @@ def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tenso
     """Grad-CAM (N, h, w) of one class `index` (N,) per picture, signed, float32, on the CPU."""
     with model.capture(layer) as captured:
         logits = model.forward(inputs)
-    maps = captured[layer]
+    maps = next(iter(captured.values()))  # of a layer that runs several times the first run
     (gradients,) = model.gradient(model.score(logits, index), [maps])
     return gradcam(maps.detach().float(), gradients).float().cpu()
 

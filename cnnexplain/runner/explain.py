@@ -12,6 +12,7 @@ from PIL import Image
 
 from cnnexplain.core.explanation import (
     Answer,
+    Attribution,
     Batch,
     Detail,
     Explanation,
@@ -156,19 +157,10 @@ def _separated(
                 "the model's answer is not a number", "try --precision fp32, or check the model's weights"
             )
             continue
+        targets = dict(zip(answer.attributions, predictions[best.shape[1] :], strict=True))
         heatmaps = tuple(
-            Heatmap(
-                method=found.method,
-                layer=found.layer,
-                target=target,
-                values=found.values[row].numpy(),
-                geometry=picture.geometry,
-                of_class=found.of_class,
-                scale=found.scale,
-                detail=found.details[row] if found.details else Detail(),
-                channels=None if found.channels is None else found.channels[row].numpy(),
-            )
-            for found, target in zip(answer.attributions, predictions[best.shape[1] :], strict=True)
+            _heatmap(found, row, targets[found], picture)
+            for found in sorted(answer.attributions, key=lambda found: _place(found, row))
             if found.index[row] >= 0
         )
         reconstructions = tuple(_reconstruction(one, row, picture) for one in answer.projections)
@@ -204,6 +196,29 @@ def _unlikely(answer: Answer, row: int, best: Prediction) -> tuple[str, ...]:
     return (f"No class is as likely as --target asks; the likeliest is {best.label}{chance}.",)
 
 
+def _heatmap(found: Attribution, row: int, target: Prediction, picture: Prepared) -> Heatmap:
+    """One picture's map, upright and where it lies on the picture."""
+    values = found.values[row].numpy()
+    return Heatmap(
+        method=found.method,
+        layer=found.layer,
+        target=target,
+        values=values if found.laying.plain else found.laying.upright(values),
+        geometry=picture.geometry if found.laying.plain else found.laying.on(picture.geometry),
+        of_class=found.of_class,
+        scale=found.scale,
+        detail=found.details[row] if found.details else Detail(),
+        placed=not found.laying.lost,
+        channels=None if found.channels is None else found.channels[row].numpy(),
+    )
+
+
+def _place(found: Attribution, row: int) -> tuple[int, float]:
+    """Where a map stands among those of a picture: of parallel branches what counted most comes first."""
+    # Rounded: of equal branches the order must not hang on the last digits.
+    return found.rank, 0.0 if found.share is None else -round(float(found.share[row]), 2)
+
+
 def _finite(found: Heatmap | Reconstruction) -> bool:
     return bool(np.isfinite(found.values).all())
 
@@ -224,6 +239,7 @@ def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstru
         input_size=(picture.pixels.shape[0], picture.pixels.shape[1]),
         geometry=picture.geometry,
         detail=found.details[row] if found.details else Detail(),
+        laying=found.laying,
     )
 
 
@@ -237,7 +253,8 @@ def _feature_maps(maps: LayerMaps, row: int, picture: Prepared) -> FeatureMaps:
         shown=maps.shown,
         statistics=found.statistics,
         histogram=found.histogram,
-        geometry=picture.geometry,
+        geometry=picture.geometry if maps.laying.plain else maps.laying.on(picture.geometry),
+        placed=not maps.laying.lost,
         components=None if found.components is None else found.components.numpy(),
         variance=found.variance,
         labels=found.labels,

@@ -44,15 +44,20 @@ def safe(name: str, longest: int = LONGEST) -> str:
 def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
     """The path below OUT, without its ending, of every heat map of one picture.
 
-    `asked` lists what the user gave, of which `NAMED` is part of the name.
+    `asked` lists what the user gave, of which `NAMED` is part of the name; so is the layer where a method has maps of
+    several that nobody named, as of parallel branches.
     """
     names = []
     of_layer = _parts(heatmap.layer for heatmap in heatmaps)
+    layers: dict[str, set[str]] = {}  # of every method
+    for heatmap in heatmaps:
+        layers.setdefault(heatmap.method, set()).add(heatmap.layer)
+    several = any(len(one) > 1 for one in layers.values())
     for heatmap in heatmaps:
         parts = [stem, command]
         if "method" in asked:
             parts.append(heatmap.method)
-        if "layer" in asked:
+        if "layer" in asked or several:
             parts.append(of_layer[heatmap.layer])
         if "target" in asked and heatmap.of_class:
             parts.append(str(heatmap.target.index))

@@ -199,12 +199,17 @@ def test_default_layer_of_awkward_networks(
     assert found.any()
 
 
-def test_layer_that_is_run_twice_keeps_its_last_map() -> None:
+def test_layer_that_is_run_twice_keeps_every_map() -> None:
     network, inputs = Looped(side=False).eval(), torch.randn(1, 3, *SIZE)
     model = as_model(network, SIZE)
-    with model.borrowed(), model.capture("again") as maps:
-        model.forward(inputs)
-    torch.testing.assert_close(maps["again"], network.again(network.again(network.first(inputs)).relu()))
+    first = network.again(network.first(inputs))
+    runs = {"again": first, "again #2": network.again(first.relu())}
+    for named, wanted in (("again", list(runs)), ("again #1", ["again"]), ("again #2", ["again #2"])):
+        with model.borrowed(), model.capture(named) as maps:
+            model.forward(inputs)
+        assert list(maps) == wanted
+        for run in wanted:
+            torch.testing.assert_close(maps[run], runs[run])
 
 
 @pytest.mark.parametrize("size", [(28, 28), (32, 32), (32, 64), (64, 32), (40, 56), (32, 128), (29, 120)])
@@ -306,11 +311,15 @@ def test_map_of_pieces_is_not_chosen() -> None:
 
 
 def test_map_that_is_no_map_of_the_picture_is_refused() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, (1, 4), 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    """Where the kind of no layer says how an output is laid out, and its shape is not that of the picture."""
+    strips = nn.Unflatten(1, (8, 32, 8))
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, 2048), strips, nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
     with pytest.raises(
         LayerError, match=r"returns \(8, 32, 8\) per picture, which is no map of an input of 32x32"
     ):
-        heat(network, torch.randn(1, 3, *SIZE), layer="0")
+        heat(network, torch.randn(1, 3, *SIZE), layer="2")
 
 
 def test_layer_that_the_scores_do_not_depend_on_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from architectures import architecture, size_of
+from networks import as_model
 from torch import Tensor, nn
 
 from cnnexplain.engine import _field_rules
@@ -271,10 +272,8 @@ def test_directions_are_told_apart() -> None:
         mixed = field(Works(work))
         assert (mixed.rows.size, mixed.columns.size, mixed.whole) == (1, None, False)
     mixed = field(Works(lambda x, a: a(x.permute(0, 2, 3, 1)), nn.Conv2d(24, 24, (3, 1), padding=(1, 0))))
-    assert (mixed.rows.size, mixed.columns.size) == (
-        None,
-        3,
-    )  # it takes rows for channels, and columns for rows
+    # It takes rows for channels, and columns for rows: what it returns is a map with columns for rows.
+    assert (mixed.rows.size, mixed.columns.size) == (None, None)
 
 
 def test_channels_are_shuffled_where_they_are_taken_to_be() -> None:
@@ -474,3 +473,31 @@ def test_every_cell_of_every_layer_sees_what_broken_pixels_show(name: str) -> No
     else:
         pooled = [one for layer, one in found.items() if one.whole]
         assert len(pooled) < 6
+
+
+# By how many pixels the field's centre lies right and down of the middle of the cell, as docs/gradcam.md has it.
+CENTRES = {
+    "resnet18": -15.5,
+    "resnetaa50": -0.5,
+    "densenet121": -1.5,
+    "tf_efficientnet_lite0": 15.5,
+    "vgg11": 0,
+}
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_fields_have_the_centres_that_the_documentation_gives(name: str) -> None:
+    model = as_model(architecture(f"timm:{name}@224"), (224, 224))
+    for axis in (
+        model.field(model.choose_layer().value).rows,
+        model.field(model.choose_layer().value).columns,
+    ):
+        assert (axis.low + axis.high) / 2 + 0.5 - axis.stride / 2 == CENTRES[name]
+
+
+def test_a_patch_is_cut_out_around_the_centre_of_the_field() -> None:
+    """Where 2x2 means shift what a cell looks at, the patch goes with it; the cell's middle stays."""
+    for pools, centre in ((nn.MaxPool2d(3, 2, 1), 12), (nn.AvgPool2d(2), 13)):
+        module = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), pools, nn.Conv2d(4, 4, 3, padding=1))
+        box = as_model(module.eval(), (64, 64)).field("2").box((3, 3), (64, 64))
+        assert (box[0] + box[2] - 1) / 2 == (box[1] + box[3] - 1) / 2 == centre

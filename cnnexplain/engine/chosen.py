@@ -1,0 +1,79 @@
+"""Which layers are explained when none is named, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine.layers import Layer, Trace, is_large, only_pads, only_pools, tokens
+from cnnexplain.errors import LayerError
+
+ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at most so many token layers
+
+
+def choose(trace: Trace, model_name: str) -> Choice:
+    """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
+    layer = None if trace.default is None else trace.layers[trace.default]
+    after = trace.layers[trace.default + 1 :] if trace.default is not None else trace.layers
+    sequences = sum(one.leaf and tokens(one) > 1 for one in after)
+    if sequences > ATTENTION_POOL:
+        raise LayerError(
+            f"{model_name} works on tokens, not on maps: {sequences} of its layers are attention or token layers, "
+            + (f"and no map comes after {layer.name!r}" if layer else "and none holds a map"),
+            "give a convolutional network, for example bundled:efficientnet_lite0, or look at the pixels: "
+            "cnnexplain saliency",
+        )
+    if layer is None or layer.map is None:
+        raise LayerError(
+            f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",
+            "give a larger --input-size, or name a layer with --layer",
+        )
+    ends = [trace.layers[place] for place in trace.ends]
+    if len(ends) > 1:
+        return Choice(
+            "layer",
+            ", ".join(one.run_name for one in ends),
+            "the last maps of the branches that only together lead to the classes: "
+            + ", ".join(_map_words(one) for one in ends),
+        )
+    reason = f"the last map on the way to the classes before pooling: {_map_words(ends[0])}"
+    if not trace.complete:
+        reason += (
+            "; the classes depend on the picture past it as well, so that it does not show all that counted"
+        )
+    return Choice("layer", ends[0].name, reason)
+
+
+def _map_words(layer: Layer) -> str:
+    channels, height, width = layer.map or (0, 0, 0)
+    return f"{channels} channels of {height}x{width}"
+
+
+def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
+    """The last map of every resolution on the way to the classes, from shallow to deep, as one name a stage.
+
+    Of the maps of one size the last that the outermost modules return. What lies beside that way, such as
+    matrices of attention, which have the look of maps, is no stage. Raises `LayerError` where there is none.
+    """
+    choose(trace, model_name)  # or say why there is none
+    names: dict[tuple[int, int], Layer] = {}
+    later = Counter(layer.name for layer in trace.layers if is_large(layer))
+    for place, layer in enumerate(trace.layers):
+        later[layer.name] -= is_large(layer)
+        if later[layer.name] and place != trace.default:
+            continue  # the name stands for a later run of the same module
+        shown = is_large(layer) and layer.moved and not layer.same_as_next and not layer.aside
+        shown = shown and not only_pools(layer) and not only_pads(layer)
+        if layer.map is None or not (shown or place == trace.default):
+            continue
+        size = layer.map[1:]
+        if size not in names or layer.name.count(".") <= names[size].name.count("."):
+            names[size] = layer
+        if place == trace.default:
+            break
+    # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
+    ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
+    sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)
+    last = {layer.name: layer.run for layer in trace.layers if is_large(layer)}
+    chosen = tuple(one.name if one.run == last[one.name] else f"{one.name} #{one.run}" for one in ordered)
+    return chosen, Choice("layers", ", ".join(chosen), f"the last map of every size: {sizes}")

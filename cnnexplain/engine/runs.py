@@ -1,0 +1,123 @@
+"""The runs of layers: how often each runs for one picture, which of them have maps, and how those lie on the input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.laying import Laying
+from cnnexplain.core.words import run_name
+from cnnexplain.engine import layers
+from cnnexplain.engine.capture import Wanted
+from cnnexplain.engine.exported import require_layers
+from cnnexplain.engine.places import layings
+from cnnexplain.errors import LayerError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+@dataclass(eq=False)
+class Runs:
+    """What is known of the runs of a model's layers, where layers are named as users do: `layer4`, or `layer4 #2`."""
+
+    model: Model
+
+    def full_name(self, name: str) -> str:
+        """The full name of a layer, with the number of the run where one was named; or `LayerError`."""
+        wanted = self._wanted(name)
+        if wanted.run is None:
+            return wanted.name
+        runs = self.count(name)
+        if wanted.run > runs:
+            times = "once" if runs == 1 else f"{runs} times"
+            raise LayerError(
+                f"layer {wanted.name!r} runs {times} for a picture: there is no run {wanted.run}",
+                f"name one from 1 to {runs}, or all: --layer {wanted.name}",
+            )
+        return f"{wanted.name} #{wanted.run}"
+
+    def choose(self) -> tuple[tuple[str, ...], Choice]:
+        """The layers to explain when none is named, as `Model.capture` takes them; and the reason."""
+        choice = self.model.choose_layer()
+        return self.model.trace.end_names(), choice
+
+    def count(self, name: str) -> int:
+        """How often a layer runs for one picture."""
+        return self.model.trace.runs.get(self._first_name(self._wanted(name).module), 0)
+
+    def with_maps(self, name: str) -> tuple[str, ...]:
+        """What the runs of a layer are called that have a map, or the one that was named."""
+        wanted = self._wanted(name)
+        if wanted.run is not None:
+            return (run_name(wanted.name, wanted.run),)
+        first = self._first_name(wanted.module)
+        found = [one for one in self.model.trace.layers if one.name == first and one.map]
+        large = [one for one in found if layers.is_large(one)]
+        return tuple(run_name(wanted.name, one.run) for one in large or found)
+
+    def last(self, name: str) -> str:
+        """The same name, of a layer that runs several times with the number of its last run with a map."""
+        found = self.with_maps(name)
+        if self._wanted(name).run is not None or not found or self.count(name) == 1:
+            return name
+        return found[-1] if " #" in found[-1] else f"{found[-1]} #1"
+
+    def channels(self, name: str) -> int | None:
+        """How many channels the map of a layer has, of its last run or of the one that was named; None without one."""
+        wanted = self._wanted(name)
+        first = self._first_name(wanted.module)
+        found = [
+            one.map
+            for one in self.model.trace.layers
+            if one.name == first and one.map and wanted.run in (None, one.run)
+        ]
+        return found[-1][0] if found else None
+
+    def independent(self) -> LayerError:
+        """What is said of a layer that the scores do not depend on."""
+        return LayerError(
+            f"the classes of {self.model.name} do not depend on the layer that was named",
+            "leave --layer out to have one chosen",
+        )
+
+    @cached_property
+    def layings(self) -> dict[str, Laying]:
+        """How the map of each run of each layer lies on the input, by `run_name`; empty where each lies on all of it.
+
+        Costs one forward pass, once, where an operation was seen that may move or cut the picture.
+        """
+        model = self.model
+        if not model.trace.moves:
+            return {}
+        return model.looked_at(lambda: layings(model.module, model.blank(), model.output_of))
+
+    def laying(self, run: str) -> Laying:
+        """How the map of a layer's run lies on the input."""
+        return self.layings.get(run, Laying())
+
+    def require_part(self, wanted: Sequence[Wanted], found: Collection[str]) -> None:
+        """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""
+        for one in wanted:
+            key = one.name if one.run is None else run_name(one.name, one.run)
+            if key not in found and not any(
+                one.run is None and name.startswith(f"{key} #") for name in found
+            ):
+                require_layers(self.model.module, self.model.trace.layers, self.model.name)
+                raise LayerError(
+                    f"layer {key!r} takes no part when {self.model.name} looks at a picture",
+                    "leave --layer out to have one chosen",
+                )
+
+    def _wanted(self, name: str) -> Wanted:
+        return layers.wanted(self.model.module, name)
+
+    def _first_name(self, wanted: nn.Module) -> str:
+        """Of the names that a module has the one that the trace knows it by."""
+        named = self.model.module.named_modules()
+        return next((name for name, module in named if module is wanted), "")

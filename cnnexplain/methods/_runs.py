@@ -1,0 +1,50 @@
+"""Layers that run several times for one picture, and maps that lie otherwise than the picture: what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Detail
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+def choices_of(
+    model: Model, layers: Sequence[str], of_all: str = "each run that has a map is explained"
+) -> Iterator[Choice]:
+    """Which runs are explained of a layer that runs several times, and which maps lie otherwise than the picture.
+
+    `of_all` says it of a layer of which no single run was named.
+    """
+    for layer in layers:
+        runs, shown = model.runs.count(layer), model.runs.with_maps(layer)
+        if runs > 1:
+            name = layer.partition(" #")[0]
+            which = of_all if layer == name else "this run is explained"
+            yield Choice("run", layer, f"{name} runs {runs} times for a picture; {which}")
+        for run in shown:
+            if words := model.runs.laying(run).words:
+                yield Choice("place", run, words)
+
+
+def detail_of(model: Model, run: str) -> Detail:
+    """What is to be known of the map of one run of a layer: which run it is, and how it is laid on the picture."""
+    facts: dict[str, object] = {}
+    remarks = []
+    name, _, number = run.partition(" #")
+    runs, laying = model.runs.count(run), model.runs.laying(run)
+    if runs > 1:
+        facts["run"] = {"number": int(number or 1), "of": runs}
+        remarks.append(f"{name} runs {runs} times for a picture; this is run {number or 1}.")
+    if not laying.plain:
+        facts["laid"] = laying.facts()
+        remarks.append(f"{laying.words[:1].upper()}{laying.words[1:]}.")
+    return Detail(facts, tuple(remarks))
+
+
+def joined(one: Detail, other: Detail) -> Detail:
+    """All that two say."""
+    return Detail({**one.facts, **other.facts}, (*one.remarks, *other.remarks))
