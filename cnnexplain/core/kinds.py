@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any, Literal
 
+LISTED = ("wrong", "right", "errors")  # which images --only draws and lists
+
 Kind = Literal["map", "unit", "channels", "finding"]
 
 

@@ -39,6 +39,7 @@ class Card:
 
     anchor: str
     heading: str
+    judged: str = ""  # whether it is right, where that is known
     facts: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -64,6 +65,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
     return Card(
         anchor=f"image-{position}",
         heading=record["image"] or record["model"],
+        judged=_judged(record),
         facts=tuple(_facts(record)),
         bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
         figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
@@ -81,6 +83,12 @@ def _facts(record: Mapping[str, Any]) -> Iterator[str]:
     if record.get("activation", "softmax") != "softmax":
         yield _BY[record["activation"]]
     yield from map(str, record.get("notes", ()))
+
+
+def _judged(record: Mapping[str, Any]) -> str:
+    if "right" not in record:
+        return ""
+    return "right" if record["right"] else f"wrong: should be {record['expected']['label']}"
 
 
 def require_sound(record: Mapping[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnnexplain.core.kinds import LISTED
 from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.gathered import Places, name_of
+from cnnexplain.report.record import is_listed
 
 PAGE = 100  # cards on a page
 ROWS = 1_000
@@ -32,6 +35,7 @@ class Row:
     note: str = ""
     value: str = ""
     share: float = 0
+    expected: str = ""
     problem: str = ""
     hint: str = ""
 
@@ -60,6 +64,7 @@ class Series:
     size: int = ROWS
     within: str = ""
     answers: bool = True  # whether the first answer is a column: in a class all are the same
+    expected: bool = False  # whether what images should be is a column
     failed: bool = False  # whether what went wrong is the column instead
 
     @property
@@ -85,6 +90,27 @@ class Pager:
     links: tuple[tuple[str, str, str], ...]  # text, link, relation
 
 
+class Listed(Sequence[Mapping[str, Any]]):
+    """Some of the records, each read when it is asked for."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]], places: array[int]) -> None:
+        self._records, self._places = records, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._records[self._places[index]]
+
+
+def listed(run: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Those records that --only leaves in."""
+    only = (run.get("options") or {}).get("only")
+    if only not in LISTED:  # check has an option of that name
+        return records
+    return Listed(records, array("q", (place for place, one in enumerate(records) if is_listed(one, only))))
+
+
 def place_of(place: int) -> str:
     """Where an image's card stands, from the report's folder."""
     return f"images-{place // PAGE + 1}.html#image-{place + 1}"
@@ -106,6 +132,7 @@ def row_of(record: Mapping[str, Any], place: int) -> Row:
         "" if note == best["label"] else note,
         likelihood(best),
         best["probability"] or 0.0,
+        (record.get("expected") or {}).get("label", ""),
     )
 
 

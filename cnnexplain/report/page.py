@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnnexplain.core.words import count
+from cnnexplain.report.answers import Answers, Group, anchor, group, matrix, shot
 from cnnexplain.report.card import Card, card
 from cnnexplain.report.judged import groups
 from cnnexplain.report.summary import Summary, frequent, summary, tiles
@@ -21,9 +23,14 @@ from cnnexplain.report.words import shown
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
 
-def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> str:
-    """The page of a run: `run` is what run.json holds, `records` are the lines of results.jsonl."""
+def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: Answers | None = None) -> str:
+    """The page of a run: `run` is what run.json holds, `records` are those that are listed.
+
+    `answers` are those of all images, where it is known what they should be.
+    """
     every = list(records)
+    shown = Answers(every) if answers else None
+    cells = shown.cells if shown else {}
     cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
     checks = groups(every)
     return rendered(
@@ -31,11 +38,20 @@ def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> str:
         summary(run, tiles(run, cards, checks), frequent(cards)),
         # One page needs a script, and may run this one only; all others may run none.
         script="layers.js" if any(one.layers for one in cards) else "",
+        matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
+        gallery=list(_gallery(shown, every)) if shown else (),
         shown_failures=SHOWN_FAILURES,
         failures=[one for one in cards if one.problem],
         checks=checks,
         cards=[one for one in cards if not one.problem],
     )
+
+
+def _gallery(answers: Answers, records: Sequence[Mapping[str, Any]]) -> Iterator[Group]:
+    """The images of every cell, each with a link to its card."""
+    for pair in chain.from_iterable(answers.groups.values()):
+        places = map(int, answers.places(pair))
+        yield group(answers, pair, [shot(records[place], f"#image-{place + 1}") for place in places])
 
 
 def rendered(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from markupsafe import Markup
 
 from cnnexplain.core.words import class_name, count, percent
+from cnnexplain.report.answers import SHOTS, Answers, Pair, anchor, group, matrix, shot
 from cnnexplain.report.card import card
 from cnnexplain.report.gathered import Class, Gathered, Places, name_of
-from cnnexplain.report.listing import PAGE, ClassRow, Entry, Series, pager_of, place_of, row_of
+from cnnexplain.report.listing import PAGE, ClassRow, Entry, Series, listed, pager_of, place_of, row_of
 from cnnexplain.report.page import SHOWN_FAILURES, page, rendered, rendered_card
 from cnnexplain.report.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
 
@@ -34,19 +35,24 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
 
     `records` are read from disk, one at a time and several times; no more than a page of them is in memory.
     """
-    if len(records) <= PAGE:
-        yield INDEX, page(run, records)
+    answers = Answers(records) if run.get("answers") else None
+    shown = listed(run, records)
+    if len(shown) <= PAGE:
+        yield INDEX, page(run, shown, answers)
         return
-    report = _Report(run, records)
+    report = _Report(run, shown, answers)
     if report.whole:
         yield from report.below()
     yield INDEX, report.first()
 
 
 class _Report:
-    """What the pages of one run share."""
+    """What the pages of one run share. `answers` are those of all images, also of those that are not listed."""
 
-    def __init__(self, run: Run, records: Records) -> None:
+    def __init__(self, run: Run, records: Records, answers: Answers | None) -> None:
+        self._every = answers
+        self._shown = Answers(records) if answers else None
+        self._data = run
         self.whole = run["status"] == "finished"
         self._records = records
         self._found = Gathered(records)
@@ -66,6 +72,7 @@ class _Report:
         yield from self._cards()
         for series in self._listings():
             yield from self._rows(series)
+        yield from self._galleries()
         if self._classes:
             yield self._index_of_classes()
             for one, order in self._found.of_classes():
@@ -91,6 +98,8 @@ class _Report:
             within=INDEX,
             whole=self.whole,
             checks=(),
+            matrix=self._every and matrix(self._every, self._data, self._place_of_cell),
+            gallery=(),
             failed=len(self._failed),
             failures=[Markup(one) for one in failures],  # noqa: S704 - rendered already
             explained=len(self._least),
@@ -113,6 +122,8 @@ class _Report:
         yield Entry("Overview", f"./{INDEX}", INDEX)
         if len(self._failed):
             yield Entry(f"{len(self._failed):,} failed", f"./{FOLDER}/failures-1.html", "failures")
+        if self._shown and self._shown.wrong.any():
+            yield Entry(f"{int(self._shown.wrong.sum()):,} wrong", f"./{FOLDER}/wrong-1.html", "wrong")
         yield Entry("All images", f"./{FOLDER}/images-1.html", "images")
         yield Entry("By name", f"./{FOLDER}/names-1.html", "names")
         if self._classes:
@@ -126,6 +137,10 @@ class _Report:
             yield Series(
                 "failures", f"{count(len(self._failed), 'image')} failed", self._failed, says, failed=True
             )
+        if self._shown and self._shown.wrong.any():
+            order = self._least[self._shown.wrong[self._least]][::-1]
+            says = "The most certain of them comes first"
+            yield Series("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
         yield Series("names", f"{many} by name", self._found.names(), "Folder by folder, 9 before 10")
         if self._classes:
             says = "The lowest probability of the first answer comes first"
@@ -150,6 +165,48 @@ class _Report:
             yield self._page(
                 "rows.html", series, number, span, rows=rows, contents=shown, note=of and _note(of)
             )
+
+    def _galleries(self) -> Iterator[Made]:
+        """Of every class the images that should be of it, by what they were taken for."""
+        if self._shown is None:
+            return
+        for expected, pairs in self._shown.groups.items():
+            label = self._shown.labels[expected]
+            order = [(pair, int(place)) for pair in pairs for place in self._shown.places(pair)]
+            title = f"{count(len(order), 'image')} that should be {label}"
+            series = Series(_gallery(expected), title, range(len(order)), "", size=SHOTS, within="wrong")
+            for number in range(1, series.last + 1):
+                here = [order[index] for index in series.places(number)]
+                groups = [
+                    group(
+                        self._shown,
+                        pair,
+                        [
+                            shot(self._records[place], f"./{place_of(place)}")
+                            for one, place in here
+                            if one == pair
+                        ],
+                    )
+                    for pair in dict.fromkeys(pair for pair, _ in here)
+                ]
+                says = "By what they were taken for: the most frequent mistake first, what is right last"
+                yield self._below(
+                    "gallery.html",
+                    series.path(number),
+                    title,
+                    series.within,
+                    says=says,
+                    pager=pager_of(series, number),
+                    groups=groups,
+                )
+
+    def _place_of_cell(self, pair: Pair) -> str:
+        """Where the images of a cell begin."""
+        if not self.whole or self._shown is None or pair not in self._shown.cells:
+            return ""
+        before = list(takewhile(lambda one: one != pair, self._shown.groups[pair[0]]))
+        number = sum(self._shown.cells[one] for one in before) // SHOTS + 1
+        return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
 
     def _contents(self, series: Series) -> tuple[tuple[str, str, str], ...]:
         """What a reader finds on which page of an index by name."""
@@ -203,6 +260,10 @@ class _Report:
             **more,
         )
         return f"{FOLDER}/{name}", html
+
+
+def _gallery(expected: int) -> str:
+    return f"should-{expected}"
 
 
 def _stem(one: Class) -> str:

@@ -21,7 +21,9 @@ except ModuleNotFoundError:  # Windows
 
 REPORT, RUN = "index.html", "run.json"
 PAGES = "report"  # the folder of the other pages of a long report, which may hold a run of its own as well
-PAGE_NAMES = re.compile(r"(images|names|confidence|failures|class-\d+)-\d+\.html|classes\.html")
+PAGE_NAMES = re.compile(
+    r"(images|names|confidence|failures|wrong|should-\d+|class-\d+)-\d+\.html|classes\.html"
+)
 LOCK, TEMPORARY = "lock", "part-"
 UMASK = os.umask(0)  # can only be read by setting it
 os.umask(UMASK)
