@@ -23,3 +23,10 @@ def is_misplaced(found: Mapping[str, Any]) -> bool:
     """Whether it is not known where on the picture a recorded map lies; then it has no peak."""
     laid = found.get("laid")
     return isinstance(laid, Mapping) and laid.get("back") is False
+
+
+def is_listed(record: Mapping[str, Any], only: str | None) -> bool:
+    """Whether `only`, one of wrong, right and errors, leaves a record in. Errors are always listed."""
+    if only is None or record["status"] == "error":
+        return True
+    return "right" in record and only == ("right" if record["right"] else "wrong")

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.words import count, likelihood, percent
+from cnnexplain.report.record import readable
 from cnnexplain.report.words import href
 
 MOST = 24  # classes in the matrix
@@ -130,6 +132,21 @@ class Answers:
         start, end = np.searchsorted(self._keys, (key, key + 1))
         found: npt.NDArray[np.int64] = self._order[start:end]
         return found
+
+
+def judged(predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]) -> dict[str, Any]:
+    """What a record says of the class that a picture should be; nothing where that is not known.
+
+    It is right where that class has the highest score, and no other has the same: a model that says nothing of any
+    picture recognises none. Without predictions, as after an error, it is neither right nor wrong.
+    """
+    if expected is None:
+        return {}
+    found: dict[str, Any] = {"expected": {"index": expected, "label": readable(labels[expected])}}
+    if predictions:
+        first, *others = predictions
+        found["right"] = first.index == expected and all(one.logit < first.logit for one in others)
+    return found
 
 
 def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:

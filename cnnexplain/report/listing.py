@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.core.kinds import LISTED
+from cnnexplain.core.kinds import LISTED, is_listed
 from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.gathered import Places, name_of
-from cnnexplain.report.record import is_listed
 
 PAGE = 100  # cards on a page
 ROWS = 1_000

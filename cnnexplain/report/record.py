@@ -94,28 +94,6 @@ def failed(image: str, error: Exception, command: str, model: str) -> dict[str, 
     return {**start, "error": what, "size": None, "predictions": [], "explanations": []}
 
 
-def judged(predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]) -> dict[str, Any]:
-    """What a record says of the class that a picture should be; nothing where that is not known.
-
-    It is right where that class has the highest score, and no other has the same: a model that says nothing of any
-    picture recognises none. Without predictions, as after an error, it is neither right nor wrong.
-    """
-    if expected is None:
-        return {}
-    found: dict[str, Any] = {"expected": {"index": expected, "label": readable(labels[expected])}}
-    if predictions:
-        first, *others = predictions
-        found["right"] = first.index == expected and all(one.logit < first.logit for one in others)
-    return found
-
-
-def is_listed(record: Mapping[str, Any], only: str | None) -> bool:
-    """Whether `only`, one of wrong, right and errors, leaves a record in. Errors are always listed."""
-    if only is None or record["status"] == "error":
-        return True
-    return "right" in record and only == ("right" if record["right"] else "wrong")
-
-
 def silent_in_all(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The channels that fired in none of the pictures, by layer: `channels`, `count` of the layer, `images`.
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cnnexplain.core.choice import Choice
+from cnnexplain.core.kinds import is_listed
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.words import listed
 from cnnexplain.engine.model import Model
 from cnnexplain.images.find import Source
-from cnnexplain.report.record import is_listed
 from cnnexplain.runner.expected import Written, expected, written_labels
 from cnnexplain.runner.model import build
 from cnnexplain.runner.request import Request

@@ -17,11 +17,13 @@ from PIL import Image
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
 from cnnexplain.core.feature_maps import FeatureMaps
+from cnnexplain.core.kinds import is_listed
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.render.pictures import pictures
 from cnnexplain.report import record
+from cnnexplain.report.answers import judged as judged_by
 from cnnexplain.report.card import UNSOUND, require_sound
 from cnnexplain.runner.folder import UMASK, Folder, written_by_us
 from cnnexplain.runner.names import picture_names, sheet_names
@@ -64,16 +66,16 @@ class Writer:
     save_raw: bool
     draws: bool = True
     labels: Sequence[str] = ()  # of the model's classes
-    only: str | None = None  # which pictures are drawn; see `record.is_listed`
+    only: str | None = None  # which pictures are drawn; see `is_listed`
 
     def write(self, result: Result) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
         job, found = result.job, result.found
-        judged = record.judged(
+        judged = judged_by(
             found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
         )
         if isinstance(found, Explanation):
-            listed = record.is_listed({"status": "ok", **judged}, self.only)
+            listed = is_listed({"status": "ok", **judged}, self.only)
             try:
                 made = record.explained(
                     found, self.command, self.model, *self._files(job, found, written=listed)
@@ -94,7 +96,7 @@ class Writer:
         """
         try:
             require_sound(done)
-            listed = record.is_listed(done, self.only)
+            listed = is_listed(done, self.only)
             files = {one["picture"] for one in done["explanations"]} if self.draws and listed else set()
             files |= {one["raw"] for one in done["explanations"] if "raw" in one}
             files |= {done["overview"]} if "overview" in done else set()

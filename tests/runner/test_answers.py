@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cnnexplain.core.explanation import Prediction
-from cnnexplain.report.record import is_listed, judged
+from cnnexplain.core.kinds import is_listed
+from cnnexplain.report.answers import judged
 from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.options import AnswerOptions
 
