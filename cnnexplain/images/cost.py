@@ -22,6 +22,7 @@ MAX_RUN_LENGTHS = 8_000_000  # pixels
 CHUNK = 1 << 20
 # What a file may hold beyond its first frame (others, previews, metadata), and a pixel at most. Decoders read on.
 MAX_BESIDE, MAX_OF_PIXEL = 1 << 27, 8
+MAX_WEBP = 90_000_000  # pixels; more are refused when it is open
 MAX_TIFF = 1 << 32  # of which no more is read than the first page, wherever it lies
 
 
@@ -52,6 +53,27 @@ def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
             f"the file is too long for its picture: {length / 1e6:,.0f} MB of {kind} for {pixels / 1e6:.2g} megapixels",
             "save the picture again, by itself",
         )
+
+
+def require_short_webp(path: str) -> None:
+    """The same of a WebP, which Pillow reads to its end before it says how large it is."""
+    with open(path, "rb") as file:
+        head = file.read(30)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        width, height = _webp_size(head)
+        require_short(path, min(width * height, MAX_WEBP), "WebP", paged=False)
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """The width and height of a WebP (RFC 9649) that begins so; of one that is unusual none."""
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if head[12:16] == b"VP8L":
+        sides = int.from_bytes(head[21:25], "little")
+        return 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
+    if head[12:16] == b"VP8 ":
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    return 0, 0
 
 
 def _holds_jpeg(image: Image.Image) -> bool:

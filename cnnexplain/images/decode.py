@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
 from cnnexplain.images import bands
-from cnnexplain.images.cost import require_cheap, require_short
+from cnnexplain.images.cost import require_cheap, require_short, require_short_webp
 from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, repeated
 from cnnexplain.images.levels import Levels
 
@@ -62,6 +62,7 @@ def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - froze
             _require_size(width, height)
             require_short(path, width * height, "TIFF", paged=True)
             return _seen(bands.of_tiff(path, pages, wanted))
+        require_short_webp(path)
         with Image.open(path, formats=FORMATS) as image:
             _require_size(*image.size)
             require_cheap(image, path)

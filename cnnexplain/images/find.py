@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import itertools
 import os
 import random
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 from cnnexplain.core.params import Param
 from cnnexplain.errors import NoImagesError, OptionError, near_misses
@@ -34,6 +35,12 @@ SUFFIXES = frozenset(
 
 
 SHOWN = 3  # names in a message
+CHUNK = 1 << 16  # bytes of a list that are read at once
+LONGEST_NAME = 1 << 15  # bytes; no file system has one of an eighth
+MAX_NAMES, MAX_LIST = (
+    4_000_000,
+    1 << 28,
+)  # of a list, and its bytes: a run holds all names, about 400 bytes each
 IsResult = Callable[[Path], bool]
 
 
@@ -93,9 +100,9 @@ def find(
         )
     unique: dict[str, Source] = {}
     for source in _sources(itertools.chain(_expanded(given, options), _listed(options)), results, is_result):
+        unique.setdefault(os.path.abspath(source.path), source)
         if len(unique) == options.limit:
             break
-        unique.setdefault(os.path.abspath(source.path), source)
     found = list(unique.values())
     if not found and not given and options.files_from is None:
         raise OptionError(
@@ -121,20 +128,22 @@ def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) ->
 def _expanded(arguments: list[str], options: ImageOptions) -> Iterator[str]:
     for argument in arguments:
         if argument == "-":
-            yield from _names(_standard_input(), options)
+            yield from _names(_standard_input(), "standard input", options)
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             yield from sorted(glob.glob(argument, recursive=True)) or [argument]  # reported as missing
         else:
             yield argument
 
 
-def _listed(options: ImageOptions) -> list[str]:
+def _listed(options: ImageOptions) -> Iterator[str]:
     if options.files_from is None:
-        return []
+        return
     if str(options.files_from) == "-":
-        return _names(_standard_input(), options)
+        yield from _names(_standard_input(), "standard input", options)
+        return
     try:
-        return _names(options.files_from.read_bytes(), options)
+        with options.files_from.open("rb") as file:
+            yield from _names(file, f"--files-from {options.files_from}", options)
     except OSError as error:
         raise OptionError(
             f"--files-from {options.files_from} cannot be read: {error.strerror}",
@@ -142,14 +151,36 @@ def _listed(options: ImageOptions) -> list[str]:
         ) from error
 
 
-def _standard_input() -> bytes:
-    return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None: closed by whoever started us
+def _standard_input() -> IO[bytes]:
+    return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()  # None: closed by whoever started us
 
 
-def _names(content: bytes, options: ImageOptions) -> list[str]:
-    if options.null:
-        return [os.fsdecode(name) for name in content.split(b"\0") if name]
-    return [os.fsdecode(line) for line in (one.removesuffix(b"\r") for one in content.split(b"\n")) if line]
+def _names(file: IO[bytes], where: str, options: ImageOptions) -> Iterator[str]:
+    """The names in a list, as they come. Raises `OptionError` where it does not end, or is none."""
+    end, rest, length, listed = (b"\0" if options.null else b"\n"), b"", 0, 0
+    while chunk := file.read(CHUNK):
+        *names, rest = (rest + chunk).split(end)
+        length, listed = length + len(chunk), listed + len(names)
+        if len(rest) > LONGEST_NAME or any(len(name) > LONGEST_NAME for name in names):
+            kind = "NUL" if options.null else "an end of the line"
+            raise OptionError(
+                f"{where} has {LONGEST_NAME:,} bytes without {kind} and is no list of names",
+                "give a text file with one picture a line; -0 is for names that end with NUL",
+            )
+        if length > MAX_LIST or listed > MAX_NAMES:
+            raise OptionError(
+                f"{where} does not end: {listed:,} names in {length / 1e6:,.0f} MB and more",
+                f"give lists of at most {MAX_NAMES:,} names, or take the first with --limit N",
+            )
+        for name in names:
+            yield from _name(name, options)
+    yield from _name(rest, options)
+
+
+def _name(written: bytes, options: ImageOptions) -> Iterator[str]:
+    name = written if options.null else written.removesuffix(b"\r")
+    if name:
+        yield os.fsdecode(name)
 
 
 def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
