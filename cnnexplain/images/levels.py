@@ -56,7 +56,8 @@ class Levels:
         low, high = self.range
         np.clip(numbers, low, high, out=numbers)
         numbers -= low
-        numbers *= 255 / (high - low)
+        numbers /= high - low
+        numbers *= 255
         if not whole:
             numbers[~finite] = 0
         levels: NDArray[np.uint8] = np.rint(numbers, out=numbers).astype(np.uint8)
