@@ -203,9 +203,9 @@ def load(
     A module of your own is used where it is and is never changed for longer than a call: its training mode,
     hooks, gradients, `requires_grad` flags and device stay as they are. `preprocess` says what it is fed (default:
     its timm configuration, or 224x224 as usual for ImageNet); `labels` are names, or a file of them. `options` are
-    those of the command line: weights, arch, pretrained, strict, input_size, mean, std, interpolation, crop_pct,
-    crop_mode, range, activation, model_output (here also called output), seed. Raises `cnnexplain.CnnexplainError` for
-    a model that cannot be found or loaded.
+    those of the command line: weights, arch, weights_key, pretrained, strict, input_size, mean, std, interpolation,
+    crop_pct, crop_mode, range, activation, model_output (here also called output), seed. Raises
+    `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
     """
     if "output" in options:
         options["model_output"] = str(options.pop("output"))
@@ -225,7 +225,9 @@ def load(
     if isinstance(model, nn.Module):
         if device is not None:
             raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
-        if useless := sorted({"weights", "arch", "pretrained", "strict"}.intersection(options)):
+        if useless := sorted(
+            {"weights", "arch", "weights_key", "pretrained", "strict"}.intersection(options)
+        ):
             raise OptionError(
                 f"{useless[0]} means nothing for a module that is made already",
                 "load the weights yourself: module.load_state_dict(...)",

@@ -35,6 +35,13 @@ class ModelOptions:
             common=True,
         ),
     ] = None
+    weights_key: Annotated[
+        str | None,
+        Param(
+            "Which part of a checkpoint that holds several, such as state_dict_ema; by default the first that fits.",
+            metavar="NAME",
+        ),
+    ] = None
     pretrained: Annotated[
         bool, Param("Load trained weights; --no-pretrained leaves the initialisation that --seed gives.")
     ] = True

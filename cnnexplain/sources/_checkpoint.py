@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import io
+import json
+import os
+import pickletools
 import re
+import shlex
 import warnings
 import zipfile
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
+from cnnexplain.sources._foreign import TENSORFLOW, TORCH, what_it_is
+from cnnexplain.sources._renames import State
 from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar", ".pt2")
+SUFFIXES = (*TORCH, ".pt2")
 NESTS = ("state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema")
 RESAVE = (
     "where the model was made, save its tensors alone: torch.save(model.state_dict(), 'weights.pth'), "
     "or as .safetensors"
 )
 LONGEST = 99  # letters of a name in a message
-DEEPEST = 4  # nests within nests; a file may also hold itself
-
-State = dict[str, "Tensor"]
+DEEPEST = 4  # nests within nests
+MOST_PARTS = 64
+MOST_KEYS = 100_000
+MOST_PICKLED = 16_000_000  # bytes of a pickle that are looked at, to say what it holds
 
 
 def is_checkpoint(reference: str) -> bool:
@@ -34,32 +43,48 @@ def is_checkpoint(reference: str) -> bool:
     return reference.lower().endswith(SUFFIXES)
 
 
-def read_checkpoint(path: Path) -> tuple[State, tuple[Choice, ...]]:
-    """The tensors by name, and which part of the file was taken where it holds several."""
+@dataclass(frozen=True)
+class Part:
+    """One map of tensors in a file, and under which name it stands there: `` for the file itself, or `ema.model`."""
+
+    name: str
+    state: State
+
+
+def read_checkpoint(path: Path) -> tuple[Part, ...]:
+    """The maps of tensors in a file."""
     refuse_foreign(path)
     if _is_safetensors(path):
-        return _read_safetensors(path), ()
-    return _unnested(_read_pickle(path), path)
+        return (Part("", _read_safetensors(path)),)
+    return _parts(_read_pickle(path), path)
 
 
 def refuse_foreign(path: Path) -> None:
     """Say what a file is that is no checkpoint, from a look at it; nothing in it is loaded."""
+    if os.path.isfile(f"{path}.index") and not os.path.exists(path):
+        raise ModelError(f"{path} is a checkpoint of TensorFlow", TENSORFLOW)
     head = _head(existing_file(path, "checkpoint"))
     if not head:
         raise ModelError(f"{path} is empty", "copy or download it again")
-    if _is_safetensors(path):
-        return
     if head.startswith(b"version https://git-lfs"):
         raise ModelError(
             f"{path} is a pointer of Git LFS, not the weights", "run git lfs pull in its repository"
         )
+    if foreign := what_it_is(path):
+        raise ModelError(f"{path} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
+    if _is_safetensors(path):
+        return
     if head.lstrip()[:1] == b"<" or (head.isascii() and head.decode("ascii").replace("\n", "").isprintable()):
         raise ModelError(
             f"{path} is text, not a checkpoint: it begins with {head[:30].decode('latin-1')!r}",
             "download it again; a web page may have been saved in its place",
         )
-    if not head.startswith(b"PK"):
-        return
+    if head.startswith(b"PK"):
+        _refuse_archive(path)
+
+
+def _refuse_archive(path: Path) -> None:
+    """Say what a zip archive is that torch.save did not write, or that costs more than it says."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -97,15 +122,65 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file from a stranger may make the reader raise anything
         if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise ModelError(
-                f"{path} holds more than tensors: reading it would load {wanted[1]}, which can run code",
-                RESAVE,
-            ) from error
+            raise _needs_code(path, wanted[1]) from error
         # Not quoted: torch's message asks people to switch the protection off.
         raise ModelError(
             f"{path} is damaged, or is not a checkpoint that torch.save writes",
             f"copy or download it again; or, {RESAVE}",
         ) from error
+
+
+def _needs_code(path: Path, wanted: str) -> ModelError:
+    """What is said of a pickle that would load `wanted`: a whole module, or something beside the tensors."""
+    reading = f"reading it would load {wanted}, which can run code"
+    entry = _entry_of_module(path, wanted)
+    if entry is None:
+        return ModelError(f"{path} holds more than tensors: {reading}", RESAVE)
+    code = (
+        f"import torch; m = torch.load({json.dumps(path.name)}, weights_only=False){entry}; "
+        'torch.save(m.state_dict(), "weights.pth")'
+    )
+    return ModelError(
+        f"{path} holds a whole pickled module, not a state dict: {reading}",
+        f"{RESAVE}. If you trust whoever made it, and where its code can be imported: "
+        f"python -c {shlex.quote(code)}",
+    )
+
+
+def _entry_of_module(path: Path, wanted: str) -> str | None:
+    """How to get at the module that a pickle holds: `["model"]`, or nothing where it is the whole; None if none is.
+
+    The pickle is not loaded, only read as the list of instructions that it is.
+    """
+    try:
+        pickled, before = _pickled(path)
+        if not all(word in pickled for word in (b"_modules", b"_parameters", b"_buffers")):
+            return None
+        stream = io.BytesIO(pickled)
+        for _ in range(before):
+            deque(pickletools.genops(stream), maxlen=0)
+        entry = ""
+        for instruction, argument, _ in pickletools.genops(stream):
+            if instruction.name == "GLOBAL" and str(argument).replace(" ", ".") == wanted:
+                return entry
+            if "UNICODE" in instruction.name and not (
+                before and argument == "module"
+            ):  # the old format's mark
+                entry = f"[{json.dumps(argument)}]"
+    except Exception:  # noqa: BLE001 - what cannot be read so is said to hold more than tensors, and refused alike
+        return None
+    return None
+
+
+def _pickled(path: Path) -> tuple[bytes, int]:
+    """The pickle in a file of torch.save, and how many others stand before it."""
+    if not _head(path).startswith(b"PK"):
+        with path.open("rb") as file:
+            return file.read(MOST_PICKLED), 3  # a number, the version, and the system's
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        with archive.open(name) as file:
+            return file.read(MOST_PICKLED), 0
 
 
 def _read_safetensors(path: Path) -> State:
@@ -121,26 +196,41 @@ def _read_safetensors(path: Path) -> State:
         ) from error
 
 
-def _unnested(data: Any, path: Path) -> tuple[State, tuple[Choice, ...]]:
-    """The tensors of a state dict, wherever among `NESTS` it lies."""
-    choices: tuple[Choice, ...] = ()
+def _parts(data: Any, path: Path) -> tuple[Part, ...]:
+    """Every map of tensors in a file, whatever it is called: those of `NESTS` first, then as they stand."""
+    found: list[Part] = []
+    states: dict[int, State] = {}  # by map: one may stand in several places, and in itself
+    level = [("", data)]
+    for _ in range(DEEPEST + 1):
+        below = []
+        for name, one in level:
+            if id(one) not in states:
+                entries = {key: value for key, value in _entries(one).items() if isinstance(key, str)}
+                states[id(one)] = _tensors(entries, path)
+                below += [
+                    (f"{name}.{key}" if name else key, value)
+                    for key, value in entries.items()
+                    if isinstance(value, dict)
+                ]
+            if states[id(one)] and len(found) < MOST_PARTS:
+                found.append(Part(name, states[id(one)]))
+        level = below
+    if not found:
+        raise ModelError(f"{path} holds no state dict, but {_in_words(data)}", RESAVE)
+    known = {name: place for place, name in enumerate(NESTS)}
+    return tuple(sorted(found, key=lambda part: known.get(part.name, len(known))))
+
+
+def _in_words(data: Any) -> str:
+    """What there is where a state dict was looked for."""
     for _ in range(DEEPEST):
-        entries = _entries(data)
-        nests = [name for name in NESTS if isinstance(entries.get(name), dict)]
-        if not nests:
+        nested = [value for value in _entries(data).values() if isinstance(value, dict)]
+        if not nested:
             break
-        if len(nests) > 1:
-            choices = (Choice("checkpoint part", nests[0], f"the file also holds {', '.join(nests[1:])}"),)
-        data = entries[nests[0]]
-    state = _tensors(_entries(data), path)
-    if not state:
-        found = (
-            f"a map of {', '.join(map(_shown, list(_entries(data))[:6]))}"
-            if isinstance(data, dict)
-            else type(data).__name__
-        )
-        raise ModelError(f"{path} holds no state dict, but {found}", RESAVE)
-    return state, choices
+        data = nested[0]
+    if not isinstance(data, dict):
+        return type(data).__name__
+    return f"a map of {', '.join(map(_shown, list(_entries(data))[:6]))}"
 
 
 def _shown(name: object) -> str:
@@ -153,25 +243,33 @@ def _entries(data: Any) -> dict[Any, Any]:
     return dict(dict.items(data)) if isinstance(data, dict) else {}
 
 
-def _tensors(entries: dict[Any, Any], path: Path) -> State:
+def _tensors(entries: dict[str, Any], path: Path) -> State:
     """The tensors among the entries of a map, as plain ones."""
     from torch import Tensor
 
-    named = {name: value for name, value in entries.items() if isinstance(name, str)}
-    state = {name: Tensor.detach(value) for name, value in named.items() if isinstance(value, Tensor)}
+    if len(entries) > MOST_KEYS:
+        raise ModelError(f"{path} holds {len(entries):,} names in one map, more than any network has", RESAVE)
+    tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
+    state = {name: Tensor.detach(value) for name, value in tensors.items()}
+    require_honest(
+        {name: tensor for name, tensor in state.items() if tensor.is_nested}, path
+    )  # without a shape
+    return state
+
+
+def require_honest(state: State, path: Path) -> None:
+    """Raise where a tensor has more numbers than the file: a model made to fit it could fill the memory."""
     for name, tensor in state.items():
         if _claims_too_much(tensor):
             raise ModelError(
                 f"{path} holds a tensor {printable(name[:LONGEST])!r} that says it is larger than its data",
                 RESAVE,
             )
-    return state
 
 
 def _claims_too_much(tensor: Tensor) -> bool:
-    """Whether a tensor has more numbers than the file: a model made to fit it could fill the memory."""
     import torch
 
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+    if tensor.is_nested or tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return True
     return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnexplain.errors import ModelError, first_line
-from cnnexplain.sources._shapes import class_count, first_convolution
-from cnnexplain.sources._source import Variant
+from cnnexplain.sources._keys import Reading
+from cnnexplain.sources._renames import State
+from cnnexplain.sources._shapes import first_convolution
 from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "backbone.")
-MOST_READINGS = 64  # of stacked prefixes; more are made by no training script
 SHOWN = 4
+MOST_SIZES = 3  # numbers of classes that are tried
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,22 @@ class Misfit:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
+    foreign: int = 0  # of the unexpected ones, those that look like layers of another network
 
     @property
     def anything(self) -> bool:
-        """Whether there is any."""
-        return bool(self.missing or self.unexpected or self.misshapen)
+        """Whether the model or the file has layers that the other lacks."""
+        return bool(self.missing or self.foreign or self.misshapen)
 
     @property
     def everything(self) -> bool:
         """Whether not one key fits."""
         return self.fitting == 0
+
+    @property
+    def left_out(self) -> str:
+        """What the model has no place for, and needs none."""
+        return _some(self.unexpected)
 
     def __str__(self) -> str:
         kinds = (
@@ -49,59 +55,45 @@ class Misfit:
         return f"of the model's {self.total} keys, {'; '.join(parts)}"
 
 
-def renamed(state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """`state` without the prefixes that wrappers add, where that makes more of its keys fit `module`."""
+def head_sizes(state: State, module: nn.Module, probe: Callable[[int], nn.Module]) -> list[int]:
+    """The numbers of classes that the checkpoint's heads have, where they are not those of `module`.
+
+    `probe` builds the network for a number of classes: a head is what takes another shape then.
+    """
     slots = module.state_dict()
-    readings = [list(state)]
-    for names in readings:  # grows while it is walked
-        for prefix in PREFIXES:
-            stripped = [name.removeprefix(prefix) for name in names]
-            distinct = len(set(stripped)) == len(stripped)
-            if distinct and stripped not in readings and len(readings) < MOST_READINGS:
-                readings.append(stripped)
-
-    def fitting(names: Iterable[str]) -> int:
-        pairs = zip(names, state.values(), strict=True)
-        return sum(1 + (slots[name].shape == tensor.shape) for name, tensor in pairs if name in slots)
-
-    return dict(zip(max(readings, key=fitting), state.values(), strict=True))
-
-
-def fitting_variant(state: dict[str, Tensor], module: nn.Module, variant: Variant) -> Variant:
-    """`variant` with the number of classes and of input channels that the checkpoint's shapes show."""
-    slots = module.state_dict()
-    wrong = [
-        (name, tensor.shape, slots[name].shape)
-        for name, tensor in state.items()
-        if name in slots and tensor.shape != slots[name].shape and tensor.ndim == slots[name].ndim
-    ]
     # Weights have to be as long as they say; from a bias alone, a small file could ask for a head of any size.
-    classes = {
-        have[0]
-        for _, have, want in wrong
-        if want[:1] == (class_count(module),) and have[1:] == want[1:] and len(want) > 1
-    }
+    longer = [
+        name
+        for name, tensor in state.items()
+        if tensor.ndim == slots[name].ndim > 1
+        and tensor.shape[1:] == slots[name].shape[1:]
+        and tensor.shape[0] != slots[name].shape[0]
+    ]
+    if not longer:
+        return []
+    other = probe(2 if slots[longer[0]].shape[0] != 2 else 3).state_dict()
+    heads = [name for name in longer if name not in other or other[name].shape[0] != slots[name].shape[0]]
+    return list(dict.fromkeys(state[name].shape[0] for name in reversed(heads)))[:MOST_SIZES]
+
+
+def channels_of(state: State, module: nn.Module) -> int | None:
+    """The input channels that the checkpoint's first convolution has, where they are not those of `module`."""
     stem = first_convolution(module)
-    channels = {
-        have[1]
-        for name, have, want in wrong
-        if stem and name == f"{stem[0]}.weight" and have[:1] + have[2:] == want[:1] + want[2:]
-    }
-    if len(classes) == 1:
-        variant = replace(variant, classes=classes.pop())
-    if len(channels) == 1:
-        variant = replace(variant, channels=channels.pop())
-    return variant
+    if stem is None or f"{stem[0]}.weight" not in state:
+        return None
+    have, want = state[f"{stem[0]}.weight"].shape, stem[1].weight.shape
+    fits = len(have) == len(want) and have[:1] + have[2:] == want[:1] + want[2:]
+    return have[1] if fits and have != want else None
 
 
-def put(state: dict[str, Tensor], module: nn.Module, unused: Sequence[str] = ()) -> Misfit:
+def put(reading: Reading, module: nn.Module, unused: Sequence[str] = ()) -> Misfit:
     """Load what fits into `module`, and say what does not."""
     slots = module.state_dict()
+    state = {name: _counting(tensor, slots[name], name) for name, tensor in reading.placed.items()}
     fitting = {
         name: tensor
         for name, tensor in state.items()
-        if name in slots
-        and tensor.shape == slots[name].shape
+        if tensor.shape == slots[name].shape
         and tensor.is_floating_point() == slots[name].is_floating_point()  # integers are no trained weights
     }
     try:
@@ -111,22 +103,28 @@ def put(state: dict[str, Tensor], module: nn.Module, unused: Sequence[str] = ())
             f"the checkpoint's tensors cannot be copied into the model: {first_line(error)}",
             "save it again with plain tensors, in float32",
         ) from error
+    foreign = {name for name in reading.foreign(slots) if not name.startswith(tuple(unused))}
     return Misfit(
         total=len(slots),
         fitting=len(fitting),
-        # Checkpoints from before PyTorch 0.4.1 do not count batches, and nobody who infers does.
-        missing=tuple(
-            name for name in slots if name not in state and not name.endswith("num_batches_tracked")
-        ),
-        unexpected=tuple(name for name in state if name not in slots and not name.startswith(tuple(unused))),
+        missing=reading.missing(slots),
+        unexpected=tuple(name for name in reading.left if not name.startswith(tuple(unused))),
+        foreign=len(foreign),
         misshapen=tuple(
             f"{name} {_shape(tensor)} {_kind(tensor)}, not {_shape(slots[name])} {_kind(slots[name])}"
             if _kind(tensor) != _kind(slots[name])
             else f"{name} {_shape(tensor)}, not {_shape(slots[name])}"
             for name, tensor in state.items()
-            if name in slots and name not in fitting
+            if name not in fitting
         ),
     )
+
+
+def _counting(tensor: Tensor, slot: Tensor, name: str) -> Tensor:
+    """A counter of batches as the model has it, whatever half precision or another library made of it."""
+    if name.endswith("num_batches_tracked") and tensor.numel() == slot.numel():
+        return tensor.reshape(slot.shape).to(slot.dtype)
+    return tensor
 
 
 def _kind(tensor: Tensor) -> str:

@@ -12,6 +12,7 @@ from cnnexplain.sources._files import existing_file
 from cnnexplain.sources._text import printable
 
 LARGEST = 32_000_000  # bytes; a file of names is far smaller, and one that is far larger is something else
+CONFIGURED = ("id2label", "label_names")  # where a config.json of the Hugging Face hub has them
 FORMS = (
     'write one name a line, or JSON such as ["cat", "dog"], {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}'
 )
@@ -37,6 +38,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
 def _from_json(text: str, path: Path) -> list[str]:
     try:
         data = json.loads(text)
+        for key in CONFIGURED:
+            if isinstance(data, dict) and isinstance(data.get(key), (dict, list)):
+                data = data[key]
         if isinstance(data, dict):
             data = _by_index(data, path)
         if not isinstance(data, list):

@@ -6,19 +6,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.errors import ModelError, OptionError, first_line
-from cnnexplain.sources._checkpoint import is_checkpoint, read_checkpoint, refuse_foreign
-from cnnexplain.sources._fit import fitting_variant, put, renamed
+from cnnexplain.sources._checkpoint import is_checkpoint, refuse_foreign
+from cnnexplain.sources._fill import filled
 from cnnexplain.sources._labels import read_labels
 from cnnexplain.sources._preprocess import Overrides, fed
 from cnnexplain.sources._registry import build, has_prefix
-from cnnexplain.sources._shapes import class_count
+from cnnexplain.sources._repository import repository
 from cnnexplain.sources._source import Built, Variant
 from cnnexplain.sources._text import printable
 
@@ -30,7 +28,17 @@ ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net
 
 def load(reference: str, options: ModelOptions) -> Loaded:
     """The model that `reference` means, ready to be asked: in eval mode, in float32, on the CPU."""
-    architecture, checkpoint = _what_is_meant(reference, options)
+    kept = repository(reference, arch=options.arch)
+    if kept is None:
+        architecture, checkpoint = _what_is_meant(reference, options)
+    else:
+        architecture = f"timm:{kept.architecture}"
+        checkpoint = options.weights or (kept.weights if options.pretrained else None)
+    if checkpoint is None and options.weights_key is not None:
+        raise OptionError(
+            f"--weights-key {options.weights_key} names a part of a checkpoint, and {reference!r} is none",
+            "add --weights FILE, or leave it out",
+        )
     overrides = Overrides.of(options)
     size = overrides.size
     labels = read_labels(options.labels) if options.labels is not None else None
@@ -39,10 +47,18 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         channels=size.channels if size else None,
         size=(size.height, size.width) if size else None,
     )
+    start = os.getcwd()
+
+    def make(name: str, wanted: Variant) -> Built:
+        os.chdir(start)  # the user's own code may have gone elsewhere, and `name` is a path seen from there
+        return _build(name, wanted, options.seed)
+
     if checkpoint is None:
-        built = _build(architecture, variant, options.seed)
+        built = make(architecture, variant)
     else:
-        built = _filled(checkpoint, architecture, variant, options)
+        built = filled(checkpoint, architecture, variant, options, make)
+    if kept is not None:
+        built = kept.describe(built)
     if size and size.channels not in (None, built.preprocess.channels):
         raise OptionError(
             f"--input-size {options.input_size} asks for {size.channels} channels, but {built.name} takes "
@@ -105,7 +121,8 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
 
 def _what_is_meant(reference: str, options: ModelOptions) -> tuple[str, Path | None]:
     """The architecture, and the checkpoint that goes into it."""
-    if has_prefix(reference) or not is_checkpoint(reference):
+    a_file = options.arch is not None and os.path.isfile(reference)  # whatever its name, as in --weights
+    if has_prefix(reference) or not (is_checkpoint(reference) or a_file):
         if options.arch is not None:
             raise OptionError(
                 f"--arch {options.arch} goes with a checkpoint as MODEL, and {reference!r} is none",
@@ -130,38 +147,6 @@ def _what_is_meant(reference: str, options: ModelOptions) -> tuple[str, Path | N
 def _build(architecture: str, variant: Variant, seed: int) -> Built:
     with _seeded(seed), redirect_stdout(sys.stderr):  # stdout is for data; libraries and user code may print
         return build(architecture, variant)
-
-
-def _filled(checkpoint: Path, architecture: str, variant: Variant, options: ModelOptions) -> Built:
-    """The model in the shape that the checkpoint has, with its tensors in it."""
-    state, choices = read_checkpoint(checkpoint)
-    start = os.getcwd()
-    built = _build(architecture, variant, options.seed)
-    state = renamed(state, built.module)
-    shaped = fitting_variant(state, built.module, variant)
-    if shaped != variant:
-        os.chdir(
-            start
-        )  # the user's own code may have gone elsewhere, and `architecture` is a path seen from there
-        built = _build(architecture, shaped, options.seed)
-    if shaped.classes is not None and class_count(built.module) == shaped.classes:
-        choices += (Choice("classes", str(shaped.classes), "read off the head in the checkpoint"),)
-    if shaped.channels != variant.channels and built.preprocess.channels == shaped.channels:
-        choices += (
-            Choice("input channels", str(shaped.channels), "read off the checkpoint's first convolution"),
-        )
-    misfit = put(state, built.module, built.unused)
-    if misfit.everything or (misfit.anything and options.strict):
-        right = "name the architecture that it was trained with"
-        raise ModelError(
-            f"{checkpoint} does not fit {built.name}: {misfit}",
-            right if misfit.everything else f"{right}, or load what fits with --no-strict",
-        )
-    if misfit.anything:
-        choices += (Choice("checkpoint", "what fits of it", str(misfit)),)
-    if built.labels is not None and options.labels is None:
-        choices += (Choice("labels", f"those of {built.code}", "there are as many; --labels names others"),)
-    return replace(built, weights=f"weights from {checkpoint}", choices=(*built.choices, *choices))
 
 
 def _labels(built: Built) -> tuple[str, ...] | None:

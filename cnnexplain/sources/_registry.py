@@ -13,6 +13,7 @@ from typing import cast
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, near_misses
+from cnnexplain.sources._foreign import what_folder_it_is, what_it_is
 from cnnexplain.sources._source import Built, Source, UnknownNameError, UnknownTagError, Variant
 
 BARE_NAMES = ("timm", "torchvision")  # a name without a prefix is looked up in these, in this order
@@ -36,6 +37,8 @@ def has_prefix(reference: str) -> bool:
 
 def build(reference: str, variant: Variant) -> Built:
     """The model that `reference` means, with its code, preprocessing and labels."""
+    if reference.endswith(".py"):
+        return sources()[""].build(reference, variant)
     if ":" not in reference:
         return _build_bare(reference, variant)
     if not has_prefix(reference):
@@ -50,6 +53,17 @@ def build(reference: str, variant: Variant) -> Built:
             f"{prefix} has no model called {name!r}",
             f"did you mean {_either(f'{prefix}:{one}' for one in near)}?",
         ) from None
+
+
+def is_library(reference: str) -> bool:
+    """Whether `reference` names a model of a library, not code of the user's."""
+    return has_prefix(reference) or not (":" in reference or reference.endswith(".py"))
+
+
+def second_reading(name: str) -> str | None:
+    """What a name without a prefix means in the last of `BARE_NAMES`, where the first knows it as well."""
+    known = [prefix for prefix in BARE_NAMES if name.partition(".")[0] in sources()[prefix].names()]
+    return f"{known[-1]}:{name}" if ":" not in name and len(known) > 1 else None
 
 
 def _build_bare(name: str, variant: Variant) -> Built:
@@ -70,16 +84,15 @@ def _build_bare(name: str, variant: Variant) -> Built:
 
 
 def _not_found(name: str) -> ModelError:
-    path = Path(name)
-    if path.suffix == ".py":
-        return ModelError(
-            f"{name!r} names a file, but not what to call in it",
-            f"write {name}:NAME, where NAME is a class or function that returns an nn.Module",
-        )
+    if os.path.isdir(name):
+        folder = what_folder_it_is(Path(name))
+        return ModelError(f"{name!r} is {folder.kind}", folder.hint)
+    if os.path.isfile(name) and (foreign := what_it_is(Path(name))):
+        return ModelError(f"{name!r} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
     if name and os.path.exists(name):
         return ModelError(
             f"{name!r} is not a checkpoint: its name does not end in .pth, .pt, .ckpt, .bin or .safetensors",
-            f"if it is one, write --weights {name} after the name of a model",
+            f"if it is one, write {name} --arch NAME, or --weights {name} after the name of a model",
         )
     if "/" in name:
         return ModelError(

@@ -1,4 +1,4 @@
-"""Reads off a module how many classes it tells apart and how many channels it takes."""
+"""Reads off a module how many channels it takes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 SPACE_TO_DEPTH = (12, 48)  # channels of a first convolution that stands behind a fold of RGB by 2 or by 4
-
-
-def class_count(module: nn.Module) -> int | None:
-    """The number of classes: what the model says of itself, else its last layer's width; None if unknown."""
-    from torch import nn
-
-    said = getattr(module, "num_classes", None)
-    if isinstance(said, int) and not isinstance(said, bool) and said > 0:
-        return said
-    layers = [one for one in module.modules() if isinstance(one, (nn.Linear, nn.Conv2d))]
-    if not layers:
-        return None
-    last = layers[-1]
-    return last.out_features if isinstance(last, nn.Linear) else last.out_channels
 
 
 def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnnexplain.core.loading import CROP_MODES
 from cnnexplain.core.preprocess import INTERPOLATIONS, Preprocess
 from cnnexplain.sources._libraries import library
+from cnnexplain.sources._preprocess import LARGEST_SIDE
 from cnnexplain.sources._source import Built, Variant
 
 
@@ -34,30 +36,48 @@ def described(module: Any, name: str, code: str, weights: str | None, variant: V
         weights=weights,
         preprocess=preprocess,
         crop_pct=crop_pct,
-        labels=_labels_of(module.pretrained_cfg, module.num_classes),
+        labels=labels_of(module.pretrained_cfg, module.num_classes),
     )
 
 
 def preprocess_of(config: Mapping[str, Any], channels: int | None = None) -> tuple[Preprocess, float]:
-    """The preprocessing that timm's own evaluation transform has, and its crop proportion."""
+    """The preprocessing that timm's own evaluation transform has, and its crop proportion.
+
+    Raises whatever a configuration of wrong types makes timm raise, and `ValueError` for one of wrong values.
+    """
     data = library("timm.data").resolve_data_config(pretrained_cfg=dict(config))
-    configured, height, width = data["input_size"]
-    crop_pct = data["crop_pct"]
+    configured, height, width = (int(side) for side in data["input_size"])
+    crop_pct = float(data["crop_pct"])
     if data["interpolation"] not in INTERPOLATIONS:
-        raise ValueError(f"unknown interpolation {data['interpolation']!r}")
+        raise ValueError(f"unknown interpolation {data['interpolation']!r:.99}")
+    if data["crop_mode"] not in CROP_MODES:
+        raise ValueError(f"unknown crop mode {data['crop_mode']!r:.99}")
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and 0 < configured <= LARGEST_SIDE):
+        raise ValueError(f"input size {data['input_size']!r:.99}")
+    if not 0 < crop_pct <= 1:
+        raise ValueError(f"crop_pct {crop_pct}")
+    for name in ("mean", "std"):
+        if not all(math.isfinite(one) for one in data[name]) or len(data[name]) not in (
+            1,
+            3,
+            channels or configured,
+        ):
+            raise ValueError(f"{name} {data[name]!r:.99}")
+    if not all(one > 0 for one in data["std"]):
+        raise ValueError(f"std {data['std']!r:.99}")
     preprocess = Preprocess(
         input_size=(height, width),
         channels=channels or configured,
         resize=(math.floor(height / crop_pct), math.floor(width / crop_pct)),
         crop_mode=data["crop_mode"],
         interpolation=data["interpolation"],
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
+        mean=tuple(map(float, data["mean"])),
+        std=tuple(map(float, data["std"])),
     )
     return preprocess, crop_pct
 
 
-def _labels_of(config: Mapping[str, Any], classes: int) -> Sequence[str] | None:
+def labels_of(config: Mapping[str, Any], classes: int) -> Sequence[str] | None:
     """One name per class where the configuration, or ImageNet with as many classes, gives them."""
     names = config.get("label_names") or ()
     if isinstance(names, Mapping):

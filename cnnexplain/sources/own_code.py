@@ -30,6 +30,10 @@ HELP = (
     "package.module:factory or file.py:factory: your own code, a class or function that returns an nn.Module"
 )
 SHOWN = 5
+SCRIPTS = frozenset({"main", "run", "train", "test", "evaluate", "eval", "validate", "demo", "parse_args"})
+# What factories call the numbers of classes and of input channels, timm's own words first.
+CLASSES = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
+CHANNELS = ("in_chans", "in_channels", "input_channels", "n_channels")
 DEFAULT = Choice(
     "preprocessing",
     "as is usual for ImageNet",
@@ -51,6 +55,12 @@ def names() -> Iterable[str]:
 def build(name: str, variant: Variant) -> Built:
     """What the factory returns when it is called. This runs the user's code, as Python would."""
     where, _, attribute = name.rpartition(":")
+    if not where and name.endswith(".py"):
+        module = _imported(name, "")
+        attribute, choice = _only_one(module, name)
+        full = f"{name}:{attribute}"
+        built = described(_called(getattr(module, attribute), full, variant), full, variant)
+        return replace(built, choices=(choice, *built.choices))
     factory = _attribute(_imported(where, attribute), where, attribute)
     return described(_called(factory, name, variant), name, variant)
 
@@ -67,8 +77,12 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
     if config:
         try:
             preprocess, crop_pct = preprocess_of(config, channels)
-        except (TypeError, ValueError) as error:
-            raise _failed(f"the pretrained_cfg of {name} cannot be read", error) from error
+        except Exception as error:  # it may hold anything
+            raise ModelError(
+                f"the pretrained_cfg of {name} cannot be followed: {first_line(error)}",
+                "give it values such as timm's, input_size=(3, 224, 224), mean=(0.5, 0.5, 0.5), crop_pct=0.9; or "
+                "take it off the model",
+            ) from error
     return Built(
         module=module,
         name=type(module).__name__,
@@ -149,6 +163,42 @@ def _attribute(module: ModuleType, where: str, name: str) -> Any:
     )
 
 
+def _only_one(module: ModuleType, where: str) -> tuple[str, Choice]:
+    """The only class or function of a file that could make a model, and how that is told."""
+    made = [name for name, value in vars(module).items() if _makes_models(value, module) and name[0] != "_"]
+    if len(made) == 1:
+        return made[0], Choice("model", f"{where}:{made[0]}", f"all in {where} that could make one")
+    raise ModelError(
+        f"{where!r} names a file, but not what to call in it",
+        f"write {where}:NAME, where NAME is {' or '.join(made[:SHOWN])}"
+        if made
+        else f"write {where}:NAME, where NAME is a class or function there that returns an nn.Module, and takes "
+        "no arguments",
+    )
+
+
+def _makes_models(value: Any, module: ModuleType) -> bool:
+    """Whether something in a file is a model, or its own and callable without arguments as what makes one is."""
+    from torch import nn
+
+    if isinstance(value, nn.Module):
+        return True
+    if getattr(value, "__module__", None) != module.__name__ or not inspect.isroutine(
+        value
+    ) | inspect.isclass(value):
+        return False
+    if inspect.isclass(value) and not issubclass(value, nn.Module):
+        return False
+    if getattr(value, "__name__", "") in SCRIPTS:
+        return False
+    needed = [
+        one
+        for one in inspect.signature(value).parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    return not needed
+
+
 def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
     from torch import nn
     from torch.nn.parameter import UninitializedParameter
@@ -178,12 +228,24 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
 
 def _arguments(factory: Callable[..., Any], variant: Variant) -> dict[str, int]:
     """What a checkpoint or an option asks of the model, as far as the factory takes it."""
-    wanted = {"num_classes": variant.classes, "in_chans": variant.channels}
-    asked = {name: value for name, value in wanted.items() if value is not None}
-    if not asked:
+    wanted = [
+        (names, value)
+        for names, value in ((CLASSES, variant.classes), (CHANNELS, variant.channels))
+        if value is not None
+    ]
+    if not wanted:
         return {}
     takes = inspect.signature(factory).parameters
-    return {name: value for name, value in asked.items() if name in takes}
+    found = [
+        (next((one for one in names if one in takes and _is_number(takes[one], names)), None), value)
+        for names, value in wanted
+    ]
+    return {name: value for name, value in found if name is not None}
+
+
+def _is_number(argument: inspect.Parameter, names: tuple[str, ...]) -> bool:
+    """Whether an argument takes a number: timm's own names do, others may mean a list."""
+    return argument.name == names[0] or type(argument.default) is int
 
 
 def _failed(problem: str, error: BaseException) -> ModelError:

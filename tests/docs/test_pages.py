@@ -21,7 +21,6 @@ from cnnexplain.methods._cams import CAMS
 from cnnexplain.methods._pixel_maps import MAPS
 from cnnexplain.methods.deconv import RULES
 from cnnexplain.sources._checkpoint import NESTS, SUFFIXES
-from cnnexplain.sources._fit import PREFIXES
 
 EVERY_PAGE = pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
 
@@ -158,7 +157,7 @@ def test_what_is_said_of_baselines_rules_and_rectifiers_is_what_there_is() -> No
 
 def test_what_is_said_of_checkpoints_is_what_is_done() -> None:
     page = text("models.md")
-    for word in (*NESTS, *PREFIXES, *(suffix for suffix in SUFFIXES if suffix != ".pt2")):
+    for word in (*NESTS, *(suffix for suffix in SUFFIXES if suffix != ".pt2")):
         assert f"`{word}`" in page, word
 
 

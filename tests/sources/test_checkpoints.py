@@ -15,9 +15,16 @@ from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.errors import CnnexplainError, ModelError, OptionError
 from cnnexplain.sources import load
 from cnnexplain.sources._checkpoint import NESTS
-from cnnexplain.sources._fit import PREFIXES, renamed
+from cnnexplain.sources._keys import read
 
 MINE = ModelOptions(arch="net.py:Net")
+PREFIXES = (
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "net.",
+    "backbone.",
+)  # of the contract; any other is undone as well
 
 
 @pytest.fixture
@@ -73,16 +80,19 @@ def test_a_prefix_that_the_model_has_itself_is_kept(net, state):
 def test_two_keys_never_become_one(state):
     both = dict(state) | {f"model.{name}": tensor + 1 for name, tensor in state.items()}
     torch.save(both, "net.pth")
-    with pytest.raises(ModelError, match="9 unexpected") as caught:
-        load("net.pth", MINE)
-    assert "model.conv.weight" in caught.value.problem
-    assert holds(load("net.pth", ModelOptions(arch="net.py:Net", strict=False)), state)
+    loaded = load("net.pth", MINE)
+    assert holds(loaded, state)
+    told = next(choice for choice in loaded.choices if choice.what == "checkpoint part")
+    assert told.value == "keys without a prefix"
+    assert "under model" in told.reason
+    other = load("net.pth", ModelOptions(arch="net.py:Net", weights_key="model"))
+    assert holds(other, {name: tensor + 1 for name, tensor in state.items()})
 
 
 def test_hostile_stacks_of_prefixes_end(net):
     module = torch.nn.Linear(2, 2)
     state = {"".join(PREFIXES[(i + j) % 5] for j in range(30)) + f"{i}": torch.zeros(1) for i in range(200)}
-    assert len(renamed(state, module)) == 200
+    assert len(read(state, module).left) == 200
 
 
 def test_the_order_of_nestings_is_told(state):
@@ -227,11 +237,16 @@ def test_keys_that_do_not_fit_are_counted_and_shown(state):
 
 
 def test_hostile_names_of_keys_reach_no_terminal(state):
-    torch.save(state | {"\x1b[2Jgone\nerror: fake": torch.zeros(1), "x" * 9999: torch.zeros(1)}, "net.pth")
+    names = ("\x1b[2Jgone\nerror: fake", "x" * 9999)
+    torch.save(state | {name: torch.zeros(2, 2) for name in names}, "net.pth")
     with pytest.raises(ModelError) as caught:
         load("net.pth", MINE)
-    assert caught.value.problem.isprintable()
-    assert len(caught.value.problem) < 400
+    torch.save(state | {name: torch.zeros(1) for name in names}, "net.pth")
+    said = next(choice.reason for choice in load("net.pth", MINE).choices if choice.what == "checkpoint")
+    for text in (caught.value.problem, said):
+        assert "gone error: fake" in text
+        assert text.isprintable()
+        assert len(text) < 400
 
 
 def test_old_checkpoints_that_count_no_batches(state):

@@ -127,7 +127,7 @@ def test_flipped_bytes_never_escape(net):
         (b"just words\n", "is text, not a checkpoint", "download"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS", "git lfs pull"),
         (b"\x00\x01\x02\x03" * 50, "damaged", "download"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(64), "damaged", "torch.save"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5 file, as Keras writes", "keras.models.load_model"),
         (b"PK\x03\x04 not a zip", "cut short or damaged", "download"),
     ],
 )
@@ -139,6 +139,9 @@ def test_files_that_are_something_else(net, content, problem, hint):
 def test_other_zip_archives(net):
     with zipfile.ZipFile("net.pth", "w") as archive:
         archive.writestr("model.weights.h5", b"keras")
+    refused("net.pth", "is a Keras model", "keras.models.load_model")
+    with zipfile.ZipFile("net.pth", "w") as archive:
+        archive.writestr("notes.txt", b"words")
     refused("net.pth", "zip archive", "torch.save")
 
 

@@ -1,0 +1,199 @@
+"""A checkpoint into a model: which part of the file, which library's network, how many classes, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.loading import ModelOptions
+from cnnexplain.errors import ModelError
+from cnnexplain.sources._checkpoint import LONGEST, NESTS, Part, read_checkpoint, require_honest
+from cnnexplain.sources._fit import Misfit, channels_of, head_sizes, put
+from cnnexplain.sources._keys import Reading, is_averaged, read
+from cnnexplain.sources._registry import is_library, second_reading
+from cnnexplain.sources._source import Built, Variant
+from cnnexplain.sources._text import printable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LANGUAGE = ("embed_tokens", "lm_head", "q_proj.weight", "word_embeddings")  # in keys of language models
+Build = Callable[[str, Variant], Built]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A model with what fits of a checkpoint in it."""
+
+    built: Built
+    part: Part
+    rivals: tuple[Part, ...]  # other parts of the file that fit as well
+    reading: Reading
+    misfit: Misfit
+    variant: Variant
+
+    @property
+    def share(self) -> float:
+        """How much of the model has its weights from the file."""
+        return self.misfit.fitting / max(1, self.misfit.total)
+
+
+def filled(
+    checkpoint: Path, architecture: str, variant: Variant, options: ModelOptions, build: Build
+) -> Built:
+    """The model in the shape that the checkpoint has, with its tensors in it."""
+    parts = _asked_for(read_checkpoint(checkpoint), options.weights_key, checkpoint)
+    found = _filled(checkpoint, parts, architecture, variant, build)
+    if found.misfit.anything and (second := second_reading(architecture)):
+        other = _filled(checkpoint, parts, second, variant, build)
+        if not other.misfit.anything or other.share > found.share:
+            reason = f"the checkpoint fits it, and not timm's {found.built.name}"
+            choice = Choice("model source", second, reason)
+            found = replace(other, built=replace(other.built, choices=(choice, *other.built.choices)))
+    misfit = found.misfit
+    if misfit.everything or (misfit.anything and options.strict):
+        raise _misfit(found, checkpoint)
+    choices = (*found.built.choices, *_choices(found, variant, options))
+    return replace(found.built, weights=f"weights from {checkpoint}", choices=choices)
+
+
+def _filled(
+    checkpoint: Path, parts: tuple[Part, ...], architecture: str, variant: Variant, build: Build
+) -> Filled:
+    """The part of the file that fits an architecture best, in a model of as many classes and channels."""
+    built = build(architecture, variant)
+    readings = [(part, read(part.state, built.module)) for part in parts]
+
+    def order(one: tuple[Part, Reading]) -> tuple[int, bool, int]:
+        part, reading = one
+        return -reading.score, is_averaged(part.name), 0 if reading.score else -len(part.state)
+
+    (part, first), *others = sorted(readings, key=order)
+    reading = first
+    require_honest(part.state, checkpoint)
+    classes = head_sizes(
+        reading.placed, built.module, lambda number: _probe(architecture, number, variant, build)
+    )
+    channels = channels_of(reading.placed, built.module) or variant.channels
+    shaped = variant
+    for wanted in [replace(variant, classes=one, channels=channels) for one in classes or (variant.classes,)]:
+        if wanted == variant:
+            continue
+        other = build(architecture, wanted)
+        again = read(part.state, other.module)
+        if again.score > reading.score:
+            built, reading, shaped = other, again, wanted
+    return Filled(
+        built,
+        part,
+        rivals=tuple(one for one, other in others if first.score and other.score == first.score),
+        reading=reading,
+        misfit=put(reading, built.module, built.unused),
+        variant=shaped,
+    )
+
+
+def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> nn.Module:
+    """The network for another number of classes, of which only the shapes are wanted."""
+    import torch
+
+    wanted = replace(variant, classes=classes)
+    if is_library(architecture):
+        try:
+            with torch.device("meta"):
+                return build(architecture, wanted).module
+        except (RuntimeError, NotImplementedError):
+            pass  # a few of torchvision's compute with values while they are built
+    return build(architecture, wanted).module
+
+
+def _asked_for(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[Part, ...]:
+    """The part that `--weights-key` names: a map in the file, or the keys under a prefix; all where it is not given."""
+    exact = [part for part in parts if key in (None, part.name)]
+    if exact:
+        return tuple(exact)
+    under = []
+    for part in parts:
+        prefix = f"{key}.".removeprefix(f"{part.name}.") if part.name else f"{key}."
+        state = {
+            name[len(prefix) :]: tensor for name, tensor in part.state.items() if name.startswith(prefix)
+        }
+        if state:
+            under.append(Part(str(key), state))
+    if under:
+        return (max(under, key=lambda part: len(part.state)),)
+    largest = max(parts, key=lambda part: len(part.state)).state
+    known = dict.fromkeys(part.name for part in parts if part.name) or dict.fromkeys(
+        name.partition(".")[0] for name in largest if "." in name
+    )
+    raise ModelError(
+        f"{path} has no part called {key!r}",
+        f"write --weights-key with one of {', '.join(map(_shown, list(known)[:8]))}"
+        if known
+        else "leave it out",
+    )
+
+
+def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Choice]:
+    """What was decided on the way, with reasons."""
+    part, reading, misfit, built = found.part, found.reading, found.misfit, found.built
+    choices = []
+    if found.rivals:
+        others = ", ".join(_shown(one.name) for one in found.rivals)
+        choices.append(
+            Choice(
+                "checkpoint part",
+                _shown(part.name),
+                f"the file also holds {others}, which would fit as well; --weights-key NAME takes another",
+            )
+        )
+    elif part.name not in ("", *NESTS) and options.weights_key is None:
+        choices.append(Choice("checkpoint part", _shown(part.name), "what fits of the file"))
+    if reading.copies:
+        others = ", ".join(_shown(one.rstrip(".")) or "keys without one" for one in reading.copies)
+        choices.append(
+            Choice(
+                "checkpoint part",
+                f"keys under {_shown(reading.prefix.rstrip('.'))}"
+                if reading.prefix
+                else "keys without a prefix",
+                f"the file has the same under {others}; --weights-key NAME takes another",
+            )
+        )
+    if reading.told:
+        choices.append(Choice("checkpoint keys", "; ".join(reading.told), "so that they fit the model's"))
+    if found.variant.classes != variant.classes:
+        choices.append(Choice("classes", str(found.variant.classes), "read off the head in the checkpoint"))
+    if found.variant.channels != variant.channels and built.preprocess.channels == found.variant.channels:
+        channels = str(found.variant.channels)
+        choices.append(Choice("input channels", channels, "read off the checkpoint's first convolution"))
+    if misfit.anything:
+        choices.append(Choice("checkpoint", "what fits of it", str(misfit)))
+    elif misfit.unexpected:
+        reason = f"no layers, and nothing that the model has a place for: {misfit.left_out}"
+        choices.append(Choice("checkpoint", f"without {len(misfit.unexpected)} of its keys", reason))
+    if built.labels is not None and options.labels is None:
+        choices.append(Choice("labels", f"those of {built.code}", "there are as many; --labels names others"))
+    return choices
+
+
+def _misfit(found: Filled, checkpoint: Path) -> ModelError:
+    misfit, built = found.misfit, found.built
+    names = [name for name in found.reading.left if any(word in name for word in LANGUAGE)]
+    if names and misfit.fitting < len(names):
+        return ModelError(
+            f"{checkpoint} holds the weights of a language model ({_shown(names[0])}), not of {built.name}",
+            "cnnexplain explains networks that classify pictures, for example bundled:efficientnet_lite0",
+        )
+    right = "name the architecture that it was trained with"
+    return ModelError(
+        f"{checkpoint} does not fit {built.name}: {'; '.join((str(misfit), *found.reading.failed))}",
+        right if misfit.everything else f"{right}, or load what fits with --no-strict",
+    )
+
+
+def _shown(name: str) -> str:
+    return printable(name[:LONGEST])
