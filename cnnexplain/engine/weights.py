@@ -18,9 +18,9 @@ def fingerprint(module: nn.Module) -> str:
         if not isinstance(tensor, Tensor):
             continue
         if is_lazy(tensor):
-            digest.update(f"{name} {tensor.dtype}, not there yet\n".encode())
+            digest.update(f"{name} {tensor.dtype}, not there yet\n".encode("utf-8", "surrogatepass"))
             continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
         if not _is_plain(tensor):
             digest.update(repr(tensor).encode())
             continue

@@ -95,4 +95,8 @@ def part_of(layer: str, taken: set[str]) -> str:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+    try:
+        content = os.fsencode(text)  # names of files, whatever bytes they are
+    except UnicodeEncodeError:  # names of layers may hold what no file's can
+        content = text.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:8]

@@ -73,7 +73,7 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         source=f"{built.code}, {built.weights or f'random weights (seed {options.seed})'}",
         preprocess=preprocess,
         labels=_labels(built) if labels is None else labels,
-        choices=(*built.choices, *fed(preprocess)),
+        choices=(*overrides.settled(built.choices), *fed(preprocess)),
         sized=built.sized or size is not None,
     )
 
@@ -114,7 +114,7 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
         source="a module of your own",
         preprocess=preprocess,
         labels=_labels(built) if labels is None else labels,
-        choices=(*built.choices, *fed(preprocess)),
+        choices=(*overrides.settled(built.choices), *fed(preprocess)),
         sized=built.sized or overrides.size is not None,
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess, Range
+from cnnexplain.core.words import listed
 from cnnexplain.errors import OptionError
 
 LARGEST_SIDE = 16384
@@ -69,6 +70,28 @@ class Overrides:
             crop_mode=self.crop_mode or preprocess.crop_mode,
             range=self.range or preprocess.range,
         )
+
+    def settled(self, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        """`choices` with what was given told as given, where the rest is what is usual."""
+        parts = {
+            "--input-size": self.size,
+            "--crop-pct": self.crop_pct,
+            "--mean": self.mean,
+            "--std": self.std,
+        }
+        given = [flag for flag, value in parts.items() if value is not None]
+        usual = [flag for flag, value in parts.items() if value is None]
+
+        def told(choice: Choice) -> Choice:
+            if choice.what != "preprocessing" or not given:
+                return choice
+            if not usual:
+                return Choice(choice.what, "as given", f"{listed(given)} say all of it")
+            reason = f"your code names none; {listed(given)} {'were' if given[1:] else 'was'} given"
+            value = f"{choice.value}, but for what was given"
+            return Choice(choice.what, value, f"{reason}, {listed(usual)} change more")
+
+        return tuple(map(told, choices))
 
 
 def fed(preprocess: Preprocess) -> tuple[Choice, ...]:

@@ -67,7 +67,7 @@ def build(name: str, variant: Variant) -> Built:
 
 def described(module: nn.Module, name: str, variant: Variant) -> Built:
     """A module that somebody made, with the preprocessing that it carries or else the usual one."""
-    config = _timm_config(module)
+    config = _timm_config(module, name)
     # What was asked for comes before a guess: the first convolution in the code need not be the first that runs.
     channels = variant.channels or input_channels(module)
     preprocess, crop_pct = Preprocess(channels=channels or 3), 1.0  # small inputs are rarely cropped
@@ -78,11 +78,7 @@ def described(module: nn.Module, name: str, variant: Variant) -> Built:
         try:
             preprocess, crop_pct = preprocess_of(config, channels)
         except Exception as error:  # it may hold anything
-            raise ModelError(
-                f"the pretrained_cfg of {name} cannot be followed: {first_line(error)}",
-                "give it values such as timm's, input_size=(3, 224, 224), mean=(0.5, 0.5, 0.5), crop_pct=0.9; or "
-                "take it off the model",
-            ) from error
+            raise _misconfigured(name, error) from error
     return Built(
         module=module,
         name=type(module).__name__,
@@ -256,10 +252,21 @@ def _failed(problem: str, error: BaseException) -> ModelError:
     )
 
 
-def _timm_config(module: nn.Module) -> Mapping[str, Any] | None:
+def _timm_config(module: nn.Module, of: str) -> Mapping[str, Any] | None:
     """The configuration that timm's models, and code written like them, carry."""
     for name in ("pretrained_cfg", "default_cfg"):
-        config = getattr(module, name, None)
-        if isinstance(config, Mapping) and config:
-            return config
+        try:
+            config = getattr(module, name, None)
+            if isinstance(config, Mapping) and config:
+                return config
+        except Exception as error:  # a property may raise anything
+            raise _misconfigured(of, error) from error
     return None
+
+
+def _misconfigured(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"the pretrained_cfg of {name} cannot be followed: {first_line(error)}",
+        "give it values such as timm's, input_size=(3, 224, 224), mean=(0.5, 0.5, 0.5), crop_pct=0.9; or take it "
+        "off the model",
+    )

@@ -124,3 +124,21 @@ def test_channels_of_ones_own_code_are_those_that_were_asked_for_not_guessed(net
 def test_a_factory_that_takes_channels_is_told(net):
     loaded = load("net.py:Net", ModelOptions(input_size="6x28x28"))
     assert loaded.module.conv.in_channels == loaded.preprocess.channels == 6
+
+
+def test_what_was_given_is_told_as_given(net):
+    def told(**options):
+        choices = load("net.py:Net", ModelOptions(**options)).choices
+        return next((choice.value, choice.reason) for choice in choices if choice.what == "preprocessing")
+
+    assert told()[0] == "as is usual for ImageNet"
+    assert told(crop_mode="squash") == told()
+    every = {"input_size": "32", "crop_pct": 0.9, "mean": "0.5", "std": "0.5"}
+    assert told(**every) == ("as given", "--input-size, --crop-pct, --mean and --std say all of it")
+    for missing in every:
+        value, reason = told(**{name: one for name, one in every.items() if name != missing})
+        assert value == "as is usual for ImageNet, but for what was given"
+        assert reason.endswith(f"were given, --{missing.replace('_', '-')} change more")
+    assert "--mean was given, --input-size, --crop-pct and --std change more" in told(mean="0.5")[1]
+    module = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert adopt(module, ModelOptions(**every)).choices[0].value == "as given"

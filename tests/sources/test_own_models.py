@@ -84,6 +84,53 @@ def test_a_bad_configuration_is_named(net):
         load("bad.py:make", ModelOptions())
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{'input_size': (3, 'a', 4)}",
+        "{'input_size': (3, 0, 0)}",
+        "{'input_size': (3, -5, 5)}",
+        "{'input_size': (3, 10**9, 10**9)}",
+        "{'input_size': 'big'}",
+        "{'mean': 'abc'}",
+        "{'mean': (float('nan'),) * 3}",
+        "{'mean': (0.5, 0.5)}",
+        "{'mean': None, 'std': 5}",
+        "{'std': (0, 0, 0)}",
+        "{'std': [[1], [2], [3]]}",
+        "{'crop_pct': 'x'}",
+        "{'crop_pct': -1}",
+        "{'crop_pct': 10**400}",
+        "{'interpolation': [1]}",
+        "{'interpolation': 'magic'}",
+        "{'crop_mode': {1: 2}}",
+        "Strange(a=1)",
+    ],
+)
+def test_a_configuration_of_wrong_types_or_values_is_named(net, config):
+    (net / "bad.py").write_text(
+        "import net\n\nclass Strange(dict):\n    def __iter__(self):\n        raise RuntimeError('no keys')\n\n    keys = __iter__\n\n"
+        f"def make():\n    model = net.Net()\n    model.pretrained_cfg = {config}\n    return model\n"
+    )
+    with pytest.raises(
+        ModelError, match=r"the pretrained_cfg of bad\.py:make cannot be followed: \w+"
+    ) as caught:
+        load("bad.py:make", ModelOptions())
+    assert "input_size=(3, 224, 224)" in caught.value.hint
+    assert len(caught.value.problem) < 400
+
+
+def test_a_configuration_that_raises_is_named(net):
+    (net / "bad.py").write_text(
+        "import net\n\nclass Net(net.Net):\n    @property\n    def default_cfg(self):\n"
+        "        raise LookupError('mine')\n"
+    )
+    with pytest.raises(
+        ModelError, match=r"pretrained_cfg of bad\.py:Net cannot be followed: LookupError: mine"
+    ):
+        load("bad.py:Net", ModelOptions())
+
+
 def test_a_models_own_factory_in_timm_keeps_its_configuration(net):
     loaded = load("timm.models:test_resnet", ModelOptions())
     assert loaded.preprocess.input_size == (160, 160)
