@@ -109,7 +109,8 @@ def test_a_bad_configuration_is_named(net):
 )
 def test_a_configuration_of_wrong_types_or_values_is_named(net, config):
     (net / "bad.py").write_text(
-        "import net\n\nclass Strange(dict):\n    def __iter__(self):\n        raise RuntimeError('no keys')\n\n    keys = __iter__\n\n"
+        "import net\n\nclass Strange(dict):\n    def __iter__(self):\n        raise RuntimeError('no keys')\n\n"
+        "    keys = __iter__\n\n"
         f"def make():\n    model = net.Net()\n    model.pretrained_cfg = {config}\n    return model\n"
     )
     with pytest.raises(
