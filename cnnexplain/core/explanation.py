@@ -28,6 +28,7 @@ class Batch:
     geometries: tuple[Geometry, ...]
     inputs: Tensor  # (N, C, H, W) float32, normalised, on the model's device
     whole: bool = True  # whether to keep all that is found, or only what is drawn
+    expected: Tensor | None = None  # (N,) int64: the class that each picture should be, -1 where nobody said
 
 
 # What the numbers of a map mean, which decides how they are drawn.

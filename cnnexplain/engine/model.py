@@ -262,12 +262,12 @@ class Model:
         """What a gradient raised on its way back, in words."""
         return gradients.failed(self.name, error)
 
-    def targets(self, spec: TargetSpec, logits: Tensor) -> list[Target]:
+    def targets(self, spec: TargetSpec, logits: Tensor, expected: Tensor | None = None) -> list[Target]:
         """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
 
-        With `spec.above` a picture that has no class of a rank has the index -1 there.
+        A picture that has no class of a rank, as with `spec.above`, has the index -1 there. See `scores.targets`.
         """
-        return scores.targets(spec, self.require_count(logits), self.scoring)
+        return scores.targets(spec, self.require_count(logits), self.scoring, expected)
 
     def score(self, logits: Tensor, index: Tensor) -> Tensor:
         """The score (N,) of one class `index` (N,) per picture, attached to the graph."""

@@ -95,11 +95,15 @@ def counted(logits: Tensor, count: int, model_name: str) -> Tensor:
     return logits
 
 
-def targets(spec: TargetSpec, logits: Tensor, scoring: Scoring) -> list[Target]:
+def targets(
+    spec: TargetSpec, logits: Tensor, scoring: Scoring, expected: Tensor | None = None
+) -> list[Target]:
     """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
 
     With `spec.above` a rank has the index -1 for pictures of which fewer classes are likely enough. There is always one
-    rank. Raises `OptionError` where `spec.above` has no probabilities to look at.
+    rank. `expected` (N,) is the class that each picture should be, or -1: beside the best ones it is explained as well,
+    in a rank of its own, where it is none of them. Raises `OptionError` where `spec.above` has no probabilities to look
+    at.
     """
     scores = class_scores(logits)
     if spec.index is not None:
@@ -113,7 +117,12 @@ def targets(spec: TargetSpec, logits: Tensor, scoring: Scoring) -> list[Target]:
         indices = best.indices.where(likely, -1)[:, : max(1, int(likely.sum(1).max()))]
         chosen = list(indices.T)
     else:
-        chosen = list(scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices.T)
+        best_ones = scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices
+        chosen = list(best_ones.T)
+        if expected is not None:
+            expected = expected.to(best_ones.device)
+            missed = expected.where((best_ones != expected[:, None]).all(1), -1)
+            chosen += [missed] if bool((missed >= 0).any()) else []
     return [Target(index, scores_at(logits, index)) for index in chosen]
 
 

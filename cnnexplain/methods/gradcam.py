@@ -79,7 +79,7 @@ class GradCAM:
         with model.capture(*self.layer) as captured:
             logits = model.forward(batch.inputs)
         maps = list(captured.values())  # each (N, C, h, w)
-        targets = model.targets(settled(self.target), logits)
+        targets = model.targets(settled(self.target), logits, batch.expected)
         best = model.targets(TargetSpec(), logits)[0].index
         details = {run: detail_of(model, run) for run in captured}
         found: list[Attribution] = []

@@ -127,17 +127,23 @@ class Saliency:
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
+        expected = batch.expected
         inputs, size = batch.inputs, batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
         # All that a pass computes is kept until the way back: few pictures at a time are faster.
         parts = model.chunks.over(
             len(inputs),
             inputs.device,
-            lambda rows: self._explained(model, inputs[rows.start : rows.stop], whole=batch.whole),
+            lambda rows: self._explained(
+                model,
+                inputs[rows.start : rows.stop],
+                expected if expected is None else expected[rows.start : rows.stop],
+                whole=batch.whole,
+            ),
             size,
         )
         return joined([answer for _, answer in parts])
 
-    def _explained(self, model: Model, inputs: Tensor, *, whole: bool) -> Answer:
+    def _explained(self, model: Model, inputs: Tensor, expected: Tensor | None, *, whole: bool) -> Answer:
         used = [MAPS[name] for name in self.method]
         # No graph is kept of a pass that no formula goes back through.
         pixels = inputs.detach().requires_grad_(not all(one.of_copies for one in used))
@@ -149,7 +155,7 @@ class Saliency:
             logits = model.forward(pixels.clone())
         integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
         found = []
-        targets = model.targets(settled(self.target), logits)
+        targets = model.targets(settled(self.target), logits, expected)
         rules = {one.rule for one in used if not one.of_copies}
         ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
         keep = (left > 0 for left in reversed(range(ways)))

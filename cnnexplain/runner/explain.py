@@ -43,6 +43,7 @@ class Prepared:
     pixels: NDArray[np.uint8]  # (H, W, C)
     geometry: Geometry
     notes: tuple[str, ...] = ()  # what was made of the file, in sentences
+    expected: int | None = None  # the class that it should be
 
 
 def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> Wanted:
@@ -136,8 +137,15 @@ def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: b
         geometries=tuple(one.geometry for one in pictures),
         inputs=model.inputs([one.pixels for one in pictures]),
         whole=whole,
+        expected=_expected(pictures),
     )
     return method.explain(model, batch)
+
+
+def _expected(pictures: Sequence[Prepared]) -> torch.Tensor | None:
+    if all(one.expected is None for one in pictures):
+        return None
+    return torch.tensor([-1 if one.expected is None else one.expected for one in pictures])
 
 
 def _separated(

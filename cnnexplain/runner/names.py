@@ -45,9 +45,9 @@ def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: C
     """The path below OUT, without its ending, of every heat map of one picture.
 
     `asked` lists what the user gave, of which `NAMED` is part of the name; so is the layer where a method has maps of
-    several that nobody named, as of parallel branches.
+    several that nobody named, as of parallel branches. So is the class of a second map, of what the picture should be.
     """
-    names = []
+    names: list[str] = []
     of_layer = _parts(heatmap.layer for heatmap in heatmaps)
     layers: dict[str, set[str]] = {}  # of every method
     for heatmap in heatmaps:
@@ -59,7 +59,7 @@ def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: C
             parts.append(heatmap.method)
         if "layer" in asked or several:
             parts.append(of_layer[heatmap.layer])
-        if "target" in asked and heatmap.of_class:
+        if heatmap.of_class and ("target" in asked or ".".join(parts) in names):
             parts.append(str(heatmap.target.index))
         names.append(".".join(parts))
     return names

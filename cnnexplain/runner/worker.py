@@ -91,7 +91,7 @@ class Worker:
                     if self.writer.draws
                     else Image.new("RGB", (1, 1))
                 )
-                return job, replace(found, picture=shown)
+                return job, replace(found, picture=shown, expected=job.expected)
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 

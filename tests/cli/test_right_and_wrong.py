@@ -111,6 +111,33 @@ def test_every_picture_command_knows(run: Run, data: Path, work: Path, command: 
     assert {one["image"].removeprefix("data/") for one in found if one["right"]} == RIGHT
 
 
+@pytest.mark.parametrize("command", ["gradcam", "saliency"])
+def test_what_is_wrong_is_explained_for_both_classes(run: Run, data: Path, work: Path, command: str) -> None:
+    two = Image.new("RGB", (64, 64), (40, 40, 40))  # more blue than red, and both
+    two.paste((255, 0, 0), (8, 8, 16, 16))
+    two.paste((0, 0, 255), (40, 40, 64, 64))
+    two.save(data / "red" / "both.png")
+    done = run(command, "colours.py:Net", "data", "-o", "out", "--labels-from", "folder", *FED)
+    assert done.code == 0, done.err
+    found = {one["image"].removeprefix("data/"): one["explanations"] for one in records(work / "out")}
+    assert {name for name, maps in found.items() if len(maps) > 1} == found.keys() - RIGHT
+    blue, red = found["red/both.png"]
+    assert (blue["target"]["label"], red["target"]["label"]) == ("blue", "red")
+    assert blue["picture"] == f"red/both.png.{command}.png"
+    assert red["picture"] == f"red/both.png.{command}.2.png"
+    assert min(blue["peak"]) >= 40
+    assert max(red["peak"]) < 16
+    assert all((work / "out" / one["picture"]).is_file() for one in (blue, red))
+    page = (work / "out" / "index.html").read_text()
+    assert 'id="cell-2-0"' in page
+    assert page.count(f"red/both.png.{command}.2.png") >= 2  # in its card and in the gallery
+    alone = run(command, "colours.py:Net", "data", "-o", "other", *FED)
+    assert alone.code == 0, alone.err
+    for one in records(work / "other"):  # the map of the best class is what it is without labels
+        maps = found[one["image"].removeprefix("data/")]
+        assert one["explanations"] == maps[:1]
+
+
 @pytest.mark.parametrize(("only", "drawn"), [("wrong", 2), ("right", 6), ("errors", 0)])
 def test_only_some_are_drawn_and_listed_and_all_are_recorded(
     call: Run, work: Path, only: str, drawn: int
@@ -124,8 +151,8 @@ def test_only_some_are_drawn_and_listed_and_all_are_recorded(
     listed = [json.loads(line) for line in done.out.splitlines()]
     assert len(listed) == drawn + 1
     pictures = {str(one.relative_to(work / "out")) for one in (work / "out").rglob("*.png")}
-    assert pictures == {one["explanations"][0]["picture"] for one in listed if one["status"] == "ok"}
-    assert len(pictures) == drawn
+    assert pictures == {found["picture"] for one in listed for found in one["explanations"]}
+    assert len(pictures) == (2 * drawn if only == "wrong" else drawn)  # of both classes
     failed = next(one for one in every if one["status"] == "error")
     assert (failed["expected"]["label"], "right" in failed) == ("blue", False)
     again = call(*words)
