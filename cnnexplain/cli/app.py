@@ -20,7 +20,8 @@ from cnnexplain import __version__
 from cnnexplain.cli.commands import Command, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
-from cnnexplain.cli.options import built, configured, parameters
+from cnnexplain.cli.options import built, parameters
+from cnnexplain.cli.settings import settings, with_origin
 from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
@@ -111,7 +112,8 @@ def _run(arguments: Sequence[str]) -> int:
     names = itertools.takewhile(lambda word: word != "--", arguments)
     if dashed := next((one for one in names if _is_dashed(one) and os.path.isfile(one)), None):
         raise _read_as_options(dashed)
-    defaults = {asked: configured(_here(), asked, fields)} if asked else {}
+    used = settings(_here(), asked, fields) if asked else {}
+    defaults = {asked: {name: one.value for name, one in used.items()}} if asked else {}
     try:
         code = command.main(
             args=list(arguments) or ["--help"],
@@ -120,7 +122,12 @@ def _run(arguments: Sequence[str]) -> int:
             default_map=defaults,
         )
     except typer.TyperException as error:
-        raise _usage_error(error, arguments) from error
+        usage = _usage_error(error, arguments)
+        with_origin(usage, used, fields.get(asked or "", {}), arguments)
+        raise usage from error
+    except CnnexplainError as error:
+        with_origin(error, used, fields.get(asked or "", {}), arguments)
+        raise
     return int(code or 0)
 
 
@@ -192,9 +199,9 @@ def _command(command: Command) -> Callable[..., int]:
 
 
 def _carry_out(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
-    given = {
-        one for one in values if getattr(context.get_parameter_source(one), "name", "DEFAULT") != "DEFAULT"
-    }
+    sources = {one: getattr(context.get_parameter_source(one), "name", "DEFAULT") for one in values}
+    given = {one for one in values if sources[one] != "DEFAULT"}
+    values = command.settled(values, {one for one in values if sources[one] == "COMMANDLINE"})
     if (draw := command.shown(values)) is not None:
         show_lines(sys.stdout, draw)
         return int(ExitCode.OK)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cnnexplain import inspections, methods
 from cnnexplain.cli.console import ConsoleOptions
-from cnnexplain.cli.options import built, flag, tables
+from cnnexplain.cli.options import built, flag
+from cnnexplain.cli.settings import tables, variables
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import Field, declared
 from cnnexplain.errors import OptionError
@@ -103,6 +104,10 @@ class Command(ABC):
 
         Paths are relative to `start`.
         """
+
+    def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:  # noqa: ARG002
+        """The values without those settings that do not go with what was `typed`, and are meant for other calls."""
+        return dict(values)
 
     def prepare(self) -> None:
         """Import what carries it out."""
@@ -204,11 +209,26 @@ class Checking(Command):
     def forget(self, arguments: Sequence[str], start: Path) -> None:
         """A JUnit file that says that all is well, beside a misspelt option, say."""
         if {"-h", "--help", "--help-all"}.isdisjoint(arguments):
-            named = [os.environ.get("CNNEXPLAIN_JUNIT")]
+            named = [next(filter(None, map(os.environ.get, variables(self.name, "junit"))), None)]
             named += [one.partition("=")[2] for one in arguments if one.startswith("--junit=")]
             named += [path for flag, path in itertools.pairwise(arguments) if flag == "--junit"]
             if named[-1]:
                 forget(start / named[-1])
+
+    def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:
+        """Without a stored run and labels where there is nothing to hold them against."""
+        settled = super().settled(values, typed)
+        only = {part.strip() for word in values["only"] or () for part in word.split(",")}
+        useless = (
+            set()
+            if values["images"] or values["files_from"]
+            else {"baseline", "update_baseline", "labels_from"}
+        )
+        if (only and "baseline" not in only) or "update_baseline" in typed:
+            useless.add("baseline")
+        if "baseline" in typed:
+            useless.add("update_baseline")
+        return settled | dict.fromkeys(useless - typed)
 
     def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:
         """All checks, where `--list` asks for them."""

@@ -63,10 +63,11 @@ def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:
         ) from error
     there = {
         "cpu": True,
-        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        # As written: torch keeps a number in eight bits, where 256 is 0.
+        "cuda": int(wanted.partition(":")[2] or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(device.type, False):
         found = f"{torch.cuda.device_count()} CUDA devices" if device.type == "cuda" else "no such device"
-        raise OptionError(f"--device {wanted} is not to be had: {found} found", "use --device auto or cpu")
+        raise OptionError(f"--device {wanted} is not available: {found} found", "use --device auto or cpu")
     return device, ()

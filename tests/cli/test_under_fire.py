@@ -23,7 +23,7 @@ import os, time
 
 class Never(Net):
     def forward(self, x):
-        if x.abs().sum() > 0:
+        if ((x[:, :, -1, -1] + 0.247).abs() < 0.01).all(): # the grey of all pictures here
             raise ValueError("not these")
         return super().forward(x)
 

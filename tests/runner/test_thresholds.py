@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cnnexplain import checks
-from cnnexplain.cli.options import configured, tables
+from cnnexplain.cli.settings import settings, tables
 from cnnexplain.core.params import declared
 from cnnexplain.core.verdict import LEVELS
 from cnnexplain.errors import OptionError
@@ -65,7 +65,8 @@ def test_the_file_goes_before_pyproject_key_by_key(write: Write, tmp_path: Path)
     base = one("baseline", chosen(CheckOptions(config=file), tables(tmp_path)))
     assert (base.level, base.limits["shift"], base.limits["probability"]) == ("warn", 5.0, 0.2)
     fields = {"check": {field.name: field for field in declared(CheckOptions)}}
-    assert configured(tmp_path, "check", fields) == {"junit": str(tmp_path / "a.xml")}
+    found = settings(tmp_path, "check", fields)
+    assert {name: one.value for name, one in found.items()} == {"junit": str(tmp_path / "a.xml")}
 
 
 def test_only_what_is_asked_for_is_carried_out(write: Write) -> None:
