@@ -49,13 +49,13 @@ Options may stand before or after the arguments. `cnnexplain --version` shows th
 ## Where an option may stand
 
 1. On the command line: `--batch-size 16`.
-2. In the environment, for one command alone, `CNNEXPLAIN_GRADCAM_BATCH_SIZE=16`, or under the name in the tables for all:
+2. In the environment: for one command alone as `CNNEXPLAIN_GRADCAM_BATCH_SIZE=16`, for all under the name in the tables,
    `CNNEXPLAIN_BATCH_SIZE=16`.
 3. In `pyproject.toml`, of the folder you are in or the nearest one above, without the dashes in front:
    `batch-size = 16` under `[tool.cnnexplain]`, or under `[tool.cnnexplain.COMMAND]` for one command alone.
 
-What comes first in this list wins. A setting for all commands is passed over by those whose option of that name takes other
-words, as `--method` and `--baseline` do. An error names the variable or the table that a value came from.
+What comes first in this list wins. A setting for all commands is passed over by those whose option of that name takes
+other words, as `--method` and `--baseline` do. An error names the variable or the table that a value came from.
 """
 
 
