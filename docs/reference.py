@@ -49,7 +49,7 @@ Options may stand before or after the arguments. `cnnexplain --version` shows th
 ## Where an option may stand
 
 1. On the command line: `--batch-size 16`.
-2. In the environment: for one command alone as `CNNEXPLAIN_GRADCAM_BATCH_SIZE=16`, for all under the name in the tables,
+2. In the environment: for one command alone as `CNNEXPLAIN_GRADCAM_BATCH_SIZE=16`, for all by the name in the tables,
    `CNNEXPLAIN_BATCH_SIZE=16`.
 3. In `pyproject.toml`, of the folder you are in or the nearest one above, without the dashes in front:
    `batch-size = 16` under `[tool.cnnexplain]`, or under `[tool.cnnexplain.COMMAND]` for one command alone.
