@@ -1,11 +1,12 @@
 """Makes anew what the documentation takes from the code: the reference, and every picture.
 
-A picture is what a command on some page writes: `-o out/NAME` there, `pictures/NAME/` here. One that has not changed
-to the eye is left as it is, so that other processors, which round otherwise, change nothing.
+A picture is what a command on some page writes: `-o out/NAME` there, `pictures/NAME/` here. One that says the same and
+looks the same (said.py) is left as it is, so that other processors, which round otherwise, change nothing.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -16,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pages
 import reference
+import said
 from PIL import Image
 
 import cnnexplain
@@ -28,8 +29,6 @@ from cnnexplain.cli.app import run
 BOARD = (
     "cnnexplain gradcam bundled:efficientnet_lite0 docs/photos -t top3 -o out/board --tensorboard runs/lite0"
 )
-SAME = 2.0  # mean difference of two pictures, of 255 levels, that nobody sees
-BLOCK, SAME_BLOCK = 12, 24.0  # and of their blocks of so many pixels: a digit of a caption changes more
 
 
 def main() -> None:
@@ -70,12 +69,20 @@ def pictures(folder: Path) -> None:
                 continue  # shown on two pages
             _run(command, folder)
     wanted = pages.shown()
+    kept = pages.said()
+    told: dict[str, said.Facts] = {}
     for picture in sorted(wanted):
-        made = folder / "out" / picture.relative_to(pages.PICTURES)
-        if not picture.exists() or not same(made, picture):
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            small(made, picture)
-            print(f"new: {picture.relative_to(pages.ROOT)}")
+        name = picture.relative_to(pages.PICTURES).as_posix()
+        made = folder / "out" / name
+        if picture.exists() and name in kept and not same(made, picture, kept[name]):
+            told[name] = kept[name]
+            continue
+        told[name] = said.facts(made.parent)[made.name]
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        small(made, picture)
+        print(f"new: {picture.relative_to(pages.ROOT)}")
+    lines = (f"{json.dumps(name)}: {json.dumps(one, ensure_ascii=False)}" for name, one in told.items())
+    _write(pages.SAID, "{\n" + ",\n".join(lines) + "\n}\n")
     for old in set(pages.PICTURES.rglob("*.png")) - wanted:
         old.unlink()
         print(f"gone: {old.relative_to(pages.ROOT)}")
@@ -87,16 +94,13 @@ def small(made: Path, kept: Path) -> None:
         image.save(kept, optimize=True)
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two pictures look the same."""
-    with Image.open(one) as a, Image.open(other) as b:
-        if a.size != b.size:
-            return False
-        difference = np.asarray(a.convert("RGB"), np.float32) - np.asarray(b.convert("RGB"), np.float32)
-    difference = np.abs(difference).mean(2)
-    height, width = (side // BLOCK * BLOCK for side in difference.shape)
-    blocks = difference[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).mean((1, 3))
-    return float(difference.mean()) <= SAME and float(blocks.max(initial=0)) <= SAME_BLOCK
+def same(made: Path, kept: Path, facts: said.Facts) -> str:
+    """What a picture shows otherwise than the one that is kept, whose `facts` these are; nothing where they agree."""
+    now = said.facts(made.parent)[made.name]
+    if why := said.disagreement(facts, now):
+        return why
+    alike = said.look_alike(made, kept, equal=now["command"] in said.EQUAL)
+    return "" if alike else "it does not look the same"
 
 
 def photograph(report: Path) -> None:

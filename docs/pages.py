@@ -8,11 +8,13 @@ begins with `# NAME` and a file's ending is that file.
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -21,6 +23,7 @@ CHECKS = DOCS / "checks"  # a page for each check of `cnnexplain check`
 # Photographs of pages, made by a browser.
 REPORT = PICTURES / "report.jpg"
 BOARD = PICTURES / "tensorboard.jpg"
+SAID = PICTURES / "said.json"  # what each picture says, by its path below PICTURES
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,9 @@ def made_by(page: Path) -> dict[str, str]:
 def kept(out: str) -> Path:
     """Where the documentation keeps the pictures that a command writes to `out`."""
     return PICTURES / Path(out).relative_to("out")
+
+
+def said() -> dict[str, dict[str, Any]]:
+    """What each picture of the documentation says (said.py), by its path below PICTURES."""
+    found: dict[str, dict[str, Any]] = json.loads(SAID.read_text("utf-8")) if SAID.exists() else {}
+    return found

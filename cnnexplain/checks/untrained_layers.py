@@ -37,50 +37,83 @@ class UntrainedLayers:
     least: Annotated[
         int,
         Param(
-            "Layers of fewer weights are left out: after some hundred steps of training they may still look untrained.",
+            "Layers of fewer weights are held against the exact bounds of usual initialisations only: after some "
+            "hundred steps of training their statistics may still look untrained.",
             min=1,
             max=10**9,
         ),
     ] = 4096
+    fewest: Annotated[
+        int,
+        Param(
+            "Layers of fewer weights than this are left out altogether: a handful may stay within any bound.",
+            min=1,
+            max=10**9,
+        ),
+    ] = 128
 
     def measure(self, subject: Subject) -> Found:
-        """Compare every layer's weights with independent draws; layers of nothing but one value need no statistics."""
+        """Hold every layer's weights against independent draws, and against the initialisations that are usual.
+
+        Layers of nothing but one value need no statistics.
+        """
         from cnnexplain.checks._layers import readable, some
         from cnnexplain.core.words import count
         from cnnexplain.engine.independence import independence
+        from cnnexplain.engine.initialisations import initialisation
 
         known = 0
         small: list[str] = []
+        few: list[str] = []
         rows: list[tuple[float, str, str, str]] = []
         for one, values in readable(subject):
             if values.min() == values.max() and (values.size >= self.least or not values.any()):
                 known += 1
                 rows.append((0.0, one.name, f"all are {float(values.flat[0]):g}", "–"))
                 continue
-            if values.size < self.least or values.ndim < 2:
+            if values.size < min(self.fewest, self.least) or values.ndim < 2 or one.shape is None:
                 # The last one first, which is most often a new head: that it was not judged is to be seen.
+                few.insert(0, one.name)
+                continue
+            if values.size < self.least:
                 small.insert(0, one.name)
+                drawn = initialisation(values, one.shape, one.bias())
+                if drawn is not None:
+                    known += 1
+                    rows.append(
+                        (
+                            0.0,
+                            one.name,
+                            drawn.name,
+                            f"none exceeds {drawn.scale:.4g}" if drawn.uniform else "–",
+                        )
+                    )
                 continue
             known += 1
             found = independence(values)
             if found.deviations <= self.deviations:
-                rows.append(
-                    (found.deviations, one.name, found.shape, f"{found.deviations:.1f} ({found.figure})")
-                )
-        left = f"; {len(small)} with fewer than {self.least} weights left out: {some(small)}" if small else ""
-        if not known:
-            raise Skipped(f"no layer has the {self.least} weights that it takes to tell")
+                drawn = initialisation(values, one.shape, one.bias(), random=True)
+                shape = found.shape if drawn is None else drawn.name
+                rows.append((found.deviations, one.name, shape, f"{found.deviations:.1f} ({found.figure})"))
+        left = (
+            f"; {len(small)} with fewer than {self.least} weights, by exact bounds only: {some(small)}"
+            if small
+            else ""
+        )
+        left += f"; {len(few)} with fewer than {self.fewest} left out: {some(few)}" if few else ""
+        if not known and not small:
+            raise Skipped(f"no layer has the {self.fewest} weights that it takes to tell")
         if not rows:
             return Found(
                 good=True,
-                says=f"none of {count(known, 'layer')} follows its initialisation{left}",
+                says=f"none of {count(known + len(small), 'layer')} follows its initialisation{left}",
                 value=0,
             )
         names = [name for _, name, _, _ in rows]
         return Found(
             good=False,
             says=f"{len(rows)} of {count(known, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
-            f"initialisation: {some(names)}{left}",
+            f"initialisation: {some(names)} ({rows[0][2]}){left}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
             table=Table(

@@ -87,6 +87,7 @@ class Found:
     do: str = ""  # what to do about it; only where it is not good
     table: Table | None = None
     drawing: Drawing | None = None
+    grave: bool = False  # so bad that a check that otherwise warns fails, unless a user has set its level
 
 
 class Skipped(Exception):  # noqa: N818 - no error: a check that has nothing to say of this model

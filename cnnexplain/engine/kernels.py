@@ -62,6 +62,14 @@ class Weights:
             values = apart.reshape(-1, values.shape[0] // groups, *sides)
         return np.array(values, np.float32, order="C")
 
+    def bias(self) -> NDArray[np.float32] | None:
+        """The layer's biases, where it has some that can be read as numbers."""
+        found = _held(self.module, "in_proj_bias" if self.attribute == "in_proj_weight" else "bias")
+        if found is None or isinstance(found, UNSETTLED) or _problem(found) or not found.is_floating_point():
+            return None
+        values: NDArray[np.float32] = found.detach().to("cpu", torch.float32).numpy()
+        return values
+
     def _unreadable(self, why: str) -> LayerError:
         return LayerError(
             f"the weights of layer {self.name!r} cannot be shown: {why}",

@@ -27,9 +27,10 @@ AT_ONCE = 8  # steps between two looks
 MOST = 10  # times the steps that were asked for are taken at most to close the gap
 STRAIGHT = 1e-5  # of the score's difference: smaller gaps in all mean that it hardly bends
 NARROW = 2.0**-12  # a step is not halved below this share of the way
-# Where to step next is decided on gaps rounded to whole units of this share of the score's difference. Another
-# processor rounds the last digits of a score otherwise, some 1e-6 of it, and should take the same steps all the same.
-COARSE = 2.0**-10
+# Where to step next is decided on gaps rounded to whole units: this share of the score's difference, over the number of
+# steps taken. Another processor rounds the last digits of a score otherwise, some 1e-6 of it, and should take the same
+# steps all the same.
+COARSE = 2.0**-6
 # A gap below this share of the score is rounding, for each precision of the model.
 ROUNDING = {"fp32": 1e-6, "fp16": 2.0**-10, "bf16": 2.0**-7}
 KEPT = 2**30  # bytes of gradients that are kept at once
@@ -101,8 +102,8 @@ class _Path:
     def wanted(self, options: IntegralOptions, most: int, rounding: float) -> list[float]:
         """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good.
 
-        Gaps count in whole units of `COARSE` of the score's difference. Among equal ones the widest interval comes
-        first, and of equally wide ones the one nearest to the baseline.
+        Gaps count in whole units of `COARSE` of the score's difference, over the steps so far. Among equal ones the
+        widest interval comes first, and of equally wide ones the one nearest to the baseline.
         """
         if not self.places:
             # Networks bend most near the baseline.
@@ -121,7 +122,7 @@ class _Path:
             little = max(rounded, options.max_gap * difference / (4 * taken))
             wide = [place for place in wide if abs(gaps[place]) > little]
         count = min(AT_ONCE, (options.steps if taken < options.steps else most) - taken)
-        unit = max(COARSE * difference, rounded) or 1.0
+        unit = max(COARSE * difference / taken, rounded) or 1.0
         worst = heapq.nsmallest(
             count, wide, key=lambda place: (-round(abs(gaps[place]) / unit), -widths[place], place)
         )

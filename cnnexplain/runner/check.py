@@ -126,7 +126,7 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
     """Carry out one check. `storing` says what becomes of a stored run that there is none of yet."""
     clock = time.monotonic()
     missing = [need for need in one.check.needs if not _has(subject, need)]
-    found = Found(good=False, says="")
+    found, level = Found(good=False, says=""), one.level
     status: Status
     try:
         if storing and missing == ["baseline"]:
@@ -135,7 +135,9 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
             raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
         with buffers_kept(subject.model.module):  # the next check is to see the same model
             found = one.check.measure(subject)
-        status = "pass" if found.good else "fail" if one.level == "error" else "warn"
+        if found.grave and not one.set_by_user:
+            level = "error"
+        status = "pass" if found.good else "fail" if level == "error" else "warn"
     except Skipped as skipped:
         found, status = Found(good=True, says=str(skipped)), "skipped"
     except CnnexplainError as error:
@@ -151,7 +153,7 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
         check=one.id,
         title=one.title,
         status=status,
-        level=one.level,
+        level=level,
         says=found.says,
         do="" if found.good else found.do,
         value=found.value,

@@ -32,6 +32,7 @@ class Chosen:
     level: Level
     asked: bool  # by name: then it must be carried out
     turned_on: bool = False  # by --only, where the configuration has it off
+    set_by_user: bool = False  # the level stands in the configuration
 
     @property
     def title(self) -> str:
@@ -76,6 +77,7 @@ def _one(name: str, said: Mapping[str, Any], asked: bool) -> Chosen:
         cast("Level", kind.level if turned_on else level),
         asked or said.get("level") == "error",
         turned_on,
+        "level" in said and not turned_on,
     )
 
 

@@ -73,8 +73,8 @@ def blamed(found: Verdict) -> set[str]:
 def test_nothing_is_wrong_with_the_bundled_model() -> None:
     found = verdicts(bundled())
     assert {one.status for one in found.values()} == {"pass"}
-    assert "none of 38 layers" in found["untrained-layers"].says
-    assert "12 with fewer than 4096 weights left out" in found["untrained-layers"].says
+    assert "none of 50 layers" in found["untrained-layers"].says
+    assert "12 with fewer than 4096 weights, by exact bounds only" in found["untrained-layers"].says
 
 
 @pytest.mark.parametrize("name", INITIALISERS)
@@ -146,11 +146,11 @@ def test_layers_that_are_too_small_are_left_out_and_zeros_are_not() -> None:
     small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     found = verdict(small, "untrained-layers")
     assert found.status == "skipped"
-    assert "4096" in found.says
+    assert "128" in found.says
     nn.init.zeros_(small[3].weight)
     found = verdict(small, "untrained-layers")
     assert (found.status, blamed(found)) == ("fail", {"3"})
-    assert "1 with fewer than 4096 weights left out: 0" in found.says
+    assert "1 with fewer than 128 left out: 0" in found.says
     assert verdict(nn.Sequential(nn.ReLU()), "untrained-layers").status == "skipped"
 
 
@@ -162,8 +162,35 @@ def test_a_small_head_that_is_not_judged_is_named_first() -> None:
     found = verdict(nn.ModuleDict(layers), "untrained-layers")
     assert found.status == "pass"
     assert found.says == (
-        "none of 1 layer follows its initialisation; 2 with fewer than 4096 weights left out: head, stem"
+        "none of 1 layer follows its initialisation; 2 with fewer than 128 left out: head, stem"
     )
+
+
+@pytest.mark.parametrize(("features", "classes"), [(1280, 3), (84, 10), (512, 2), (16, 10)])
+def test_a_small_head_that_was_never_trained_is_named(features: int, classes: int) -> None:
+    torch.manual_seed(6)
+    layers = {"wide": nn.Conv2d(320, 1280, 1), "head": nn.Linear(features, classes)}
+    with torch.no_grad():
+        layers["wide"].weight.copy_(bundled().module.conv_head.weight)
+    found = verdict(nn.ModuleDict(layers), "untrained-layers")
+    assert (found.status, blamed(found)) == ("fail", {"head"})
+    assert "head (uniform within 1/√fan_in, torch's default)" in found.says
+    assert found.table is not None
+    assert found.table.rows[0][2] == f"none exceeds {features**-0.5:.4g}"
+    with torch.no_grad():
+        layers["head"].weight.add_(0.05 * torch.randn(classes, features))
+    assert verdict(nn.ModuleDict(layers), "untrained-layers").status == "pass"
+
+
+def test_the_initialisation_of_a_large_layer_is_named() -> None:
+    torch.manual_seed(7)
+    for draw, name in (
+        (nn.init.xavier_uniform_, "Xavier's uniform"),
+        (lambda weight: nn.init.normal_(weight, std=0.01), "normal of 0.01, torchvision's"),
+    ):
+        found = verdict(damaged(lambda module, draw=draw: draw(module.classifier.weight)), "untrained-layers")
+        assert found.table is not None
+        assert found.table.rows[0][:2] == ("classifier", name)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -199,7 +226,7 @@ def test_a_network_trained_for_a_second_is_not_called_untrained() -> None:
         nn.Linear(512, 10),
     )
     (before,) = (verdict(as_model(module, (8, 8), 1), "untrained-layers"),)
-    assert (before.status, blamed(before)) == ("fail", {"3", "6"})
+    assert (before.status, blamed(before)) == ("fail", {"0", "3", "6"})
     module.train()
     optimiser = torch.optim.Adam(module.parameters(), 0.003)
     for _ in range(2):
@@ -254,6 +281,57 @@ def test_a_filter_of_zeros_is_named_and_faint_ones_are_not() -> None:
         == "pass"
     )
     assert verdict(bundled(), "dead-filters", share=0.1).status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("layer", "zeros", "status"),
+    [
+        ("conv_stem", 16, "fail"),  # half of it
+        ("conv_stem", 4, "fail"),
+        ("conv_stem", 3, "warn"),  # 9.4 %
+        ("conv_head", 1280 // 10 + 1, "fail"),
+        ("classifier", 101, "fail"),
+        ("blocks.0.0.conv_dw", 4, "pass"),  # as in EfficientNet-Lite1, where nothing comes in
+        ("blocks.0.0.conv_dw", 10, "fail"),
+    ],
+)
+def test_many_filters_of_zeros_fail(layer: str, zeros: int, status: str) -> None:
+    found = verdict(
+        damaged(lambda module: module.get_submodule(layer).weight[:zeros].zero_()), "dead-filters"
+    )
+    assert found.status == status, found.says
+    assert found.level == ("error" if status == "fail" else "warn")
+
+
+def test_a_few_filters_of_zeros_in_a_small_layer_only_warn() -> None:
+    small = nn.Conv2d(3, 8, 3)
+    nn.init.zeros_(small.weight[:1])
+    assert verdict(small, "dead-filters").status == "warn"
+    nn.init.zeros_(small.weight[:2])
+    assert verdict(small, "dead-filters").status == "fail"
+
+
+def test_filters_that_were_pruned_on_purpose_may_be_allowed() -> None:
+    from torch.nn.utils import prune
+
+    pruned = nn.Conv2d(3, 32, 3)
+    prune.ln_structured(pruned, "weight", 0.5, n=2, dim=0)
+    found = verdict(pruned, "dead-filters")
+    assert (found.status, "16 of 32 are dead, 16 of them zeros" in found.says) == ("fail", True)
+    assert "raise zeros and share" in found.do
+    assert verdict(pruned, "dead-filters", zeros=16, share=0.5).status == "pass"
+
+
+def test_a_level_that_a_user_set_goes_before() -> None:
+    from cnnexplain.runner.check_options import CheckOptions
+    from cnnexplain.runner.thresholds import chosen
+
+    subject = Subject(damaged(lambda module: module.conv_stem.weight[:16].zero_()))
+    tables = {"dead-filters": {"level": "warn"}}
+    for set_to, status in (({}, "fail"), (tables, "warn")):
+        (one,) = chosen(CheckOptions(only=("dead-filters",)), set_to)
+        with subject.model.borrowed():
+            assert judged(one, subject).status == status
 
 
 def test_a_filter_that_is_there_twice_is_named() -> None:

@@ -45,9 +45,11 @@ def test_a_page_does_what_it_says_from_top_to_bottom(page: Path, shell: Shell) -
             run = _python(python, run, shell, page)
             (_bash if block.language == "bash" else _console)(block, shell, f"{page.name}:{block.line}")
     _python(python, run, shell, page)
+    kept = pages.said()
     for picture in pages.shown() & _made_by(page):
-        made = shell.folder / "out" / picture.relative_to(pages.PICTURES)
-        assert make.same(made, picture), f"{picture} is not what {page.name} makes: run make docs"
+        name = picture.relative_to(pages.PICTURES).as_posix()
+        why = make.same(shell.folder / "out" / name, picture, kept[name])
+        assert not why, f"{picture} is not what {page.name} makes ({why}): run make docs"
 
 
 def _made_by(page: Path) -> set[Path]:
