@@ -72,9 +72,9 @@ class DeadFilters:
             total += dead
             most = max(most, dead / count)
             # Where nothing comes in, training clears depthwise kernels.
-            zeros, lost = (0, self.share) if one.depthwise else (one.zeros, self.lost)
+            counted, lost = (0, self.share) if one.depthwise else (one.zeros, self.lost)
             grave = grave or one.zeros > max(1, lost * count, self.zeros)
-            if dead > self.share * count or zeros > self.zeros:
+            if dead > self.share * count or counted > self.zeros:
                 first = ", ".join(map(str, one.statistics.dead[:8])) + (", …" if dead > 8 else "")
                 bad.append((dead / count, (one.weights.name, f"{dead} of {count}", str(one.zeros), first)))
         if not bad:
