@@ -31,6 +31,7 @@ from cnnexplain.core.preprocess import Preprocess, Range
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.input_size import with_size
+from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import OptionError
@@ -107,6 +108,7 @@ class Explainer:
         kind = methods.method(command)
         values = checked_range(range)
         bound, _ = kind(**checked(kind, options)).bind(self.model)
+        batch_size = 1 if one_by_one(self.model) else batch_size
         found: list[Explanation] = []
         with self.model.borrowed():
             for batch in batched(asked, batch_size):

@@ -20,6 +20,8 @@ class Chunks:
 
     def __init__(self) -> None:
         self.limit: int | None = None  # what memory allowed; None until it was found wanting
+        # Why inputs must go through one at a time, "" where they need not; None until that was asked.
+        self.alone: str | None = None
 
     def over(
         self,

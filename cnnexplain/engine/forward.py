@@ -137,6 +137,13 @@ KINDS: tuple[Kind, ...] = (
             "it was made for batches of one size: --batch-size 1, or that size; or export it with dynamic_shapes"
         ),
     ),
+    (
+        r"Expected more than 1 value per channel",
+        _said(
+            "one of its batch norms has no running statistics and measures the batch, in which one picture leaves one "
+            "value a channel: train it with track_running_stats=True, or use a GroupNorm or LayerNorm there"
+        ),
+    ),
     (r"expected input\[([\d, ]+)\] to have (\d+) channels", _channels),
     (
         VIEW,

@@ -16,6 +16,7 @@ from cnnexplain.engine import branches
 from cnnexplain.engine.capture import Wanted, map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.engine.heads import PLAIN, Head
+from cnnexplain.engine.mixing import Joins
 from cnnexplain.engine.places import Moves
 from cnnexplain.errors import LayerError, near_misses
 
@@ -68,11 +69,7 @@ class Trace:
     grids: frozenset[tuple[int, int]] = frozenset()  # of maps whose layout their layer's kind says
     runs: Mapping[str, int] = field(default_factory=dict)  # how often every layer ran
     moves: bool = False  # whether an operation may have moved the picture or cut off a part of it
-
-    def end_names(self) -> tuple[str, ...]:
-        """What `--layer` takes for `ends`, each with the number of its run where its layer ran several times."""
-        ends = [self.layers[place] for place in self.ends]
-        return tuple(one.name if self.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends)
+    joins: Joins = field(default_factory=lambda: Joins(()))  # what may join the pictures of a batch
 
     def maps(self) -> list[Layer]:
         """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
@@ -92,12 +89,20 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
     runs: Counter[str] = Counter()
     grids: set[tuple[int, int]] = set()
 
+    inside: list[str] = []  # the modules whose code is running, the innermost last
+
     def begin(name: str) -> Any:
-        return lambda *_: before.update({name: len(layers)})
+        def enter(*_: Any) -> None:
+            before[name] = len(layers)
+            inside.append(name)
+
+        return enter
 
     def noting(name: str) -> Any:
         def note(layer: nn.Module, arguments: Any, output: Any) -> None:
             runs[name] += 1
+            while inside and inside.pop() != name:  # one that raised, and was caught, never left
+                pass
             if not is_dense(output):
                 return
             note_grid(output, layer, grids)
@@ -122,9 +127,9 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         if name:
             handles.append(child.register_forward_pre_hook(begin(name)))
             handles.append(child.register_forward_hook(noting(name)))
-    moves = Moves()
+    moves, joins = Moves(), Joins(inside)
     try:
-        with moves:
+        with moves, joins:
             logits = forward(picture)
     finally:
         for handle in handles:
@@ -145,6 +150,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         grids=frozenset(grids),
         runs=runs,
         moves=moves.found,
+        joins=joins,
     )
 
 

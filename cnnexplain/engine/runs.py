@@ -44,8 +44,11 @@ class Runs:
 
     def choose(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to explain when none is named, as `Model.capture` takes them; and the reason."""
-        choice = self.model.choose_layer()
-        return self.model.trace.end_names(), choice
+        choice, trace = self.model.choose_layer(), self.model.trace
+        ends = [trace.layers[place] for place in trace.ends]
+        return tuple(
+            one.name if trace.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends
+        ), choice
 
     def count(self, name: str) -> int:
         """How often a layer runs for one picture."""

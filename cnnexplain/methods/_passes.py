@@ -32,5 +32,6 @@ def at_each(
 
     height, width = model.preprocess.input_size
     size = height * width / 224**2
-    for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work, size):
+    most = 1 if model.chunks.alone else None
+    for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work, size, most):
         take(chunk, scores, gradients)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Detail
+from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -19,15 +20,18 @@ def choices_of(
 
     `of_all` says it of a layer of which no single run was named.
     """
+    named: dict[str, list[str]] = {}
     for layer in layers:
-        runs, shown = model.runs.count(layer), model.runs.with_maps(layer)
-        if runs > 1:
-            name = layer.partition(" #")[0]
-            which = of_all if layer == name else "this run is explained"
-            yield Choice("run", layer, f"{name} runs {runs} times for a picture; {which}")
-        for run in shown:
-            if words := model.runs.laying(run).words:
-                yield Choice("place", run, words)
+        name, _, run = layer.partition(" #")
+        if model.runs.count(layer) > 1:
+            named.setdefault(name, []).append(run)
+    for name, runs in named.items():
+        of_runs = f"{'runs' if len(runs) > 1 else 'run'} {listed(runs)} {'are' if len(runs) > 1 else 'is'} explained"
+        which = of_all if "" in runs else of_runs
+        yield Choice("run", name, f"it runs {model.runs.count(name)} times for a picture; {which}")
+    for run in (run for layer in layers for run in model.runs.with_maps(layer)):
+        if words := model.runs.laying(run).words:
+            yield Choice("place", run, words)
 
 
 def detail_of(model: Model, run: str) -> Detail:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from cnnexplain.core.explanation import Answer, Attribution, Detail
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import TargetSpec, settled
+from cnnexplain.core.words import percent
 from cnnexplain.methods._cams import CAMS, CLASS_FREE, COMPONENTS, SIGN_IS_ARBITRARY
 from cnnexplain.methods._options import TargetOption, settled_target
 from cnnexplain.methods._runs import choices_of, detail_of
@@ -146,7 +147,7 @@ def _detail(known: Detail, method: str, share: float | None) -> Detail:
     if share is not None:
         facts["share"] = round(share, 4)
         remarks = (
-            f"One of several branches: {share:.0%} of what counts for the class, as |gradient x map|, is in this map.",
+            f"One of several branches: {percent(share)} of what counts for the class (|gradient x map|) is here.",
             *remarks,
         )
     if method in COMPONENTS:

@@ -140,6 +140,7 @@ class Saliency:
                 whole=batch.whole,
             ),
             size,
+            1 if model.chunks.alone else None,
         )
         return joined([answer for _, answer in parts])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.errors import ImageModelError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
@@ -44,7 +45,7 @@ def run(request: Request, observer: Observer) -> Outcome:
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = request.method.bind(model)
-    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
+    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *one_by_one(model), *more))
     answers = Answers(request, written, sources, model)
     jobs = answers.expected_of(jobs)
     if folder is None:

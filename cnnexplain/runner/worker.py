@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
+from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
 from cnnexplain.images.decode import read
@@ -184,6 +185,6 @@ def worker_of(
         model.labels,
         request.answers.only,
     )
-    batch = BatchSize(where.batch(model.device.type))
+    batch = BatchSize(1 if one_by_one(model) else where.batch(model.device.type))
     threads = threads or where.workers or cores()
     return Worker(model, method, writer, batch, threads, images, told=where.tensorboard is not None)

@@ -1,0 +1,115 @@
+"""Models whose answer for a picture depends on the others of its batch: found, and given one picture at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.core.choice import Choice
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+# Functions that join what lies along the dimensions `dim`, all of them where none are given.
+_REDUCING = """
+mean sum var std var_mean std_mean amax amin max min norm linalg_vector_norm median logsumexp prod nanmean
+"""
+# Functions that join or move what lies along `dim`, which has a default that is no picture's.
+_ALONG = "softmax log_softmax softmin normalize cumsum cumprod sort argsort topk flip roll"
+REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(_ALONG.split())
+# Functions that take (length, pictures, channels) unless told otherwise, which people forget.
+SEQUENCES = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))
+APART = 1e-3  # of the scores' size; rounding of float32 makes less than 1e-5
+APART_HALF = 0.02
+
+
+class Joins(TorchFunctionMode):
+    """Notes while one picture goes through a model what may join the pictures of a batch.
+
+    `inside` are the names of the modules whose code is running, the innermost last.
+    """
+
+    def __init__(self, inside: Sequence[str]) -> None:
+        super().__init__()
+        self.inside = inside
+        self.by_batch: str | None = None  # the module that measures its batch for sure
+        self.suspect: str | None = None  # what may, and where
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Carry out `func`."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").strip("_")
+        where = self.inside[-1] if self.inside else ""
+        if func is F.batch_norm and (kwargs.get("training") or (len(args) > 5 and args[5])):
+            self.by_batch = self.by_batch or where or "its own code"
+        elif self.suspect is None and _joins(name, args, kwargs):
+            self.suspect = f"{name} in {where or 'its own code'}"
+        return func(*args, **kwargs)
+
+
+def one_by_one(model: Model) -> tuple[Choice, ...]:
+    """Whether pictures must go through a model one at a time, with the reason; nothing where they need not.
+
+    Told by what `model.trace` saw. Only where something was seen that may join the pictures of a batch, a picture is
+    sent through alone and beside another: two forward passes, once.
+    """
+    if model.chunks.alone is None:
+        model.chunks.alone = _reason(model)
+    reason = model.chunks.alone
+    return (Choice("batch", "one picture at a time", reason),) if reason else ()
+
+
+def _reason(model: Model) -> str:
+    joins = model.trace.joins
+    if joins.by_batch:
+        return (
+            f"{joins.by_batch} has no running statistics and normalises by those of the batch: beside others a picture "
+            "would get another answer"
+        )
+    if joins.suspect and model.looked_at(lambda: _differs(model)):
+        return f"beside another picture it gives another answer ({joins.suspect} joins those of a batch)"
+    return ""
+
+
+def _differs(model: Model) -> bool:
+    """Whether the scores of a picture depend on the one beside it."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, *model.blank().shape[1:])
+    pictures = torch.randn(shape, generator=generator).to(model.blank())
+    pictures[1] = 3 * pictures[1] + 1
+    with torch.no_grad():
+        alone, again = (model.forward(pictures[:1].clone()) for _ in range(2))
+        beside = model.forward(pictures.clone())[:1]
+    size = float(alone.abs().max())
+    limit = (APART if model.precision == "fp32" else APART_HALF) * size
+    # What differs by itself each time tells nothing.
+    return float((beside - alone).abs().max()) > limit > float((again - alone).abs().max())
+
+
+def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
+    given = args[0] if args else kwargs.get("input", kwargs.get("query"))
+    if not isinstance(given, Tensor) or given.ndim < 2 or given.shape[0] != 1 or given.numel() == 1:
+        return False
+    if name in SEQUENCES:
+        batch_first = args[-1] if args and name != "multi_head_attention_forward" else False
+        return given.ndim == 3 and given.shape[1] > 1 and batch_first is not True
+    if name not in REDUCING and name not in ALONG:
+        return name == "t"
+    place = 2 if name in ("topk", "norm", "linalg_vector_norm", "normalize", "roll") else 1
+    dims = kwargs.get(
+        "dim", kwargs.get("dims", kwargs.get("axis", args[place] if len(args) > place else None))
+    )
+    if dims is None or isinstance(dims, Tensor):
+        return dims is None and name in REDUCING  # not max(x, y)
+    listed = dims if isinstance(dims, (tuple, list)) else (dims, *args[place + 1 :])
+    if name != "flip" and not isinstance(dims, (tuple, list)):
+        listed = (dims,)
+    return any(type(one) is int and one % given.ndim == 0 for one in listed)
