@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from cnnexplain.core.kinds import LISTED
 from cnnexplain.core.words import count
 from cnnexplain.report.card import Bar, Card
 from cnnexplain.report.judged import Group
@@ -68,7 +69,7 @@ def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar
         model=model.get("name") or model.get("reference", ""),
         source=model.get("source", ""),
         arguments=clipped(run.get("arguments", "")),
-        notice=_notice(run["status"], more),
+        notice=(_notice(run["status"], more) + _left_out(run)).strip(),
         of_model="images" not in run,
         tiles=tuple(tiles),
         classes=tuple(classes),
@@ -87,6 +88,17 @@ def _notice(status: str, more: str) -> str:
         return ""
     what = "This run was interrupted." if status == "interrupted" else "This run is not finished."
     return f"{what} The same command goes on where it stopped; what is done is kept.{more}"
+
+
+def _left_out(run: Mapping[str, Any]) -> str:
+    """Which images are not on the page."""
+    only = (run.get("options") or {}).get("only")
+    if only not in LISTED:
+        return ""
+    what = (
+        "What failed is listed" if only == "errors" else f"Images that are {only} are listed, and what failed"
+    )
+    return f" {what} (--only {only}); all are counted."
 
 
 def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> list[Tile]:

@@ -124,6 +124,9 @@ def test_only_some_are_listed_and_all_are_counted(run: Run, many: int) -> None:
     made = told(known(run, "wrong"), Lazy(many, mixed))
     listed = [place for place in range(many) if mixed(place).get("right") is not True]
     assert sum(anchor.startswith("image-") for one in made.values() for anchor in one.anchors) == len(listed)
+    assert (
+        "Images that are wrong are listed, and what failed (--only wrong); all are" in made["index.html"].text
+    )
     found = cells(made["index.html"])
     assert {pair: int(text) for pair, (text, _) in found.items() if text} == counted(many)
     assert {pair for pair, (_, link) in found.items() if link} == {
