@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
@@ -179,6 +180,10 @@ class _Keeper:
         except LayerError as error:
             self.refused = self.refused or error
             return None
+        aside = (
+            output.is_quantized or output.is_inference()
+        )  # no gradient leads there, and the model goes on with its own
+        output = as_floats(output)
         last = layout == "NHWC"
         as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
         if self.found() is not self.maps and as_map.shape[2:].numel() == 1:
@@ -186,7 +191,15 @@ class _Keeper:
         if not as_map.requires_grad:
             as_map = as_map.detach().requires_grad_()
         self.maps[run_name(name, self.calls)] = as_map
-        return (as_map.permute(0, 2, 3, 1) if last else as_map).clone()
+        return None if aside else (as_map.permute(0, 2, 3, 1) if last else as_map).clone()
+
+
+def as_floats(output: Tensor) -> Tensor:
+    """An ordinary tensor of the same values: of quantised integers, or of one made under inference_mode()."""
+    if not output.is_quantized and not output.is_inference():
+        return output
+    with torch.inference_mode(False):
+        return output.dequantize() if output.is_quantized else output.clone()
 
 
 def layout_of(

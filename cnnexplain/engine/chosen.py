@@ -37,6 +37,10 @@ def choose(trace: Trace, model_name: str) -> Choice:
             + ", ".join(_map_words(one) for one in ends),
         )
     reason = f"the last map on the way to the classes before pooling: {_map_words(ends[0])}"
+    if not trace.differentiable:
+        reason = (
+            f"the last map before pooling, and no gradient tells whether all passes it: {_map_words(ends[0])}"
+        )
     if not trace.complete:
         reason += (
             "; the classes depend on the picture past it as well, so that it does not show all that counted"

@@ -92,6 +92,11 @@ def is_dense(value: Any) -> bool:
     return isinstance(value, Tensor) and not value.is_nested and value.layout is torch.strided
 
 
+def version(tensor: Tensor) -> int:
+    """How often a tensor was written to; nought where torch does not count."""
+    return 0 if tensor.is_inference() else int(tensor._version)
+
+
 def probabilities(scores: Tensor, through: tuple[str, ...], *, logarithms: bool = False) -> Tensor:
     """The probabilities (N, K) that the operations `through` make of scores (N, K), as the model does.
 

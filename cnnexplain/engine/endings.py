@@ -26,6 +26,7 @@ from cnnexplain.engine.ending_rules import (
     dimension,
     hardly_changes,
     is_dense,
+    version,
 )
 
 Dim = tuple[int, int]
@@ -68,7 +69,7 @@ class Endings(TorchFunctionMode):
     def ending(self, tensor: Tensor) -> Ending | None:
         """What a tensor came out of; None where that is no operation of `OPERATIONS`."""
         found: Ending | None = self._known.get(tensor)
-        return found if found is not None and found.version == _version(tensor) else None
+        return found if found is not None and found.version == version(tensor) else None
 
     def __torch_function__(
         self,
@@ -133,7 +134,7 @@ class Endings(TorchFunctionMode):
             (*through, operation),
             (*dims, dim),
             shapes | {tuple(result.shape[1:])},
-            _version(result),
+            version(result),
         )
 
     def _note_joined(
@@ -149,7 +150,7 @@ class Endings(TorchFunctionMode):
             return
         inputs = func([one.inputs for one in known], *args[1:], **kwargs)
         shapes = frozenset().union(*(one.shapes for one in known))
-        self._known[result] = replace(first, inputs=inputs, shapes=shapes, version=_version(result))
+        self._known[result] = replace(first, inputs=inputs, shapes=shapes, version=version(result))
 
     def _note_further(
         self,
@@ -179,7 +180,7 @@ class Endings(TorchFunctionMode):
         )
         for one, inputs in pairs:
             if isinstance(one, Tensor) and isinstance(inputs, Tensor) and one.shape == inputs.shape:
-                self._known[one] = replace(before, inputs=inputs, version=_version(one))
+                self._known[one] = replace(before, inputs=inputs, version=version(one))
 
     def _note_lineage(self, name: str, given: Any, result: Any, args: tuple[Any, ...]) -> None:
         """Which tensors are what a linear layer gave back, but for constants and another shape."""
@@ -217,7 +218,3 @@ def _with_odds(before: Ending, select: Callable[[Tensor], Any]) -> Ending:
     odds = (logs - (-logs.expm1()).clamp_min(1e-300).log()).to(before.inputs.dtype)
     through = "sigmoid" if last == "softmax" else "logsigmoid"
     return replace(before, inputs=odds, through=(through,), dims=(None,), odds=last)
-
-
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else int(tensor._version)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cnnexplain.core.words import run_name
 from cnnexplain.engine import branches
 from cnnexplain.engine.capture import Wanted, map_layout, note_grid
-from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.ending_rules import is_dense, version
 from cnnexplain.engine.heads import PLAIN, Head
 from cnnexplain.engine.mixing import Joins
 from cnnexplain.engine.places import Moves
@@ -83,7 +83,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
     leaf = inputs.detach().requires_grad_()
     picture = leaf.clone()  # a copy, so that a model may write into its input
     # Of each tensor when it was last seen; an in-place operation raises it.
-    versions = {id(picture): picture._version}
+    versions = {id(picture): version(picture)}
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
     before: dict[str, int] = {}  # how many layers had been run when a module began
     runs: Counter[str] = Counter()
@@ -114,9 +114,9 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
                     layers[before[name] :] = [
                         replace(one, aside=one.aside or one.places != places) for one in within
                     ]
-            if described.leaf and versions.get(id(output)) == output._version:
+            if described.leaf and versions.get(id(output)) == version(output):
                 return  # dropout or an identity: it handed on what it was given
-            versions[id(output)] = output._version
+            versions[id(output)] = version(output)
             outputs.append(output)
             layers.append(described)
 
@@ -136,7 +136,12 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
             handle.remove()
     last_place = {id(output): place for place, output in enumerate(outputs)}
     table = tuple(
-        replace(layer, same_as_next=last_place[id(output)] != place)
+        replace(
+            layer,
+            same_as_next=last_place[id(output)] != place,
+            moved=layer.moved
+            or not logits.requires_grad,  # where nothing tells, each may depend on the picture
+        )
         for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
     )
     default, ends, complete = _default(table, outputs, logits, leaf)
@@ -212,9 +217,7 @@ def _dotted(module: nn.Module, wanted: str) -> str:
     place: nn.Module | None = module
     for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
         children = list(place._modules) if place is not None else []
-        if (
-            place is not None and COMPILED in children and part not in children
-        ):  # torch.compile wraps the part
+        if place is not None and part not in children and COMPILED in children:  # wrapped by torch.compile
             place, name = place._modules[COMPILED], f"{name}.{COMPILED}"
             children = list(place._modules) if place is not None else []
         from_end = re.fullmatch(r"-[1-9]\d{0,5}", part) and len(children) >= -int(part)
@@ -229,7 +232,7 @@ def _described(
 ) -> Layer:
     shape = tuple(int(length) for length in output.shape)
     as_map = layout = None
-    if shape[:1] == (1,) and output.is_floating_point():
+    if shape[:1] == (1,) and (output.is_floating_point() or output.is_quantized):
         layout = map_layout(shape, size, layer, grids)
     if layout:
         rows = 1 if layout == "NCHW" else 0
@@ -268,15 +271,14 @@ def _default(
     Also the layers to explain: that one alone where the scores depend on `picture` through nothing else, or the ends
     of all branches; and whether those are all that there is.
     """
-    if not logits.requires_grad:
-        return None, (), True
+    graded = logits.requires_grad  # or else the order alone tells, and it is the last map
     total = logits.sum()
     token_counts = {tokens(layer) for layer in layers} - {0, 1}
     candidates: list[int] = []
     scores: list[int] = []  # maps that are scores already
     for place in reversed(range(len(layers))):
         layer, output = layers[place], outputs[place]
-        if layer.map is None or not is_large(layer) or layer.same_as_next or not output.requires_grad:
+        if layer.map is None or not is_large(layer) or layer.same_as_next or output.requires_grad < graded:
             continue
         if token_counts.intersection(layer.map[1:]):
             continue  # attention of tokens to tokens has the look of a map
@@ -286,15 +288,17 @@ def _default(
         if not candidates:
             if any(one.name == layer.name and is_large(one) for one in layers[place + 1 :]) and not scores:
                 continue  # the last run of a module stands for it, here on a side road
-            (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
-            if gradient is None:
+            if graded and torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)[0] is None:
                 continue
         weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
-        is_scores = layer.map[0] == logits.shape[1] and branches.leads(output, logits, weighted)
+        leads = branches.leads(output, logits, weighted) if graded else not weighted
+        is_scores = layer.map[0] == logits.shape[1] and leads
         (scores if is_scores else candidates).append(place)
     candidates += scores  # better than nothing
     if not candidates:
         return None, (), True
+    if not graded:
+        return candidates[0], (candidates[0],), True
     sizes = [one.map[1:] if one.map else () for one in layers]
     ends, complete = branches.ends(candidates, sizes, outputs, logits, picture)
     return candidates[0], ends, complete

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.capture import Grids, Wanted, layout_of, map_layout, note_grid
+from cnnexplain.engine.capture import Grids, Wanted, as_floats, layout_of, map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
@@ -76,7 +76,8 @@ def outputs(
                     found[name] = replace(earlier, runs=runs)
                 return
             # A copy, which no later in-place operation can reach.
-            values = read.values.detach().to(torch.float32, copy=True)
+            with torch.inference_mode(False):
+                values = read.values.detach().to(torch.float32, copy=True)
             found[name] = replace(read, values=values, run=runs, runs=runs)
 
         return keep
@@ -104,6 +105,7 @@ def _read(
     known: Grids,
 ) -> Output:
     """A layer's output as maps or vectors; `LayerError` where it is neither."""
+    output = as_floats(output) if isinstance(output, Tensor) else output
     if is_dense(output) and output.shape[:1] == (pictures,):
         if not output.is_floating_point():
             raise LayerError(

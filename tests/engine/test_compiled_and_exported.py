@@ -201,12 +201,12 @@ def test_a_model_of_functions_alone_is_told_so() -> None:
     assert "nn.Identity()" in caught.value.hint
 
 
-def test_a_fixed_batch_says_how_to_go_on() -> None:
+def test_a_fixed_batch_is_told_and_pictures_are_taken_one_by_one() -> None:
     program = torch.export.export(Rectified().eval(), (torch.zeros(1, 3, 32, 32),))
     explainer = cnnexplain.load(torch.export.unflatten(program), input_size="32")
-    assert explainer.explain([PICTURE] * 2, batch_size=1)
-    with pytest.raises(cnnexplain.CnnexplainError) as caught:
-        explainer.explain([PICTURE] * 2)
+    assert len(explainer.explain([PICTURE] * 2)) == 2
+    with explainer.model.borrowed(), pytest.raises(cnnexplain.CnnexplainError) as caught:
+        explainer.model.output_of(torch.zeros(2, 3, 32, 32))
     assert "--batch-size 1" in caught.value.hint
 
 
