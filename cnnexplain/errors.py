@@ -69,6 +69,14 @@ class ForwardError(ModelError):
     """A model whose own code raised an error when it was given an input."""
 
 
+class SeveralOutputsError(ModelError):
+    """A model that returns several tensors that may be the class scores: `names` are theirs."""
+
+    def __init__(self, problem: str, hint: str, names: tuple[str, ...]) -> None:
+        super().__init__(problem, hint)
+        self.names = names
+
+
 class LayerError(CnnexplainError):
     """A layer that does not exist, or that has no map to explain."""
 

@@ -26,6 +26,7 @@ ORDER = (
     "first-layer-noise",
     "deterministic",
     "batch-invariant",
+    "own-softmax",
     "channel-order",
     "normalisation",
     "expected-labels",

@@ -15,7 +15,7 @@ from cnnexplain.core.words import listed
 from cnnexplain.engine.answers import HINT, NAMED, Leaf, Step, at, leaves, read, refusal
 from cnnexplain.engine.ending_rules import PER_CLASS, probabilities
 from cnnexplain.engine.endings import Ending, Endings
-from cnnexplain.errors import ModelError, OptionError, near_misses
+from cnnexplain.errors import ModelError, OptionError, SeveralOutputsError, near_misses
 
 SUM = 1e-4  # how far the sum of probabilities may be from 1
 LEAST = 1e-37  # a probability of which a logarithm can be taken in float32
@@ -115,8 +115,10 @@ def find_head(
 def probed(head: Head, outputs: Sequence[Any]) -> Head:
     """The same head, once it is told by answers to several pictures whether the model returns probabilities."""
     values = [read(at(one, head.path), 1) for one in outputs]
+    # Noise may be too much for exp() and the like, which says nothing of pictures.
+    values = [one for one in values if one is None or bool(one.isfinite().all())]
     head = dataclasses.replace(head, unsure=False)
-    if not all(one is not None and _between(one) for one in values):
+    if not values or not all(one is not None and _between(one) for one in values):
         return head
     if all(one is not None and one.shape[1] > 1 and _sums_to_one(one) for one in values):
         head = dataclasses.replace(head, logarithm=True, doubts=(SUMMED,))
@@ -181,9 +183,10 @@ def _chosen(
             left, reason = fewer, why
     if len(left) > 1:
         shown = ", ".join(one.words for one in left)
-        raise ModelError(
+        raise SeveralOutputsError(
             f"{model_name} returns {len(left)} tensors that may be the class scores: {shown}",
-            f"choose one: --model-output {left[0].name}, or --output {left[0].name} beside -o DIR",
+            f"choose one: --output {left[0].name} beside -o DIR, or --model-output {left[0].name}",
+            tuple(one.name for one in left),
         )
     (leaf,) = left
     choices = (Choice("output", f"{leaf.words}, of {len(every)}", reason),) if len(every) > 1 else ()

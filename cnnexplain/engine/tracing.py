@@ -27,10 +27,13 @@ class Heads:
 
     def of(self, model: Model, pictures: int) -> Head:
         """The head, also of a model that takes so many pictures at once and not one alone."""
-        kind = _kind(model)
-        if kind not in self._found:
-            self._found[kind] = _found(model, pictures)
-        return self._found[kind]
+        if _kind(model) not in self._found:
+            self.note(model, _found(model, pictures))
+        return self._found[_kind(model)]
+
+    def note(self, model: Model, head: Head) -> None:
+        """Remember what a look has shown."""
+        self._found[_kind(model)] = head
 
     def choices(self, model: Model) -> tuple[Choice, ...]:
         """What was settled, with reasons; nothing where no look was needed yet."""
@@ -54,6 +57,7 @@ def traced(model: Model) -> layers.Trace:
     if heads[0].unsure:
         with torch.no_grad():
             heads.append(probed(heads[0], [model.output_of(one) for one in _noise(model.blank())]))
+    model.heads.note(model, heads[-1])
     return replace(trace, head=heads[-1])
 
 

@@ -1,0 +1,57 @@
+"""Scores that go through softmax or sigmoid more than once, or through one that nobody can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from cnnexplain.core.verdict import Found, Level, Need, Table
+
+if TYPE_CHECKING:
+    from cnnexplain.checks._subject import Subject
+
+__all__ = ["OwnSoftmax"]
+
+
+@dataclass(frozen=True)
+class OwnSoftmax:
+    """The scores go through one softmax or sigmoid at most, and over the classes."""
+
+    level: ClassVar[Level] = "warn"
+    why: ClassVar[str] = (
+        "A softmax of probabilities makes nearly equal ones of all classes, in training a loss that hardly falls, and "
+        "maps of it mix the evidence of all classes."
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("pictures",)
+
+    def measure(self, subject: Subject) -> Found:
+        """See what the model's forward ends in, and whether what it returns looks like probabilities."""
+        from cnnexplain.core.words import listed
+        from cnnexplain.engine.heads import BETWEEN
+
+        logits, head = subject.logits, subject.model.head
+        by = subject.model.scoring.activation
+        inside = bool(((logits >= 0) & (logits <= 1)).all())
+        doubts = [one for one in head.doubts if one != BETWEEN or inside]
+        ends = f"its forward ends in {listed(head.through)}" if head.through else "its forward returns scores"
+        rows = (
+            (
+                "what its forward ends in",
+                head.odds or listed(head.through) or "no softmax or sigmoid that was seen",
+            ),
+            ("what is explained", head.explained or "what it returns"),
+            ("what makes probabilities", {"none": "nothing: --activation none"}.get(by, by)),
+        )
+        table = Table(("", "found"), rows)
+        if not doubts:
+            explained = f", and {head.explained} is explained" if head.explained else ""
+            return Found(good=True, says=f"{ends}{explained}", value=len(head.through), table=table)
+        return Found(
+            good=False,
+            says="; ".join(doubts),
+            value=len(head.through),
+            do="return the scores before softmax and sigmoid from forward, and apply one of them once, over the classes, "
+            "where probabilities are wanted: losses as nn.CrossEntropyLoss have one of their own; where the outputs are "
+            "meant to be as they are, --activation none explains them so",
+            table=table,
+        )

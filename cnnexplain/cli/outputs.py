@@ -1,0 +1,39 @@
+"""`--output`: a folder, as -o, and where that is given or a model has several outputs, which of these is meant."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+
+LONG, CHOICE = "--output", "--model-output"
+
+
+def with_output(arguments: Sequence[str]) -> list[str]:
+    """The arguments with --model-output for --output where -o names the folder."""
+    options = _options(arguments)
+    has_folder = any(one == "-o" or (one.startswith("-o") and not one.startswith("--")) for one in options)
+    return _renamed(arguments) if has_folder else list(arguments)
+
+
+def choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | None:
+    """The arguments with --model-output for an --output that names one of a model's outputs; None where none does.
+
+    Then no folder of that name was meant, though no -o stands beside it.
+    """
+    values = [one.partition("=")[2] for one in _options(arguments) if one.startswith(f"{LONG}=")]
+    values += [after for one, after in itertools.pairwise(arguments) if one == LONG]
+    return _renamed(arguments) if len(values) == 1 and values[0] in names else None
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    """What stands before --, behind which nothing is an option."""
+    return list(arguments[: list(arguments).index("--")] if "--" in arguments else arguments)
+
+
+def _renamed(arguments: Sequence[str]) -> list[str]:
+    before = _options(arguments)
+    named = [
+        CHOICE + one.removeprefix(LONG) if one == LONG or one.startswith(f"{LONG}=") else one
+        for one in before
+    ]
+    return [*named, *arguments[len(before) :]]
