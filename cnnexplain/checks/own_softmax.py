@@ -50,8 +50,8 @@ class OwnSoftmax:
             good=False,
             says="; ".join(doubts),
             value=len(head.through),
-            do="return the scores before softmax and sigmoid from forward, and apply one of them once, over the classes, "
-            "where probabilities are wanted: losses as nn.CrossEntropyLoss have one of their own; where the outputs are "
+            do="return the scores before softmax and sigmoid from forward, and apply one of them, once and over the "
+            "classes, where probabilities are wanted; losses as nn.CrossEntropyLoss bring their own. Where outputs are "
             "meant to be as they are, --activation none explains them so",
             table=table,
         )

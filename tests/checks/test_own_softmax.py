@@ -57,7 +57,7 @@ def test_one_at_most_is_as_it_should_be(end: Any, says: str) -> None:
         (lambda x: x.sigmoid().log_softmax(1), "sigmoid and log_softmax, one after the other"),
         (lambda x: x.softmax(0), "over the pictures of a batch"),
         (lambda x: x.exp() / x.exp().sum(1, keepdim=True), "add up to 1"),
-        (lambda x: nn.functional.hardsigmoid(x), "lie between 0 and 1"),
+        (nn.functional.hardsigmoid, "lie between 0 and 1"),
     ],
 )
 def test_what_is_not_is_a_warning_that_fails_no_run(end: Any, says: str) -> None:
