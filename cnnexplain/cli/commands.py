@@ -158,7 +158,9 @@ class OfModel(Command):
     """A way of looking into a model, without pictures."""
 
     heading = "What to show"
-    without: ClassVar[frozenset[str]] = frozenset({"interpolation", "crop_pct", "crop_mode", "verbose"})
+    without: ClassVar[frozenset[str]] = frozenset(
+        {"interpolation", "crop_pct", "crop_mode", "range", "activation", "verbose"}
+    )
     runner = "cnnexplain.runner.inspect"
     shared: ClassVar[Mapping[str, type]] = {
         "Results": OutputOptions,

@@ -43,7 +43,7 @@ class Filters:
         "cnnexplain filters resnet50 --layer layer1 --sort norm -o out",
         "cnnexplain filters net.pth --arch resnet18 --layer all",
     )
-    unused: ClassVar[frozenset[str]] = frozenset({"alpha", "mean", "std"})
+    unused: ClassVar[frozenset[str]] = frozenset({"alpha", "mean", "std", "model_output"})
 
     layer: Annotated[
         tuple[str, ...],
