@@ -145,16 +145,23 @@ def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: Wanted) -> Deco
     notes = _frames(image)
     with Image.open(path, formats=("PNG",)) as again:
         again.tile = [one._replace(args=LOWER_BYTES[raw]) for one in again.tile]
-        lower = np.asarray(_upright(again)).astype(np.uint16)
-    if raw == "LA;16B":  # both bytes of grey, then both of alpha
-        values = lower[..., 0::2] << 8 | lower[..., 1::2]
-    else:
-        values = np.asarray(_upright(image)).astype(np.uint16) << 8 | lower
-    levels = Levels(values.dtype, wanted.range)
-    alpha = values.shape[2] % 2 == 0
-    drawn = levels.of(values[..., :-1] if alpha else values)
-    if alpha:
-        drawn = np.concatenate([drawn, (values[..., -1:] >> 8).astype(np.uint8)], axis=2)
+        lower = _upright(again)
+    upper = None if raw == "LA;16B" else _upright(image)
+    depth = Image.getmodebands(raw.partition(";")[0])
+    colours = depth - (depth % 2 == 0)
+    levels = Levels(np.dtype(np.uint16), wanted.range)
+    drawn = np.empty((lower.height, lower.width, depth), np.uint8)
+    rows = max(1, PIXELS_AT_ONCE // lower.width)
+    for top in range(0, lower.height, rows):
+        box = (0, top, lower.width, min(top + rows, lower.height))
+        low = np.asarray(lower.crop(box)).astype(np.uint16)
+        if upper is None:  # both bytes of grey, then both of alpha
+            values = low[..., 0::2] << 8 | low[..., 1::2]
+        else:
+            values = np.asarray(upper.crop(box)).astype(np.uint16) << 8 | low
+        part = drawn[top : top + rows]
+        part[..., :colours] = levels.of(values[..., :colours])
+        part[..., colours:] = values[..., colours:] >> 8
     found = _of_image(Image.fromarray(drawn), wanted)
     return replace(found, notes=(*notes, levels.note, *found.notes))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cnnexplain.core.preprocess import Range
 from cnnexplain.errors import ImageError
 
+USUAL = (255, 1023, 4095, 16383, 65535)  # largest values of cameras and scanners
 AT_ONCE = 1 << 20  # values whose levels are worked out together: more take more memory
 
 
@@ -71,12 +72,20 @@ class Levels:
         fitting = self.dtype.kind == "f" and self.low >= 0 and self.high <= 1
         if self.given is None and not small and not fitting:
             kind = "floats" if self.dtype.kind == "f" else f"{self.bits}-bit integers"
-            low, high = written(self.low), written(self.high)
-            typed = what.format(low, high if self.high > self.low else written(self.low + 1))
+            typed = what.format(*map(written, self._likely()))
             raise ImageError(
-                f"the picture's values are {kind} from {low} to {high}, and nothing says which are black and white",
+                f"the picture's values are {kind} from {written(self.low)} to {written(self.high)}, and nothing says "
+                "which are black and white",
                 f"say it for all pictures of the run, for example {typed}",
             )
+
+    def _likely(self) -> Range:
+        """A range that values such as these may have been meant for; the same for similar pictures."""
+        if self.low >= 0 and self.high > 1:
+            return 0, next((end for end in USUAL if end >= self.high), math.ceil(self.high))
+        if self.low >= -1 and self.high <= 1:
+            return -1, 1
+        return self.low, max(self.high, self.low + 1)
 
     @property
     def note(self) -> str:
