@@ -18,7 +18,7 @@ from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.kinds import kind_of
 from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
-from cnnexplain.core.words import count, never_fired
+from cnnexplain.core.words import capped, count, never_fired
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cnnexplain.errors import CnnexplainError
     from cnnexplain.runner.request import Outcome
 
+LONGEST = 4096  # letters of a line
 FEW = 10  # up to so many images are told one by one
 
 
@@ -59,8 +60,8 @@ def printable(text: object) -> str:
 
 def show_error(error: CnnexplainError) -> None:
     """The two lines of an error."""
-    _tell(f"{_styled('error:', '1;31')} {printable(error.problem)}")
-    _tell(f"{_styled('hint:', '1;36')} {printable(error.hint)}")
+    _tell(f"{_styled('error:', '1;31')} {printable(capped(error.problem, LONGEST))}")
+    _tell(f"{_styled('hint:', '1;36')} {printable(capped(error.hint, LONGEST))}")
 
 
 def show_trace(error: BaseException) -> None:
@@ -245,15 +246,16 @@ class Console:
 
     def _warn(self, what: str, text: str) -> None:
         """Tell what is to be known even where it is to be quiet: that less was done than was asked for."""
+        what, text = printable(capped(what)), printable(capped(text, LONGEST))
         live = self._progress or self._status
         if live is None:
-            _tell(f"{_styled(printable(what), '1')}  {printable(text)}")
+            _tell(f"{_styled(what, '1')}  {text}")
         else:
             from rich.text import Text
 
             # Above the line, which would otherwise be written over.
             style = "bold" if _may_style() else ""
-            live.console.print(Text.assemble((printable(what), style), f"  {printable(text)}"))
+            live.console.print(Text.assemble((what, style), f"  {text}"))
 
 
 def _styled(text: str, code: str) -> str:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+LONGEST_NAME = 300  # letters of a class or a layer; those of ImageNet's classes have up to 121
+
+
+def capped(text: str, longest: int = LONGEST_NAME) -> str:
+    """A text of at most `longest` letters: a longer one is cut, and carries a fingerprint that tells it from others."""
+    if len(text) <= longest:
+        return text
+    fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    end = f"… ({len(text):,} letters, {fingerprint})"
+    return text[: longest - len(end)] + end
 
 
 def percent(share: float) -> str:

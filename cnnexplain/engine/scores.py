@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.core.words import class_name
+from cnnexplain.core.words import capped, class_name
 from cnnexplain.engine.ending_rules import PER_CLASS, probabilities
 from cnnexplain.engine.heads import Head
 from cnnexplain.errors import ModelError, OptionError
@@ -77,7 +77,7 @@ def class_names(count: int, given: Sequence[str] | None, model_name: str) -> tup
             f"there are {len(given)} labels, but {model_name} has {classes} classes",
             "give --labels a file with one name for every class, in the model's order",
         )
-    return tuple(given)
+    return tuple(map(capped, given))  # one name of megabytes would be in every record, page and picture
 
 
 def class_scores(logits: Tensor) -> Tensor:

@@ -19,7 +19,11 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def visible(text: str) -> str:
-    """The text with a sign for every letter that cannot be drawn; what measures a text must be given this."""
+    """The text with a sign for every letter that cannot be drawn, no more than can be measured.
+
+    What measures a text must be given this.
+    """
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
@@ -33,7 +37,7 @@ def length(text: str, face: ImageFont.FreeTypeFont) -> float:
 
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line of at most `width` pixels, its end cut where it is longer."""
-    text = visible(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+    text = visible(text)
     if length(text, face) <= width:
         return text
     short, long = 0, len(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -15,9 +14,11 @@ from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction
 from cnnexplain.core.feature_maps import FeatureMaps
 from cnnexplain.core.inspection import Finding as ModelFinding
 from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.words import capped
 from cnnexplain.errors import CnnexplainError, ImageError, first_line, shortage_behind
 
 SCHEMA = 1
+LONGEST = 4096  # letters of a text; a path has no more
 DIGITS = 6  # significant ones, about what float32 holds
 
 Finding = Heatmap | Reconstruction | FeatureMaps
@@ -62,7 +63,7 @@ def entry(finding: ModelFinding, command: str, picture: str | None, raw: str | N
     """What was found in a model, as one of its record's explanations; `picture` and `raw` as for `explained`."""
     record = {
         "method": command,
-        "layer": readable(finding.layer),
+        "layer": readable(capped(finding.layer)),
         "target": None,
         "title": readable(finding.title),
         "shape": list(finding.shape),
@@ -121,26 +122,6 @@ def line(record: Mapping[str, Any]) -> str:
     return json.dumps(plain(record), allow_nan=False)
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with a digest of all its other keys, by which a later run sees that nobody edited it."""
-    return {**record, "digest": _digest(record)}
-
-
-def is_unchanged(record: Mapping[str, Any]) -> bool:
-    """Whether a record is as it was written, as far as its digest tells; earlier versions wrote none."""
-    if "digest" not in record:
-        return True
-    try:
-        found = _digest({name: one for name, one in record.items() if name != "digest"})
-    except (ValueError, TypeError, RecursionError):  # not even plain data any more
-        return False
-    return bool(record["digest"] == found)
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    return hashlib.sha256(line(record).encode()).hexdigest()[:16]
-
-
 def plain(value: Any) -> Any:
     """`value` as it reads back from JSON: lists for tuples, and every text inside made `readable`."""
     if isinstance(value, str):
@@ -153,8 +134,11 @@ def plain(value: Any) -> Any:
 
 
 def readable(text: str) -> str:
-    r"""`text` as real Unicode: a byte of a file name that is not UTF-8 becomes \xNN, as a shell shows it."""
-    return _LONE_SURROGATE.sub(_escaped, text)
+    r"""`text` as real Unicode: a byte of a file name that is not UTF-8 becomes \xNN, as a shell shows it.
+
+    Of a text that is longer than any path its beginning, and a fingerprint.
+    """
+    return capped(_LONE_SURROGATE.sub(_escaped, text), LONGEST)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -180,7 +164,7 @@ def _prediction(prediction: Prediction) -> dict[str, Any]:
 def _heatmap(heatmap: Heatmap, picture: str | None, raw: str | None) -> dict[str, Any]:
     record = {
         "method": heatmap.method,
-        "layer": readable(heatmap.layer),
+        "layer": readable(capped(heatmap.layer)),
         "target": _prediction(heatmap.target),
         "scale": heatmap.scale,
         "shape": list(heatmap.values.shape),
@@ -204,7 +188,7 @@ def _reconstruction(found: Reconstruction, picture: str | None, raw: str | None)
     }
     record = {
         "method": found.rule,
-        "layer": readable(found.layer),
+        "layer": readable(capped(found.layer)),
         "target": None,
         "unit": unit,
         "shape": list(found.values.shape[1:]),
@@ -226,7 +210,7 @@ def _feature_maps(found: FeatureMaps, command: str, picture: str | None, raw: st
     }
     record = {
         "method": command,
-        "layer": readable(found.layer),
+        "layer": readable(capped(found.layer)),
         "target": None,
         "channels": channels,
         "shape": list(found.size or (1, 1)),

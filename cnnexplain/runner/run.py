@@ -13,8 +13,9 @@ from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.errors import ImageModelError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
+from cnnexplain.report.digest import is_unchanged
 from cnnexplain.report.pages import pages
-from cnnexplain.report.record import is_unchanged, line, silent_in_all
+from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.answers import Answers, build_for, written_for
 from cnnexplain.runner.board import board_at

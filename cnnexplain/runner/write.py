@@ -25,6 +25,7 @@ from cnnexplain.render.pictures import pictures
 from cnnexplain.report import record
 from cnnexplain.report.answers import judged as judged_by
 from cnnexplain.report.card import UNSOUND, require_sound
+from cnnexplain.report.digest import sealed
 from cnnexplain.runner.folder import UMASK, Folder, written_by_us
 from cnnexplain.runner.names import picture_names, sheet_names
 from cnnexplain.runner.png import write_png
@@ -87,7 +88,7 @@ class Writer:
                 judged.pop("right", None)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return record.sealed({**made, **judged, "file": job.file or file_facts(job.source.file)})
+        return sealed({**made, **judged, "file": job.file or file_facts(job.source.file)})
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.

@@ -140,6 +140,50 @@ def test_nothing_of_a_stranger_is_a_workflow_command(run: Run, fire: Path) -> No
     )
 
 
+LONG = """
+from torch import nn
+from tiny import Net
+
+def net():
+    short, name = Net(), "n" * 1_000_000
+
+    class Long(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module(name, short.blocks)
+            self.add_module(name + "r", short.relu)
+            self.head = short.head
+
+        def forward(self, x):
+            return self.head(getattr(self, name + "r")(getattr(self, name)(x)).mean((2, 3)))
+
+    return Long()
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [["gradcam", "-t", "top2"], ["activations"], ["check", "--only", "dead-units"]]
+)
+@pytest.mark.parametrize("model", ["tiny.py:Net", "long.py:net"])
+def test_names_of_megabytes_cost_no_more_than_others(
+    run: Run, fire: Path, command: list[str], model: str
+) -> None:
+    (fire / "long.py").write_text(LONG)
+    labels = ["x" * 4_000_000, "x" * 4_000_000 + "y"]
+    (fire / "labels.json").write_text(json.dumps(labels))
+    done = run(
+        command[0], model, "pictures", "-o", "out", *TINY_OPTIONS, "--labels", "labels.json", *command[1:]
+    )
+    assert done.code in (0, 1), done.err[:2000]
+    assert len(done.err) < 20_000
+    assert sum(file.stat().st_size for file in (fire / "out").iterdir()) < 3_000_000
+    if command[0] == "gradcam":
+        names = {one["label"] for record in records(fire / "out") for one in record["predictions"]}
+        assert len(names) == 2, "they differ where they were cut"
+        assert {len(name) for name in names} == {300}
+        assert all("00,00" in name for name in names), "and say how long they were"
+
+
 def started(fire: Path, *more: str, model: str = "fire.py:Slow") -> subprocess.Popen[str]:
     """A run that has explained a picture or two."""
     words = [
