@@ -30,8 +30,8 @@ def failed(name: str, shape: Shape, error: BaseException) -> ForwardError:
     kinds = (ABOUT_SIZE,) if own else KINDS
     hint = next(filter(None, (_hint(kind, text, shape) for kind in kinds)), None)
     if hint is None:
-        looked_at = f"look at {place}" if place else "look at its forward"
-        hint = f"{looked_at}, and whether it gets through one picture by itself; --debug shows the traceback"
+        hint = f"look at its forward{f', at {place}' if place else ''}"
+        hint += ", which raised this itself" if own else "; --debug shows the traceback"
     return ForwardError(f"{name} failed on an input of {tuple(shape)}: {first_line(error)}{where}", hint)
 
 

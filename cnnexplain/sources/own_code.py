@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -245,6 +246,11 @@ def _is_number(argument: inspect.Parameter, names: tuple[str, ...]) -> bool:
 
 
 def _failed(problem: str, error: BaseException) -> ModelError:
+    if re.search(r"(?i)NVIDIA driver|CUDA (GPUs|enabled|error)", first_line(error)):
+        return ModelError(
+            f"{problem}: {first_line(error)}",
+            "leave the device to --device: take .cuda(), and device='cuda', out of your code",
+        )
     return ModelError(
         f"{problem}: {first_line(error)}",
         "put this right in your code (--debug shows where it happened); a factory is called without "

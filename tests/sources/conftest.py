@@ -32,6 +32,10 @@ def broken():
     raise ValueError("no such luck")
 
 
+def on_gpu():
+    raise RuntimeError("Found no NVIDIA driver on your system.")
+
+
 def needs(size):
     return Net(size)
 

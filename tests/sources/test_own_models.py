@@ -144,6 +144,11 @@ def test_a_models_own_factory_in_timm_keeps_its_configuration(net):
         ("net.py:zzz", "nothing called 'zzz'", "net.py:fixed"),
         ("net.py:", "names no class or function", "net.py:Net"),
         ("net.py:broken", "could not be called: ValueError: no such luck", "--debug"),
+        (
+            "net.py:on_gpu",
+            "could not be called: RuntimeError: Found no NVIDIA",
+            "leave the device to --device",
+        ),
         ("net.py:needs", "missing 1 required positional argument: 'size'", "without arguments"),
         ("net.py:leaves", "could not be called: SystemExit: 3", "your code"),
         ("net.py:pair", "returned tuple", "the model itself"),
