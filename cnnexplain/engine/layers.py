@@ -68,7 +68,7 @@ class Trace:
     complete: bool = True  # whether the scores depend on the picture through `ends` only
     grids: frozenset[tuple[int, int]] = frozenset()  # of maps whose layout their layer's kind says
     runs: Mapping[str, int] = field(default_factory=dict)  # how often every layer ran
-    moves: bool = False  # whether an operation may have moved the picture or cut off a part of it
+    moves: Moves = field(default_factory=Moves)  # whether an operation may have moved or cut the picture
     joins: Joins = field(default_factory=lambda: Joins(()))  # what may join the pictures of a batch
 
     def maps(self) -> list[Layer]:
@@ -154,7 +154,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         complete=complete,
         grids=frozenset(grids),
         runs=runs,
-        moves=moves.found,
+        moves=moves,
         joins=joins,
     )
 

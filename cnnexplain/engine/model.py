@@ -172,7 +172,8 @@ class Model:
 
         Of a model that ends in softmax, sigmoid or a logarithm of them, what goes into that operation.
         """
-        with FixedNorms() if inputs.requires_grad else nullcontext():
+        clamps = "trace" in vars(self) and self.trace.moves.clamps
+        with FixedNorms() if inputs.requires_grad or clamps else nullcontext():
             return self._plain_forward(inputs)
 
     def _plain_forward(self, inputs: Tensor) -> Tensor:
@@ -199,10 +200,7 @@ class Model:
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
-        """The maps (N, C, h, w) of every run of the named layers, or with `#2` of that one, during one `forward`.
-
-        They are keyed by layer and run: `layer4`, and from the second run on `layer4 #2`.
-        """
+        """The maps (N, C, h, w) of every run of the named layers during one `forward`, by `layer4`, `layer4 #2`, ..."""
         _ = self.head  # before the hooks are there: it may take a forward pass
         wanted = [layers.wanted(self.module, name) for name in names]
         grids = self.trace.grids if names else ()

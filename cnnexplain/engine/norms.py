@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from cnnexplain.engine.rectifiers import RULED, as_rectifier
+
 
 class FixedNorms(TorchFunctionMode):
     """While it is active, batch normalisation by fixed statistics keeps nothing for its way back but a factor.
 
     torch's own backward on the CPU reads the input again and takes sums that only training needs: in
-    EfficientNet-Lite0 a third of the whole way back. The forward pass is torch's own, to the last bit.
+    EfficientNet-Lite0 a third of the whole way back. The forward pass is torch's own, to the last bit. Clamps that are
+    rectifiers have its gradient (`as_rectifier`), but where rectifiers obey a rule, which sees to that.
     """
 
     def __torch_function__(
@@ -27,6 +30,8 @@ class FixedNorms(TorchFunctionMode):
     ) -> Any:
         if func is F.batch_norm:
             return _batch_norm(*args, **(kwargs or {}))
+        if not RULED.get() and (call := as_rectifier(func, args, kwargs or {})):
+            func, args, kwargs = call
         return func(*args, **(kwargs or {}))
 
 

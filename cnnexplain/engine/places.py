@@ -17,21 +17,27 @@ from cnnexplain.engine._field_rules import call_of
 from cnnexplain.engine._place_rules import CUTTING, MOVING, SCATTERING, SPECIAL, Place, kept, scattered
 from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.fields import Following, Underneath
+from cnnexplain.engine.rectifiers import as_rectifier
 
 UNSEEN = "an operation before this layer cannot be followed"
 
 
 class Moves(TorchFunctionMode):
-    """Notes while it is active whether an operation may have moved or cut off a part of the picture."""
+    """Notes while it is active whether an operation may have moved or cut off a part of the picture.
+
+    And whether a clamp stands for a rectifier.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.found = False
+        self.clamps = False
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Carry out `func`."""
+        self.clamps = self.clamps or as_rectifier(func, args, kwargs or {}) is not None
         result = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in MOVING and not self.found:
             given = next(

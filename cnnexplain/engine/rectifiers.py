@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
@@ -40,6 +42,10 @@ KIN = {
     "max": "maximum(0)",
 }
 
+
+CLAMPS = frozenset(("clamp", "clamp_min", "clip", "maximum", "max"))
+RULED = ContextVar("RULED", default=False)  # whether the rectifiers of this thread obey a rule
+Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 # Which argument says that a function of torch.nn.functional works in place, where it may.
 INPLACE = {
@@ -92,6 +98,15 @@ class Rectifiers(TorchFunctionMode):
         self.switches = 0  # how many max-poolings made a map smaller; their backward pass is the unpooling
         self._passed: set[int] = set()
 
+    def __enter__(self) -> Rectifiers:
+        self._ruled = RULED.set(True)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        RULED.reset(self._ruled)
+
     def use(self, rule: Rule) -> None:
         """From now on go back by `rule`; and forget what was passed."""
         self.rule = rule
@@ -122,8 +137,8 @@ class Rectifiers(TorchFunctionMode):
             result = func(*args, **kwargs)
             self.switches += _made_smaller(func, given, result)
             return result
+        func, args, kwargs = as_rectifier(func, args, kwargs) or (func, args, kwargs)
         rest = {name: value for name, value in kwargs.items() if name != "input"}
-
         name = name_of(func)
         in_place = name.endswith("_") or (
             not isinstance(func, OpOverload)  # whose form that works in place is another
@@ -191,6 +206,34 @@ def kind_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         )
         return "ReLU" if (level, value) == (0, 0) else None
     return kind
+
+
+def as_rectifier(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """The call of ReLU, or of ReLU with a ceiling, that a clamp at 0 or a maximum with 0 stands for; None for others.
+
+    The values are the same, the gradients at the corners are not, and differ by version: torch 2.14 gives none at the
+    ends of a clamp, earlier ones all of it; a maximum gives half. What is written so must not have another map.
+    """
+    if getattr(func, "__name__", "").strip("_") not in CLAMPS or "out" in kwargs:
+        return None
+    if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
+        args = (args[1], args[0])
+    given = args[0] if args else kwargs.get("input")
+    if not isinstance(given, Tensor) or not given.is_floating_point():
+        return None
+    kind = kind_of(func, args, kwargs)
+    if kind == "maximum(0)":
+        other = _argument(args, kwargs, 1, "other", None)
+        sides = zip(reversed(other.shape), reversed(given.shape), strict=False)
+        fits = other.ndim <= given.ndim and all(one in (1, side) for one, side in sides)
+        return (torch.relu, (given,), {}) if fits and other.dtype == given.dtype else None
+    ceiling = _argument(args, kwargs, 2, "max", None) if kind else None
+    in_place = func.__name__.endswith("_")
+    if kind is None or not (ceiling is None or (isinstance(ceiling, (int, float)) and ceiling > 0)):
+        return None
+    if ceiling is None:
+        return (torch.relu_ if in_place else torch.relu), (given,), {}
+    return F.hardtanh, (given, 0.0, float(ceiling), in_place), {}
 
 
 def _made_smaller(func: Callable[..., Any], given: Any, result: Any) -> bool:

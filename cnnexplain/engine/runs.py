@@ -96,7 +96,7 @@ class Runs:
         Costs one forward pass, once, where an operation was seen that may move or cut the picture.
         """
         model = self.model
-        if not model.trace.moves:
+        if not model.trace.moves.found:
             return {}
         return model.looked_at(lambda: layings(model.module, model.blank(), model.output_of))
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from cnnexplain.engine.rectifiers import Rectifiers, Rule
 from cnnexplain.errors import ModelError
 from cnnexplain.methods.deconv import Deconv
+from cnnexplain.methods.gradcam import GradCAM
 from cnnexplain.methods.saliency import Saliency
 
 Function = Callable[[Tensor], Tensor]
@@ -575,3 +576,55 @@ def test_rectifier_outside_the_signals_way_is_told_of() -> None:
     assert "No rectifier lies on the way" in detail.remarks[0]
     behind = explained(Deconv(layer=("1",), rule=("guided",), top=1), network, torch.randn(1, 3, 8, 8))
     assert behind.projections[0].details[0].facts["rectifiers"]["kinds"] == {"ReLU": 1}
+
+
+# Rectifiers that are written otherwise: at their corners torch gives them other gradients, which differ by version.
+CORNERS = {
+    "clamp": (lambda x: x.clamp(min=0), F.relu),
+    "clamp_min_": (lambda x: (x * 1).clamp_min_(0), F.relu),
+    "clamp by a tensor": (lambda x: torch.clamp(x, min=torch.zeros(())), F.relu),
+    "maximum": (lambda x: torch.maximum(x, torch.zeros(())), F.relu),
+    "max of zero and x": (lambda x: torch.max(torch.zeros_like(x), x), F.relu),
+    "clamp(0, 6)": (lambda x: x.clamp(0, 6), F.relu6),
+    "clip in place": (lambda x: (x * 1).clip_(0, 6), F.relu6),
+    "another ceiling": (lambda x: x.clamp(0, max=3), lambda x: F.hardtanh(x, 0.0, 3.0)),
+}
+
+
+class Written(nn.Module):
+    """A layer of ones, then a rectifier before the explained layer and one behind it."""
+
+    def __init__(self, rectify: Any) -> None:
+        super().__init__()
+        self.rectify = rectify
+        self.conv, self.again = (nn.Conv2d(1, 1, 1, bias=False) for _ in range(2))
+        nn.init.ones_(self.conv.weight)
+        nn.init.ones_(self.again.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.rectify(self.again(self.rectify(self.conv(x))))
+        return torch.cat([x.sum((2, 3)), x.amax((2, 3))], 1)
+
+
+@pytest.mark.parametrize("way", CORNERS)
+def test_a_rectifier_has_its_gradient_however_it_is_written(way: str) -> None:
+    """Also exactly at its corners, in pixel maps, class activation maps and under rules."""
+    written, meant = CORNERS[way]
+    inputs = torch.tensor([[[[-1.0, 0.0, 1.0], [3.0, 5.0, 6.0], [7.0, -0.0, 2.0]]]])
+    for method in (
+        Saliency(method=("gradient", "guided-backprop"), target="0"),
+        GradCAM(method=("hirescam",), layer=("conv", "again"), target="0"),
+    ):
+        found, expected = (explained(method, Written(one).eval(), inputs) for one in (written, meant))
+        torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=0)
+        for one, other in zip(found.attributions, expected.attributions, strict=True):
+            torch.testing.assert_close(one.values, other.values, rtol=0, atol=0)
+
+
+def test_clamps_that_are_no_rectifiers_keep_their_gradient() -> None:
+    inputs = torch.tensor([[[[-1.0, 0.5, 1.5]]]])
+    for work in (lambda x: x.clamp(-2, 1), lambda x: x.clamp(max=1), lambda x: torch.maximum(x, x * 0.1)):
+        (found,) = explained(Saliency(target="0"), Written(work).eval(), inputs).attributions
+        leaf = inputs.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(Written(work)(leaf)[0, 0], leaf)
+        torch.testing.assert_close(found.values, expected.abs()[:, 0])
