@@ -48,13 +48,8 @@ def require_enough(count: int, chance: float, what: str = "picture", many: str |
         raise Skipped(f"cannot tell: {words.count(count, what, many)}, and it takes {fewest} at least")
 
 
-def require_seeing(ways: Sequence[Answers], chance: float) -> None:
-    """Raise `Skipped` where a model recognises no more than guesses would, however it is fed."""
-    if ways[0].labels is None:
-        return
-    best = max(ways, key=lambda one: one.value)
-    count, classes = best.chances.shape
-    right = round(best.value * count)
+def by_guesses(right: int, count: int, classes: int) -> float:
+    """How likely guesses among so many classes are right for so many of `count` pictures, or for more."""
     # The binomial tail from below, in whose sum nothing is lost: the head is near one where the tail is small.
     head = sum(
         math.exp(
@@ -63,7 +58,16 @@ def require_seeing(ways: Sequence[Answers], chance: float) -> None:
         )
         for hits in range(right)
     )  # fmt: skip
-    if 1 - head > chance:
+    return max(0.0, 1 - head)
+
+
+def require_seeing(ways: Sequence[Answers], chance: float) -> None:
+    """Raise `Skipped` where a model recognises no more than guesses would, however it is fed."""
+    if ways[0].labels is None:
+        return
+    best = max(ways, key=lambda one: one.value)
+    count, classes = best.chances.shape
+    if by_guesses(round(best.value * count), count, classes) > chance:
         raise Skipped(
             f"cannot tell: {best.words} pictures are recognised at best, no more than guesses among {classes} classes "
             "would be: see expected-labels"

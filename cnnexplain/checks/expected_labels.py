@@ -18,6 +18,8 @@ __all__ = ["ExpectedLabels"]
 
 SHOWN = 12  # classes in the drawing
 FIVE = 5
+UNLIKELY = 0.01  # that guesses are right so often
+CERTAIN = 0.5  # mean probability of the best class from which on a model is called certain
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ExpectedLabels:
 
     def measure(self, subject: Subject) -> Found:
         """Count the pictures whose class comes first, and is among the first five."""
+        from cnnexplain.checks._order import exchange
         from cnnexplain.core import words
         from cnnexplain.engine.scores import class_scores
 
@@ -63,22 +66,52 @@ class ExpectedLabels:
         others = scores.scatter(1, labels[:, None], -math.inf).argmax(1)
         taken = labels.where(ranks == 0, others)
         first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
-        count = len(labels)
+        count, classes = len(labels), scores.shape[1]
         good = first >= self.top1 * count
         many, verb = words.count(count, "picture"), "is" if count == 1 else "are"
-        says = f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least)"
-        if scores.shape[1] > FIVE:
+        says = (
+            f"{first} of {many} {verb} recognised ({first / count:.0%} where {self.top1:.0%} is the least, and guesses "
+            f"among {classes:,} classes give {words.percent(1 / classes)})"
+        )
+        if classes > FIVE:
             good = good and five >= self.top5 * count
             says += f", {five} within the first five ({five / count:.0%} where {self.top5:.0%} is the least)"
+        do = _advice(subject, first, classes)
+        if moved := exchange(labels.tolist(), taken.tolist(), subject.model.labels):
+            # No training makes a model take one class for another, and that one for the first, nearly always.
+            good = False
+            order = moved.words(subject.model.labels)
+            says += f"; labels are in another order: {order}, which makes {moved.right} of {count}"
+            do = "put the names in --labels, or those in --labels-from, into the model's order, then check again"
         return Found(
             good=good,
             says=says,
             value=first / count,
-            do="see whether the labels' order is the model's, then channel-order and normalisation; if these are "
-            "right, the weights are of another training",
+            do=do,
             table=_worst(subject, scores, ranks, taken),
             drawing=_confusion(subject, taken),
         )
+
+
+def _advice(subject: Subject, right: int, classes: int) -> str:
+    """What to do about a model that recognises too few pictures, by how it fails."""
+    from cnnexplain.checks._paired import by_guesses
+
+    if by_guesses(right, len(subject.labels), classes) < UNLIKELY:
+        return (
+            "it has learnt some of it, more than guesses: see channel-order and normalisation, then train it longer, "
+            "or set top1 and top5 to what it reaches on these pictures"
+        )
+    found = subject.model.probabilities(subject.logits)
+    if found is not None and float(found.amax(1).mean()) >= CERTAIN:
+        return (
+            "it is certain, and no better than guesses: see whether the labels' order is the model's, then "
+            "channel-order and normalisation; if these are right, the weights are of another training"
+        )
+    return (
+        "it is no better than guesses, and not certain of anything: see whether its weights were loaded "
+        "(untrained-layers) and trained, then channel-order and normalisation, and the labels' order"
+    )
 
 
 def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Table:

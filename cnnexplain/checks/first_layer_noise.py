@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FirstLayerNoise"]
 
+SMALL = (
+    64  # pixels a side: neighbours differ in smaller pictures, and trained filters may be as rough as noise
+)
+NINE = 9  # weights: a grey kernel of 3x3, whose edges and corners have neighbours of opposite signs
+
 
 @dataclass(frozen=True)
 class FirstLayerNoise:
@@ -64,6 +69,11 @@ class FirstLayerNoise:
         said = f"{name}: smoothness {smooth.words}, {away:.1f} standard deviations away"
         if away > self.deviations:
             return Found(good=True, says=f"{said} (limit {self.deviations:g})", value=away)
+        height, width = subject.model.preprocess.input_size
+        if first.size <= NINE:
+            raise Skipped(f"{said}: trained kernels of {NINE} weights look like that too")
+        if max(height, width) <= SMALL:
+            raise Skipped(f"{said}: filters trained on pictures of {height}x{width} may look like that too")
         return Found(
             good=False,
             says=f"the first layer looks like noise: {said} (limit {self.deviations:g})",

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -376,6 +377,101 @@ def test_many_classes_are_drawn_together() -> None:
     assert len(found.drawing.names) == 12
     assert found.drawing.names[-1].endswith("other classes")
     assert found.drawing.counts.sum() == 40
+
+
+class Names(nn.Module):
+    """Says the class that a grey picture's brightness stands for, of twelve."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = x.mean((1, 2, 3))[:, None]
+        return -200 * (level - torch.linspace(0, 1, 12)).abs()
+
+
+def brightnesses(order: Callable[[int], int], each: int = 4, wrong: int = 0) -> Subject:
+    """Pictures of all classes, whose labels were put into another order; the first few say something wrong."""
+    found = []
+    for number in range(12 * each):
+        true = number % 12
+        pixels = np.full((*SIZE, 3), round(255 * true / 11), np.uint8)
+        label = (order(true) + 5) % 12 if number < wrong else order(true)
+        found.append(Example(f"{number}.png", f"{number}.png", "", pixels, label))
+    names = [f"class {chr(97 + (7 * number) % 12)}" for number in range(12)]
+    fed = Preprocess(SIZE, 3, SIZE, "squash", "nearest", (0.0,) * 3, (1.0,) * 3)
+    return Subject(Model(Names(), "m", fed, names), tuple(found))
+
+
+TEXTS = sorted(range(12), key=str)
+BY_NAME = sorted(range(12), key=lambda number: (7 * number) % 12)
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (lambda true: {2: 5, 5: 2}.get(true, true), "'class c' means 'class l', 'class l' means 'class c'"),
+        (lambda true: (true + 1) % 12 if true in (3, 7, 9) else true, None),  # two names for one class
+        (lambda true: 11 - true, "the labels are in reverse order"),
+        (TEXTS.index, "the labels are numbered by the order of 0, 1, 10, 11, 2"),
+        (lambda true: TEXTS[true], "the model's classes are in the order of 0, 1, 10, 11, 2"),
+        (BY_NAME.index, "the labels are numbered in alphabetical order"),
+    ],
+)
+def test_labels_in_another_order_are_named(order: Callable[[int], int], says: str | None) -> None:
+    found = verdict("expected-labels", brightnesses(order))
+    assert "guesses among 12 classes give 8.3%" in found.says
+    if says is None:
+        assert "another order" not in found.says
+        return
+    assert found.status == "fail"
+    assert f"labels are in another order: {says}" in found.says
+    assert found.says.endswith("which makes 48 of 48")
+    assert "the model's order" in found.do
+
+
+def test_labels_with_a_class_for_the_background_are_one_too_high() -> None:
+    whole = brightnesses(lambda true: true + 1)
+    eleven = tuple(one for number, one in enumerate(whole.examples) if number % 12 < 11)
+    found = verdict("expected-labels", replace(whole, examples=eleven))
+    assert "every label is 1 too high, as with a class for the background, which makes 44 of 44" in found.says
+
+
+def test_few_pictures_and_usual_mistakes_are_no_other_order() -> None:
+    assert (
+        "another order" not in verdict("expected-labels", brightnesses(lambda true: 11 - true, each=2)).says
+    )
+    right = verdict("expected-labels", brightnesses(lambda true: true, wrong=10))
+    assert right.status == "pass"
+    assert "another order" not in right.says
+    swapped = brightnesses(lambda true: {2: 5, 5: 2}.get(true, true), wrong=3)
+    assert "another order" not in verdict("expected-labels", swapped).says, "explains 8 of 11 mistakes"
+
+
+class Half(nn.Module):
+    """Right for every other picture; else certain, or not, of something else."""
+
+    def __init__(self, right: bool, size: float) -> None:
+        super().__init__()
+        self.right, self.size = right, size
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = (x.mean((1, 2, 3)) * 11).round().long()
+        wrong = (level * 5 + 1) % 12
+        chosen = torch.where((torch.arange(len(x)) % 4 == 0) & self.right, level, wrong % 2 + 3)
+        return self.size * nn.functional.one_hot(chosen, 12).float()
+
+
+@pytest.mark.parametrize(
+    ("right", "size", "advice"),
+    [
+        (True, 9.0, "it has learnt some of it"),
+        (False, 9.0, "the weights are of another training"),
+        (False, 0.1, "whether its weights were loaded"),
+    ],
+)
+def test_what_to_do_depends_on_how_a_model_fails(right: bool, size: float, advice: str) -> None:
+    given = brightnesses(lambda true: true)
+    found = verdict("expected-labels", replace(given, model=replace(given.model, module=Half(right, size))))
+    assert found.status == "fail"
+    assert advice in found.do
 
 
 class Corner(nn.Module):

@@ -355,6 +355,29 @@ def test_noise_in_the_first_layer_is_named() -> None:
     assert verdict(smooth, "first-layer-noise").status == "pass"
 
 
+@pytest.mark.parametrize(
+    ("module", "size", "status"),
+    [
+        (nn.Conv2d(1, 64, 3), 224, "skipped"),  # nine weights
+        (nn.Conv2d(3, 64, 3), 32, "skipped"),  # as of CIFAR
+        (nn.Conv2d(1, 64, 5), 28, "skipped"),  # as of digits
+        (nn.Conv2d(3, 64, 3), 224, "warn"),
+        (nn.Conv2d(1, 64, 5), 224, "warn"),
+    ],
+)
+def test_rough_filters_of_small_pictures_or_kernels_are_no_fault(
+    module: nn.Module, size: int, status: str
+) -> None:
+    torch.manual_seed(8)
+    module.reset_parameters()
+    found = verdict(as_model(module, (size, size), module.in_channels), "first-layer-noise")
+    assert found.status == status
+    assert "smoothness" in found.says
+    with torch.no_grad():
+        module.weight += module.weight.std() * 3
+    assert verdict(as_model(module, (size, size), module.in_channels), "first-layer-noise").status == "pass"
+
+
 def test_weights_that_are_not_finite_are_somebody_elses_matter() -> None:
     broken = nn.Conv2d(3, 64, 5)
     with torch.no_grad():
