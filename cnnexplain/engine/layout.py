@@ -83,7 +83,7 @@ class Layout:
 def _plain(tensor: Tensor) -> Tensor:
     """The same values as torch lays them out by default.
 
-    `contiguous()` alone leaves a tensor with one channel as it is, since either layout puts its values in the same
-    order; a convolution looks at its strides and answers with channels last.
+    A copy, since `contiguous()` leaves a tensor with one channel as it is: either layout puts its values in the same
+    order, but a convolution looks at its strides, and answers with channels last.
     """
-    return tensor.contiguous().flatten().view(tensor.shape)
+    return tensor.clone(memory_format=torch.contiguous_format)

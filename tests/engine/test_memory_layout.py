@@ -107,6 +107,7 @@ def test_grey_pictures_in_a_batch_too(command: str, tmp_path: Path) -> None:
     """With one channel a tensor is contiguous in either layout, and only its strides say which is meant."""
     (tmp_path / "grey.py").write_text(CODE.replace("Conv2d(3, 4, 3)", "Conv2d(1, 4, 3)"))
     model = build(f"{tmp_path / 'grey.py'}:LeNet", ModelOptions(input_size="1x16x16"), DeviceOptions())[0]
+    assert model.field("conv").box((2, 3), (16, 16)) == (3, 2, 6, 5)
     alone = Explainer(model).explain(Image.fromarray(PIXELS), command)
     together = Explainer(model).explain([Image.fromarray(PIXELS)] * 3, command)
     for explained in together:
