@@ -68,7 +68,7 @@ class _Watch(TorchFunctionMode):
     def _meet(self, given: Tensor, weight: Tensor) -> None:
         wanted = weight.shape[1]
         self._way.too_large |= given.shape[-1] > wanted
-        if self._map[2:] > (1, 1) and not self._way.reason and wanted == torch.Size(self._map).numel():
+        if self._map and not self._way.reason and wanted == torch.Size(self._map).numel():
             _, channels, height, width = self._map
             name = self._names.get(id(weight), "").rpartition(".")[0]
             words = f"layer {name}" if name.isdigit() else name or "a linear layer"
@@ -116,7 +116,10 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
     preprocess = replace(model.preprocess, channels=channels)
     if (height, width) != preprocess.input_size:
         preprocess = preprocess.with_crop((height, width), crop_pct)
-    why = reason or f"it gets through a picture of this size, and not through {'x'.join(map(str, usual))}"
+    other = (height, width) != usual[1:]  # or else the channels alone are, of which the layer says nothing
+    why = (
+        other and reason
+    ) or f"it gets through a picture of this size, and not through {'x'.join(map(str, usual))}"
     choice = Choice("input size", f"{channels}x{height}x{width}", f"{why}; --input-size gives another")
     return replace(model, preprocess=preprocess), (choice,)
 

@@ -72,6 +72,14 @@ def test_a_network_of_linear_layers_alone_tells_channels_and_size() -> None:
         assert (preprocess.channels, *preprocess.input_size) == size
 
 
+def test_a_map_of_one_cell_is_told_too() -> None:
+    pools = [nn.Conv2d(3, 8, 3, padding=1), *(nn.MaxPool2d(2) for _ in range(5))]
+    explainer = cnnexplain.load(nn.Sequential(*pools, nn.Flatten(), nn.Linear(8, 2)))
+    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    assert choice.value == "3x32x32"
+    assert choice.reason.startswith("layer 7 takes 8 numbers: 8 channels of 1x1")
+
+
 class Late(nn.Module):
     """Its first convolution in the code is not the first that a picture meets."""
 
