@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnexplain.errors import first_line
-from cnnexplain.sources._renames import RENAMES, State, prefixes, timm_filters
+from cnnexplain.sources._renames import RENAMES, State, prefixes, timm_filters, unwrapped
 from cnnexplain.sources._text import for_training, printable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Reading:
 
     def foreign(self, slots: Mapping[str, Tensor]) -> tuple[str, ...]:
         """The file's keys that are left over and look like layers of another network, not like training's."""
-        within = {name.removeprefix(self.root).partition(".")[0] for name in slots}
+        within = {name.removeprefix(self.root).partition(".")[0] for name in unwrapped(slots)}
         layers: dict[str, set[str]] = {}
         for name in self.left:
             layer, _, kind = name.rpartition(".")
@@ -75,12 +75,13 @@ class Reading:
 
 def read(state: State, module: nn.Module) -> Reading:
     """The best reading of `state` for `module`: as it is, under a prefix, or in the words of another version."""
-    slots = module.state_dict()
+    tensors = module.state_dict()
+    real = unwrapped(tensors)
+    slots = {name: tensors[slot] for name, slot in real.items()}
+    state = {name: state[key] for name, key in unwrapped(state).items()}
     best = _placed(state, slots)
-    if len(state) * 3 < len(slots):
-        return best  # an optimizer's, or a list of numbers
-    for words, rename in (*RENAMES, *timm_filters(module.get_submodule(best.root.rstrip(".")))):
-        if not best.missing(slots):
+    for words, rename in (*RENAMES, *timm_filters(_network(module, best, real))):
+        if not best.missing(slots) or len(state) * 3 < len(slots):  # an optimizer's, or a list of numbers
             break
         try:
             other = rename(dict(state))
@@ -90,7 +91,15 @@ def read(state: State, module: nn.Module) -> Reading:
         found = _placed(other, slots)
         if found.score > best.score:
             state, best = other, replace(found, told=(*found.told, words))
-    return _unwrapped_heads(best, slots)
+    best = _unwrapped_heads(best, slots)
+    return replace(best, placed={real[name]: tensor for name, tensor in best.placed.items()})
+
+
+def _network(module: nn.Module, reading: Reading, real: Mapping[str, str]) -> nn.Module:
+    """The part of a model to which the file's keys belong: what is within a wrapper or a factory's class."""
+    slot = next(iter(reading.placed), next(iter(real), ""))
+    path = real.get(slot, "").removesuffix(slot.removeprefix(reading.root))
+    return module.get_submodule(path.rstrip("."))
 
 
 def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:

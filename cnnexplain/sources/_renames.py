@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cnnexplain.sources._text import for_training
@@ -17,7 +17,16 @@ State = dict[str, "Tensor"]
 Rename = tuple[str, Callable[[State], State]]  # in words, and the change
 
 DEEPEST = 12  # components of a prefix
+# What wrappers add within a name: torch.compile, FSDP, checkpointed activations.
+WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
+
+
+def unwrapped(names: Iterable[str]) -> dict[str, str]:
+    """Every name by the same without what wrappers of single layers add to it; two never become one."""
+    names = list(names)
+    clean = {WRAPPED.sub("", name): name for name in names}
+    return clean if len(clean) == len(names) else dict(zip(names, names, strict=True))
 
 
 def prefixes(name: str) -> Iterator[str]:

@@ -226,6 +226,12 @@ def compiled():
     return torch.compile(plain())
 
 
+def partly():
+    model = plain()
+    model.layer1 = torch.compile(model.layer1)
+    return model
+
+
 class Lightning(nn.Module):
     def __init__(self, num_classes=3):
         super().__init__()
@@ -237,7 +243,7 @@ class Lightning(nn.Module):
 """
 
 
-@pytest.mark.parametrize("factory", ["parallel", "compiled", "Lightning"])
+@pytest.mark.parametrize("factory", ["parallel", "compiled", "Lightning", "partly"])
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "net.encoder."])
 def test_a_prefix_that_the_model_has(
     trained: nn.Module, state: State, net: Path, factory: str, prefix: str
@@ -245,7 +251,21 @@ def test_a_prefix_that_the_model_has(
     (net / "factories.py").write_text(FACTORIES)
     model = loaded({prefix + name: one for name, one in state.items()}, f"factories.py:{factory}")
     inner = next(one for one in model.module.modules() if type(one) is type(trained))
-    assert all(torch.equal(one, state[name]) for name, one in inner.state_dict().items())
+    values = inner.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(values, state.values(), strict=True))
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+@pytest.mark.parametrize("factory", ["plain", "compiled", "partly"])
+def test_wrappers_of_single_layers(
+    trained: nn.Module, state: State, net: Path, factory: str, wrapper: str
+) -> None:
+    (net / "factories.py").write_text(FACTORIES)
+    wrapped = {name.replace("layer1.0.", f"layer1.{wrapper}.0."): one for name, one in state.items()}
+    wrapped = {f"{wrapper}.{name}": one for name, one in wrapped.items()}
+    model = loaded(wrapped, f"factories.py:{factory}")
+    values = model.module.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(values, state.values(), strict=True))
 
 
 def test_a_wrapped_factory_takes_the_number_of_classes(net: Path) -> None:
