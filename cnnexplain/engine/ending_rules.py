@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,7 @@ TINY = 1e-4  # what is added to, or cut off, probabilities so that their logarit
 LARGEST = 1 << 21  # values a picture: more are attention, not class scores
 
 
-def is_dense(value: Any) -> bool:
+def is_dense(value: Any) -> TypeGuard[Tensor]:
     """Whether something is a tensor with a shape and values like any other, neither nested nor sparse."""
     return isinstance(value, Tensor) and not value.is_nested and value.layout is torch.strided
 

@@ -90,6 +90,8 @@ class Endings(TorchFunctionMode):
             result = func(*args, **kwargs)
             if before is not None or kept is not None:
                 self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs)
+            if isinstance(result, Tensor) and (number := self.linear.get(given)) is not None:
+                self.linear[result] = number
             return result
         if name in JOINING and isinstance(given, (tuple, list)):
             result = func(*args, **kwargs)
@@ -167,6 +169,8 @@ class Endings(TorchFunctionMode):
         if turned is not None:
             further: Any = before.inputs
             before = replace(before, through=(*before.through[:-1], turned))
+        elif name == "rsub" and last == "sigmoid" and args[1:2] in ((1,), (1.0,)):
+            further = -before.inputs  # 1 - sigmoid(x) is sigmoid(-x)
         elif hardly_changes(name, args, kwargs):
             further = before.inputs
         elif name in VIEWS:

@@ -55,7 +55,7 @@ def influences(
             def arrive(gradient: Tensor) -> None:
                 slopes[number] = _norms(gradient, pictures)
 
-            output.register_hook(arrive)
+            output.register_hook(arrive)  # type: ignore[no-untyped-call]
 
         return note
 

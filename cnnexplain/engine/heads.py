@@ -220,11 +220,12 @@ def _evidence(endings: Endings) -> Iterator[Narrowing]:
     """What tells class scores from others, the surest first, and how that is told."""
     yield _different, "the others are the same tensor"
     yield _without_probabilities, "another one is its softmax or sigmoid"
-    yield _not_used_further, "another one goes into it"
-    yield (
-        lambda found: [one for one in found if endings.linear.get(one.tensor) is not None],
-        "the only one that a linear layer gives back",
-    )
+
+    def linear(one: Leaf) -> bool:
+        return endings.linear.get(one.tensor) is not None
+
+    yield lambda found: _not_used_further(found, linear), "another one goes into it"
+    yield lambda found: list(filter(linear, found)), "the only one that a linear layer gives back"
     yield lambda found: [one for one in found if "aux" not in one.name.casefold()], "the others are auxiliary"
     yield lambda found: _deepest(found, endings), "the others come from layers before it"
 
@@ -261,8 +262,10 @@ def _without_probabilities(found: list[Leaf]) -> list[Leaf]:
     ]
 
 
-def _not_used_further(found: list[Leaf]) -> list[Leaf]:
-    return [one for one in found if not any(_depends(other.tensor, one.tensor) for other in found)]
+def _not_used_further(found: list[Leaf], linear: Callable[[Leaf], bool]) -> list[Leaf]:
+    """Without what goes into a linear layer that gives back another one, as embeddings do."""
+    last = list(filter(linear, found))
+    return [one for one in found if not any(_depends(other.tensor, one.tensor) for other in last)]
 
 
 def _deepest(found: list[Leaf], endings: Endings) -> list[Leaf]:

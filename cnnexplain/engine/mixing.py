@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
+from cnnexplain.engine.ending_rules import is_dense
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -96,7 +97,7 @@ def _differs(model: Model) -> bool:
 def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
     given = args[0] if args else kwargs.get("input", kwargs.get("query"))
-    if not isinstance(given, Tensor) or given.ndim < 2 or given.shape[0] != 1 or given.numel() == 1:
+    if not is_dense(given) or given.ndim < 2 or given.shape[0] != 1 or given.numel() == 1:
         return False
     if name in SEQUENCES:
         batch_first = args[-1] if args and name != "multi_head_attention_forward" else False

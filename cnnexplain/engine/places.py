@@ -16,6 +16,7 @@ from cnnexplain.engine._field_axes import Rule, anything, tensors_in
 from cnnexplain.engine._field_rules import call_of
 from cnnexplain.engine._place_rules import CUTTING, MOVING, SCATTERING, SPECIAL, Place, kept, scattered
 from cnnexplain.engine.capture import map_layout, note_grid
+from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.engine.fields import Following, Underneath
 from cnnexplain.engine.rectifiers import as_rectifier
 
@@ -119,7 +120,7 @@ def layings(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any])
     def noting(name: str) -> Any:
         def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
             runs[name] = runs.get(name, 0) + 1
-            if not isinstance(output, Tensor) or output.shape[:1] != (1,) or not output.is_floating_point():
+            if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
                 return
             shape = tuple(output.shape)
             note_grid(output, layer, grids)

@@ -80,6 +80,7 @@ SIGMOID: dict[str, Any] = {
     "logsigmoid": F.logsigmoid,
     "module of logsigmoid": nn.LogSigmoid(),
     "a head for each class": lambda x: torch.cat([x[:, k : k + 1].sigmoid() for k in range(x.shape[1])], 1),
+    "one less another": lambda x: 1 - torch.sigmoid(-x),
     "stacked": lambda x: torch.stack([torch.sigmoid(one) for one in x.unbind(1)], 1),
     "beside the logits": lambda x: {"probs": x.sigmoid(), "raw": x},
 }
@@ -175,7 +176,7 @@ def test_some_classes_of_a_softmax_keep_their_probabilities(inner: nn.Module, in
     [
         lambda x: x.exp() / x.exp().sum(1, keepdim=True),
         lambda x: (x.softmax(1) + (x / 2).softmax(1)) / 2,  # an ensemble's mean
-        lambda x: torch.cat((1 - x[:, :1].sigmoid(), x[:, :1].sigmoid()), 1),
+        lambda x: torch.cat((torch.sub(1, x[:, :1].sigmoid()), x[:, :1].sigmoid()), 1),
     ],
 )
 def test_unknown_probabilities_are_not_squeezed_twice(inner: nn.Module, inputs: Tensor, end: Any) -> None:
@@ -279,6 +280,8 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "scaled": lambda m, f, x: (f.clone(), 1.0 * x),
     "auxiliary by name": lambda m, f, x: {"aux_1": m.same(f), "main": x},
     "probabilities and features": lambda m, f, x: (f, x.softmax(1)),
+    "beside how certain it is": lambda m, f, x: (x, x.softmax(1).amax(1)),
+    "probabilities, class and certainty": lambda m, f, x: (x.softmax(1), x.argmax(1), x.softmax(1).amax(1)),
 }
 
 
