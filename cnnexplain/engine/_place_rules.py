@@ -13,14 +13,14 @@ from cnnexplain.engine._field_rules import pointwise
 
 # Functions that move pixels to where they cannot be followed.
 _SCATTERING = """
-grid_sample grid_sampler grid_sampler_2d rot90 gather take take_along_dim scatter index_select index_put
+grid_sample grid_sampler grid_sampler_2d gather take take_along_dim scatter index_select index_put
 roi_align roi_pool ps_roi_align ps_roi_pool sort argsort topk
 """
 SCATTERING = frozenset(_SCATTERING.split())
 CUTTING = frozenset(("narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "select"))
 MIRRORING = frozenset(("flip", "fliplr", "flipud"))
 # What makes it worth while to follow a model. Permuting and transposing alone, which attention does, is no reason.
-MOVING = SCATTERING | CUTTING | MIRRORING | {"__getitem__"}
+MOVING = SCATTERING | CUTTING | MIRRORING | {"__getitem__", "rot90"}
 SLACK = (
     1  # cells that a cut may take off each end, as to make two maps fit, without being a cut of the picture
 )
@@ -110,7 +110,7 @@ def scattered(name: str) -> Rule:
         if seen is None:
             return anything(call)
         dims = {dim for _, dim in seen}
-        if type(at) is int and None not in dims and at % tensor.ndim not in dims and name != "rot90":
+        if type(at) is int and None not in dims and at % tensor.ndim not in dims:
             return kept(call)
         rows, columns = (
             (placed(axis).losing(f"{name} moves its pixels about before this layer"), None)
@@ -131,6 +131,23 @@ def _mirrored(call: Call) -> Seen | None:
         return (placed(axis).mirrored() if dim in listed else axis), dim
 
     return each(call.look(tensor), how)
+
+
+def _turned(call: Call) -> Seen | None:
+    """Quarter turns: each is a mirroring and an exchange of two directions."""
+    x = call.args[0] if call.args else call.x
+    turns = int(call.kwargs.get("k", call.args[1] if len(call.args) > 1 else 1)) % 4
+    dims = call.kwargs.get("dims", call.args[2] if len(call.args) > 2 else (0, 1))
+    first, second = (int(one) % x.ndim for one in dims)
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        if dim not in (first, second) or not turns:
+            return axis, dim
+        mirrored = turns == 2 or dim == (second if turns == 1 else first)
+        place = placed(axis).mirrored() if mirrored else axis
+        return place, dim if turns == 2 else first + second - dim
+
+    return each(call.look(x), how)
 
 
 def _padded(call: Call) -> Seen | None:
@@ -222,6 +239,7 @@ def placed(axis: Axis) -> Place:
 
 SPECIAL: dict[str, Rule] = {
     "__getitem__": _sliced,
+    "rot90": _turned,
     "pad": _padded,
     "constant_pad_nd": _padded,
     **dict.fromkeys(CUTTING, _part),

@@ -23,6 +23,12 @@ def choose(trace: Trace, model_name: str) -> Choice:
             "give a convolutional network, for example bundled:efficientnet_lite0, or look at the pixels: "
             "cnnexplain saliency",
         )
+    if layer is None and trace.joins.copies:
+        raise LayerError(
+            f"{model_name} makes several pictures out of one, and sends them through its layers as one batch",
+            "send each through by itself, as in self.net(x) + self.net(x.flip(3)): every run is explained; or look at "
+            "the pixels: cnnexplain saliency",
+        )
     if layer is None or layer.map is None:
         raise LayerError(
             f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
 from cnnexplain.engine import branches
-from cnnexplain.engine.capture import Wanted, map_layout, note_grid
+from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense, version
 from cnnexplain.engine.heads import PLAIN, Head
 from cnnexplain.engine.mixing import Joins
@@ -181,15 +181,6 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
         for handle in handles:
             handle.remove()
     return tuple(found)
-
-
-def wanted(module: nn.Module, written: str) -> Wanted:
-    """The layer that a user named, and where the name ends in `#2` which run of it."""
-    name, number = written, None
-    match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
-    if match and written not in dict(module.named_modules(remove_duplicate=False)):
-        name, number = match[1], int(match[2])
-    return Wanted(*find(module, name), number)
 
 
 def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:

@@ -40,6 +40,7 @@ class Joins(TorchFunctionMode):
         self.inside = inside
         self.by_batch: str | None = None  # the module that measures its batch for sure
         self.suspect: str | None = None  # what may, and where
+        self.copies = False  # whether the model makes a batch of its own out of one picture
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -52,6 +53,7 @@ class Joins(TorchFunctionMode):
             self.by_batch = self.by_batch or where or "its own code"
         elif self.suspect is None and _joins(name, args, kwargs):
             self.suspect = f"{name} in {where or 'its own code'}"
+        self.copies = self.copies or (name in ("cat", "concat", "concatenate") and _stacks(args, kwargs))
         return func(*args, **kwargs)
 
 
@@ -92,6 +94,14 @@ def _differs(model: Model) -> bool:
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
     return float((beside - alone).abs().max()) > limit > float((again - alone).abs().max())
+
+
+def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether maps (1, C, h, w) are put one behind the other, as more pictures."""
+    parts = args[0] if args else kwargs.get("tensors", ())
+    dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
+    maps = [one for one in parts if isinstance(one, Tensor) and one.ndim == 4 and one.shape[0] == 1]
+    return dim in (0, -4) and len(maps) > 1
 
 
 def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.rectifiers import Met, Rectifiers
-from cnnexplain.engine.runs import Runs
+from cnnexplain.engine.runs import Runs, named_layer
 from cnnexplain.engine.scores import Scoring
 from cnnexplain.engine.steps import with_steps
 from cnnexplain.engine.tracing import Heads, traced
@@ -202,7 +202,7 @@ class Model:
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """The maps (N, C, h, w) of every run of the named layers during one `forward`, by `layer4`, `layer4 #2`, ..."""
         _ = self.head  # before the hooks are there: it may take a forward pass
-        wanted = [layers.wanted(self.module, name) for name in names]
+        wanted = [named_layer(self.module, name) for name in names]
         grids = self.trace.grids if names else ()
         with capture.capture(self.module, wanted, self.preprocess.input_size, grids) as maps:
             yield maps
@@ -211,7 +211,7 @@ class Model:
     @contextmanager
     def outputs(self, *names: str) -> Iterator[dict[str, Output]]:
         """What the named layers give back during one `forward` inside the block: maps, or vectors. No gradients."""
-        wanted = {name: layers.wanted(self.module, name) for name in names}
+        wanted = {name: named_layer(self.module, name) for name in names}
         grids = {layer.map[1:] for layer in self.trace.layers if layer.map}
         with outputs(self.module, wanted, self.preprocess.input_size, grids, self.trace.grids) as found:
             yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,15 @@ from cnnexplain.errors import LayerError
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
+
+
+def named_layer(module: nn.Module, written: str) -> Wanted:
+    """The layer that a user named, and where the name ends in `#2` which run of it."""
+    name, number = written, None
+    match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
+    if match and written not in dict(module.named_modules(remove_duplicate=False)):
+        name, number = match[1], int(match[2])
+    return Wanted(*layers.find(module, name), number)
 
 
 @dataclass(eq=False)
@@ -118,7 +128,7 @@ class Runs:
                 )
 
     def _wanted(self, name: str) -> Wanted:
-        return layers.wanted(self.model.module, name)
+        return named_layer(self.model.module, name)
 
     def _first_name(self, wanted: nn.Module) -> str:
         """Of the names that a module has the one that the trace knows it by."""

@@ -84,6 +84,10 @@ LAID = {
     "split": lambda x: torch.split(x, [40, 24], dim=2)[1],
     "padded and cut back": lambda x: F.pad(x, (8, 8, 16, 0))[:, :, 16:, 8:-8],
     "turned": lambda x: x.transpose(2, 3).flip(2),
+    "rot90": lambda x: torch.rot90(x, 1, (2, 3)),
+    "rot90 twice": lambda x: torch.rot90(x, 2, [2, 3]),
+    "rot90 the other way": lambda x: torch.rot90(x, -1, (-2, -1)),
+    "rot90 and mirrored": lambda x: torch.rot90(x, 3, (3, 2)).flip(3),
     "resized": lambda x: F.interpolate(x, scale_factor=2.0),
 }
 
@@ -118,7 +122,6 @@ def test_the_cut_that_a_run_saw_is_known() -> None:
 
 
 LOST = {
-    "rot90": lambda x: torch.rot90(x, 1, (2, 3)),
     "grid_sample": turned_by(0.5),
     "index": lambda x: x[:, :, torch.randperm(SIDE, generator=torch.Generator().manual_seed(0))],
     "joins": lambda x: x + x.flip(3),
@@ -147,7 +150,7 @@ def test_a_map_that_cannot_be_laid_back_says_so(way: str) -> None:
         (lambda x: x[:, :, 16:, :40], AT),
         (lambda x: x.flip(2)[..., :56], AT),
         (turned_by(0.3), None),
-        (lambda x: torch.rot90(x, 2, (2, 3)), None),
+        (lambda x: torch.rot90(x, 1, (2, 3)), AT),
     ],
 )
 def test_what_is_cut_or_moved_before_the_only_run_is_told(
@@ -372,6 +375,13 @@ def test_many_branches_are_not_all_shown() -> None:
     choice = as_model(Many().eval(), (SIDE, SIDE)).choose_layer()
     assert choice.value == "each.11"
     assert "past it" in choice.reason
+
+
+def test_a_model_that_makes_a_batch_of_a_picture_is_refused_with_a_way_out() -> None:
+    module = Colours(lambda net, x: sum(net(torch.cat([x, x.flip(3)])).chunk(2))).eval()
+    with pytest.raises(LayerError, match="makes several pictures out of one") as caught:
+        as_model(module, (SIDE, SIDE)).choose_layer()
+    assert "every run is explained" in caught.value.hint
 
 
 class Directed(nn.Module):
