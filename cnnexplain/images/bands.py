@@ -14,7 +14,7 @@ from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, mismatch, re
 from cnnexplain.images.levels import Levels
 from cnnexplain.images.tiff import WHITE_IS_ZERO, Layout, blocks, layouts
 
-MOST_PAGES = 64  # that are looked at
+MOST_PAGES = 32  # that are looked at
 MULTIPLIED = 1  # what TIFF calls an alpha that colours are multiplied by
 UPRIGHT = {
     2: lambda stored: stored[:, ::-1],

@@ -124,8 +124,14 @@ def _bands(image: Image.Image, channels: int) -> tuple[NDArray[np.uint8] | None,
 
 def _frames(image: Image.Image) -> tuple[str, ...]:
     """Which frame is taken, where there are several. (Those of an MPO are the same photograph once more.)"""
-    if image.format == "MPO" or not getattr(image, "is_animated", False):
+    try:
+        several = image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # noqa: BLE001 - of a GIF, whose second frame may be damaged: the first need not be
+        several = True
+    if not several:
         return ()
+    if image.tell():  # by somebody who opened the picture
+        return (f"Frame {image.tell() + 1} was taken.",)
     if getattr(image, "default_image", False):
         return ("The PNG's default image was taken, which programs that play its animation do not show.",)
     return ("The first of several frames was taken.",)

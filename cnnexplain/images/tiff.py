@@ -36,7 +36,7 @@ PACKINGS = (PLAIN, LZW, DEFLATE, ADOBE_DEFLATE, PACK_BITS, LZMA, ZSTD)
 ALPHA = (1, 2, 999)  # what an extra band may say that it is: alpha, multiplied in or not; 999 is Corel's
 KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 
-MOST_ENTRIES, MOST_BANDS, MOST_BLOCKS = 1000, 1000, 200_000
+MOST_ENTRIES, MOST_BANDS, MOST_BLOCKS = 1000, 1000, 100_000
 MOST_BYTES = 1 << 30  # unpacked
 
 

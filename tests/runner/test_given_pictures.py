@@ -184,6 +184,32 @@ def test_a_notebook_shows_a_few_pictures_of_many() -> None:
         assert "<img" in asked.explain(PIXELS, command)._repr_html_()
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".tif", ".png"])
+def test_a_frame_that_somebody_chose_is_that_frame(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    with Image.open(tmp_path / f"a{suffix}") as opened:
+        for place in (1, 2, 0):
+            opened.seek(place)
+            found = explainer().explain(opened)
+            assert np.asarray(found.picture)[5, 5].argmax() == place
+            assert found.notes == (
+                f"Frame {place + 1} was taken." if place else "The first of several frames was taken.",
+            )
+
+
+def test_a_film_whose_second_frame_is_damaged_has_its_first(tmp_path: Path) -> None:
+    frames = [Image.fromarray(PIXELS // number).quantize(16) for number in (1, 2)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    whole = path.read_bytes()
+    expected = explainer().explain(str(path)).pixels
+    second = whole.rindex(b"\x21\xf9\x04")  # what stands before a frame
+    for end in (second + 2, second + 5, second + 8, second + 12, second + 20):
+        path.write_bytes(whole[:end])
+        assert (explainer().explain(str(path)).pixels == expected).all()
+
+
 def test_an_animated_png_says_which_of_its_pictures_was_taken(tmp_path: Path) -> None:
     first, *others = (Image.fromarray(PIXELS // number) for number in (1, 2, 3))
     path = tmp_path / "a.png"
