@@ -241,3 +241,19 @@ def test_a_packing_that_is_not_read_is_named(tmp_path: Path, packing: int) -> No
         ImageError, match=f"5 bands of 8 bits are packed as is not read here .compression {packing}"
     ):
         read(written(tmp_path, content), Wanted(5))
+
+
+@pytest.mark.parametrize("layout", ["contig", "separate", "pages"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "more", [{}, {"bigtiff": True}, {"tile": (16, 32)}, {"compression": "zlib", "rowsperstrip": 7}]
+)
+def test_files_that_tifffile_writes(tmp_path: Path, layout: str, order: str, more: dict) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    values = bands(13, np.uint16, (32, 48))
+    stored = values if layout == "contig" else values.transpose(2, 0, 1)
+    planar = {} if layout == "pages" else {"planarconfig": layout}
+    tifffile.imwrite(tmp_path / "a.tif", stored, byteorder=order, photometric="minisblack", **planar, **more)
+    found = read(str(tmp_path / "a.tif"), Wanted(13))
+    assert found.bands is not None
+    assert (found.bands == values // 257).all()

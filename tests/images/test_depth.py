@@ -225,3 +225,17 @@ def test_what_libtiff_packs_is_unpacked(tmp_path: Path, packing: str) -> None:
     Image.fromarray(values).save(stream, "TIFF", compression=packing)
     found = decode(written(tmp_path, stream.getvalue()))
     assert (grey(found) == (values.astype(int) + 128) // 257).all()
+
+
+@pytest.mark.parametrize("packing", ["tiff_lzw", "tiff_adobe_deflate", "zstd"])
+@pytest.mark.parametrize("predictor", [1, 2, 3])
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_differences_that_libtiff_writes_are_added_up(
+    tmp_path: Path, packing: str, predictor: int, kind: type
+) -> None:
+    if predictor == 3 and kind == np.uint16:
+        pytest.skip("for floats only")
+    values = np.random.default_rng(0).random((37, 50)).astype(np.float32)
+    stored = values if kind == np.float32 else (values * 65535).astype(np.uint16)
+    Image.fromarray(stored).save(tmp_path / "a.tif", compression=packing, tiffinfo={317: predictor})
+    assert np.abs(grey(decode(str(tmp_path / "a.tif"))) - np.rint(values * 255)).max() <= 1
