@@ -64,6 +64,7 @@ def reference_pages() -> dict[Path, str]:
 def pictures(folder: Path) -> None:
     """Run, in `folder`, the commands that make the pictures, and take over those that differ."""
     for page in pages.pages():
+        prepare(page, folder)
         for out, command in pages.made_by(page).items():
             if (folder / out / "index.html").exists():
                 continue  # shown on two pages
@@ -86,6 +87,18 @@ def pictures(folder: Path) -> None:
     for old in set(pages.PICTURES.rglob("*.png")) - wanted:
         old.unlink()
         print(f"gone: {old.relative_to(pages.ROOT)}")
+
+
+def prepare(page: Path, folder: Path) -> None:
+    """Write the files and run the Python that a page's commands need, where it says so: ```python making."""
+    blocks = list(pages.blocks(page))
+    if not any("making" in block.words for block in blocks):
+        return
+    for block in blocks:
+        if block.file:
+            (folder / block.file).write_text(block.text, "utf-8")
+        elif "making" in block.words:
+            subprocess.run([sys.executable, "-c", block.text], cwd=folder, check=True)
 
 
 def small(made: Path, kept: Path) -> None:

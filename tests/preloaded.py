@@ -78,6 +78,7 @@ def _run(program, *words):
             return int(end.code or 0)
     with open(words[0], encoding="utf-8") as file:
         source = file.read()
+    sys.path.insert(0, os.path.dirname(os.path.abspath(words[0])))
     try:
         exec(compile(source, words[0], "exec"), {"__name__": "__main__"})  # noqa: S102
     except Exception:  # noqa: BLE001 - as Python itself does
