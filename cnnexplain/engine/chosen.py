@@ -35,23 +35,19 @@ def choose(trace: Trace, model_name: str) -> Choice:
             "give a larger --input-size, or name a layer with --layer",
         )
     ends = [trace.layers[place] for place in trace.ends]
-    if len(ends) > 1:
-        return Choice(
-            "layer",
-            ", ".join(one.run_name for one in ends),
-            "the last maps of the branches that only together lead to the classes: "
-            + ", ".join(_map_words(one) for one in ends),
-        )
-    reason = f"the last map on the way to the classes before pooling: {_map_words(ends[0])}"
+    names, maps = [one.run_name for one in ends], ", ".join(_map_words(one) for one in ends)
+    reason = f"the last map on the way to the classes before pooling: {maps}"
+    if len(ends) == 1:
+        names = [ends[0].name]
+    else:
+        reason = f"the last maps of the branches that only together lead to the classes: {maps}"
     if not trace.differentiable:
-        reason = (
-            f"the last map before pooling, and no gradient tells whether all passes it: {_map_words(ends[0])}"
-        )
+        reason = f"the last map before pooling, and no gradient tells whether all passes it: {maps}"
     if not trace.complete:
         reason += (
-            "; the classes depend on the picture past it as well, so that it does not show all that counted"
+            "; the classes depend on the picture past that as well, so that it does not show all that counted"
         )
-    return Choice("layer", ends[0].name, reason)
+    return Choice("layer", ", ".join(names), reason)
 
 
 def _map_words(layer: Layer) -> str:

@@ -339,9 +339,25 @@ class Bypassed(nn.Module):
         return self.fc(torch.cat([self.conv(x).mean((2, 3)), x.mean((2, 3))], 1))
 
 
+class BypassedFusion(Fusion):
+    """Two branches, and the mean colour of the picture past both."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x.mean((2, 3))[:, :2]
+
+
 @pytest.mark.parametrize(
     ("network", "layers"),
-    [(Residual, "second"), (Scales, "one, two, three"), (Bypassed, "conv"), (Shared, "block")],
+    [
+        (Residual, "second"),
+        (Scales, "one, two, three"),
+        (Bypassed, "conv"),
+        (BypassedFusion, "a, b"),
+        (Shared, "block"),
+    ],
 )
 def test_the_layers_that_are_chosen_cut_the_network(network: Callable[[], nn.Module], layers: str) -> None:
     """With what they give back detached, the scores need no gradient; or it is said that they still do."""
@@ -360,7 +376,7 @@ def test_the_layers_that_are_chosen_cut_the_network(network: Callable[[], nn.Mod
         needed = model.forward(inputs.clone()).requires_grad
     for handle in handles:
         handle.remove()
-    assert needed == ("past it" in choice.reason) == (network is Bypassed)
+    assert needed == ("past that" in choice.reason) == (network in (Bypassed, BypassedFusion))
 
 
 def test_many_branches_are_not_all_shown() -> None:
@@ -374,7 +390,7 @@ def test_many_branches_are_not_all_shown() -> None:
 
     choice = as_model(Many().eval(), (SIDE, SIDE)).choose_layer()
     assert choice.value == "each.11"
-    assert "past it" in choice.reason
+    assert "past that" in choice.reason
 
 
 def test_a_model_that_makes_a_batch_of_a_picture_is_refused_with_a_way_out() -> None:
