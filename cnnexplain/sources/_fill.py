@@ -57,7 +57,8 @@ def filled(
     if misfit.everything or (misfit.anything and options.strict):
         raise _misfit(found, checkpoint)
     choices = (*found.built.choices, *_choices(found, variant, options))
-    return replace(found.built, weights=f"weights from {checkpoint}", choices=choices)
+    part = f", {printable(options.weights_key[:LONGEST])}" if options.weights_key is not None else ""
+    return replace(found.built, weights=f"weights from {checkpoint}{part}", choices=choices)
 
 
 def _filled(

@@ -89,7 +89,7 @@ CASES: dict[str, tuple[list[str], int, str, str]] = {
     "a layer without a map": (["gradcam", "tiny.py:Net", PICTURE, "-l", "head"], 2, r"'head' returns a vector", r"--layer"),
     "no such label": (["gradcam", "tiny.py:Net", PICTURE, "--labels", "two.txt", "-t", "brigt"], 2, r"'brigt'", r"'bright'"),
     "no such class": (["gradcam", "tiny.py:Net", PICTURE, "-t", "2"], 2, r"2 is not a class", r"0 to 1"),
-    "too many labels": (["gradcam", "tiny.py:Net", PICTURE, "--labels", "three.txt"], 2, r"3 classes, but Net has 2", r"name"),
+    "too many labels": (["gradcam", "tiny.py:Net", PICTURE, "--labels", "three.txt"], 2, r"3 labels, but Net has 2 classes", r"name"),
     "a missing file of labels": (["gradcam", "tiny.py:Net", PICTURE, "--labels", "no.txt"], 2, r"no.txt", r"."),
     "a pickle that runs code": (["gradcam", "tiny.py:Net", PICTURE, "--weights", "exploit.pth"], 2, r"exploit.pth", r"state_dict"),
     "a torch file that runs code": (["gradcam", "exploit-zip.pth", PICTURE, "--arch", "tiny.py:Net"], 2, r"mkdir", r"state_dict"),

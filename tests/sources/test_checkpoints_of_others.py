@@ -180,6 +180,7 @@ def test_of_weights_and_their_average_the_weights_are_taken_and_told(
     asked = loaded(both, weights_key="state_dict_ema")
     assert same(asked, average)
     assert told(asked, "checkpoint part") == ""
+    assert asked.source == "timm test_resnet, weights from net.pth, state_dict_ema"
 
 
 @pytest.mark.parametrize(
