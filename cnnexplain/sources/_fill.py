@@ -176,6 +176,11 @@ def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Cho
     elif misfit.unexpected:
         reason = f"no layers, and nothing that the model has a place for: {misfit.left_out}"
         choices.append(Choice("checkpoint", f"without {len(misfit.unexpected)} of its keys", reason))
+    if misfit.unneeded:
+        reason = f"the file has none, and only training needs them: {misfit.left_as_made}"
+        choices.append(
+            Choice("checkpoint", f"no values for {len(misfit.unneeded)} of the model's keys", reason)
+        )
     if built.labels is not None and options.labels is None:
         choices.append(Choice("labels", f"those of {built.code}", "there are as many; --labels names others"))
     return choices

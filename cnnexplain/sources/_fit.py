@@ -10,7 +10,7 @@ from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._keys import Reading
 from cnnexplain.sources._renames import State
 from cnnexplain.sources._shapes import first_convolution
-from cnnexplain.sources._text import printable
+from cnnexplain.sources._text import for_training, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Misfit:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
+    unneeded: tuple[str, ...] = ()  # the model's keys that only training needs, and the file lacks
     foreign: int = 0  # of the unexpected ones, those that look like layers of another network
 
     @property
@@ -44,6 +45,11 @@ class Misfit:
     def left_out(self) -> str:
         """What the model has no place for, and needs none."""
         return _some(self.unexpected)
+
+    @property
+    def left_as_made(self) -> str:
+        """What the file has no values for, and needs none."""
+        return _some(self.unneeded)
 
     def __str__(self) -> str:
         kinds = (
@@ -108,6 +114,7 @@ def put(reading: Reading, module: nn.Module, unused: Sequence[str] = ()) -> Misf
         total=len(slots),
         fitting=len(fitting),
         missing=reading.missing(slots),
+        unneeded=tuple(name for name in slots if name not in state and for_training(name)),
         unexpected=tuple(name for name in reading.left if not name.startswith(tuple(unused))),
         foreign=len(foreign),
         misshapen=tuple(

@@ -22,6 +22,7 @@ BESIDE = re.compile(
     r"model_ema|ema_model|state_dict_ema|(\w+_)?teacher(_\w+)?|queue|aux\d*|aux_\w+|auxiliary\w*|auxlogits",
     re.IGNORECASE,
 )
+METRIC = re.compile(r"(\w+_)?metrics?", re.IGNORECASE)
 LAYER = frozenset({"weight", "bias", "gamma", "beta", "alpha"})  # names of tensors that make layers
 
 
@@ -67,7 +68,7 @@ class Reading:
             return False
         if last in LAYER or "running_mean" in kinds or {"weight", "bias"} <= kinds:
             return True
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or any(METRIC.fullmatch(part) for part in name.split(".")):
             return False  # counters and indices
         inside = bool(dot) and top in within and name.startswith(self.prefix)
         return inside or sum(size > 1 for size in tensor.shape) > 1

@@ -62,8 +62,9 @@ def is_library(reference: str) -> bool:
 
 def second_reading(name: str) -> str | None:
     """What a name without a prefix means in the last of `BARE_NAMES`, where the first knows it as well."""
-    known = [prefix for prefix in BARE_NAMES if name.partition(".")[0] in sources()[prefix].names()]
-    return f"{known[-1]}:{name}" if ":" not in name and len(known) > 1 else None
+    architecture = name.partition(".")[0]  # which weights it would have makes no difference to a checkpoint
+    known = [prefix for prefix in BARE_NAMES if architecture in sources()[prefix].names()]
+    return f"{known[-1]}:{architecture}" if ":" not in name and len(known) > 1 else None
 
 
 def _build_bare(name: str, variant: Variant) -> Built:

@@ -70,10 +70,10 @@ class Repository:
 
 def repository(reference: str, *, arch: str | None) -> Repository | None:
     """The repository that a folder is, or that a file of weights without an architecture lies in."""
-    if has_prefix(reference):
+    if has_prefix(reference) or arch is not None:
         return None
     folder = Path(reference)
-    if os.path.isfile(reference) and arch is None and reference.lower().endswith(TORCH):
+    if os.path.isfile(reference) and reference.lower().endswith(TORCH):
         folder = folder.parent
     if not os.path.isfile(folder / CONFIG) or not os.path.exists(reference):
         return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-# Modules and tensors that a loss, a metric or a tool adds to a network, by their names.
+# Modules and tensors that a loss or a tool adds to a network, by their names.
 TRAINING = re.compile(
-    r"criterion|criteria|(\w+_)?loss(es)?(_\w+)?|(\w+_)?metrics?|confmat|queue_ptr"
-    r"|n_averaged|num_updates|total_ops|total_params",
+    r"criterion|criteria|(\w+_)?loss(es)?(_\w+)?|confmat|queue_ptr|n_averaged|num_updates|total_ops|total_params",
     re.IGNORECASE,
 )
 JOINERS = "\u200c\u200d"  # invisible, but part of how some languages are written
@@ -22,5 +21,5 @@ def printable(text: str) -> str:
 
 
 def for_training(name: str) -> bool:
-    """Whether a key belongs to what only training needs: a loss, a metric, a counter."""
+    """Whether a key belongs to what only training needs: a loss, a counter."""
     return any(TRAINING.fullmatch(part) for part in name.split("."))

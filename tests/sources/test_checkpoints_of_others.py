@@ -156,6 +156,7 @@ def test_what_only_training_needs_is_left_out_and_told(
         ("attention.gamma", torch.ones(32)),  # a scale of a layer
         ("pos_embed", torch.ones(1, 4, 32)),
         ("bn9.running_mean", torch.ones(32)),
+        ("metric.weight", torch.ones(8, 32)),  # an embedding; what a metric keeps is called otherwise
     ],
 )
 def test_layers_of_another_network_are_still_refused(state: State, name: str, tensor: Tensor) -> None:
@@ -274,6 +275,19 @@ def test_a_wrapped_factory_takes_the_number_of_classes(net: Path) -> None:
     other = timm.create_model("test_resnet", num_classes=7)
     for factory in ("parallel", "Lightning"):
         assert same(loaded(other.state_dict(), f"factories.py:{factory}"), other)
+
+
+def test_what_the_model_has_for_training_alone_keeps_its_values_and_is_told(state: State, net: Path) -> None:
+    (net / "factories.py").write_text(FACTORIES)
+    model = loaded(state, "factories.py:Lightning")
+    assert told(model, "checkpoint").endswith("only training needs them: criterion.weight")
+    (net / "factories.py").write_text(
+        FACTORIES.replace(
+            "self.criterion = nn.CrossEntropyLoss(weight=torch.ones(num_classes))",
+            "self.metric = nn.Linear(2, 2)",
+        )
+    )
+    assert "2 missing (metric.weight, metric.bias)" in refused(state, "factories.py:Lightning")
 
 
 def test_half_precision_with_counters(trained: nn.Module, state: State) -> None:
@@ -420,8 +434,9 @@ def test_a_name_alone_means_torchvisions_where_the_file_fits_that(net: Path) -> 
         )
     with pytest.raises(ModelError, match="does not fit"):
         load("net.pth", ModelOptions(arch="timm:efficientnet_b0"))
-    with pytest.raises(ModelError, match="does not fit"):
-        load("net.pth", ModelOptions(arch="resnet18"))
+    for arch in ("resnet18", "resnet18.a1_in1k"):
+        with pytest.raises(ModelError, match="does not fit resnet18"):
+            load("net.pth", ModelOptions(arch=arch))
 
 
 @pytest.mark.parametrize("zipped", [True, False])

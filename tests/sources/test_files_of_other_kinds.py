@@ -15,7 +15,7 @@ import timm
 import torch
 
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.errors import ModelError
+from cnnexplain.errors import ModelError, OptionError
 from cnnexplain.sources import load
 from cnnexplain.sources._labels import read_labels
 
@@ -153,6 +153,11 @@ def test_a_folder_of_the_hub(repository: Path, reference: str) -> None:
     assert loaded.preprocess.input_size == loaded.preprocess.resize == (64, 48)
     assert (loaded.preprocess.mean, loaded.preprocess.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
     assert loaded.source == "timm test_resnet, weights from my/model/model.safetensors"
+
+
+def test_a_folder_names_its_architecture_itself(repository: Path) -> None:
+    with pytest.raises(OptionError, match="--arch resnet18 goes with a checkpoint"):
+        load("my/model", ModelOptions(arch="resnet18"))
 
 
 def test_names_of_classes_by_their_numbers(repository: Path) -> None:
