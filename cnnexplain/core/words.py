@@ -60,7 +60,7 @@ def count(number_of: int, one: str, many: str | None = None) -> str:
 
 def unit_name(place: int, label: str, units: int) -> str:
     """A unit's number, with its class where it is one; a single score, which has no number, by its class alone."""
-    return label if label and units == 1 else f"{place} {label}".strip()
+    return label if label and units == 1 else named(place, label).strip()
 
 
 def run_name(layer: str, run: int) -> str:
