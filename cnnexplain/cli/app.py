@@ -24,6 +24,7 @@ from cnnexplain.cli.options import built, parameters
 from cnnexplain.cli.outputs import choosing, with_output
 from cnnexplain.cli.settings import settings, with_origin
 from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
+from cnnexplain.cli.strangers import place_in_own_code
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
@@ -94,6 +95,14 @@ def run(arguments: Sequence[str]) -> int:
         if (shortage := shortage_behind(error)) is not None:
             show_error(shortage)
             return int(shortage.exit_code)
+        if (place := place_in_own_code(error)) is not None:
+            show_error(
+                ModelError(
+                    f"the model's own code failed: {first_line(error)} (at {place})",
+                    "fix it there; --debug shows how it was called",
+                )
+            )
+            return int(ExitCode.USAGE)
         show_error(
             CnnexplainError(
                 f"a defect in cnnexplain: {first_line(error)}",

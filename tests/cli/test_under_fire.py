@@ -280,6 +280,42 @@ def test_a_closed_terminal_ends_a_run_as_a_scheduler_does(run: Run, fire: Path, 
     assert not (fire / "out" / ".cnnexplain").exists()
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
+def test_a_second_ctrl_c_says_nothing_false_and_leaves_no_lock(run: Run, fire: Path, wait: float) -> None:
+    process = started(fire)
+    process.send_signal(signal.SIGINT)
+    time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    found = [line for line in told.splitlines() if line.startswith(("error", "hint"))]
+    assert len(found) == 2
+    assert "interrupted after" in found[0]
+    assert "Traceback" not in told
+    assert json.loads((fire / "out" / "run.json").read_text())["status"] == "interrupted"
+    assert not (fire / "out" / ".cnnexplain" / "lock").exists()
+    done = run("gradcam", "fire.py:Slow", "pictures", *TINY_OPTIONS, "--batch-size", "1", "-o", "out")
+    assert done.code == 0, done.err
+    assert "killed" not in done.err
+    assert len(records(fire / "out")) == 15
+
+
+OVERRIDES = {
+    "parameters": "def parameters(self, recurse=True): raise KeyError('mine')",
+    "modules": "def named_modules(self, *a, **k): raise KeyError('mine')",
+    "state": "def state_dict(self, *a, **k): return int('mine')",
+}
+
+
+@pytest.mark.parametrize("kind", OVERRIDES)
+def test_what_a_model_overrides_is_not_our_defect(run: Run, fire: Path, kind: str) -> None:
+    (fire / "odd.py").write_text(f"from tiny import Net\nclass Odd(Net):\n    {OVERRIDES[kind]}\n")
+    done = run("gradcam", "odd.py:Odd", "pictures", "-o", "out", *TINY_OPTIONS)
+    assert done.code == 2, done.err
+    assert "(at odd.py:3)" in done.error
+    assert "mine" in done.error
+
+
 def test_nohup_is_obeyed(fire: Path) -> None:
     program = (
         "import signal, os, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
