@@ -16,7 +16,7 @@ from cnnexplain.core.loading import Loaded
 from cnnexplain.core.words import listed
 from cnnexplain.engine.model import Model
 from cnnexplain.images.find import Source
-from cnnexplain.runner.expected import Written, expected, written_labels
+from cnnexplain.runner.expected import expected, written_labels
 from cnnexplain.runner.model import build
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.write import Job
@@ -63,26 +63,32 @@ def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...
     return found.pop() if len(found) == 1 else ()
 
 
-def written_for(request: Request, sources: Sequence[Source]) -> dict[str, Written]:
-    """The label of every picture by its path, where they were asked for. Needs no model."""
-    wanted = request.answers.labels_from
-    return {} if wanted is None else written_labels(wanted, sources)
-
-
 class Answers:
     """The class that each picture of a run should be, and how many of those that were explained are."""
 
-    def __init__(
-        self, request: Request, written: Mapping[str, Written], sources: Sequence[Source], model: Model
-    ) -> None:
-        """Raises `CheckInputError` where a label is no class of the model."""
+    def __init__(self, request: Request, sources: Sequence[Source]) -> None:
+        """Read what was written of the pictures; needs no model. Raises `CheckInputError` where one has no label."""
         self._options, self._part = request.answers, request.run.part()
         self._classes = array("q")  # one for each source
-        self._chance = 1 / len(model.labels)
+        self._chance = 0.0
         self._right = self._labelled = 0
-        if self._options.labels_from is not None:
-            known = expected(written, model)
-            self._classes.extend(known[one.path] for one in sources)
+        wanted = self._options.labels_from
+        self._written = {} if wanted is None else written_labels(wanted, sources)
+
+    def settled(self, model: Model, sources: Sequence[Source], jobs: list[Job]) -> list[Job]:
+        """The jobs of this part of the run, each knowing which class of the model its picture should be.
+
+        From here on eight bytes of each picture are kept. Raises `CheckInputError` where a label is no class.
+        """
+        self._chance = 1 / len(model.labels)
+        if self._options.labels_from is None:
+            return jobs
+        known = expected(self._written, model)
+        self._classes.extend(known[one.path] for one in sources)
+        self._written = {}
+        part, parts = self._part
+        classes = self._classes[part - 1 :: parts]
+        return [replace(job, expected=one) for job, one in zip(jobs, classes, strict=True)]
 
     @property
     def identity(self) -> dict[str, str]:
@@ -91,14 +97,6 @@ class Answers:
             return {}
         digest = hashlib.sha256(self._classes.tobytes()).hexdigest()[:8]
         return {"labels-from": f"{self._options.labels_from} (fingerprint {digest})"}
-
-    def expected_of(self, jobs: list[Job]) -> list[Job]:
-        """The jobs of this part of the run, each knowing what its picture should be."""
-        if not self._classes:
-            return jobs
-        part, parts = self._part
-        classes = self._classes[part - 1 :: parts]
-        return [replace(job, expected=one) for job, one in zip(jobs, classes, strict=True)]
 
     def take(self, record: Mapping[str, Any]) -> bool:
         """Count one record, and say whether it is one of those that are listed."""

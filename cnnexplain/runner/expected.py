@@ -40,7 +40,8 @@ def written_labels(wanted: str, sources: Sequence[Source]) -> dict[str, Written]
     Raises `CheckInputError` where a picture has none.
     """
     if wanted == FOLDER:
-        return {one.path: _folder(one.path) for one in sources}
+        folders: dict[str, Written] = {}  # one for all pictures in it
+        return {one.path: folders.setdefault(os.path.dirname(one.path), _folder(one.path)) for one in sources}
     if os.path.isdir(wanted):
         raise CheckInputError(
             f"--labels-from {_short(wanted)} is a folder, not a CSV file",

@@ -17,7 +17,7 @@ from cnnexplain.report.digest import is_unchanged
 from cnnexplain.report.pages import pages
 from cnnexplain.report.record import line, silent_in_all
 from cnnexplain.runner import facts
-from cnnexplain.runner.answers import Answers, build_for, written_for
+from cnnexplain.runner.answers import Answers, build_for
 from cnnexplain.runner.board import board_at
 from cnnexplain.runner.ending import Status, ended
 from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
@@ -42,13 +42,12 @@ def run(request: Request, observer: Observer) -> Outcome:
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     jobs = _jobs(request, sources)
     allowed = allowed_failures(request.run.max_failures, len(jobs))
-    written = written_for(request, sources)
+    answers = Answers(request, sources)
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = request.method.bind(model)
     observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *one_by_one(model), *more))
-    answers = Answers(request, written, sources, model)
-    jobs = answers.expected_of(jobs)
+    jobs = answers.settled(model, sources, jobs)
     if folder is None:
         return _told(
             request,
