@@ -13,7 +13,8 @@ from typing import cast
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, near_misses
-from cnnexplain.sources._foreign import what_folder_it_is, what_it_is
+from cnnexplain.sources._files import existing_file
+from cnnexplain.sources._foreign import SUFFIXES, what_folder_it_is, what_it_is
 from cnnexplain.sources._source import Built, Source, UnknownNameError, UnknownTagError, Variant
 
 BARE_NAMES = ("timm", "torchvision")  # a name without a prefix is looked up in these, in this order
@@ -88,6 +89,8 @@ def _not_found(name: str) -> ModelError:
     if os.path.isdir(name):
         folder = what_folder_it_is(Path(name))
         return ModelError(f"{name!r} is {folder.kind}", folder.hint)
+    if name.lower().endswith(tuple(SUFFIXES)):
+        existing_file(Path(name), "file")
     if os.path.isfile(name) and (foreign := what_it_is(Path(name))):
         return ModelError(f"{name!r} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
     if name and os.path.exists(name):

@@ -92,6 +92,13 @@ def test_a_file_is_called_what_it_is(net: Path, name: str, way: str) -> None:
     assert "\n" not in caught.value.problem + caught.value.hint
 
 
+def test_a_file_that_is_not_there_is_no_name_of_a_model(net: Path) -> None:
+    Path("classifier.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(ModelError, match=r"there is no file clasifier\.onnx") as caught:
+        load("clasifier.onnx", ModelOptions())
+    assert "did you mean classifier.onnx?" in caught.value.hint
+
+
 def test_a_checkpoint_of_tensorflow_by_its_prefix(net: Path) -> None:
     Path("net.ckpt.index").write_bytes(bytes(40))
     with pytest.raises(ModelError, match=r"net\.ckpt is a checkpoint of TensorFlow"):
