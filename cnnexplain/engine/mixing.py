@@ -49,9 +49,12 @@ class Joins(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").strip("_")
         where = self.inside[-1] if self.inside else ""
-        if func is F.batch_norm and (kwargs.get("training") or (len(args) > 5 and args[5])):
+        given = next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
+        if given is None or (torch.is_grad_enabled() and not given.requires_grad):
+            pass  # made of weights, as in weight standardisation, and not of the picture
+        elif given.requires_grad and _measures(func, args, kwargs):
             self.by_batch = self.by_batch or where or "its own code"
-        elif self.suspect is None and _joins(name, args, kwargs):
+        elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
             self.suspect = f"{name} in {where or 'its own code'}"
         self.copies = self.copies or (name in ("cat", "concat", "concatenate") and _stacks(args, kwargs))
         return func(*args, **kwargs)
@@ -94,6 +97,11 @@ def _differs(model: Model) -> bool:
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
     return float((beside - alone).abs().max()) > limit > float((again - alone).abs().max())
+
+
+def _measures(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call is a batch norm that normalises by what it is given."""
+    return func is F.batch_norm and bool(kwargs.get("training", args[5] if len(args) > 5 else False))
 
 
 def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

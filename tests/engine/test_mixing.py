@@ -53,6 +53,15 @@ class Sequence(nn.Module):
         return mixed.transpose(1, 2).view_as(x)
 
 
+class Standardised(nn.Conv2d):
+    """Its weights are standardised by a batch norm, as in timm's NFNets and BiT."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        weight = nn.functional.batch_norm(flat, None, None, training=True, momentum=0.0)
+        return self._conv_forward(x, weight.reshape_as(self.weight), self.bias)
+
+
 JOINING = {
     "batch norm without statistics": nn.BatchNorm2d(4, track_running_stats=False),
     "batch norm by hand": lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True),
@@ -67,6 +76,7 @@ APART = {
     "instance norm": nn.InstanceNorm2d(4),
     "instance norm with statistics": nn.InstanceNorm2d(4, track_running_stats=True),
     "group norm": nn.GroupNorm(2, 4),
+    "standardised weights": Standardised(4, 4, 3, padding=1),
     "channel attention": lambda x: x * x.mean((2, 3), keepdim=True).softmax(1),
     "attention of places": Sequence(batch_first=True),
     "looked at and let be": lambda x: x if float(x.mean()) < 1e9 else x * 0,
