@@ -139,7 +139,9 @@ def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: b
         whole=whole,
         expected=_expected(pictures),
     )
-    return method.explain(model, batch)
+    answer = method.explain(model, batch)
+    model.require_count(answer.logits)
+    return answer
 
 
 def _expected(pictures: Sequence[Prepared]) -> torch.Tensor | None:
@@ -152,7 +154,6 @@ def _separated(
     model: Model, answer: Answer, pictures: Sequence[Prepared]
 ) -> Iterator[Explanation | CnnexplainError]:
     """A batch's answer, picture by picture."""
-    model.require_count(answer.logits)
     best = class_scores(answer.logits).topk(min(SHOWN_PREDICTIONS, len(model.labels)), dim=1).indices
     explained = [found.index[:, None] for found in answer.attributions]
     known = model.predictions(answer.logits, torch.cat((best, *explained), dim=1))

@@ -27,6 +27,11 @@ class Sigmoid(Net):
     def forward(self, x):
         return torch.sigmoid(super().forward(x) - 0.5)
 
+class Grows(Net):
+    def forward(self, x):
+        scores = super().forward(x)
+        return torch.cat((scores, scores), 1) if x[0].mean() > 0.9 else scores
+
 class Two(Net):
     def forward(self, x):
         features = self.relu(self.blocks(x)).mean((2, 3))
@@ -236,3 +241,18 @@ def test_no_class_is_named_twice(run: Run, work: Path, ends: str) -> None:
     assert told(done, "target") == "target  class 1 (what 'class 1' names)"
     page = (work / "out" / "index.html").read_text()
     assert "<small>class 1</small>" not in page
+
+
+@pytest.mark.parametrize("command", ["gradcam", "deconv", "activations", "saliency"])
+def test_a_picture_with_another_number_of_scores_fails_alone(
+    run: Run, work: Path, ends: str, command: str
+) -> None:
+    """The first picture decides for its batch: halved, only that one is left without an explanation."""
+    for name, level in (("a", 255), ("b", 40)):
+        Image.new("RGB", (64, 64), (level,) * 3).save(work / f"{name}.png")
+    rules = ("-m", "gradient") if command == "saliency" else ()
+    done = run(command, f"{ends}:Grows", "a.png", "b.png", "-o", "out", *TINY_OPTIONS, *rules)
+    assert done.code == 3, done.err
+    first, second = records(work / "out")
+    assert (first["status"], second["status"]) == ("error", "ok")
+    assert "gives 2 scores at one time and 4 at another" in first["error"]["message"]
