@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cnnexplain import __version__
+from cnnexplain.cli.boundary import told
 from cnnexplain.cli.commands import Command, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
@@ -24,7 +25,6 @@ from cnnexplain.cli.options import built, parameters
 from cnnexplain.cli.outputs import choosing, with_output
 from cnnexplain.cli.settings import settings, with_origin
 from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
-from cnnexplain.cli.strangers import place_in_own_code
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
@@ -38,7 +38,6 @@ from cnnexplain.errors import (
     TooManyFailuresError,
     first_line,
     near_misses,
-    shortage_behind,
 )
 from cnnexplain.images.find import is_picture
 
@@ -79,37 +78,10 @@ def run(arguments: Sequence[str]) -> int:
     watch()
     try:
         return _run(arguments)
-    except CnnexplainError as error:
-        show_error(shortage_behind(error) or error)
-        return int(error.exit_code)
-    except OSError as error:  # a disk that fails, a file that vanished or is not ours any more
-        what = f"{error.filename}: " if error.filename is not None else ""
-        show_error(
-            OutputError(
-                f"a file could not be read or written: {what}{error.strerror or first_line(error)}",
-                "see whether it is still there, and whether there is room; run it again with --debug for details",
-            )
-        )
-        return int(ExitCode.USAGE)
-    except Exception as error:  # noqa: BLE001 - the one boundary: whatever else arrives here is our own defect
-        if (shortage := shortage_behind(error)) is not None:
-            show_error(shortage)
-            return int(shortage.exit_code)
-        if (place := place_in_own_code(error)) is not None:
-            show_error(
-                ModelError(
-                    f"the model's own code failed: {first_line(error)} (at {place})",
-                    "fix it there; --debug shows how it was called",
-                )
-            )
-            return int(ExitCode.USAGE)
-        show_error(
-            CnnexplainError(
-                f"a defect in cnnexplain: {first_line(error)}",
-                "run it again with --debug and report what it prints",
-            )
-        )
-        return int(ExitCode.DEFECT)
+    except Exception as error:  # noqa: BLE001 - the one boundary
+        shown = told(error)
+        show_error(shown)
+        return int(shown.exit_code)
 
 
 def _run(arguments: Sequence[str]) -> int:
