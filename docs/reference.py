@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from cnnexplain import __version__, checks
-from cnnexplain.cli.commands import Command, OfPictures
+from cnnexplain.cli.command import Command
+from cnnexplain.cli.commands import OfPictures
 from cnnexplain.cli.commands import commands as all_commands
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, kind_of
 from cnnexplain.cli.options import flag, spellings

@@ -18,7 +18,8 @@ import typer
 
 from cnnexplain import __version__
 from cnnexplain.cli.boundary import told
-from cnnexplain.cli.commands import Command, commands
+from cnnexplain.cli.command import Command
+from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
 from cnnexplain.cli.options import built, parameters

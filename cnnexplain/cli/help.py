@@ -12,7 +12,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from cnnexplain.cli.commands import Command, commands
+from cnnexplain.cli.command import Command
+from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import show_lines
 from cnnexplain.cli.options import meaning, spellings
 from cnnexplain.core.params import Field, declared
