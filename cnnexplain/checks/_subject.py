@@ -100,6 +100,9 @@ class Subject:
         asked = model or self.model
 
         def work(part: slice) -> tuple[Tensor, list[overflow.Overflow]]:
+            asked.heads.of(
+                asked, part.stop - part.start
+            )  # looks at a blank picture once, which is not to be watched
             scores, places = overflow.overflows(asked.module, asked.forward, self.inputs(part, asked))
             return scores.cpu(), places
 

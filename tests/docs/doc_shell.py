@@ -31,7 +31,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             text=True,
-            timeout=300,
+            timeout=1200,  # far more than any takes, on a machine that is slow or busy with something else
         )
 
     def python(self, code: str) -> subprocess.CompletedProcess[str]:

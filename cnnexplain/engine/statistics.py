@@ -1,0 +1,88 @@
+"""Whether what arrives at batch normalisations is what their statistics say, and whose weights are exchanged if not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LIVING = 1e-3  # of the median variance: channels with less hardly ever vary
+
+
+def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor) -> dict[str, float]:
+    """By batch normalisation, in order: how far the mean of what arrives lies from its running mean.
+
+    In standard deviations (its running ones), the root mean square over the channels that vary. Costs one forward pass
+    of `inputs` (N, C, H, W), without gradients. Leaves no hook behind.
+    """
+    found: dict[str, float] = {}
+
+    def noting(name: str) -> Callable[..., None]:
+        def look(norm: nn.Module, arguments: tuple[Any, ...]) -> None:
+            mean, variance = norm._buffers["running_mean"], norm._buffers["running_var"]
+            given = arguments[0] if arguments else None
+            if not isinstance(given, Tensor) or given.ndim < 2 or mean is None or variance is None:
+                return
+            if given.shape[1:2] != mean.shape or name in found:
+                return
+            living = variance > LIVING * variance.median()
+            if not bool(living.any()):
+                return
+            axes = tuple(axis for axis in range(given.ndim) if axis != 1)
+            away = (given.float().mean(axes) - mean)[living].square() / variance[living]
+            found[name] = float(away.mean().sqrt())
+
+        return look
+
+    handles = []
+    try:
+        for name, child in module.named_modules():
+            if isinstance(child._buffers.get("running_mean"), Tensor) and "running_var" in child._buffers:
+                handles.append(child.register_forward_pre_hook(noting(name or type(child).__name__)))
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def alike(module: nn.Module) -> list[tuple[tuple[str, nn.Module], tuple[str, nn.Module]]]:
+    """Every two layers of the same kind whose weights have the same shape, those that are nearest first."""
+    groups: dict[tuple[Any, ...], list[tuple[int, str, nn.Module]]] = {}
+    for place, (name, child) in enumerate(module.named_modules()):
+        weight = child._parameters.get("weight")
+        if weight is not None and weight.ndim > 1 and not weight.is_meta:
+            bias = child._parameters.get("bias")
+            key = (type(child), weight.shape, weight.dtype, None if bias is None else bias.shape)
+            groups.setdefault(key, []).append((place, name, child))
+    pairs = [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
+    pairs.sort(key=lambda pair: pair[1][0] - pair[0][0])
+    return [
+        (one[1:], other[1:])
+        for one, other in pairs
+        if one[2]._parameters["weight"] is not other[2]._parameters["weight"]
+    ]
+
+
+@contextmanager
+def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
+    """Inside the block each layer has the other's weights and biases; after it each has its own, also on errors."""
+    kept = [
+        (mine, mine.data, theirs.data)
+        for first, second in ((one, other), (other, one))
+        for name in ("weight", "bias")
+        if (mine := first._parameters.get(name)) is not None
+        and (theirs := second._parameters.get(name)) is not None
+    ]
+    try:
+        for parameter, _, theirs in kept:
+            parameter.data = theirs
+        yield
+    finally:
+        for parameter, mine, _ in kept:
+            parameter.data = mine
