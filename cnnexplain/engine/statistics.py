@@ -72,17 +72,18 @@ def alike(module: nn.Module) -> list[tuple[tuple[str, nn.Module], tuple[str, nn.
 @contextmanager
 def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
     """Inside the block each layer has the other's weights and biases; after it each has its own, also on errors."""
-    kept = [
-        (mine, mine.data, theirs.data)
-        for first, second in ((one, other), (other, one))
-        for name in ("weight", "bias")
-        if (mine := first._parameters.get(name)) is not None
-        and (theirs := second._parameters.get(name)) is not None
-    ]
+    first, second = _held(one), _held(other)
+    pairs = [(mine, second[name]) for name, mine in first.items() if name in second]
+    kept = [(tensor, tensor.data) for pair in pairs for tensor in pair]
     try:
-        for parameter, _, theirs in kept:
-            parameter.data = theirs
+        for mine, theirs in pairs:
+            mine.data, theirs.data = theirs.data, mine.data
         yield
     finally:
-        for parameter, mine, _ in kept:
-            parameter.data = mine
+        for tensor, values in kept:
+            tensor.data = values
+
+
+def _held(layer: nn.Module) -> dict[str, nn.Parameter]:
+    found = {name: layer._parameters.get(name) for name in ("weight", "bias")}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
