@@ -23,7 +23,7 @@ from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
 from cnnexplain.cli.options import built, parameters
-from cnnexplain.cli.outputs import choosing, with_output
+from cnnexplain.cli.outputs import with_output
 from cnnexplain.cli.settings import settings, with_origin
 from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
 from cnnexplain.core.words import count
@@ -35,7 +35,6 @@ from cnnexplain.errors import (
     ModelError,
     OptionError,
     OutputError,
-    SeveralOutputsError,
     TooManyFailuresError,
     first_line,
     near_misses,
@@ -100,13 +99,7 @@ def _run(arguments: Sequence[str]) -> int:
     defaults = {asked: {name: one.value for name, one in used.items()}} if asked else {}
     main = partial(command.main, prog_name="cnnexplain", standalone_mode=False, default_map=defaults)
     try:
-        try:
-            code = main(args=with_output(arguments) or ["--help"])
-        except SeveralOutputsError as error:
-            again = choosing(arguments, error.names)
-            if again is None:
-                raise
-            code = main(args=again)
+        code = with_output(main, arguments)
     except typer.TyperException as error:
         usage = _usage_error(error, arguments)
         with_origin(usage, used, fields.get(asked or "", {}), arguments)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from cnnexplain.errors import SeveralOutputsError
 
 LONG, CHOICE = "--output", "--model-output"
 
 
-def with_output(arguments: Sequence[str]) -> list[str]:
+def with_output(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
+    """What `main` makes of the arguments, once it is settled what --output means."""
+    try:
+        return main(args=_with_folder(arguments) or ["--help"])
+    except SeveralOutputsError as error:
+        again = _choosing(arguments, error.names)
+        if again is None:
+            raise
+        return main(args=again)
+
+
+def _with_folder(arguments: Sequence[str]) -> list[str]:
     """The arguments with --model-output for --output where -o names the folder."""
     options = _options(arguments)
     has_folder = any(one == "-o" or (one.startswith("-o") and not one.startswith("--")) for one in options)
     return _renamed(arguments) if has_folder else list(arguments)
 
 
-def choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | None:
+def _choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | None:
     """The arguments with --model-output for an --output that names one of a model's outputs; None where none does.
 
     Then no folder of that name was meant, though no -o stands beside it.
