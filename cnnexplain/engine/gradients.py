@@ -46,16 +46,21 @@ def failed(model_name: str, error: Exception) -> ModelError:
     )
 
 
-def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor | None]:
-    """See `Model.gradients`."""
-    if not score.requires_grad:
-        if model.trace.differentiable:
-            return [None] * len(wrt)
+def require_any(model: Model) -> None:
+    """Raise `ModelError` where the scores of a model carry no gradient at all."""
+    if not model.trace.differentiable:
         raise ModelError(
             f"the scores of {model.name} carry no gradient",
             "the model detaches them or runs under no_grad(); methods without gradients, such as "
             "gradcam -m eigencam, still work",
         )
+
+
+def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor | None]:
+    """See `Model.gradients`."""
+    if not score.requires_grad:
+        require_any(model)
+        return [None] * len(wrt)
     gradients: list[Tensor | None] = []
     scales = FP16_SCALES if model.precision == "fp16" else (1.0,)
     for scale in scales:

@@ -65,7 +65,11 @@ class GradCAM:
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
+        from cnnexplain.engine.gradients import require_any
+
         target, choices = settled_target(model, self.target)
+        if not CLASS_FREE.issuperset(self.method):
+            require_any(model)
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         branches = False
         if not layer:
