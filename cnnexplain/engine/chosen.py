@@ -77,6 +77,11 @@ def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
             names[size] = layer
         if place == trace.default:
             break
+    # What a block lays out otherwise within itself, as patches by pixels, has as many places as the block.
+    for size, layer in list(names.items()):
+        around = (one for one in names.values() if one.places == layer.places and one is not layer)
+        if any(one.name.count(".") < layer.name.count(".") for one in around):
+            del names[size]
     # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
     ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
     sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)

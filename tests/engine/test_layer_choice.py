@@ -431,5 +431,7 @@ def test_matrices_of_attention_are_no_stages() -> None:
     names, choice = as_model(network, SIZE).choose_stages()
     assert names == ("1", "3", "4")  # nor is the picture itself, which dropout hands on
     assert choice.reason.endswith("16x16, 8x8, 4x4")
+    patches = as_model(architecture("timm:mobilevitv2_050"), (96, 96)).choose_stages()[0]
+    assert not any("norm" in name for name in patches)  # of (channels, pixels of a patch, patches)
     edgenext = as_model(architecture("timm:edgenext_xx_small@64"), (64, 64))
     assert edgenext.choose_stages()[0] == ("stem", "stages.1", "stages.2", "stages")
