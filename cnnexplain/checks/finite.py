@@ -26,7 +26,7 @@ SMALLER = (
 
 @dataclass(frozen=True)
 class Finite:
-    """No weight, buffer, layer's output or score is NaN or infinite, and half precision answers as float32 does."""
+    """All weights, outputs and scores are finite, and half precision answers as float32 does."""
 
     level: ClassVar[Level] = "error"
     why: ClassVar[str] = (

@@ -8,7 +8,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -70,11 +70,6 @@ def show_trace(error: BaseException) -> None:
         _tell(printable(line))
 
 
-def show_data(line: str) -> None:
-    """One line on stdout. File names go out as the bytes that they are, whatever the locale."""
-    _put(sys.stdout, os.fsencode(line))
-
-
 def show_lines(stream: TextIO | None, draw: Callable[..., list[str]]) -> None:
     """What `draw` makes of `width` (None where nothing limits it), `style` and `encoding` of a stream, on it."""
     if stream is None:
@@ -90,6 +85,7 @@ class Console:
 
     def __init__(self, options: ConsoleOptions) -> None:
         self._options = options
+        self._out = sys.stdout  # what strangers' code prints while it runs goes elsewhere
         self._progress: Progress | None = None
         self._each = options.verbose
         self._total = self._before = self._failed_again = 0
@@ -98,9 +94,13 @@ class Console:
 
     @contextmanager
     def watching(self) -> Iterator[Console]:
-        """While the block runs a progress bar may be shown; it is gone after it."""
+        """While the block runs a progress bar may be shown; it is gone after it.
+
+        What a model's own code prints goes to stderr: stdout is for data.
+        """
         try:
-            yield self
+            with redirect_stdout(sys.stderr):
+                yield self
         finally:
             if self._progress is not None:
                 self._progress.stop()
@@ -132,7 +132,7 @@ class Console:
         if not listed:
             return
         if self._options.json:
-            show_data(harmless_json(json.dumps(record)))
+            self._show_data(harmless_json(json.dumps(record)))
         if record["image"] is None:
             return  # each thing was told when it was found
         if record["status"] == "error" and again and not self._options.verbose:
@@ -195,14 +195,14 @@ class Console:
         if outcome.verdicts:
             self._show_verdicts(outcome.verdicts, data=data)
         if outcome.report is not None and not self._options.json:
-            show_data(os.fspath(outcome.report))
+            self._show_data(os.fspath(outcome.report))
 
     def _show_table(self, table: LayerTable, *, data: bool) -> None:
         """The table of layers: on stdout where it is all that was asked for, else beside the other messages."""
         from cnnexplain.cli.table import drawn
 
         if data or not self._options.quiet:
-            stream = sys.stdout if data else sys.stderr
+            stream = self._out if data else sys.stderr
             show_lines(stream, lambda **sheet: drawn(table, **sheet))
 
     def _show_verdicts(self, verdicts: Sequence[Verdict], *, data: bool) -> None:
@@ -213,7 +213,7 @@ class Console:
         skipped = [one.check for one in verdicts if one.status == "skipped"]
         if self._options.quiet and skipped:
             self._warn("skipped", f"{len(skipped)} of {count(len(verdicts), 'check')}: {', '.join(skipped)}")
-        stream = sys.stdout if data else sys.stderr
+        stream = self._out if data else sys.stderr
         if shown:
             show_lines(stream, lambda **sheet: drawn(shown, counts=not self._options.quiet, **sheet))
 
@@ -239,6 +239,10 @@ class Console:
         )
         if outcome.done > FEW:
             self._say("work", of_stages(outcome))
+
+    def _show_data(self, line: str) -> None:
+        """One line on stdout. File names go out as the bytes that they are, whatever the locale."""
+        _put(self._out, os.fsencode(line))
 
     def _say(self, what: str, text: str) -> None:
         if not self._options.quiet:
@@ -288,7 +292,7 @@ def _put(stream: TextIO | None, line: bytes) -> None:
         stream.buffer.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+        if stream is not sys.stderr and not isinstance(error, BrokenPipeError):
             raise OutputError(
                 f"standard output cannot be written: {error.strerror}",
                 "the results are in the folder named with -o",

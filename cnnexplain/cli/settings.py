@@ -91,20 +91,21 @@ def _in_file(folder: Path, command: str, commands: Commands) -> Iterator[tuple[s
                 f"tool.cnnexplain.{name} in {file} is no table",
                 f"write [tool.cnnexplain.{name}] and options below",
             )
-    everything = {*commands, *(name for fields in commands.values() for name in fields)}
     fields = commands[command]
-    where = f"[tool.cnnexplain] in {file}"
-    for name, value in _known(table, everything, where).items():
-        if name in fields and _is_meant(value, fields[name], commands):
-            yield name, Setting(_from_file(value, fields[name], file), where)
     options = {
         name: value
         for name, value in own.get(command, {}).items()
         if command != TABLED or type(value) is not dict
     }
     where = f"[tool.cnnexplain.{command}] in {file}"
-    for name, value in _known(options, fields, where).items():
+    mine = _known(options, fields, where)
+    for name, value in mine.items():
         yield name, Setting(_from_file(value, fields[name], file), where)
+    everything = {*commands, *(name for fields in commands.values() for name in fields)}
+    where = f"[tool.cnnexplain] in {file}"
+    for name, value in _known(table, everything, where).items():
+        if name in fields and name not in mine and _is_meant(value, fields[name], commands):
+            yield name, Setting(_from_file(value, fields[name], file), where)
 
 
 def _is_meant(value: Any, field: Field, commands: Commands) -> bool:

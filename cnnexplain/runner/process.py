@@ -38,6 +38,11 @@ def keep_freed() -> None:
             set_parameter(parameter, value)
 
 
+def print_aside() -> None:
+    """Have what a model's own code prints go to stderr, in a process that has no data to write itself."""
+    sys.stdout = sys.stderr
+
+
 def leave_signals() -> None:
     """Let the process that began this one decide: Ctrl-C, and a terminal that is closed, reach all of them."""
     for name in ("SIGINT", "SIGHUP"):

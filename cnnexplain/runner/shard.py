@@ -12,7 +12,7 @@ from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.runner.answers import build_for
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.pipeline import batched
-from cnnexplain.runner.process import make_own
+from cnnexplain.runner.process import make_own, print_aside
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.worker import Done, worker_of
 from cnnexplain.runner.write import Job
@@ -48,6 +48,7 @@ class ShardWorker:
             None if output is None else Folder(output)
         )  # now: the user's own code may go to another folder
         make_own()
+        print_aside()
         refuse_bombs()
         torch.set_num_threads(share.threads)
         request = replace(share.request, where=replace(share.request.where, device=share.device))

@@ -58,6 +58,30 @@ def test_json_writes_records_and_nothing_else_to_stdout(tiny: Run) -> None:
     ]
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_what_a_models_own_code_prints_is_no_data(run: Run, work: Path, processes: str) -> None:
+    (work / "loud.py").write_text(
+        "import tiny\n\n\nclass Net(tiny.Net):\n    def forward(self, x):\n"
+        "        print('hello from forward')\n        return super().forward(x)\n"
+    )
+    several = ("--processes", processes, "--batch-size", "1")
+    done = run("gradcam", "loud.py:Net", "pictures", *TINY_OPTIONS, "-o", "out", "--json", *several)
+    assert done.code == 0, done.err
+    assert {json.loads(line)["status"] for line in done.out.splitlines()} == {"ok"}
+    assert "hello from forward" in done.err
+    for command in ("summary", "check"):
+        told = run(
+            command,
+            "loud.py:Net",
+            "--input-size",
+            "32",
+            *(["--only", "finite"] if command == "check" else []),
+        )
+        assert told.code == 0, told.err
+        assert "hello" not in told.out
+        assert told.out
+
+
 def test_quiet_says_nothing_but_the_report(tiny: Run) -> None:
     done = tiny("pictures", "-o", "out", "-q")
     assert (done.code, done.out, done.err) == (0, "out/index.html\n", "")

@@ -485,6 +485,10 @@ def test_tracing_is_quiet_and_leaves_the_module_as_it_was(
 
     before = state()
     model = as_model(module, (8, 8), channels=1)
+    if not raises:
+        with model.borrowed():  # as in a run, which has looked at the model before
+            assert model.head.path == ()
+    capfd.readouterr()
     with (
         warnings.catch_warnings(record=True) as warned,
         model.borrowed(),
@@ -500,7 +504,7 @@ def test_tracing_is_quiet_and_leaves_the_module_as_it_was(
 
 
 def test_a_graph_has_the_names_of_the_modules() -> None:
-    drawn = graph(nn.Sequential(nn.Linear(2, 3), nn.ReLU()).eval(), torch.zeros(1, 2), "net")
+    drawn = graph(nn.Sequential(nn.Linear(2, 3), nn.ReLU()).eval(), torch.zeros(1, 2), ())
     assert b"Sequential/Linear[0]/" in drawn
     assert b"Sequential/ReLU[1]/" in drawn
 
