@@ -39,6 +39,7 @@ class Batch:
 # "component": the two sides of a principal component, whose sign is arbitrary; zero is the mean place.
 Scale = Literal["evidence", "signed", "rule", "magnitude", "component"]
 SIGNLESS: tuple[Scale, ...] = ("rule", "component")  # neither sign speaks for the class
+ROUNDING = 1e-5  # of a value: what sums of float32 may differ by between processors
 PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
 
 
@@ -187,7 +188,7 @@ class Heatmap:
         strength = abs(self.values) if self.scale in SIGNLESS else self.values
         if not strength.max() > 0 or not self.placed:
             return None
-        row, column = divmod(int(strength.argmax()), self.values.shape[1])
+        row, column = _strongest(strength)
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
 
 
@@ -237,9 +238,19 @@ class Reconstruction:
         strength = abs(self.values).max(0)
         if not strength.max() > 0:
             return None
-        row, column = divmod(int(strength.argmax()), strength.shape[1])
+        row, column = _strongest(strength)
         left, top, _, _ = self.sees
         return self.geometry.pixel_of_cell(top + row, left + column, self.input_size)
+
+
+def _strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
+    """Row and column of the largest value of (h, w); of those that are as large up to rounding the first, row by row.
+
+    Equal values, of a map of a symmetrical picture say, are rounded otherwise on other processors.
+    """
+    first = int((strength >= strength.max() * (1 - ROUNDING)).argmax())
+    row, column = divmod(first, strength.shape[1])
+    return row, column
 
 
 @dataclass(frozen=True, eq=False)

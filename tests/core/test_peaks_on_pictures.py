@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import cnnexplain
+from cnnexplain.core.explanation import Heatmap, Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.render import heatmap as drawing
 
@@ -198,3 +199,18 @@ def _holds(card: Image.Image, panel: Image.Image) -> bool:
     cut = [paper[y : y + rows, x : x + columns] for y in (0, height - 1) for x in (0, width - 1)]
     found = np.argwhere(np.all([one == corner for one, corner in zip(cut, corners, strict=True)], axis=0))
     return any((paper[y : y + height, x : x + width] == wanted).all() for y, x in found[:2000])
+
+
+def test_of_equal_cells_the_first_is_marked_however_they_are_rounded() -> None:
+    """Two equal squares: which of their cells is larger in the last digits depends on the processor."""
+    geometry = Preprocess().with_crop((SIDE, SIDE), 1.0).geometry((SIDE, SIDE))
+    values = np.zeros((CELLS, CELLS), np.float32)
+    values[2, 5], values[6, 1], values[7, 7] = 0.3, np.nextafter(np.float32(0.3), np.float32(1)), 0.2999
+    for sign in (1, -1):
+        scale = "evidence" if sign > 0 else "rule"
+        heatmap = Heatmap(
+            "gradcam", "blocks", Prediction(0, "bright", 1, 1), sign * values, geometry, scale=scale
+        )
+        assert heatmap.peak == (44, 20)
+    values[6, 1] = 0.3001
+    assert Heatmap("gradcam", "blocks", Prediction(0, "bright", 1, 1), values, geometry).peak == (12, 52)
