@@ -135,7 +135,7 @@ class Checking(Command):
             named += [one.partition("=")[2] for one in arguments if one.startswith("--junit=")]
             named += [path for flag, path in itertools.pairwise(arguments) if flag == "--junit"]
             if named[-1]:
-                forget(start / named[-1])
+                forget(Path(named[-1]), start)
 
     def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:
         """Without a stored run and labels where there is nothing to hold them against."""

@@ -23,23 +23,24 @@ def cleared(options: CheckOptions) -> None:
     _require_apart(options)
 
 
-def forget(junit: Path) -> None:
-    """Remove the JUnit file of an earlier run."""
-    require_own(junit, JUNIT_HEAD, JUNIT)
+def forget(junit: Path, start: Path | None = None) -> None:
+    """Remove the JUnit file of an earlier run, a path from `start` where that is not the working folder any more."""
+    require_own(junit, JUNIT_HEAD, JUNIT, start)
     try:
-        junit.unlink(missing_ok=True)
+        (start / junit if start else junit).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"{junit} cannot be replaced: {error.strerror}", f"choose another file with {JUNIT}"
         ) from error
 
 
-def require_own(path: Path, head: bytes, flag: str) -> None:
+def require_own(path: Path, head: bytes, flag: str, start: Path | None = None) -> None:
     """Raise `OutputError` where `path` holds what we did not write: what we write begins with `head`."""
-    if not os.path.lexists(path):
+    place = start / path if start else path
+    if not os.path.lexists(place):
         return
     try:
-        with path.open("rb") if path.is_file() else open(os.devnull, "rb") as file:
+        with place.open("rb") if place.is_file() else open(os.devnull, "rb") as file:
             own = file.read(len(head)) == head
     except OSError:
         own = False

@@ -79,9 +79,9 @@ def run(request: Request, observer: Observer) -> Outcome:
             folder.conclude(end, records.lines(), pages(end, records))
             journal.remove()
 
+        folder.write_run(described)  # before all else: it says whose the other files are
         with ended(conclude, lambda: folder.write_run(told("interrupted"))):
             try:
-                folder.write_run(described)
                 observer.planned(len(jobs), before)
                 for kept in records:
                     observer.recorded(kept, again=True, listed=answers.take(kept))

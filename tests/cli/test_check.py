@@ -179,7 +179,7 @@ def test_where_everything_is_skipped_nothing_was_checked(
     assert ("--labels-from" in done.hint) == ("--labels-from" not in words)
     assert done.hint.startswith("hint: give more pictures")
     assert not {"j.xml", "out", "b.json"} & {path.name for path in work.iterdir()}
-    alone = here("check", "tiny.py:Net", *TINY_OPTIONS, "--only", "untrained-layers")
+    alone = here("check", "tiny.py:Net", *TINY_OPTIONS, "--only", "batchnorm")
     assert (alone.code, alone.hint) == (2, "hint: add IMAGES behind the model, or leave --only out")
 
 
