@@ -92,6 +92,23 @@ class Runs:
         ]
         return found[-1][0] if found else None
 
+    def require_maps(self, names: Sequence[str], *, or_vectors: bool = False) -> None:
+        """Raise `LayerError` for a layer that has no map for a blank picture, nor, with `or_vectors`, a vector.
+
+        A layer that a blank picture does not reach is let through: it may be run for others. Costs a forward pass where
+        `trace` shows no map of a layer.
+        """
+        doubtful = [name for name in names if self.count(name) and self.channels(name) is None]
+        if not doubtful:
+            return
+        model = self.model
+
+        def look() -> None:
+            with model.outputs(*doubtful) if or_vectors else model.capture(*doubtful):
+                model.forward(model.blank())
+
+        model.looked_at(look)
+
     def independent(self) -> LayerError:
         """What is said of a layer that the scores do not depend on."""
         return LayerError(

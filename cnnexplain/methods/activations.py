@@ -100,6 +100,7 @@ class Activations:
                 )
         choices: tuple[Choice, ...] = ()
         layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        model.runs.require_maps(layers, or_vectors=True)
         bound = replace(self, sort=self.sort or "strength")
         if not layers:
             layers, choice = model.choose_stages()

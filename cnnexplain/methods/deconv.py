@@ -96,6 +96,7 @@ class Deconv:
             if rule != "gradient":
                 require_rectifiers(model, f"--rule {rule}", "--rule gradient")
         layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        model.runs.require_maps(layers)
         if not layers:
             layers, choice = model.choose_stages()
             choices += (choice,)

@@ -71,6 +71,7 @@ class GradCAM:
         if not CLASS_FREE.issuperset(self.method):
             require_any(model)
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        model.runs.require_maps(layer)
         branches = False
         if not layer:
             layer, choice = model.runs.choose()

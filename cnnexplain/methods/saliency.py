@@ -106,6 +106,7 @@ class Saliency:
                 choices += (choice,)
             else:
                 layers = (model.find_layer(layer),)
+                model.runs.require_maps(layers)
             choices += tuple(choices_of(model, layers))
             layer = ", ".join(layers)
         elif layer is not None:

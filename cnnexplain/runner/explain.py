@@ -27,7 +27,7 @@ from cnnexplain.core.words import percent
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
-from cnnexplain.errors import CnnexplainError, ImageError, LayerError, is_out_of_memory
+from cnnexplain.errors import CnnexplainError, ImageError, is_out_of_memory
 from cnnexplain.images.decoded import Decoded, Wanted
 from cnnexplain.methods import Method
 
@@ -89,7 +89,6 @@ def explain(
         picture alone.
 
     Raises:
-        LayerError: A layer that was named cannot be explained.
         Exception: What a GPU raised that takes no further work.
     """
     size = max(size, len(pictures))
@@ -98,8 +97,8 @@ def explain(
         answer = _answer(model, method, filled, whole)
     except Exception as error:
         short = is_out_of_memory(error)
-        if (is_broken_device(error) and not short) or isinstance(error, LayerError):
-            raise  # a layer that cannot be explained is none for any picture
+        if is_broken_device(error) and not short:
+            raise
         # An error that is kept keeps the tensors of its frames.
         failure = None if size > 1 else _no_memory(model) if short else error
     else:

@@ -294,8 +294,8 @@ class Split(nn.Module):
         ("fc", r"returns a vector of shape \(5,\) per picture"),
         ("tokens", r"returns a sequence of tokens of shape \(8, 64\) per picture"),
         ("split", "returns a tuple, not one map per picture"),
-        ("cut", "works on pieces of pictures: 8 come out for 2 in all"),
-        ("inside", "works on pieces of pictures: 8 come out for 2 in all"),
+        ("cut", "works on pieces of pictures: 4 come out for 1 in all"),
+        ("inside", "works on pieces of pictures: 4 come out for 1 in all"),
         ("unused", "takes no part when Pieces looks at a picture"),
     ],
 )

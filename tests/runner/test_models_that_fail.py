@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.errors import ModelError
+from cnnexplain.errors import LayerError, ModelError
 from cnnexplain.images.find import Source
+from cnnexplain.methods.activations import Activations
+from cnnexplain.methods.deconv import Deconv
 from cnnexplain.methods.gradcam import GradCAM
+from cnnexplain.methods.saliency import Saliency
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
 from cnnexplain.runner.folder import Folder
@@ -90,11 +94,16 @@ def opened(folder: Path, model: Any, number: int, dark_ones: tuple[int, ...]) ->
 
 
 def worked(
-    tmp_path: Path, net: Net, number: int = 10, dark_ones: tuple[int, ...] = (), size: int = 4
+    tmp_path: Path,
+    net: Net,
+    number: int = 10,
+    dark_ones: tuple[int, ...] = (),
+    size: int = 4,
+    layer: tuple[str, ...] = (),
 ) -> dict[int, dict[str, Any]]:
     """The record of every picture, by its position."""
     model = cnnexplain.load(net, input_size=str(SIDE), crop_pct=1.0).model
-    bound, _ = GradCAM().bind(model)
+    bound, _ = GradCAM(layer=layer).bind(model)
     net.sizes.clear()
     folder = Folder(tmp_path / "out")
     folder.open({}, overwrite=False)
@@ -202,3 +211,35 @@ def test_a_defect_of_ours_is_raised_where_nothing_was_explained(tmp_path: Path) 
                 failed = [one.job.position for one in done if one.record["status"] == "error"]
                 assert failed == [0, 5]
     worker_folder.close()
+
+
+class Detour(Net):
+    """Dark pictures go past the layer `blocks`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3))[:, :2]) if dark(x) else super().forward(x)
+
+
+def test_a_picture_that_goes_past_the_layer_that_was_named_costs_its_own_record(tmp_path: Path) -> None:
+    found = worked(tmp_path, Detour(), dark_ones=(0, 5), layer=("blocks",))
+    assert {position for position, one in found.items() if one["status"] == "error"} == {0, 5}
+    assert "'blocks' takes no part" in found[0]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "refused"),
+    [
+        (GradCAM(layer=("head",)), True),
+        (Deconv(layer=("head",)), True),
+        (Saliency(method=("guided-gradcam",), layer="head"), True),
+        (Activations(layer=("head",)), False),  # which shows vectors too
+    ],
+)
+def test_a_layer_without_a_map_is_refused_before_the_first_picture(method: Any, refused: bool) -> None:
+    class Rectified(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.blocks(x).relu().mean((2, 3)))
+
+    model = cnnexplain.load(Rectified(), input_size=str(SIDE)).model
+    with pytest.raises(LayerError, match="'head' returns a vector") if refused else nullcontext():
+        method.bind(model)
