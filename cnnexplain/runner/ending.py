@@ -21,15 +21,16 @@ def ended(conclude: Callable[[Status], None], note: Callable[[], None]) -> Itera
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM came while `conclude` was at work after a block that went well.
-        OutputError: The folder cannot be written to. Where the block itself failed, its own error is the one raised.
+        Exception: What `conclude` raised, after a block that went well. Where the block itself failed, its own error is
+            the one raised, whatever concluding raises.
     """
     try:
         yield
     except BaseException:
         try:
             conclude("interrupted")
-        except (OutputError, KeyboardInterrupt):  # what went wrong first is what counts
-            with suppress(OutputError):
+        except (Exception, KeyboardInterrupt):  # noqa: BLE001 - what went wrong first is what counts
+            with suppress(Exception, KeyboardInterrupt):
                 note()
         raise
     try:

@@ -150,8 +150,15 @@ class Folder:
             written.add(self.path / name)
         for old in self._pages():  # of a report that had more
             if old not in written:
-                old.unlink()
+                self._remove(old)
         self.write_run(run)
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            problem = f"{self._words(path)} cannot be removed: {error.strerror or error}"
+            raise OutputError(problem, "remove it, or choose another folder with -o") from error
 
     def _write_page(self, name: str, content: str) -> None:
         path = self.path / name
@@ -240,11 +247,11 @@ class Folder:
                     if inside and not path.is_symlink() and written_by_us(path):
                         path.unlink()
         for page in self._pages():
-            page.unlink()
+            self._remove(page)
         with contextlib.suppress(OSError):  # it holds something else, or is not there
             (self.path / PAGES).rmdir()
         for name in (REPORT, RECORDS, RUN):
-            (self.path / name).unlink(missing_ok=True)
+            self._remove(self.path / name)
         Journal(self.path).remove()
 
 
@@ -277,8 +284,9 @@ def written_by_us(path: Path) -> bool:
     """Whether a file carries the mark of this program near its beginning."""
     if not path.is_file():  # a pipe would keep the run waiting
         return False
-    with path.open("rb") as file:
+    with contextlib.suppress(OSError), path.open("rb") as file:  # what cannot be read is left alone
         return MARK in file.read(MARK_WITHIN)
+    return False
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

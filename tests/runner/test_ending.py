@@ -46,7 +46,9 @@ def test_a_block_that_fails_is_concluded_as_interrupted() -> None:
     assert folder.asked == ["interrupted"]
 
 
-@pytest.mark.parametrize("trouble", [SECOND, KeyboardInterrupt(), Terminated()])
+@pytest.mark.parametrize(
+    "trouble", [SECOND, KeyboardInterrupt(), Terminated(), PermissionError(13, "second"), KeyError("second")]
+)
 def test_what_went_wrong_first_is_what_is_told(trouble: BaseException) -> None:
     folder = Folder(trouble)
     with pytest.raises(OutputError, match="first"):
@@ -67,6 +69,6 @@ def test_whoever_stops_the_report_of_a_finished_run_is_told_so(stop: BaseExcepti
 
 def test_a_defect_while_concluding_is_not_hidden() -> None:
     with pytest.raises(KeyError):
-        through(Folder(KeyError("defect")), FIRST)
+        through(Folder(KeyError("defect")))
     with pytest.raises(OutputError, match="second"):
         through(Folder(SECOND))

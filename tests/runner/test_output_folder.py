@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,43 @@ def test_an_out_that_may_not_be_written_is_refused_at_once(
 def test_an_out_that_cannot_be_made_is_said_in_words() -> None:
     with pytest.raises(OutputError, match="cannot be made"):
         Folder(Path("/proc/self/out")).open(IDENTITY, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_page_that_cannot_be_removed_is_said_in_words(
+    out: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    folder, _ = started(out)
+    old = out / folders.PAGES / "page-2.html"
+    folder.conclude(
+        {"cnnexplain": "0.1", "identity": IDENTITY},
+        [],
+        [(f"{folders.PAGES}/{old.name}", "<!-- cnnexplain -->")],
+    )
+    monkeypatch.setattr(folders, "PAGE_NAMES", re.compile(re.escape(old.name)))
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == old.name:
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    folder.close()
+    again, end = Folder(out), {"cnnexplain": "0.1", "identity": IDENTITY}
+    if not overwrite:
+        again.open(IDENTITY, overwrite=False)
+    with pytest.raises(OutputError, match=r"page-2\.html cannot be removed: Permission denied"):
+        again.open(IDENTITY, overwrite=True) if overwrite else again.conclude(end, [], [])
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    assert folders.written_by_us(tmp_path / "a.png")
+    monkeypatch.setattr(Path, "open", refuse)
+    assert not folders.written_by_us(tmp_path / "a.png")
