@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any
 
 LONGEST_WORD = 200  # letters of a word that others are compared with
 
@@ -53,7 +54,7 @@ class CnnexplainError(Exception):
         self.problem = problem
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[CnnexplainError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problem, self.hint)  # on its way from one process to another
 
 
@@ -75,6 +76,9 @@ class SeveralOutputsError(ModelError):
     def __init__(self, problem: str, hint: str, names: tuple[str, ...]) -> None:
         super().__init__(problem, hint)
         self.names = names
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.hint, self.names)
 
 
 class LayerError(CnnexplainError):
@@ -135,7 +139,11 @@ class InterruptedRunError(CnnexplainError):
 
     def __init__(self, problem: str, hint: str, cause: KeyboardInterrupt) -> None:
         super().__init__(problem, hint)
+        self.cause = cause
         self.exit_code = ExitCode.TERMINATED if isinstance(cause, Terminated) else ExitCode.INTERRUPTED
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem, self.hint, self.cause)
 
 
 class Terminated(KeyboardInterrupt):
