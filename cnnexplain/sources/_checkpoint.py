@@ -267,6 +267,11 @@ def require_honest(state: State, path: Path) -> None:
             )
 
 
+def is_honest(part: Part) -> bool:
+    """Whether no tensor of a part has more numbers than the file, so that its tensors can be computed with."""
+    return not any(map(_claims_too_much, part.state.values()))
+
+
 def _claims_too_much(tensor: Tensor) -> bool:
     import torch
 

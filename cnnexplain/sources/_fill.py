@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import ModelError
-from cnnexplain.sources._checkpoint import LONGEST, NESTS, Part, read_checkpoint, require_honest
+from cnnexplain.sources._checkpoint import LONGEST, NESTS, Part, is_honest, read_checkpoint, require_honest
 from cnnexplain.sources._fit import Misfit, channels_of, head_sizes, put
 from cnnexplain.sources._keys import Reading, is_averaged, read
 from cnnexplain.sources._registry import is_library, second_reading
@@ -31,6 +31,7 @@ class Filled:
     built: Built
     part: Part
     rivals: tuple[Part, ...]  # other parts of the file that fit as well
+    refused: tuple[Part, ...]  # those that say they are larger than their data
     reading: Reading
     misfit: Misfit
     variant: Variant
@@ -66,7 +67,14 @@ def _filled(
 ) -> Filled:
     """The part of the file that fits an architecture best, in a model of as many classes and channels."""
     built = build(architecture, variant)
-    readings = [(part, read(part.state, built.module)) for part in parts]
+    honest: list[Part] = []
+    refused: list[Part] = []
+    for part in parts:
+        (honest if is_honest(part) else refused).append(part)
+    # Before anything is computed with tensors, as readings do: an expanded one takes a few bytes of the file.
+    if not honest:
+        require_honest(parts[0].state, checkpoint)
+    readings = [(part, read(part.state, built.module)) for part in honest]
 
     def order(one: tuple[Part, Reading]) -> tuple[int, bool, int]:
         part, reading = one
@@ -74,7 +82,8 @@ def _filled(
 
     (part, first), *others = sorted(readings, key=order)
     reading = first
-    require_honest(part.state, checkpoint)
+    if not first.score and refused:  # what could have fitted
+        require_honest(refused[0].state, checkpoint)
     classes = head_sizes(
         reading.placed, built.module, lambda number: _probe(architecture, number, variant, build)
     )
@@ -91,6 +100,7 @@ def _filled(
         built,
         part,
         rivals=tuple(one for one, other in others if first.score and other.score == first.score),
+        refused=tuple(refused),
         reading=reading,
         misfit=put(reading, built.module, built.unused),
         variant=shaped,
@@ -151,6 +161,10 @@ def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Cho
                 f"the file also holds {others}, which would fit as well; --weights-key NAME takes another",
             )
         )
+    elif found.refused:
+        others = ", ".join(_shown(one.name) or "the file itself" for one in found.refused)
+        reason = f"{others} says that it is larger than its data, and was not read"
+        choices.append(Choice("checkpoint part", _shown(part.name) or "the file itself", reason))
     elif part.name not in ("", *NESTS) and options.weights_key is None:
         choices.append(Choice("checkpoint part", _shown(part.name), "what fits of the file"))
     if reading.copies:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnexplain.errors import first_line
+from cnnexplain.errors import first_line, is_out_of_memory
 from cnnexplain.sources._renames import RENAMES, State, prefixes, timm_filters, unwrapped
 from cnnexplain.sources._text import for_training, printable
 
@@ -86,7 +86,9 @@ def read(state: State, module: nn.Module) -> Reading:
             break
         try:
             other = rename(dict(state))
-        except Exception as error:  # noqa: BLE001 - what timm's filters raise at another network's keys is told
+        except Exception as error:  # what timm's filters raise at another network's keys is told
+            if is_out_of_memory(error):
+                raise
             best = replace(best, failed=(*best.failed, f"{words} is no way: {first_line(error)}"))
             continue
         found = _placed(other, slots)

@@ -96,6 +96,8 @@ def _multiplied_out(state: State) -> State:
         direction = next((state[one] for one in kinds if one in state), None)
         if layer == name or direction is None or length.ndim != direction.ndim:
             continue
+        if any(one not in (1, full) for one, full in zip(length.shape, direction.shape, strict=True)):
+            continue  # no length of this direction: multiplied, the two could be larger than both
         axes = [axis for axis, size in enumerate(length.shape) if size == 1]
         norm = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
         changed[f"{layer}weight"] = length.float() * direction.float() / norm

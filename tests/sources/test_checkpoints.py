@@ -320,6 +320,50 @@ def test_tensors_without_data(net, state):
         load("net.pth", MINE)
 
 
+def test_nothing_is_computed_with_tensors_larger_than_their_data(net, state, monkeypatch):
+    measured, norm = [], torch.linalg.vector_norm
+    monkeypatch.setattr(
+        torch.linalg, "vector_norm", lambda *of, **how: measured.append(of[0].shape) or norm(*of, **how)
+    )
+    weight = state.pop("conv.weight")
+    length, few = torch.ones(len(weight), 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    torch.save({**state, "conv.weight_g": length, "conv.weight_v": few.expand(weight.shape)}, "net.pth")
+    with pytest.raises(CnnexplainError, match=r"'conv\.weight_v' that says it is larger than its data"):
+        load("net.pth", MINE)
+    assert not measured
+    torch.save({**state, "conv.weight_g": length, "conv.weight_v": weight}, "net.pth")
+    load("net.pth", MINE)
+    assert measured == [weight.shape]
+    measured.clear()  # a length and a direction that would be an outer product
+    torch.save({**state, "conv.weight_g": torch.ones(1, 9, 9, 1), "conv.weight_v": few}, "net.pth")
+    with pytest.raises(CnnexplainError, match="does not fit"):
+        load("net.pth", MINE)
+
+
+def test_beside_a_part_that_is_larger_than_its_data_another_is_read_and_told(net, state):
+    large = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in state.items()}
+    torch.save({"state_dict": large, "model": state}, "net.pth")
+    loaded = load("net.pth", MINE)
+    assert holds(loaded, state)
+    assert choices(loaded)["checkpoint part"] == "model"
+    torch.save({"state_dict": large, "optimizer_state": {"a": torch.zeros(1)}}, "net.pth")
+    with pytest.raises(CnnexplainError, match="says it is larger than its data"):
+        load("net.pth", MINE)
+    with pytest.raises(CnnexplainError, match="says it is larger than its data"):
+        load("net.pth", ModelOptions(arch="net.py:Net", weights_key="state_dict"))
+
+
+def test_a_lack_of_memory_is_no_change_of_names_that_failed(net, state, monkeypatch):
+    def full(_state):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
+
+    monkeypatch.setattr("cnnexplain.sources._keys.RENAMES", (("names", full),))
+    del state["conv.weight"]
+    torch.save(state, "net.pth")
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        load("net.pth", MINE)
+
+
 def test_a_number_of_classes_is_read_off_weights_only(net, state):
     """A bias alone is small: a file of a megabyte could ask for a head that fills the memory."""
     torch.save({**state, "fc.bias": torch.zeros(10**6, dtype=torch.int8)}, "net.pth")
