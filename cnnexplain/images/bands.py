@@ -12,7 +12,7 @@ from PIL import Image
 
 from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, mismatch, repeated
 from cnnexplain.images.levels import Levels
-from cnnexplain.images.tiff import WHITE_IS_ZERO, Layout, blocks, layouts
+from cnnexplain.images.tiff import WHITE_IS_ZERO, Layout, blocks, layouts, require_small
 
 MOST_PAGES = 32  # that are looked at
 MULTIPLIED = 1  # what TIFF calls an alpha that colours are multiplied by
@@ -27,10 +27,13 @@ UPRIGHT = {
 }  # what undoes each orientation
 
 
-def stored_bands(path: str, wanted: Wanted) -> list[Layout]:
-    """The pages of a TIFF that only its bands tell rightly: one, or as many as are channels; else none."""
+def stored_bands(path: str, head: bytes, wanted: Wanted) -> list[Layout]:
+    """The pages of a TIFF that only its bands tell rightly: one, or as many as are channels; else none.
+
+    `head` is what the file begins with.
+    """
     several = wanted.channels not in PHOTOGRAPHS and wanted.channels <= MOST_PAGES
-    pages = layouts(path, wanted.channels + 1 if several else 1)
+    pages = layouts(path, head, wanted.channels + 1 if several else 1)
     if several and len(pages) == wanted.channels and _alike(pages):
         return pages
     return [] if not pages or pages[0].plain else pages[:1]
@@ -66,6 +69,7 @@ def of_tiff(path: str, pages: Sequence[Layout], wanted: Wanted) -> Decoded:
         notes = (repeated(shown, channels),)
     if first.following and len(pages) == 1:
         notes += ("The first of several frames was taken.",)
+    require_small(pages)
     values, note = _values(path, pages, wanted)
     values = np.ascontiguousarray(UPRIGHT.get(first.orientation, lambda stored: stored)(values))
     notes = (note, *notes) if note else notes

@@ -55,10 +55,8 @@ def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
         )
 
 
-def require_short_webp(path: str) -> None:
-    """The same of a WebP, which Pillow reads to its end before it says how large it is."""
-    with open(path, "rb") as file:
-        head = file.read(30)
+def require_short_webp(path: str, head: bytes) -> None:
+    """The same of a WebP, by its first 30 bytes; Pillow reads it to its end before it says how large it is."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         width, height = _webp_size(head)
         require_short(path, min(width * height, MAX_WEBP), "WebP", paged=False)

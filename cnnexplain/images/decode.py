@@ -25,6 +25,7 @@ from cnnexplain.images.levels import Levels
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")  # MPO is read as JPEG
 MAX_PIXELS = 89_478_485  # above this Pillow warns of a decompression bomb
 PIXELS_AT_ONCE = 1 << 22
+HEAD = 32  # bytes that tell what a file is, and a WebP's size
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -57,12 +58,14 @@ def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - froze
     """
     _require_regular_file(path)
     with _problems_named():
-        if pages := bands.stored_bands(path, wanted):
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+        if pages := bands.stored_bands(path, head, wanted):
             width, height = pages[0].size
             _require_size(width, height)
             require_short(path, width * height, "TIFF", paged=True)
             return _seen(bands.of_tiff(path, pages, wanted))
-        require_short_webp(path)
+        require_short_webp(path, head)
         with Image.open(path, formats=FORMATS) as image:
             _require_size(*image.size)
             require_cheap(image, path)

@@ -80,16 +80,17 @@ class Layout:
         return self.bits <= 8 and self.dtype.kind == "u" and declared
 
 
-def layouts(path: str, most: int = 1) -> list[Layout]:
+def layouts(path: str, head: bytes, most: int = 1) -> list[Layout]:
     """How the first `most` pictures of a TIFF are stored; none of another file, or of one that is left to Pillow.
+
+    `head` is what the file begins with, 16 bytes at least: other files are not opened.
 
     Raises `ImageError` where only this module could read it, and cannot.
     """
+    if head[:4] not in HEADS:
+        return []
     found: list[Layout] = []
     with open(path, "rb") as file:
-        head = file.read(16)
-        if head[:4] not in HEADS:
-            return []
         order, big = HEADS[head[:4]]
         try:
             start = struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
@@ -195,14 +196,8 @@ def blocks(path: str, layout: Layout) -> Iterator[tuple[int, int, int, NDArray[A
     (width, height), (across, down) = layout.size, layout.block
     columns, rows = -(-width // across), -(-height // down)
     planes, depth = (layout.bands, 1) if layout.planar else (1, layout.bands)
-    few = planes * rows * columns <= MOST_BLOCKS
-    places = list(itertools.product(range(planes), range(rows), range(columns))) if few else []
-    whole = across * down * depth * layout.dtype.itemsize
-    if not places or max(len(places) * whole if layout.tiled else 0, _unpacked(layout)) > MOST_BYTES:
-        raise ImageError(
-            f"the picture would take too much memory: {width}x{height} pixels with {words(layout)}",
-            "cut the part out that is to be explained",
-        )
+    require_small([layout])
+    places = list(itertools.product(range(planes), range(rows), range(columns)))
     if min(len(layout.offsets), len(layout.counts)) < len(places):
         raise ImageError(
             "the picture is damaged: parts of it are not in the file", "save or download it again"
@@ -220,8 +215,22 @@ def blocks(path: str, layout: Layout) -> Iterator[tuple[int, int, int, NDArray[A
             yield row * down, column * across, plane, inside
 
 
-def _unpacked(layout: Layout) -> int:
-    return layout.size[0] * layout.size[1] * layout.bands * layout.dtype.itemsize
+def require_small(pages: Sequence[Layout]) -> None:
+    """Refuse the pages of one picture, before they are unpacked, that take more memory or strips than any should."""
+    strips = unpacked = 0
+    for one in pages:
+        (width, height), (across, down) = one.size, one.block
+        grid = -(-width // across) * -(-height // down)
+        strips += grid * (one.bands if one.planar else 1)
+        area = max(width * height, grid * across * down if one.tiled else 0)
+        unpacked += area * one.bands * one.dtype.itemsize
+    if strips > MOST_BLOCKS or unpacked > MOST_BYTES:
+        (width, height), first = pages[0].size, pages[0]
+        several = f"{len(pages)} pages of " if len(pages) > 1 else ""
+        raise ImageError(
+            f"the picture would take too much memory: {several}{width}x{height} pixels with {words(first)}",
+            "cut the part out that is to be explained",
+        )
 
 
 def _unpack(packed: bytes, packing: int, length: int, rows: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiffs import tiff
+from tiffs import pages, tiff
 
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images import cost
@@ -106,6 +107,34 @@ def test_a_tiff_that_unpacks_to_more_than_the_memory_is_refused(
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match=problem):
         read(str(tmp_path / "a.tif"), Wanted(bands))
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_BYTES", 5 * 8 * 9 * 2), ("MOST_BLOCKS", 5 * 8)])
+def test_the_pages_of_one_picture_are_refused_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(pages([np.full((8, 9), page, np.uint16) for page in range(5)], rows=1))
+    monkeypatch.setattr(f"cnnexplain.images.tiff.{limit}", most)
+    found = read(str(path), Wanted(5, range=(0, 255))).bands
+    assert found is not None
+    assert found[0, 0].tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(f"cnnexplain.images.tiff.{limit}", most - 1)
+    monkeypatch.setattr("cnnexplain.images.bands.blocks", None)  # no value is read
+    with pytest.raises(ImageError, match="too much memory: 5 pages of 9x8 pixels with 1 band of 16 bits"):
+        read(str(path), Wanted(5, range=(0, 255)))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_is_opened_once_before_pillow_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    (tmp_path / "a").write_bytes(encoded(format))
+    opened: list[object] = []
+    real = builtins.open
+    monkeypatch.setattr(builtins, "open", lambda *of, **how: opened.append(of[0]) or real(*of, **how))
+    decode(str(tmp_path / "a"))
+    assert opened == [str(tmp_path / "a")] * 2
 
 
 @pytest.mark.parametrize("seed", range(6))
