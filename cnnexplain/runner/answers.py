@@ -20,6 +20,7 @@ from cnnexplain.runner.expected import expected, written_labels
 from cnnexplain.runner.model import build
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.write import Job
+from cnnexplain.sources._text import printable
 
 SHOWN = 4  # names of classes in a sentence
 
@@ -42,6 +43,7 @@ def named_by_folders(
     """
     if model.given_labels is not None or len(names) < 2 or len(names) != len(model.labels):
         return model, ()
+    names = tuple(map(printable, names))  # as `expected` reads those of the pictures' folders, too
     shown = [*names[:SHOWN], f"{len(names) - SHOWN} more"] if len(names) > SHOWN + 1 else names
     reason = f"the sorted names of the folders in {images[0]}, as many as there are classes"
     return replace(model, given_labels=names), (Choice("labels", listed(shown), reason),)

@@ -15,6 +15,7 @@ from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, TargetError, near_misses
 from cnnexplain.images.find import Source
 from cnnexplain.sources._libraries import library
+from cnnexplain.sources._text import printable
 
 FOLDER = "folder"
 COLUMNS = ("image", "label")
@@ -72,7 +73,8 @@ def _folder(path: str) -> Written:
 
 def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = False) -> int:
     """The class that a label means, by the strictest reading that finds any."""
-    spellings = tuple(dict.fromkeys((text, text.replace("_", " "))))
+    plain = printable(text)  # as classes are called, which have lost their control characters
+    spellings = tuple(dict.fromkeys((text, text.replace("_", " "), plain, plain.replace("_", " "))))
     for spelling in spellings:
         # Before all others, as a class may be called 7, top, or by its synset's id.
         found = [index for index, label in enumerate(labels) if label.casefold() == spelling.casefold()]

@@ -12,6 +12,7 @@ from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.kinds import is_listed
 from cnnexplain.report.answers import judged
 from cnnexplain.runner.answers import class_folders, named_by_folders
+from cnnexplain.runner.expected import class_index
 from cnnexplain.runner.options import AnswerOptions
 
 
@@ -65,6 +66,22 @@ def test_names_are_taken_where_there_are_none_and_they_fit(
         assert (
             choices[0].reason == f"the sorted names of the folders in {photos}, as many as there are classes"
         )
+
+
+def test_names_of_folders_lose_their_control_characters_and_are_found_by_the_raw_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = ("cat\x1b[31m", "\u202egod", "mouse_1")
+    for name in raw:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(
+        "cnnexplain.runner.answers.replace", lambda model, **new: SimpleNamespace(**{**vars(model), **new})
+    )
+    model: Any = SimpleNamespace(given_labels=None, labels=["class 0", "class 1", "class 2"])
+    found, (choice,) = named_by_folders(model, class_folders([str(tmp_path)], None), [str(tmp_path)])
+    assert found.given_labels == ("cat[31m", "mouse_1", "god")
+    assert choice.value == "cat[31m, mouse_1 and god"
+    assert [class_index(one, found.given_labels, "here", folder=True) for one in raw] == [0, 2, 1]
 
 
 def prediction(index: int, logit: float) -> Prediction:
