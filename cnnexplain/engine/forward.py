@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from cnnexplain.engine.layout import VIEW
 from cnnexplain.errors import ForwardError, first_line, text_of
 
 SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
-LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, Path(__file__).parent))
+# With the separator: torchvision is not torch.
+LIBRARIES = tuple(os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
 SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
 
 Shape = Sequence[int]
