@@ -112,6 +112,10 @@ class ImageModelError(ImageError):
     """One picture on which the model itself fails. The others go on, unless it fails on all."""
 
 
+class ImageMemoryError(ImageModelError):
+    """One picture for which the model has not enough memory."""
+
+
 class TooManyFailuresError(CnnexplainError):
     """The run is finished, but more images failed than was allowed."""
 

@@ -27,7 +27,7 @@ from cnnexplain.core.words import percent
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
-from cnnexplain.errors import CnnexplainError, ImageError, is_out_of_memory
+from cnnexplain.errors import CnnexplainError, ImageError, ImageMemoryError, is_out_of_memory
 from cnnexplain.images.decoded import Decoded, Wanted
 from cnnexplain.methods import Method
 
@@ -123,8 +123,8 @@ def explain(
             yield picture, found
 
 
-def _no_memory(model: Model) -> ImageError:
-    return ImageError(
+def _no_memory(model: Model) -> ImageMemoryError:
+    return ImageMemoryError(
         f"there is not enough memory on {model.device} for one picture",
         "use --device cpu, a smaller --input-size, or --precision bf16",
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from cnnexplain.engine.mixing import one_by_one
-from cnnexplain.errors import ImageModelError, InterruptedRunError, ModelError, WorkerError
+from cnnexplain.errors import CnnexplainError, ImageMemoryError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
 from cnnexplain.report.digest import is_unchanged
@@ -171,20 +171,32 @@ def _made(
 
 
 def _hopeful(found: Iterable[Done], model_name: str, *, works: bool = False) -> Generator[Done, None, None]:
-    """The same jobs. Raises `ModelError` where the model fails on the first few; `works` says that it never will."""
-    failed = 0
+    """The same jobs. Raises what failed where nothing but failures came of the first few, or of all.
+
+    The one place that judges whether the model and we are at fault; `works` says that a picture was explained before.
+
+    Raises:
+        ModelError: The model failed on each of the first `HOPELESS` pictures.
+        Exception: A defect of ours, as it seems, where no picture was explained.
+    """
+    failed, defect = 0, None
     for done in found:
         yield done
-        error = done.record.get("error", {})
-        works = works or not error
-        failed += error.get("type") == ImageModelError.__name__
-        if failed >= HOPELESS and not works:
-            raise ModelError(
-                f"{model_name} failed on each of the first {failed} pictures; {done.job.image}: "
-                f"{error['message']}",
-                "see whether the preprocessing is what the model expects (--input-size, --mean, --std), or fix "
+        works, suspect = works or done.record["status"] == "ok", done.suspect
+        if works or suspect is None:
+            continue
+        failed += 1
+        defect = defect or (None if isinstance(suspect, CnnexplainError) else suspect)
+        if failed >= HOPELESS:
+            raise defect or ModelError(
+                f"{model_name} failed on each of the first {failed} pictures; {done.job.image}: {suspect}",
+                suspect.hint
+                if isinstance(suspect, ImageMemoryError)
+                else "see whether the preprocessing is what the model expects (--input-size, --mean, --std), or fix "
                 "the model; --debug shows where it fails",
             )
+    if defect is not None and not works:
+        raise defect
 
 
 def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:

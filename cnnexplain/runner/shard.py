@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.runner.answers import build_for
 from cnnexplain.runner.folder import Folder
@@ -60,8 +62,17 @@ class ShardWorker:
     def explained(self, jobs: Sequence[Job]) -> Answer:
         """Explain and write the pictures of a shard."""
         with self._worker.model.borrowed():
-            done = tuple(self._worker.explained(jobs))
+            done = tuple(_portable(one) for one in self._worker.explained(jobs))
         return Answer(done, self._worker.stages.taken())
+
+
+def _portable(done: Done) -> Done:
+    """The same, with an error that can be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(done.suspect))  # noqa: S301 - our own, from this very process
+    except Exception as error:  # noqa: BLE001 - a stranger's error may raise anything
+        return replace(done, suspect=RuntimeError(first_line(done.suspect or error)))
+    return done
 
 
 def shards(jobs: Iterable[Job], batch: int) -> Iterator[tuple[Job, ...]]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from threading import Event
 from typing import Any
 
 import torch
@@ -42,6 +41,9 @@ class Done:
     job: Job
     record: dict[str, Any]
     values: Values = field(default_factory=dict)
+    suspect: Exception | None = (
+        None  # what failed, where the model or we may be to blame, and not the picture
+    )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ class Worker:
     images: int  # of the whole run
     told: bool = False  # whether a board wants the values
     stages: Stages = field(default_factory=Stages)
-    works: Event = field(default_factory=Event)  # set once a picture was explained
 
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
@@ -119,20 +120,16 @@ class Worker:
             self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
         )
         threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
-        defect: Exception | None = None
         while True:
             with self.stages.spent(EXPLAINING, threads):
                 picture, explanation = next(found, (None, None))
             if picture is None or explanation is None:
                 break
-            result = Result(waiting[id(picture)][0], _of_picture(explanation))
-            if isinstance(result.found, Explanation):
-                self.works.set()
-            elif not isinstance(result.found, CnnexplainError):
-                defect = result.found
-            yield result
-        if defect is not None and not self.works.is_set():
-            raise defect  # of ours, as it seems: nothing was explained yet
+            found_in = _of_picture(explanation)
+            ours = not isinstance(found_in, (Explanation, CnnexplainError))  # a defect, as it seems
+            yield Result(
+                waiting[id(picture)][0], found_in, suspected=ours or isinstance(found_in, ImageModelError)
+            )
 
     def _written(self, result: Result) -> Done:
         with self.stages.spent(WRITING):
@@ -140,7 +137,8 @@ class Worker:
             found = result.found
             if self.told and isinstance(found, Explanation) and record["status"] == "ok":
                 return Done(result.job, record, values_of(found, record))
-            return Done(result.job, record)
+            suspect = found if result.suspected and isinstance(found, Exception) else None
+            return Done(result.job, record, suspect=suspect)
 
 
 def _of_picture(found: Explanation | Exception) -> Explanation | Exception:

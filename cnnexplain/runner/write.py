@@ -53,6 +53,7 @@ class Result:
 
     job: Job
     found: Explanation | Exception
+    suspected: bool = False  # whether that it failed may be due to the model or to us, and not to the picture
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.errors import LayerError, ModelError
+from cnnexplain.errors import ImageMemoryError, LayerError, ModelError
 from cnnexplain.images.find import Source
 from cnnexplain.methods.activations import Activations
 from cnnexplain.methods.deconv import Deconv
@@ -23,7 +24,9 @@ from cnnexplain.methods.saliency import Saliency
 from cnnexplain.render.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
 from cnnexplain.runner.folder import Folder
-from cnnexplain.runner.worker import Worker
+from cnnexplain.runner.run import _hopeful
+from cnnexplain.runner.shard import _portable
+from cnnexplain.runner.worker import Done, Worker
 from cnnexplain.runner.write import Job, Writer
 
 SIDE = 16
@@ -200,16 +203,19 @@ def test_a_defect_of_ours_is_raised_where_nothing_was_explained(tmp_path: Path) 
     worker_folder = Folder(tmp_path / "out")
     worker_folder.open({}, overwrite=False)
     writer = Writer(worker_folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)
-    for dark_ones, fails in (((0, 1, 2, 3), True), ((0, 5), False)):
+    for dark_ones, worked_before, fails in (
+        (range(8), False, True),
+        (range(8), True, False),  # as on resume, or in a process whose first batch holds them
+        ((0, 1, 2, 3), False, False),
+        ((0, 5), False, False),
+    ):
         worker = Worker(model, Defective(), writer, BatchSize(4), 1, 8)  # type: ignore[arg-type]
-        with model.borrowed():
-            if fails:
-                with pytest.raises(KeyError):
-                    list(worker.explained(opened(tmp_path, model, 8, dark_ones)))
-            else:
-                done = list(worker.explained(opened(tmp_path, model, 8, dark_ones)))
-                failed = [one.job.position for one in done if one.record["status"] == "error"]
-                assert failed == [0, 5]
+        done = worker.explained(opened(tmp_path, model, 8, tuple(dark_ones)))
+        judged: list[Done] = []
+        with model.borrowed(), pytest.raises(KeyError) if fails else nullcontext():
+            judged.extend(_hopeful(done, "net", works=worked_before))
+        if not fails:
+            assert [one.job.position for one in judged if one.suspect is not None] == list(dark_ones)
     worker_folder.close()
 
 
@@ -243,3 +249,39 @@ def test_a_layer_without_a_map_is_refused_before_the_first_picture(method: Any, 
     model = cnnexplain.load(Rectified(), input_size=str(SIDE)).model
     with pytest.raises(LayerError, match="'head' returns a vector") if refused else nullcontext():
         method.bind(model)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hint"), [(MemoryError("no room"), "--device cpu"), (ValueError("no"), "preprocessing")]
+)
+def test_a_model_that_fails_on_every_picture_is_given_up_early(
+    tmp_path: Path, trouble: Exception, hint: str
+) -> None:
+    """Also one that is short of memory on each."""
+    model = cnnexplain.load(Net(raises(trouble)), input_size=str(SIDE), crop_pct=1.0).model
+    bound, _ = GradCAM().bind(model)
+    folder = Folder(tmp_path / "out")
+    folder.open({}, overwrite=False)
+    writer = Writer(folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)
+    worker = Worker(model, bound, writer, BatchSize(2), 1, 20)
+    jobs = opened(tmp_path, model, 20, tuple(range(20)))
+    with model.borrowed():
+        found = _hopeful(worker.explained(jobs), "net")
+        with pytest.raises(ModelError, match="each of the first 8 pictures") as told:
+            list(found)
+    assert hint in told.value.hint
+    folder.close()
+
+
+class LocalError(Exception):
+    """An error that cannot be made anew from what it keeps."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize("error", [LocalError(1, 2), KeyError("plain"), ImageMemoryError("short", "hint")])
+def test_what_failed_reaches_another_process(error: Exception) -> None:
+    done = Done(Job(0, Source("a.png", ""), "a"), {"status": "error"}, suspect=error)
+    found = pickle.loads(pickle.dumps(_portable(done))).suspect
+    assert str(error) in str(found)
