@@ -34,6 +34,7 @@ from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.table import layer_table
+from cnnexplain.engine.tracing import renamed
 from cnnexplain.errors import OptionError
 from cnnexplain.inspections.filters import Filters
 from cnnexplain.render.heatmap import Easel
@@ -59,7 +60,12 @@ class Explainer:
     """A model that can be asked why."""
 
     model: Model
-    choices: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
+    loading: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What was decided by default, with reasons: while loading, and when the model was looked at since."""
+        return (*self.loading, *self.model.choices)
 
     @overload
     def explain(
@@ -97,9 +103,9 @@ class Explainer:
         number of the model's channels. What the model sees is rounded to 8 bits.
 
         `command` and `options` are those of the command line: for gradcam `method="gradcam,layercam"` (or a
-        tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one
-        `Explanation` for one picture and a list for several. Raises `cnnexplain.CnnexplainError` where a picture,
-        layer or class is not to be had. The module is left exactly as it was, also then.
+        tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one `Explanation` for one picture
+        and a list for several, whose `choices` say what was chosen by default. Raises `cnnexplain.CnnexplainError`
+        where a picture, layer or class is not available. The module is left exactly as it was, also then.
         """
         single = is_one(images)
         asked = all_of(images)
@@ -107,8 +113,9 @@ class Explainer:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = methods.method(command)
         values = checked_range(range)
-        bound, _ = kind(**checked(kind, options)).bind(self.model)
-        batch_size = 1 if one_by_one(self.model) else batch_size
+        bound, settled = kind(**checked(kind, options)).bind(self.model)
+        alone = one_by_one(self.model)
+        batch_size, settled = 1 if alone else batch_size, (*alone, *settled)
         found: list[Explanation] = []
         with self.model.borrowed():
             for batch in batched(asked, batch_size):
@@ -116,7 +123,7 @@ class Explainer:
                 for _, explanation in explain(self.model, bound, given):
                     if not isinstance(explanation, Explanation):
                         raise explanation
-                    found.append(replace(explanation, html=html))
+                    found.append(replace(explanation, choices=settled, html=html))
         return found[0] if single else found
 
     def summary(self) -> LayerTable:
@@ -255,5 +262,5 @@ def load(
     if preprocess is not None:
         built = replace(built, preprocess=preprocess)
     if labels is not None:
-        built = replace(built, given_labels=tuple(map(str, labels)))
+        built = renamed(built, tuple(map(str, labels)))
     return Explainer(built, choices)

@@ -69,8 +69,8 @@ def require_seeing(ways: Sequence[Answers], chance: float) -> None:
     count, classes = best.chances.shape
     if by_guesses(round(best.value * count), count, classes) > chance:
         raise Skipped(
-            f"cannot tell: {best.words} pictures are recognised at best, no more than guesses among {classes} classes "
-            "would be: see expected-labels"
+            f"cannot tell: {best.words} pictures are recognised at best, no more than guesses among {classes:,} "
+            f"classes would be ({words.percent(1 / classes)}): see expected-labels"
         )
 
 
@@ -105,6 +105,14 @@ class Answers:
         if self.labels is None:
             return f"{self.value:.2f}"
         return f"{int((self.best == self.labels).sum())} of {len(self.labels)}"
+
+    @property
+    def guesses(self) -> str:
+        """What guesses would reach, to stand behind `words`; empty where it is not known what is right."""
+        if self.labels is None:
+            return ""
+        classes = self.chances.shape[1]
+        return f" (guesses among {classes:,} classes give {words.percent(1 / classes)})"
 
     def gains(self, other: Answers) -> Tensor:
         """What another way adds to the log-probability of each picture (N,)."""

@@ -67,7 +67,7 @@ class ChannelOrder:
         other = _paired.answers(subject, subject.scored(swapped), which)
         outcome = own.against(other, self.gain, self.chance)
         what = _paired.measured_by(subject)
-        figures = f"{what} {own.words} as fed and {other.words} with red and blue swapped"
+        figures = f"{what} {own.words} as fed and {other.words} with red and blue swapped{own.guesses}"
         more = other.value - own.value
         _paired.require_seeing((own, other), self.chance)
         if outcome == "cannot tell":

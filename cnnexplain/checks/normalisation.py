@@ -79,7 +79,7 @@ class Normalisation:
             better or others, key=lambda name: (others[name].value, float(own.gains(others[name]).mean()))
         )
         more = others[best].value - own.value
-        figures = f"{what} {own.words} as fed and {others[best].words} with {_called(best)}"
+        figures = f"{what} {own.words} as fed and {others[best].words} with {_called(best)}{own.guesses}"
         if better:
             how = f": {HINTS[best]}" if best in HINTS else ""
             return Found(

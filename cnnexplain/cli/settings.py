@@ -153,7 +153,7 @@ def _table(file: Path) -> dict[str, Any]:
         table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("cnnexplain", {})
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise OptionError(
-            f"{file} cannot be read: {error}", "mend the file, or run the command elsewhere"
+            f"{file} cannot be read: {error}", "fix the file, or run the command elsewhere"
         ) from error
     if not isinstance(table, dict):
         raise OptionError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnnexplain.core.choice import Choice
 from cnnexplain.core.laying import Laying
 
 if TYPE_CHECKING:
@@ -275,6 +276,7 @@ class Explanation:
     activation: str = "softmax"  # what makes probabilities of scores: softmax, sigmoid or none
     explained: str = ""  # what the scores are, in words; empty where they are what the model returns
     html: Callable[[Explanation], str] | None = field(default=None, repr=False)  # what a notebook shows
+    choices: tuple[Choice, ...] = ()  # what was chosen by default for this command, with reasons; from Python
 
     def _repr_html_(self) -> str | None:
         """For notebooks: classes and pictures, in one piece."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -37,6 +38,12 @@ class Runs:
     """What is known of the runs of a model's layers, where layers are named as users do: `layer4`, or `layer4 #2`."""
 
     model: Model
+
+    def of(self, model: Model) -> Runs:
+        """The same, for a copy of the model that differs in names only."""
+        other = copy(self)
+        other.model = model
+        return other
 
     def full_name(self, name: str) -> str:
         """The full name of a layer, with the number of the run where one was named; or `LayerError`."""

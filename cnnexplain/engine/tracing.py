@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,16 @@ def traced(model: Model) -> layers.Trace:
             heads.append(probed(heads[0], [model.output_of(one) for one in _noise(model.blank())]))
     model.heads.note(model, heads[-1])
     return replace(trace, head=heads[-1])
+
+
+def renamed(model: Model, labels: Sequence[str]) -> Model:
+    """The same model with these names for its classes, and with all that looks at it have shown already."""
+    other = replace(model, given_labels=labels)
+    known = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
+    if "runs" in known:
+        known["runs"] = known["runs"].of(other)
+    vars(other).update(known)
+    return other
 
 
 def _kind(model: Model) -> tuple[Any, ...]:

@@ -107,6 +107,7 @@ class Deconv:
             for channel in self.channel:
                 if channels is not None and channel >= channels:
                     raise _no_such_channel(channel, layer, channels)
+        _ = model.fields  # looked at here, so that what the look settles is told
         return replace(self, layer=layers, rule=rules), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:

@@ -15,6 +15,7 @@ from cnnexplain.core.kinds import is_listed
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.words import listed
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.tracing import renamed
 from cnnexplain.images.find import Source
 from cnnexplain.runner.expected import expected, written_labels
 from cnnexplain.runner.model import build
@@ -46,7 +47,7 @@ def named_by_folders(
     names = tuple(map(printable, names))  # as `expected` reads those of the pictures' folders, too
     shown = [*names[:SHOWN], f"{len(names) - SHOWN} more"] if len(names) > SHOWN + 1 else names
     reason = f"the sorted names of the folders in {images[0]}, as many as there are classes"
-    return replace(model, given_labels=names), (Choice("labels", listed(shown), reason),)
+    return renamed(model, names), (Choice("labels", listed(shown), reason),)
 
 
 def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...]:

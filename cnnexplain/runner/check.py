@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,9 +95,8 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
         examples = tuple(prepared(model, sources, expected(named, model)))
         subject = Subject(model, examples, class_maps, stored, told=told)
         require_answers(subject)
-        for choice in model.choices:
+        for choice in facts.chosen_since(model, described):
             observer.told(choice.what, f"{choice.value} ({choice.reason})")
-            described["choices"].append(asdict(choice))
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):
@@ -196,7 +194,7 @@ def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer)
         return baselines.text(subject)
     except (Skipped, ModelError) as reason:
         raise CheckInputError(
-            f"no baseline can be stored: {reason}", "mend the model first; cnnexplain check --only finite"
+            f"no baseline can be stored: {reason}", "fix the model first; cnnexplain check --only finite"
         ) from reason
 
 

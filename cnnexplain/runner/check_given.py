@@ -89,9 +89,7 @@ def prepared(model: Model, sources: Sequence[Source], labels: Mapping[str, int])
         for source, found in zip(sources, ahead(pool, example, sources, 16), strict=True):
             if isinstance(found, Exception):
                 why = found.problem if isinstance(found, CnnexplainError) else str(found)
-                raise CheckInputError(
-                    f"{source.path}: {why}", "mend or remove the picture: a check wants all"
-                )
+                raise CheckInputError(f"{source.path}: {why}", "fix or remove the picture: a check wants all")
             yield found
 
 

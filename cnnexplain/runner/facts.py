@@ -143,6 +143,14 @@ def _described(
     }
 
 
+def chosen_since(model: Model, described: dict[str, Any]) -> list[Choice]:
+    """What looks at the model settled since it was `described`, where it is noted as well."""
+    noted = described["choices"]
+    since = [choice for choice in model.choices if asdict(choice) not in noted]
+    noted += map(asdict, since)
+    return since
+
+
 def concluded(
     described: Mapping[str, Any], status: str, seconds: float, *, killed: bool = False
 ) -> dict[str, Any]:

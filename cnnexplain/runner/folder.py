@@ -39,7 +39,7 @@ class Folder:
         self.path = path.absolute()  # code of the user's own may go to another folder
         self._aside = self.path / ASIDE
         self._held: IO[bytes] | None = None
-        # Whether a run that `open` found here ended without a word, and nobody has looked for the reason yet.
+        # Whether a run that `open` found here crashed, and nobody has looked for the reason yet.
         self.was_killed = False
 
     def check(self) -> None:

@@ -41,8 +41,8 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     board = board_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = request.inspection.bind(model)
-    observer.loaded(model, loaded.source, (*choices, *more))
-    describe = partial(facts.describe_model, request, model, loaded, inspection, (*choices, *more), started)
+    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
+    describe = partial(facts.describe_model, request, model, loaded, inspection, choices, started)
     entries: list[dict[str, Any]] = []
     whole: dict[str, Any] = {}  # what is found of the model as a whole
     stopped: ModelError | None = None  # why no picture went through it
@@ -88,6 +88,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
             try:
                 folder.write_run(described)
                 look(folder)
+                facts.chosen_since(model, described)  # which the table tells
                 records = [inspected(request.command, loaded.reference, entries, whole)]
                 observer.recorded(records[0])
             except KeyboardInterrupt as interruption:

@@ -46,7 +46,8 @@ def run(request: Request, observer: Observer) -> Outcome:
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = request.method.bind(model)
-    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *one_by_one(model), *more))
+    alone = one_by_one(model)  # before the model's choices: it looks at the model
+    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *alone, *more))
     jobs = answers.settled(model, sources, jobs)
     if folder is None:
         return _told(
@@ -211,9 +212,7 @@ def _condemned(
 ) -> Iterator[Done]:
     """Of those jobs that a run before may have died of, the ones that it died of."""
     if folder.was_killed and jobs:
-        observer.told(
-            "killed", "the run before ended without a word: the next pictures are tried one by one first"
-        )
+        observer.told("killed", "the previous run crashed: the next pictures are tried one by one first")
         yield from worker.condemned(jobs, len(devices_of(request, worker.model.device)))
     folder.was_killed = False
 

@@ -140,6 +140,6 @@ def _read(path: Path) -> Tables:
         raise OptionError(f"there is no {path}", "give --config a file, as checks.toml") from error
     except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
-            f"{path} cannot be read: {error}", "mend the file: it is TOML, a table a check"
+            f"{path} cannot be read: {error}", "fix the file: it is TOML, a table a check"
         ) from error
     return found

@@ -204,6 +204,7 @@ def test_swapped_channels_are_found_with_labels_only(labelled: bool, bgr: bool) 
         assert "labels would say more" in found.says
     elif bgr:
         assert "4 of 12 as fed and 12 of 12" in found.says
+        assert found.says.endswith("with red and blue swapped (guesses among 3 classes give 33.3%)")
         assert isinstance(found.drawing, Gallery)
         as_fed, other = found.drawing.shots[:2]
         assert np.array_equal(as_fed.pixels[..., ::-1], other.pixels)
@@ -246,6 +247,7 @@ def test_a_model_that_guesses_is_not_told_how_to_be_fed() -> None:
         labels = (replace(one, label=(one.label + 1) % 3) for one in pictures())
         found = verdict(name, subject(Colourful(), tuple(labels)))
         assert found.status == "skipped"
+        assert "no more than guesses among 3 classes would be (33.3%)" in found.says
 
 
 USUAL = {"-1..1": (0.5, 0.5), "0..1": (0.0, 1.0), "0..255": (0.0, 1 / 255)}
@@ -266,8 +268,10 @@ def test_a_wrong_normalisation_is_found_and_the_right_one_is_left_alone(
     if not labelled:
         # Both networks become ever more certain with the contrast, of whatever they see: no pass, and no false alarm.
         assert found.status == "skipped" or (fed is not None and found.status == "fail")
+        assert "guesses" not in found.says
     elif fed is None:
         assert found.status == "pass"
+        assert found.says.endswith("(guesses among 10 classes give 10.0%)")
         assert isinstance(found.drawing, Profile)
         assert not found.drawing.marked
     elif (kind, fed) != ("well", "-1..1"):  # which is as good

@@ -167,9 +167,9 @@ def test_pictures_that_end_the_program_are_found_and_left_out(
         return
     assert end() == 3, "and are not tried again"
     told = (work / "messages.txt").read_text()
-    assert told.count("the run before ended without a word") == 2
+    assert told.count("the previous run crashed") == 2
     assert "15 of 58 images failed; pictures/a-deadly.png: decoding it ends the program (SIGSEGV)" in told
     spot_picture((50, 40)).save(work / "pictures" / "a-deadly.png")
-    mended = run(*words)
-    assert mended.code == 3
-    assert "14 of 58 images failed" in mended.error, "one is another file now"
+    fixed = run(*words)
+    assert fixed.code == 3
+    assert "14 of 58 images failed" in fixed.error, "one is another file now"

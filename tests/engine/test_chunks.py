@@ -55,6 +55,13 @@ def test_chunks_are_halved_until_they_fit(room: int, rows: int) -> None:
     assert sum(size > room for size in work.tried) <= 3  # from eight to one
 
 
+def test_memory_for_more_does_not_make_it_more_than_wanted() -> None:
+    chunks, work = Chunks(), Work()
+    chunks.limit = 4
+    list(chunks.over(3, CPU, work, most=1))
+    assert work.tried == [1, 1, 1]
+
+
 def test_what_memory_allowed_is_remembered() -> None:
     chunks, work = Chunks(), Work(room=3)
     assert chunks.limit is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.api import Explainer
+from cnnexplain.cli.app import run
+from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model
+from cnnexplain.methods.deconv import Deconv
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 
@@ -155,3 +159,31 @@ def test_a_callers_module_keeps_its_layout(form: torch.memory_format) -> None:
             explainer.explain(Image.fromarray(PIXELS))
         assert ".reshape(" in caught.value.hint
     assert module.conv.weight.stride() == strides
+
+
+def test_what_a_look_settles_is_in_the_run_of_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets.py").write_text(CODE)
+    Image.fromarray(PIXELS).save(tmp_path / "one.png")
+    monkeypatch.chdir(tmp_path)
+
+    def chosen(command: str, *images: str) -> list[str]:
+        assert run([command, "nets.py:LeNet", *images, "--input-size", "16", "-o", command]) == 0
+        return [one["what"] for one in json.loads(Path(command, "run.json").read_text())["choices"]]
+
+    assert chosen("summary").count("memory layout") == 1
+    assert chosen("check", "one.png", "--only", "finite").count("memory layout") == 1
+
+    def look(model: Model) -> tuple[Choice, ...]:
+        model.layout.choices += (Choice("late", "found", "by the last look"),)
+        return ()
+
+    monkeypatch.setattr("cnnexplain.runner.run.one_by_one", look)
+    assert {"memory layout", "late"} <= {*chosen("gradcam", "one.png")}
+
+
+def test_deconv_looks_before_it_is_told_what_was_settled(tmp_path: Path) -> None:
+    model = built(tmp_path, "LeNet")
+    Deconv().bind(model)
+    assert "fields" in vars(model)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.cli.app import run
 from cnnexplain.engine.mixing import one_by_one
+from cnnexplain.engine.tracing import renamed
 from cnnexplain.errors import ModelError
 
 SIZE = (32, 32)
@@ -104,6 +105,14 @@ def test_what_joins_pictures_is_found_and_explained_one_by_one(kind: str) -> Non
     )
 
 
+def test_python_is_told_what_was_chosen() -> None:
+    explainer = cnnexplain.load(Joined(JOINING["mean of everything"]).eval(), input_size="32")
+    explanation = explainer.explain(np.zeros((32, 32, 3), dtype=np.uint8))
+    first, *others = explanation.choices
+    assert (first.what, first.value) == ("batch", "one picture at a time")
+    assert [(one.what, one.value) for one in others if one.what == "layer"] == [("layer", "conv")]
+
+
 @pytest.mark.parametrize("kind", APART)
 def test_what_keeps_pictures_apart_is_left_in_batches(kind: str) -> None:
     assert one_by_one(as_model(Joined(APART[kind]).eval(), SIZE)) == ()
@@ -171,3 +180,25 @@ def test_the_command_tells_it_and_a_picture_has_one_answer_in_any_company(
         assert any(one["what"] == "batch" and "no running statistics" in one["reason"] for one in choices)
     assert found["all"]["1.png"] == found["one"]["1.png"]
     assert "one picture at a time (1 has no running statistics" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_look_is_not_repeated_for_other_names_of_classes() -> None:
+    passes = []
+    module = Joined(lambda x: x).eval()
+    module.register_forward_pre_hook(lambda *_: passes.append(1))
+    model = as_model(module, SIZE)
+    _ = model.trace, model.labels, model.fields, model.runs.layings
+    before = len(passes)
+    named = renamed(model, ("a", "b", "c"))
+    _ = named.trace, named.fields, named.runs.layings
+    assert len(passes) == before
+    assert named.labels == ("a", "b", "c")
+    assert named.runs.model is named
+    assert model.labels == ("class 0", "class 1", "class 2")
+
+
+def test_python_is_told_of_a_softmax_that_was_taken_off() -> None:
+    explainer = cnnexplain.load(nn.Sequential(Joined(lambda x: x), nn.Softmax(1)).eval(), input_size="32")
+    assert [one.what for one in explainer.choices if one.what != "device"] == ["preprocessing"]
+    explainer.explain(np.zeros((32, 32, 3), dtype=np.uint8))
+    assert explainer.choices[-1].value == "what goes into the model's own softmax"

@@ -57,7 +57,7 @@ def test_names_are_taken_where_there_are_none_and_they_fit(
 ) -> None:
     model = SimpleNamespace(given_labels=given, labels=given or [f"class {one}" for one in range(classes)])
     monkeypatch.setattr(
-        "cnnexplain.runner.answers.replace", lambda model, **new: SimpleNamespace(**{**vars(model), **new})
+        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(given_labels=names)
     )
     found, choices = named_by_folders(model, class_folders([str(photos)], None), [str(photos)])  # type: ignore[arg-type]
     assert (found.given_labels == ("10", "9", "Zebra", "cat", "dog")) == named == bool(choices)
