@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from cnnexplain.errors import SeveralOutputsError
 
 LONG, CHOICE = "--output", "--model-output"
+FOLDER = re.compile(
+    r"-[qv]*o.*", re.DOTALL
+)  # -o DIR, -oDIR, or behind short options without a value: -qo DIR
 
 
 def with_output(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
@@ -19,14 +23,16 @@ def with_output(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
         again = _choosing(arguments, error.names)
         if again is None:
             raise
+        if any(one == "-" or one.endswith("=-") for one in again):  # it was read to its end
+            raise SeveralOutputsError(
+                error.problem, f"type {CHOICE} in the place of {LONG}, which names a folder here", error.names
+            ) from error
         return main(args=again)
 
 
 def _with_folder(arguments: Sequence[str]) -> list[str]:
     """The arguments with --model-output for --output where -o names the folder."""
-    options = _options(arguments)
-    has_folder = any(one == "-o" or (one.startswith("-o") and not one.startswith("--")) for one in options)
-    return _renamed(arguments) if has_folder else list(arguments)
+    return _renamed(arguments) if any(map(FOLDER.fullmatch, _options(arguments))) else list(arguments)
 
 
 def _choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | None:
@@ -34,8 +40,9 @@ def _choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | N
 
     Then no folder of that name was meant, though no -o stands beside it.
     """
-    values = [one.partition("=")[2] for one in _options(arguments) if one.startswith(f"{LONG}=")]
-    values += [after for one, after in itertools.pairwise(arguments) if one == LONG]
+    options = _options(arguments)
+    values = [one.partition("=")[2] for one in options if one.startswith(f"{LONG}=")]
+    values += [after for one, after in itertools.pairwise(options) if one == LONG]
     return _renamed(arguments) if len(values) == 1 and values[0] in names else None
 
 
