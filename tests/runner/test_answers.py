@@ -75,7 +75,7 @@ def test_names_of_folders_lose_their_control_characters_and_are_found_by_the_raw
     for name in raw:
         (tmp_path / name).mkdir()
     monkeypatch.setattr(
-        "cnnexplain.runner.answers.replace", lambda model, **new: SimpleNamespace(**{**vars(model), **new})
+        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(given_labels=names)
     )
     model: Any = SimpleNamespace(given_labels=None, labels=["class 0", "class 1", "class 2"])
     found, (choice,) = named_by_folders(model, class_folders([str(tmp_path)], None), [str(tmp_path)])
