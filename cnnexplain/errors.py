@@ -166,11 +166,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def shortage_behind(error: BaseException) -> CnnexplainError | None:
-    """The error to tell in the place of one that a lack of memory caused, whatever was made of it; None for others."""
+def memory_behind(error: BaseException) -> BaseException | None:
+    """The first of an error and its causes that says that there was no memory left; None where none does."""
     cause: BaseException | None = error
     while cause is not None and not is_out_of_memory(cause):
         cause = cause.__cause__
+    return cause
+
+
+def shortage_behind(error: BaseException) -> CnnexplainError | None:
+    """The error to tell in the place of one that a lack of memory caused, whatever was made of it; None for others."""
+    cause = memory_behind(error)
     if cause is None or (isinstance(error, CnnexplainError) and "memory" in error.problem):
         return None
     if isinstance(cause, (ImportError, OSError)) and any(sign in text_of(cause) for sign in LIBRARY_SIGNS):

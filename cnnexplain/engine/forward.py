@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import re
 import traceback
@@ -18,6 +19,7 @@ from cnnexplain.errors import ForwardError, first_line, text_of
 SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
 # With the separator: torchvision is not torch.
 LIBRARIES = tuple(os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
+PACKAGE, STANDARD = str(Path(__file__).parents[1]) + os.sep, str(Path(os.__file__).parent) + os.sep
 SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
 
 Shape = Sequence[int]
@@ -54,9 +56,22 @@ def _place(error: BaseException) -> tuple[str, bool]:
 
 
 def _raises(file: str, line: int) -> bool:
-    import linecache
-
     return linecache.getline(file, line).lstrip().startswith(("raise ", "assert "))
+
+
+def is_theirs(error: BaseException) -> bool:
+    """Whether torch raised an error, or the model's own code did: any other is a defect of ours."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    file, line = frames[-1]
+    if isinstance(error, RuntimeError):
+        return not (file.startswith(PACKAGE) and _raises(file, line))  # torch's C++ has no frame of its own
+    return file.startswith(LIBRARIES[0]) or any(_is_strange(one) for one, _ in frames)
+
+
+def _is_strange(file: str) -> bool:
+    """Whether code is neither this package's nor torch's nor Python's own."""
+    standard = file.startswith(STANDARD) and "site-packages" not in file
+    return not (standard or file.startswith((PACKAGE, LIBRARIES[0], "<")))
 
 
 def require_pictures(module: nn.Module, name: str) -> None:
@@ -88,6 +103,15 @@ def _more_inputs(found: Match[str], _shape: Shape) -> str:
     return (
         f"its forward takes more than a picture ({found[1]}): wrap it in a module whose forward(self, x) calls it with "
         "the picture and everything else"
+    )
+
+
+def _one_batch(_found: Match[str], shape: Shape) -> str:
+    if shape[0] > 1:
+        return "it was made for batches of one size: --batch-size 1 where that is one; or export it with dynamic_shapes"
+    return (
+        "it was made for batches of one size, and every model is first given one picture alone: write x.shape[0] in "
+        "its forward where it names the size, or export it with dynamic_shapes"
     )
 
 
@@ -135,9 +159,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     (
         r"(?i)specify dynamic_shapes|batch.?size.* (must|should|expected)",
-        _said(
-            "it was made for batches of one size: --batch-size 1, or that size; or export it with dynamic_shapes"
-        ),
+        _one_batch,
     ),
     (
         r"Expected more than 1 value per channel",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,14 +15,15 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.borrow import borrowed, buffers_kept
 from cnnexplain.engine.model import Model
-from cnnexplain.errors import ModelError, is_out_of_memory
+from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind
 
 USUAL = (
     32, 28, 64, 96, 128, 256, 299, 227, 112, 160, 192, 48, 40, 36, 84, 100, 150, 200, 240, 288, 384, 448, 512,
 )  # fmt: skip
 LARGEST = 1024
 AROUND = 16  # pixels: poolings round so many sizes to the same map
-SECONDS = 5.0  # from when no further size is tried
+# Of all pictures that are tried beside the usual: no clock, or else the size would depend on how busy a machine is.
+PIXELS = 4_000_000
 
 Size = tuple[int, int, int]  # (C, H, W)
 
@@ -101,14 +101,17 @@ def _tried(model: Model, size: Size) -> _Way:
 def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]:
     """The model with the size of input that it takes, where nobody said which; the same where it takes what it has.
 
-    A few seconds are spent at most, and nothing where the model gets through a picture. `crop_pct` is the share of
-    the resized picture that the input keeps.
+    So many sizes are tried at most, the same everywhere, and none where the model gets through a picture or memory is
+    short: that says nothing of a size, and is told when a picture is looked at. `crop_pct` is the share of the resized
+    picture that the input keeps.
     """
     usual: Size = (model.preprocess.channels, *model.preprocess.input_size)
     try:
         model.trace  # noqa: B018 - which is needed later anyway
         return model, ()
-    except ModelError:
+    except ModelError as error:
+        if memory_behind(error) is not None:
+            return model, ()
         found = _found(model, usual)
     if found is None:
         return model, ()
@@ -133,7 +136,6 @@ def _found(model: Model, usual: Size) -> tuple[Size, str] | None:
 def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
     if _tried(model, usual).passed:
         return None  # that it cannot be explained has another reason
-    until = time.monotonic() + SECONDS
     for channels in dict.fromkeys((usual[0], 3, 1)):  # of the first convolution, or as pictures have them
         low, high = 1, LARGEST
         for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):
@@ -141,18 +143,18 @@ def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
             if way.passed:
                 return (channels, height, width), way.reason
             low, high = (low, min(high, height - 1)) if way.too_large else (max(low, height + 1), high)
-            if time.monotonic() > until:
-                return None
-        if (side := _solved(model, channels, low, high, until)) is not None:
+        if (side := _solved(model, channels, low, high)) is not None:
             size = (channels, side, side)
             return size, _tried(model, size).reason
     return None
 
 
-def _solved(model: Model, channels: int, low: int, high: int, until: float) -> int | None:
+def _solved(model: Model, channels: int, low: int, high: int) -> int | None:
     """The roundest side that fits, found by halving: the larger a picture, the more numbers it is flattened to."""
-    while low <= high and time.monotonic() < until:
+    pixels = 0
+    while low <= high and pixels < PIXELS:
         side = (low + high) // 2
+        pixels += side * side
         way = _tried(model, (channels, side, side))
         if way.passed:
             around = range(max(low, side - AROUND), min(high, side + AROUND) + 1)

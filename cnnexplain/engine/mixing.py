@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.errors import ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -79,9 +80,22 @@ def _reason(model: Model) -> str:
             f"{joins.by_batch} has no running statistics and normalises by those of the batch: beside others a picture "
             "would get another answer"
         )
-    if joins.suspect and model.looked_at(lambda: _differs(model)):
-        return f"beside another picture it gives another answer ({joins.suspect} joins those of a batch)"
-    return ""
+    if not joins.suspect:
+        return ""
+    try:
+        with model.borrowed():
+            differs = _differs(model)
+    except ModelError as error:
+        return f"it does not take two at once: {error.problem}"
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return f"there is not enough memory on {model.device} for two at once"
+    return (
+        f"beside another picture it gives another answer ({joins.suspect} joins those of a batch)"
+        if differs
+        else ""
+    )
 
 
 def _differs(model: Model) -> bool:

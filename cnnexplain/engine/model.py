@@ -21,7 +21,7 @@ from cnnexplain.engine import borrow, capture, chosen, gradients, layers, scores
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
-from cnnexplain.engine.forward import failed, require_pictures
+from cnnexplain.engine.forward import failed, is_theirs, require_pictures
 from cnnexplain.engine.heads import Head
 from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
@@ -127,6 +127,8 @@ class Model:
                     f"there is not enough memory on {self.device} for one picture of {height}x{width}",
                     "use --device cpu, or a smaller --input-size",
                 ) from error
+            if not is_theirs(error):
+                raise
             raise self.failed_backwards(error) from error
 
     @property

@@ -26,7 +26,7 @@ class Heads:
         self._found: dict[Any, Head] = {}
 
     def of(self, model: Model, pictures: int) -> Head:
-        """The head, also of a model that takes so many pictures at once and not one alone."""
+        """The head, also of a model that takes so many pictures at once and not one alone, which can be checked."""
         if _kind(model) not in self._found:
             self.note(model, _found(model, pictures))
         return self._found[_kind(model)]

@@ -19,17 +19,14 @@ import numpy as np
 from cnnexplain.errors import CnnexplainError, OptionError, WorkerError, first_line
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.shard import Answer, ShardWorker, Share, shards
-from cnnexplain.runner.stages import Stages
-from cnnexplain.runner.worker import Done
+from cnnexplain.runner.worker import Done, Worker
 from cnnexplain.runner.write import Job
 
 ANSWERS_WITHIN = 10  # seconds
 RETRIES = 3  # of a shard whose actor died; Ray's own are without end
 
 
-def explained(
-    request: Request, device: str, jobs: Sequence[Job], images: int, batch: int, stages: Stages
-) -> Iterator[Done]:
+def explained(request: Request, device: str, jobs: Sequence[Job], own: Worker) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -66,10 +63,11 @@ def explained(
         found = int(resources.get("GPU", 0)) if kind == "cuda" else len(ray.nodes())
         processes = request.run.processes or max(1, found)
         threads = request.run.workers or max(1, int(resources.get("CPU", 1)) // processes)
-        rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, batch)]
+        share = Share(request, own.images, kind, threads, own.model.preprocess, own.model.given_labels)
+        rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, own.batch.size)]
         work = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,
-            fn_constructor_args=(pickle.dumps(Share(request, images, kind, threads)),),
+            fn_constructor_args=(pickle.dumps(share),),
             batch_size=1,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=processes),
@@ -81,7 +79,7 @@ def explained(
             answer = pickle.loads(row["answer"])  # noqa: S301 - our own, from our own process
             if isinstance(answer, CnnexplainError):
                 raise answer
-            stages.add(answer.seconds)
+            own.stages.add(answer.seconds)
             yield from answer.done
     except ray.exceptions.RayError as error:
         raise WorkerError(

@@ -6,6 +6,7 @@ import torch
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
+from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.layout import Layout
@@ -16,9 +17,12 @@ from cnnexplain.sources import load
 
 
 def build(
-    reference: str, options: ModelOptions, where: DeviceOptions
+    reference: str, options: ModelOptions, where: DeviceOptions, settled: Preprocess | None = None
 ) -> tuple[Model, Loaded, tuple[Choice, ...]]:
-    """Load a model and put it where it will run; also what was chosen on the way."""
+    """Load a model and put it where it will run; also what was chosen on the way.
+
+    `settled` is what another process found that the model is fed: no size is looked for.
+    """
     device, choices = pick_device(where.device)
     loaded = load(reference, options)
     try:
@@ -32,7 +36,7 @@ def build(
     model = Model(
         module,
         loaded.name,
-        loaded.preprocess,
+        settled or loaded.preprocess,
         loaded.labels,
         where.precision,
         options.seed,
@@ -41,7 +45,7 @@ def build(
         activation=options.activation,
         output=options.model_output,
     )
-    if not loaded.sized:
+    if settled is None and not loaded.sized:
         model, size = with_size(model, options.crop_pct or 1.0)
         choices = (*size, *choices)
     return model, loaded, (*loaded.choices, *choices)

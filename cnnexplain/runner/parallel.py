@@ -31,7 +31,7 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
     while left:
         done = 0
         try:
-            for answer in _answers(request, devices, left, own.images, own.batch.size):
+            for answer in _answers(request, devices, left, own):
                 own.stages.add(answer.seconds)
                 for one in answer.done:
                     done += 1
@@ -51,15 +51,13 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
             deaths = 0
 
 
-def _answers(
-    request: Request, devices: Sequence[str], jobs: Sequence[Job], images: int, batch: int
-) -> Iterator[Answer]:
+def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker) -> Iterator[Answer]:
     context = get_context("spawn")  # a fork would share locks of torch's threads
     threads = request.run.workers or max(1, cores() // len(devices))
     waiting: Queue[Share] = context.Queue()
     for device in devices:
-        waiting.put(Share(request, images, device, threads))
-    source = shards(jobs, batch)
+        waiting.put(Share(request, own.images, device, threads, own.model.preprocess, own.model.given_labels))
+    source = shards(jobs, own.batch.size)
     with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
         under_way = deque(pool.submit(_shard, one) for one in islice(source, 2 * len(devices)))
         try:

@@ -277,7 +277,7 @@ def _done(request: Request, worker: Worker, every: Sequence[Job], missing: Itera
     if request.run.engine == "ray":
         from cnnexplain.runner.cluster import explained as by_ray
 
-        yield from by_ray(request, str(device), jobs, worker.images, batch, worker.stages)
+        yield from by_ray(request, str(device), jobs, worker)
         return
     if len(devices) > 1 and len(jobs) > batch * BATCHES:  # more than one shard
         from cnnexplain.runner.parallel import explained as by_processes

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
-from cnnexplain.runner.answers import build_for
 from cnnexplain.runner.folder import Folder
+from cnnexplain.runner.model import build
 from cnnexplain.runner.pipeline import batched
 from cnnexplain.runner.process import make_own, print_aside
 from cnnexplain.runner.request import Request
@@ -30,6 +31,8 @@ class Share:
     images: int  # of the whole run
     device: str
     threads: int
+    preprocess: Preprocess  # as the whole run has settled it
+    labels: Sequence[str] | None  # as well: none where nobody named the classes
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class ShardWorker:
         torch.set_num_threads(share.threads)
         request = replace(share.request, where=replace(share.request.where, device=share.device))
         torch.manual_seed(request.model.seed)
-        model, loaded, _ = build_for(request)
+        model, loaded, _ = build(request.reference, request.model, request.where, share.preprocess)
+        model = replace(model, given_labels=share.labels)
         method, _ = request.method.bind(model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 

@@ -210,6 +210,15 @@ def test_a_fixed_batch_is_told_and_pictures_are_taken_one_by_one() -> None:
     assert "--batch-size 1" in caught.value.hint
 
 
+def test_a_fixed_batch_of_several_is_told_what_to_change() -> None:
+    program = torch.export.export(Rectified().eval(), (torch.zeros(4, 3, 32, 32),))
+    explainer = cnnexplain.load(torch.export.unflatten(program), input_size="32")
+    with pytest.raises(cnnexplain.CnnexplainError) as caught:
+        explainer.explain([PICTURE] * 4, batch_size=4)
+    assert "dynamic_shapes" in caught.value.hint
+    assert "--batch-size" not in caught.value.hint
+
+
 def test_receptive_fields_are_followed_through_operators(exported: torch.export.ExportedProgram) -> None:
     plain = cnnexplain.load(Rectified().eval(), input_size="32").model.fields
     module = torch.export.unflatten(exported)

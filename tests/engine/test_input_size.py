@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.engine import input_size
+from cnnexplain.errors import shortage_behind
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 
@@ -141,3 +144,61 @@ def test_crop_and_checkpoints_go_with_it(tmp_path: Path) -> None:
     torch.save(loaded.module.state_dict(), tmp_path / "net.pth")
     options = ModelOptions(arch=f"{tmp_path / 'net.py'}:net")
     assert build(str(tmp_path / "net.pth"), options, DeviceOptions())[0].preprocess.input_size == (32, 32)
+
+
+class Short(nn.Module):
+    """Its memory holds no picture above 100 pixels, which it says itself or in words of its own."""
+
+    def __init__(self, wrapped: bool) -> None:
+        super().__init__()
+        self.wrapped, self.net, self.sides = wrapped, pooled(), []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sides.append(x.shape[-1])
+        if x.shape[-1] > 100:
+            error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            if self.wrapped:
+                raise ValueError("the backbone failed") from error
+            raise error
+        return self.net(x)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_shortage_of_memory_is_no_wrong_size(wrapped: bool) -> None:
+    module = Short(wrapped).eval()
+    explainer = cnnexplain.load(module)
+    assert explainer.model.preprocess.input_size == (224, 224)
+    assert set(module.sides) == {224}
+    with pytest.raises(cnnexplain.CnnexplainError) as caught:
+        _ = explainer.model.labels
+    told = shortage_behind(caught.value) or caught.value
+    assert "there is not enough memory" in told.problem
+
+
+def test_a_busy_machine_finds_the_same_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", itertools.count(0, 10).__next__)
+    assert cnnexplain.load(LeNet(3, 16 * 46 * 46, by_rows)).model.preprocess.input_size == (196, 196)
+
+
+def test_tries_are_bounded() -> None:
+    module = LeNet(3, 16, by_flatten)
+    module.fc1 = nn.Linear(10**6, 2)
+    sides: list[int] = []
+    module.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    assert cnnexplain.load(module).model.preprocess.input_size == (224, 224)
+    # For three channels and for one.
+    assert len(sides) < 3 * len(input_size.USUAL)
+    assert sum(side**2 for side in sides if side > 512) < 2 * (input_size.PIXELS + input_size.LARGEST**2)
+
+
+def test_what_was_settled_is_not_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def net():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 2))\n"
+    )
+    reference = f"{tmp_path / 'net.py'}:net"
+    first, *_ = build(reference, ModelOptions(), DeviceOptions())
+    monkeypatch.setattr(input_size, "_found", lambda *_: pytest.fail("it was tried out"))
+    again, _, choices = build(reference, ModelOptions(), DeviceOptions(), first.preprocess)
+    assert again.preprocess == first.preprocess
+    assert "input size" not in [one.what for one in choices]

@@ -202,3 +202,28 @@ def test_python_is_told_of_a_softmax_that_was_taken_off() -> None:
     assert [one.what for one in explainer.choices if one.what != "device"] == ["preprocessing"]
     explainer.explain(np.zeros((32, 32, 3), dtype=np.uint8))
     assert explainer.choices[-1].value == "what goes into the model's own softmax"
+
+
+class Single(nn.Module):
+    """Takes one picture, laid out as it wants, and looks at all of it."""
+
+    def __init__(self, *sides: int) -> None:
+        super().__init__()
+        self.conv, self.fc, self.sides = nn.Conv2d(3, 4, 3), nn.Linear(4, 3), sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x / (x.abs().max() + 1)
+        x = self.conv(x).relu().mean((2, 3))
+        return self.fc(x.view(*self.sides) if self.sides else x).view(1, -1)
+
+
+@pytest.mark.parametrize("sides", [(4,), (1, -1), (1, 4), ()])
+def test_what_takes_one_picture_only_is_given_one(sides: tuple[int, ...]) -> None:
+    explainer = cnnexplain.load(Single(*sides).eval(), input_size="32")
+    before = explainer.model.layout.channels_last
+    (choice,) = one_by_one(explainer.model)
+    assert choice.value == "one picture at a time"
+    assert choice.reason.startswith("it does not take two at once: ")
+    assert explainer.model.layout.channels_last is before
+    pictures = [np.full((32, 32, 3), 60 * n, np.uint8) for n in range(3)]
+    assert len(explainer.explain(pictures)) == 3

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import linecache
 import warnings
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from networks import as_model, pooled
 from torch import Tensor, nn
 
 import cnnexplain
+from cnnexplain.engine.forward import PACKAGE
+from cnnexplain.errors import ModelError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
@@ -127,3 +133,39 @@ def test_maps_of_quantised_models_are_read_as_numbers(quantised: nn.Module) -> N
     assert (
         np.abs(named.values - expected).mean() < 0.02 * np.abs(expected).max()
     )  # 127 steps of a largest value
+
+
+class Refusing(torch.autograd.Function):
+    """Has no way back, in words of its own."""
+
+    @staticmethod
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(_ctx: Any, _gradient: Tensor) -> Tensor:
+        raise KeyError("no way back")
+
+
+def test_only_errors_of_torch_and_of_the_model_are_told_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = as_model(pooled().eval(), (32, 32))
+    x = torch.ones(2, requires_grad=True)
+
+    def theirs() -> None:
+        torch.autograd.grad(Refusing.apply(x).sum(), x)
+
+    def of_torch() -> None:
+        torch.autograd.grad(x.detach().sum(), x)
+
+    for look in (theirs, of_torch):
+        with pytest.raises(ModelError, match="the gradients of"):
+            model.looked_at(look)
+    file = f"{PACKAGE}engine/invented.py"
+    code = "def ours(error):\n    raise error\n"
+    monkeypatch.setitem(linecache.cache, file, (len(code), None, code.splitlines(keepends=True), file))
+    names: dict[str, Any] = {}
+    exec(compile(code, file, "exec"), names)  # noqa: S102 - a line of ours that has a defect
+    for error in (KeyError("a"), RuntimeError("a")):
+        with pytest.raises(type(error)) as caught:
+            model.looked_at(partial(names["ours"], error))
+        assert caught.value is error
