@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
+from cnnexplain.cli.apart import apart
 from cnnexplain.cli.findings import findings, judged, of_answers, of_stages
 from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.workflow import harmless, harmless_json
@@ -99,7 +100,7 @@ class Console:
         What a model's own code prints goes to stderr: stdout is for data.
         """
         try:
-            with redirect_stdout(sys.stderr):
+            with apart(self._out) as self._out, redirect_stdout(sys.stderr):
                 yield self
         finally:
             if self._progress is not None:

@@ -23,4 +23,4 @@ def harmless_json(line: str) -> str:
 
 
 def _in_workflow() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
+    return os.environ.get("GITHUB_ACTIONS", "").lower() not in ("", "0", "false")

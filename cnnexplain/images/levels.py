@@ -12,6 +12,7 @@ from cnnexplain.core.preprocess import Range
 from cnnexplain.errors import ImageError
 
 USUAL = (255, 1023, 4095, 16383, 65535)  # largest values of cameras and scanners
+FEW = 64  # steps of grey: with fewer a picture has lost what it shows
 AT_ONCE = 1 << 20  # values whose levels are worked out together: more take more memory
 
 
@@ -99,7 +100,24 @@ class Levels:
         outside = self.low < self.range[0] or self.high > self.range[1]
         reach += "; what lies outside is cut off." if outside else "."
         odd = f" {self.odd} are no finite numbers, and black." if self.odd else ""
-        return how + reach + odd
+        return how + reach + self._few() + odd
+
+    def _few(self) -> str:
+        """How few of the levels are left that a model is fed, and what would leave more."""
+        low, high = self.range
+        filled = (min(self.high, high) - max(self.low, low)) / (high - low) * 255
+        if not 0 < filled < FEW:
+            return ""
+        likely = self._likely()
+        if likely[1] - likely[0] >= high - low:
+            likely = self.low, self.high
+        said = "1 step" if round(filled) <= 1 else f"{round(filled)} steps"
+        more = (
+            ""
+            if self.given
+            else f" --range {','.join(map(written, likely))}, for all pictures, would leave more."
+        )
+        return f" That is {said} of the 255 between black and white that a model is fed.{more}"
 
 
 def written(value: float) -> str:

@@ -61,14 +61,16 @@ def test_json_writes_records_and_nothing_else_to_stdout(tiny: Run) -> None:
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_what_a_models_own_code_prints_is_no_data(run: Run, work: Path, processes: str) -> None:
     (work / "loud.py").write_text(
-        "import tiny\n\n\nclass Net(tiny.Net):\n    def forward(self, x):\n"
-        "        print('hello from forward')\n        return super().forward(x)\n"
+        "import os\n\nimport tiny\n\n\nclass Net(tiny.Net):\n    def forward(self, x):\n"
+        "        print('hello from forward')\n        os.write(1, b'hello from below\\n')\n"
+        "        os.system('echo hello from a program')\n        return super().forward(x)\n"
     )
     several = ("--processes", processes, "--batch-size", "1")
     done = run("gradcam", "loud.py:Net", "pictures", *TINY_OPTIONS, "-o", "out", "--json", *several)
     assert done.code == 0, done.err
     assert {json.loads(line)["status"] for line in done.out.splitlines()} == {"ok"}
-    assert "hello from forward" in done.err
+    for source in ("forward", "below", "a program"):
+        assert f"hello from {source}" in done.err
     for command in ("summary", "check"):
         told = run(
             command,

@@ -239,3 +239,29 @@ def test_differences_that_libtiff_writes_are_added_up(
     stored = values if kind == np.float32 else (values * 65535).astype(np.uint16)
     Image.fromarray(stored).save(tmp_path / "a.tif", compression=packing, tiffinfo={317: predictor})
     assert np.abs(grey(decode(str(tmp_path / "a.tif"))) - np.rint(values * 255)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (
+            1024,
+            4095,
+            "That is 12 steps of the 255 between black and white that a model is fed. --range 0,4095,",
+        ),
+        (
+            30000,
+            30100,
+            "That is 1 step of the 255 between black and white that a model is fed. --range 30000,30100,",
+        ),
+        (0, 20000, ""),
+        (777, 777, ""),
+    ],
+)
+def test_pictures_of_which_few_levels_are_left_say_so(low: int, high: int, said: str, tmp_path: Path) -> None:
+    values = np.array([[low, high]], np.uint16)
+    (note,) = read(written(tmp_path, tiff(values))).notes
+    assert said in note
+    assert ("steps of the 255" in note or "step of the 255" in note) == bool(said)
+    given = read(written(tmp_path, tiff(values)), Wanted(range=(float(low), high + 1.0)))
+    assert "--range" not in given.notes[0]
