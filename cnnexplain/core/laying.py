@@ -105,8 +105,9 @@ class Laying:
             done.insert(0, "turned, rows for columns")
         left, top, right, bottom = self.box()
         if (left, top, right, bottom) != (0, 0, 1, 1):
+            how = "padded" if min(left, top) < 0 or max(right, bottom) > 1 else "cut"
             done.append(
-                f"cut to {left:.0%} - {right:.0%} of its width and {top:.0%} - {bottom:.0%} of its height"
+                f"{how} to {left:.0%} - {right:.0%} of its width and {top:.0%} - {bottom:.0%} of its height"
             )
         return f"its input was {', '.join(done)}; the map is laid back on the picture" if done else ""
 

@@ -19,8 +19,13 @@ roi_align roi_pool ps_roi_align ps_roi_pool sort argsort topk
 SCATTERING = frozenset(_SCATTERING.split())
 CUTTING = frozenset(("narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "select"))
 MIRRORING = frozenset(("flip", "fliplr", "flipud"))
-# What makes it worth while to follow a model. Permuting and transposing alone, which attention does, is no reason.
+# What makes it worth while to follow a model, and below what does so only where it is done to the picture itself:
+# networks permute, roll and pad their maps, and put them back.
 MOVING = SCATTERING | CUTTING | MIRRORING | {"__getitem__", "rot90"}
+TURNING = frozenset(
+    ("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "T", "mT", "H", "mH")
+)
+KERNEL = 7  # the padding that goes with a kernel of up to this size is no move
 SLACK = (
     1  # cells that a cut may take off each end, as to make two maps fit, without being a cut of the picture
 )
@@ -36,16 +41,23 @@ class Place(Axis):
     lost: str = ""
     before: int = 0  # cells of padding, which lie nowhere
     after: int = 0
+    framed: bool = False  # whether the padding is of the picture, and not of a map
 
     def through(
         self,
         windows: Sequence[Sequence[int]],
-        stride: float,  # noqa: ARG002  (as of every axis)
-        real: Callable[[int], int] = lambda cell: cell,  # noqa: ARG002
+        stride: float,
+        real: Callable[[int], int] = lambda cell: cell,  # noqa: ARG002  (as of every axis)
     ) -> Place:
-        """Windows that slide lie on the same part of the picture."""
+        """Windows that slide lie on the same part of the picture; and on its frame, but for what their size needs."""
         seen = ((0, 0),) * len(windows)
-        return replace(self, seen=seen, before=0, after=0)
+        size = max((window[-1] - window[0] + 1 for window in windows if window), default=1)
+        place = self
+        if self.framed and not is_small(self.before, self.after, size if size > stride else 1):
+            cell = (self.high - self.low) / (len(self.seen) - self.before - self.after)
+            first, last = (self.before, self.after) if self.stride > 0 else (self.after, self.before)
+            place = replace(self, low=self.low - cell * first, high=self.high + cell * last)
+        return replace(place, seen=seen, before=0, after=0, framed=False)
 
     def cut(self, first: int, past: int, cells: int, slack: int = SLACK) -> Place:
         """What is left of the cells from `first` to `past`, now so many `cells`; no cut where `slack` are cut off."""
@@ -148,6 +160,29 @@ def _turned(call: Call) -> Seen | None:
         return place, dim if turns == 2 else first + second - dim
 
     return each(call.look(x), how)
+
+
+def rolled(call: Call) -> Seen | None:
+    """A picture whose pixels go out on one side and come in on the other lies in two parts."""
+    shifts, dims = call.given["shifts"], call.given.get("dims", ())
+    shifts, dims = ([*one] if isinstance(one, (tuple, list)) else [one] for one in (shifts, dims))
+    moved = {dim % call.x.ndim for shift, dim in zip(shifts, dims, strict=True) if shift} if dims else None
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        still = moved is not None and dim not in moved
+        return (axis if still else placed(axis).losing("roll shifts its pixels before this layer")), dim
+
+    return each(call.look(call.x), how)
+
+
+def framed(call: Call) -> Seen | None:
+    """Padding of the picture itself."""
+    return each(_padded(call), lambda axis, dim: (replace(placed(axis), framed=True), dim))
+
+
+def is_small(before: int, after: int, size: int) -> bool:
+    """Whether padding is what windows of a size need to leave as many cells as there were."""
+    return before + after < size and abs(before - after) <= SLACK
 
 
 def _padded(call: Call) -> Seen | None:

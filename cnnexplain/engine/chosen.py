@@ -11,6 +11,15 @@ from cnnexplain.errors import LayerError
 ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at most so many token layers
 
 
+def several_pictures(model_name: str) -> LayerError:
+    """What is said of a model whose layers see a batch that it made of one picture."""
+    return LayerError(
+        f"{model_name} makes several pictures out of one, and sends them through its layers as one batch",
+        "send each through by itself, as in self.net(x) + self.net(x.flip(3)): every run is explained; or look at "
+        "the pixels: cnnexplain saliency",
+    )
+
+
 def choose(trace: Trace, model_name: str) -> Choice:
     """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
     layer = None if trace.default is None else trace.layers[trace.default]
@@ -24,11 +33,7 @@ def choose(trace: Trace, model_name: str) -> Choice:
             "cnnexplain saliency",
         )
     if layer is None and trace.joins.copies:
-        raise LayerError(
-            f"{model_name} makes several pictures out of one, and sends them through its layers as one batch",
-            "send each through by itself, as in self.net(x) + self.net(x.flip(3)): every run is explained; or look at "
-            "the pixels: cnnexplain saliency",
-        )
+        raise several_pictures(model_name)
     if layer is None or layer.map is None:
         raise LayerError(
             f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",

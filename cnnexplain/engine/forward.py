@@ -116,8 +116,16 @@ def _one_batch(_found: Match[str], shape: Shape) -> str:
 
 
 def _channels(found: Match[str], shape: Shape) -> str:
-    if [int(one) for one in found[1].split(",")] != list(shape):
-        return "a layer within it was given other channels than it has weights for: look at its forward"
+    given, wanted = [int(one) for one in found[1].split(",")], int(found[2])
+    if given != list(shape):
+        hint = "a layer within it was given other channels than it has weights for: look at its forward"
+        if given[2:] == list(shape[2:]) and given[1] < wanted and given[1] == shape[1] % wanted:
+            more = shape[1] - given[1] + wanted  # what is left for a slice, as x[:, 3:], is too few
+            hint += (
+                "; or, where it takes the channels of its input apart, give an input of more channels: "
+                f"--input-size {more}x{shape[2]}x{shape[3]}"
+            )
+        return hint
     return f"give the channels it was made for: --input-size {found[2]}x{shape[2]}x{shape[3]}"
 
 

@@ -127,7 +127,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         if name:
             handles.append(child.register_forward_pre_hook(begin(name)))
             handles.append(child.register_forward_hook(noting(name)))
-    moves, joins = Moves(), Joins(inside)
+    moves, joins = Moves(int(inputs.shape[1])), Joins(inside, int(inputs.shape[1]))
     try:
         with moves, joins:
             logits = forward(picture)

@@ -24,6 +24,7 @@ mean sum var std var_mean std_mean amax amin max min norm linalg_vector_norm med
 # Functions that join or move what lies along `dim`, which has a default that is no picture's.
 _ALONG = "softmax log_softmax softmin normalize cumsum cumprod sort argsort topk flip roll"
 REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(_ALONG.split())
+RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 # Functions that take (length, pictures, channels) unless told otherwise, which people forget.
 SEQUENCES = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))
 APART = 1e-3  # of the scores' size; rounding of float32 makes less than 1e-5
@@ -36,8 +37,9 @@ class Joins(TorchFunctionMode):
     `inside` are the names of the modules whose code is running, the innermost last.
     """
 
-    def __init__(self, inside: Sequence[str]) -> None:
+    def __init__(self, inside: Sequence[str], channels: int = 0) -> None:
         super().__init__()
+        self.channels = channels
         self.inside = inside
         self.by_batch: str | None = None  # the module that measures its batch for sure
         self.suspect: str | None = None  # what may, and where
@@ -58,7 +60,12 @@ class Joins(TorchFunctionMode):
         elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
             self.suspect = f"{name} in {where or 'its own code'}"
         self.copies = self.copies or (name in ("cat", "concat", "concatenate") and _stacks(args, kwargs))
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if name in RESHAPING and given is not None and given.requires_grad and isinstance(result, Tensor):
+            # Crops or patches, of as many channels as the picture.
+            pieces = result.ndim == 4 and result.shape[0] > 1 == given.shape[0]
+            self.copies = self.copies or (pieces and result.shape[1] == self.channels)
+        return result
 
 
 def one_by_one(model: Model) -> tuple[Choice, ...]:

@@ -14,7 +14,20 @@ from cnnexplain.core.laying import Laying
 from cnnexplain.core.words import run_name
 from cnnexplain.engine._field_axes import Rule, anything, tensors_in
 from cnnexplain.engine._field_rules import call_of
-from cnnexplain.engine._place_rules import CUTTING, MOVING, SCATTERING, SPECIAL, Place, kept, scattered
+from cnnexplain.engine._place_rules import (
+    CUTTING,
+    KERNEL,
+    MOVING,
+    SCATTERING,
+    SPECIAL,
+    TURNING,
+    Place,
+    framed,
+    is_small,
+    kept,
+    rolled,
+    scattered,
+)
 from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.engine.fields import Following, Underneath
@@ -29,8 +42,9 @@ class Moves(TorchFunctionMode):
     And whether a clamp stands for a rectifier.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 0) -> None:
         super().__init__()
+        self.channels = channels
         self.found = False
         self.clamps = False
 
@@ -52,7 +66,31 @@ class Moves(TorchFunctionMode):
                 and not any(isinstance(one, (Tensor, list)) for one in _parts(args))
             )
             self.found = given is not None and not (same and slices)
+        self.found = self.found or self._moves_picture(func, args, kwargs or {})
         return result
+
+    def _moves_picture(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call exchanges the rows and columns of the picture itself, rolls it, or puts a frame around it."""
+        name = _name(func)
+        if name not in TURNING and name not in ("roll", "pad", "constant_pad_nd"):
+            return False
+        given = next(tensors_in((args, kwargs)), None)
+        first = _rows(given, self.channels)
+        if given is None or first is None or not given.requires_grad:
+            return False
+        if name == "roll":
+            return True
+        if name in TURNING:
+            sizes = (2, 3, 5, 7)  # which tell dimensions apart
+            probe = torch.empty(sizes, device="meta")
+            parts = [probe if one is given else one for one in args]
+            named = {key: probe if one is given else one for key, one in kwargs.items()}
+            moved = list(func(*parts, **named).shape)
+            return moved.index(sizes[first]) > moved.index(sizes[first + 1])
+        _, known = call_of(func, args, kwargs)
+        widths = [int(one) for one in known["pad"]]
+        pairs = [widths[place : place + 2] for place in range(0, len(widths), 2)]
+        return not all(is_small(before, after, KERNEL) for before, after in pairs)
 
 
 class _Placing(Following):
@@ -60,11 +98,13 @@ class _Placing(Following):
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__(size)
+        self.channels = 0
         rows, columns = ((Place(1, 0, length, ((0, 0),) * length, UNSEEN), None) for length in size)
         self.unseen = rows, columns
 
     def begin(self, inputs: Tensor) -> None:
         """Every cell of `inputs` (1, C, H, W) lies on itself."""
+        self.channels = int(inputs.shape[1])
         rows, columns = (
             (Place(1, 0, int(inputs.shape[dim]), ((0, 0),) * inputs.shape[dim]), dim) for dim in (2, 3)
         )
@@ -82,6 +122,8 @@ class _Placing(Following):
         plain = name.strip("_")
         if plain in SCATTERING:
             return scattered(plain), given
+        if name in ("roll", "pad") and _rows(given.get("input"), self.channels) is not None:
+            return (rolled if name == "roll" else framed), given
         return SPECIAL.get(name, kept if rule is anything else rule), given
 
     def laying(self, output: Tensor, first: int) -> Laying:
@@ -96,6 +138,19 @@ class _Placing(Following):
             return Laying(lost=lost)
         height, width = self.size
         return Laying(_side(rows, height), _side(columns, width), (row_dim, column_dim) == (first + 1, first))
+
+
+def _name(func: Callable[..., Any]) -> str:
+    """What a function, or the attribute that is read, is called."""
+    name = getattr(func, "__name__", "")
+    return getattr(getattr(func, "__self__", None), "__name__", "") if name == "__get__" else name
+
+
+def _rows(one: Tensor | None, channels: int) -> int | None:
+    """The dimension of the rows of a tensor that has the channels of the picture; None for others."""
+    if one is None or one.ndim != 4:
+        return None
+    return 2 if one.shape[1] == channels else 1 if one.shape[3] == channels else None
 
 
 def _parts(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from cnnexplain.core.laying import Laying
 from cnnexplain.core.words import run_name
 from cnnexplain.engine import layers
 from cnnexplain.engine.capture import Wanted
+from cnnexplain.engine.chosen import several_pictures
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.places import layings
 from cnnexplain.errors import LayerError
@@ -114,7 +115,12 @@ class Runs:
             with model.outputs(*doubtful) if or_vectors else model.capture(*doubtful):
                 model.forward(model.blank())
 
-        model.looked_at(look)
+        try:
+            model.looked_at(look)
+        except LayerError as error:
+            if model.trace.default is None and model.trace.joins.copies:
+                raise several_pictures(model.name) from error
+            raise
 
     def independent(self) -> LayerError:
         """What is said of a layer that the scores do not depend on."""

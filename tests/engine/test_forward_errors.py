@@ -24,6 +24,13 @@ class Own(nn.Module):
         return self.work(x)
 
 
+class Apart(Own):
+    """Two pictures in one input."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda x: self.conv(x[:, :3]) - self.conv(x[:, 3:]))
+
+
 class Pair(nn.Module):
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         return x + other
@@ -77,6 +84,7 @@ CASES: list[tuple[nn.Module, str, str]] = [
     (flat(Own(lambda x: x.double()), nn.Linear(64, 3)), r"failed on", r"casts"),
     (flat(nn.Conv2d(1, 4, 3)), r"to have 1 channels", r"--input-size 1x64x64"),
     (flat(nn.Conv2d(4, 4, 3)), r"to have 4 channels", r"--input-size 4x64x64"),
+    (Apart(), r"to have 3 channels", r"--input-size 6x64x64"),
     (flat(nn.Conv2d(3, 6, 3), nn.Conv2d(5, 4, 3)), r"to have 5 channels", r"look at its forward"),
     (flat(nn.Flatten(), nn.Linear(400, 3)), r"failed on", rf"takes 400 numbers .* given 12288: .*{SIZE}"),
     (Own(lambda x: x.view(-1, 400)), r"failed on", rf"lays 12288 numbers .*\(-1, 400\): .*{SIZE}"),

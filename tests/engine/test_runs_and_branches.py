@@ -87,6 +87,18 @@ LAID = {
     "rot90": lambda x: torch.rot90(x, 1, (2, 3)),
     "rot90 twice": lambda x: torch.rot90(x, 2, [2, 3]),
     "rot90 the other way": lambda x: torch.rot90(x, -1, (-2, -1)),
+    "transposed": lambda x: x.transpose(2, 3),
+    "permuted": lambda x: x.permute(0, 1, 3, 2),
+    "mT": lambda x: x.mT,
+    "swapaxes": lambda x: x.swapaxes(-1, -2),
+    "movedim": lambda x: torch.movedim(x, 3, 2),
+    "transposed with channels last": lambda x: x.permute(0, 2, 3, 1).transpose(1, 2).permute(0, 3, 1, 2),
+    "framed on the left": lambda x: F.pad(x, (64, 0, 0, 0)),
+    "framed by a layer": nn.ZeroPad2d((0, 32, 16, 0)),
+    "framed and mirrored": lambda x: F.pad(x, (64, 0, 0, 0)).flip(3),
+    "mirrored and framed": lambda x: F.pad(x.flip(3), (64, 0, 0, 8)),
+    "framed evenly": lambda x: F.pad(x, (16, 16, 16, 16)),
+    "framed and transposed": lambda x: F.pad(x, (32, 0, 0, 0)).transpose(2, 3),
     "rot90 and mirrored": lambda x: torch.rot90(x, 3, (3, 2)).flip(3),
     "resized": lambda x: F.interpolate(x, scale_factor=2.0),
 }
@@ -124,6 +136,7 @@ def test_the_cut_that_a_run_saw_is_known() -> None:
 LOST = {
     "grid_sample": turned_by(0.5),
     "index": lambda x: x[:, :, torch.randperm(SIDE, generator=torch.Generator().manual_seed(0))],
+    "roll": lambda x: torch.roll(x, 32, 3),
     "joins": lambda x: x + x.flip(3),
 }
 
@@ -150,6 +163,9 @@ def test_a_map_that_cannot_be_laid_back_says_so(way: str) -> None:
         (lambda x: x[:, :, 16:, :40], AT),
         (lambda x: x.flip(2)[..., :56], AT),
         (turned_by(0.3), None),
+        (lambda x: x.transpose(2, 3), AT),
+        (lambda x: F.pad(x, (64, 0, 0, 0)), AT),
+        (lambda x: torch.roll(x, (32, 8), (2, 3)), None),
         (lambda x: torch.rot90(x, 1, (2, 3)), AT),
     ],
 )
@@ -173,6 +189,8 @@ def test_what_is_cut_or_moved_before_the_only_run_is_told(
         lambda x: x * x.amax((2, 3), keepdim=True).sigmoid(),
         lambda x: torch.stack([x[:, :, 0::2], x[:, :, 1::2]], 3).flatten(2, 3),
         lambda x: F.pad(x, (3, 3, 3, 3))[:, :, 3:-3, 3:-3],
+        lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2),
+        lambda x: torch.roll(F.conv2d(x, x.new_ones(8, 3, 1, 1)).mT, 8, 3).roll(-8, 3).mT[:, :3],
         lambda x: x.permute(0, 2, 3, 1)[..., :3].permute(0, 3, 1, 2),
     ],
 )
@@ -393,10 +411,22 @@ def test_many_branches_are_not_all_shown() -> None:
     assert "past that" in choice.reason
 
 
-def test_a_model_that_makes_a_batch_of_a_picture_is_refused_with_a_way_out() -> None:
-    module = Colours(lambda net, x: sum(net(torch.cat([x, x.flip(3)])).chunk(2))).eval()
+BATCHES = {
+    "mirrored": lambda x: torch.cat([x, x.flip(3)]),
+    "crops": lambda x: torch.stack([x[..., :32, :32], x[..., 32:, 32:]], 1).view(-1, 3, 32, 32),
+    "flattened crops": lambda x: torch.stack([x[..., :32, :32], x[..., 32:, 32:]], 1).flatten(0, 1),
+    "patches": lambda x: (
+        x.unfold(2, 32, 32).unfold(3, 32, 32).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 32, 32)
+    ),
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("way", BATCHES)
+def test_a_model_that_makes_a_batch_of_a_picture_is_refused_with_a_way_out(way: str, named: bool) -> None:
+    module = Colours(lambda net, x: net(BATCHES[way](x)).mean(0, keepdim=True)).eval()
     with pytest.raises(LayerError, match="makes several pictures out of one") as caught:
-        as_model(module, (SIDE, SIDE)).choose_layer()
+        explained(module, **({"layer": "features"} if named else {}))
     assert "every run is explained" in caught.value.hint
 
 
