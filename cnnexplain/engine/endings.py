@@ -65,11 +65,16 @@ class Endings(TorchFunctionMode):
         self.linear: Any = WeakTensorKeyDictionary()
         self.maps: list[Tensor] = []
         self._count = 0
+        self._rows: list[tuple[str, int]] = []  # operations, and how many classes each ran over
 
     def ending(self, tensor: Tensor) -> Ending | None:
         """What a tensor came out of; None where that is no operation of `OPERATIONS`."""
         found: Ending | None = self._known.get(tensor)
         return found if found is not None and found.version == version(tensor) else None
+
+    def made_rows(self, classes: int) -> tuple[str, ...]:
+        """Which operations made probabilities of so many classes, each named once; wherever that was."""
+        return tuple(dict.fromkeys(name for name, count in self._rows if count == classes))
 
     def __torch_function__(
         self,
@@ -124,6 +129,10 @@ class Endings(TorchFunctionMode):
         if not isinstance(result, Tensor):
             return
         dim = None if operation in PER_CLASS else dimension(result, args, kwargs)
+        if dim is not None and dim[0] > 0:
+            self._rows.append((operation, dim[1]))
+        elif operation in PER_CLASS and result.ndim == 2:
+            self._rows.append((operation, int(result.shape[1])))
         inputs = before.inputs if before is not None else kept
         if inputs is None:
             return

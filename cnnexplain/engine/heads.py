@@ -19,10 +19,6 @@ from cnnexplain.errors import ModelError, OptionError, SeveralOutputsError, near
 
 SUM = 1e-4  # how far the sum of probabilities may be from 1
 LEAST = 1e-37  # a probability of which a logarithm can be taken in float32
-BETWEEN = (
-    "its scores lie between 0 and 1, as probabilities do, and no softmax or sigmoid was seen that made them"
-)
-SUMMED = "its scores add up to 1, as probabilities do, and no softmax was seen that made them"
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,8 @@ class Head:
     `through` are the operations between the scores and what the model returns (see `Ending`); none where the model
     returns the scores themselves. `beside`: those by which the model makes probabilities that it returns as well.
     `logarithm`: the model returns probabilities of an unknown operation, whose logarithms stand for the scores.
+    `log_odds`: it returns one for each class by itself, whose log-odds do. `mixed`: operations that were seen to make
+    probabilities of these classes, but not the ones that are returned.
     """
 
     path: tuple[Step, ...] = ()
@@ -40,6 +38,8 @@ class Head:
     odds: str = ""
     beside: tuple[str, ...] = ()
     logarithm: bool = False
+    log_odds: bool = False
+    mixed: tuple[str, ...] = ()
     unsure: bool = False  # whether `probed` has to tell whether the model returns probabilities
     doubts: tuple[str, ...] = ()  # what is wrong, or may be, with how the model ends
     choices: tuple[Choice, ...] = ()
@@ -49,6 +49,8 @@ class Head:
         """What is explained, in words; empty where that is what the model returns."""
         if self.logarithm:
             return "the logarithm of the probabilities that the model returns"
+        if self.log_odds:
+            return "the log-odds of the probabilities that the model returns"
         if self.odds:
             return f"the log-odds behind the model's own {self.odds}"
         return f"what goes into the model's own {listed(self.through)}" if self.through else ""
@@ -56,7 +58,7 @@ class Head:
     @property
     def operations(self) -> tuple[str, ...]:
         """What makes probabilities of the scores, as far as the model says."""
-        return self.through or self.beside
+        return self.through or self.beside or (("sigmoid",) if self.log_odds else ())
 
     def endings(self) -> Endings | None:
         """What has to watch a forward pass so that `scores` finds them; None where nothing has to."""
@@ -81,6 +83,8 @@ class Head:
         values = read(found, pictures)
         if values is None:
             raise refusal(output, model_name)
+        if self.log_odds:
+            return values.clamp_min(LEAST).log() - (1 - values).clamp_min(LEAST).log()
         return values.clamp_min(LEAST).log() if self.logarithm else values
 
 
@@ -109,25 +113,10 @@ def find_head(
     if ending is not None:
         return _behind(leaf, ending, choices)
     values = leaf.scores
-    return Head(leaf.path, beside=beside, unsure=values is not None and _between(values), choices=choices)
-
-
-def probed(head: Head, outputs: Sequence[Any]) -> Head:
-    """The same head, once it is told by answers to several pictures whether the model returns probabilities."""
-    values = [read(at(one, head.path), 1) for one in outputs]
-    # Noise may be too much for exp() and the like, which says nothing of pictures.
-    values = [one for one in values if one is None or bool(one.isfinite().all())]
-    head = dataclasses.replace(head, unsure=False)
-    if not values or not all(one is not None and _between(one) for one in values):
-        return head
-    if all(one is not None and one.shape[1] > 1 and _sums_to_one(one) for one in values):
-        head = dataclasses.replace(head, logarithm=True, doubts=(SUMMED,))
-        choice = Choice("scores", head.explained, SUMMED)
-    else:
-        head = dataclasses.replace(head, doubts=(BETWEEN,))
-        reason = f"{BETWEEN}; --activation none takes them as they are"
-        choice = Choice("scores", "what the model returns", reason)
-    return dataclasses.replace(head, choices=(*head.choices, choice))
+    if values is None or not between(values):
+        return Head(leaf.path, beside=beside, choices=choices)
+    mixed = endings.made_rows(values.shape[1])
+    return Head(leaf.path, beside=beside, mixed=mixed, unsure=True, choices=choices)
 
 
 def _behind(leaf: Leaf, ending: Ending, choices: tuple[Choice, ...]) -> Head:
@@ -287,9 +276,6 @@ def _depends(later: Tensor, earlier: Tensor) -> bool:
     return found is not None
 
 
-def _between(values: Tensor) -> bool:
+def between(values: Tensor) -> bool:
+    """Whether all values lie where probabilities do."""
     return bool(((values >= 0) & (values <= 1 + SUM)).all())
-
-
-def _sums_to_one(values: Tensor) -> bool:
-    return bool(((values.sum(1) - 1).abs() <= SUM).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from torch import Tensor
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine import layers
 from cnnexplain.engine.endings import Endings
-from cnnexplain.engine.heads import Head, find_head, probed
+from cnnexplain.engine.heads import Head, find_head
+from cnnexplain.engine.unseen import noise, probed, strong
 from cnnexplain.errors import ForwardError
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Heads:
 def traced(model: Model) -> layers.Trace:
     """Send one blank picture through a model. Inside `borrowed()`; see `layers.trace`, `heads.find_head`.
 
-    Scores that look like probabilities of an operation that was not seen cost three more passes.
+    Scores that look like probabilities of an operation that was not seen cost three more passes, or nineteen.
     """
     heads: list[Head] = []
 
@@ -56,7 +58,8 @@ def traced(model: Model) -> layers.Trace:
     trace = layers.trace(model.module, model.blank(), forward)
     if heads[0].unsure:
         with torch.no_grad():
-            heads.append(probed(heads[0], [model.output_of(one) for one in _noise(model.blank())]))
+            answers = [model.output_of(one) for one in noise(model.blank())]
+            heads.append(probed(heads[0], answers, lambda: _answers(model, strong(model.blank()))))
     model.heads.note(model, heads[-1])
     return replace(trace, head=heads[-1])
 
@@ -99,8 +102,8 @@ def _headed(model: Model, inputs: Tensor) -> tuple[Head, Any, Endings]:
     return head, output, endings
 
 
-def _noise(blank: Tensor) -> Iterator[Tensor]:
-    """A few inputs (1, C, H, W) that have little in common, the same at all times."""
-    generator = torch.Generator().manual_seed(0)
-    for size in (1.0, 30.0, -30.0):
-        yield blank + (size * torch.randn(blank.shape, generator=generator)).to(blank)
+def _answers(model: Model, inputs: Iterator[Tensor]) -> Iterator[Any]:
+    """What a model answers; without inputs that it refuses, as they are like no picture."""
+    for one in inputs:
+        with suppress(ForwardError):
+            yield model.output_of(one)

@@ -171,22 +171,85 @@ def test_some_classes_of_a_softmax_keep_their_probabilities(inner: nn.Module, in
         )
 
 
+MIXED = "softmax was seen, and what follows it mixes what it made"
+
+
 @pytest.mark.parametrize(
-    "end",
+    ("end", "said"),
     [
-        lambda x: x.exp() / x.exp().sum(1, keepdim=True),
-        lambda x: (x.softmax(1) + (x / 2).softmax(1)) / 2,  # an ensemble's mean
-        lambda x: torch.cat((torch.sub(1, x[:, :1].sigmoid()), x[:, :1].sigmoid()), 1),
+        (lambda x: x.exp() / x.exp().sum(1, keepdim=True), "no softmax was seen"),
+        (lambda x: (x.softmax(1) + (x / 2).softmax(1)) / 2, MIXED),  # an ensemble's mean
+        (lambda x: torch.stack((x.softmax(1), (x / 2).softmax(1))).mean(0), MIXED),
+        (
+            lambda x: torch.cat((torch.sub(1, x[:, :1].sigmoid()), x[:, :1].sigmoid()), 1),
+            "no softmax was seen",
+        ),
     ],
 )
-def test_unknown_probabilities_are_not_squeezed_twice(inner: nn.Module, inputs: Tensor, end: Any) -> None:
+def test_unknown_probabilities_are_not_squeezed_twice(
+    inner: nn.Module, inputs: Tensor, end: Any, said: str
+) -> None:
     network = Ends(nn.Sequential(inner, Scaled(0.05)), end).eval()
     model = as_model(network, SIZE)
     found = answer(model, inputs)
     with torch.no_grad():
         torch.testing.assert_close(model.probabilities(found.logits), network(inputs), rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(found.logits, network(inputs).log(), rtol=1e-4, atol=1e-5)
-    assert any("no softmax was seen" in one.reason for one in model.choices)
+    assert any(said in one.reason for one in model.choices)
+
+
+OWN_SIGMOIDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "by exp": lambda x: 1 / (1 + torch.exp(-x)),
+    "by tanh": lambda x: (torch.tanh(x / 2) + 1) / 2,
+    "hard": F.hardsigmoid,
+    "a mean of two": lambda x: (x.sigmoid() + (x / 2).sigmoid()) / 2,
+}
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+@pytest.mark.parametrize("name", OWN_SIGMOIDS)
+def test_a_sigmoid_of_the_models_own_is_not_put_through_another(
+    inner: nn.Module, inputs: Tensor, name: str, classes: int
+) -> None:
+    network = Ends(
+        nn.Sequential(inner, Scaled(0.01)), lambda x: OWN_SIGMOIDS[name](x[:, :classes] - 2)
+    ).eval()
+    model = as_model(network, SIZE)
+    found = answer(model, inputs)
+    with torch.no_grad():
+        p = network(inputs)
+        assert p.min() > 0
+        assert p.max() < 0.5  # so that of one output class 0 wins
+        wanted = torch.cat((1 - p, p), 1) if classes == 1 else p
+        torch.testing.assert_close(model.probabilities(found.logits), wanted, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found.logits, p.logit(), rtol=1e-4, atol=1e-4)
+    assert model.scoring.activation == "sigmoid"
+    (choice,) = model.choices
+    assert choice.value == "the log-odds of the probabilities that the model returns"
+    assert "--activation none" in choice.reason
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_scores_that_happen_to_lie_between_0_and_1_stay_scores(
+    inner: nn.Module, inputs: Tensor, classes: int
+) -> None:
+    network = Ends(nn.Sequential(inner, Scaled(1e-5)), lambda x: x[:, :classes] + 0.5).eval()
+    model = as_model(network, SIZE)
+    with torch.no_grad():
+        answers = torch.cat([network(size * inputs) for size in (0, 1, 30, -30)])
+        assert answers.min() > 0
+        assert answers.max() < 1
+        torch.testing.assert_close(answer(model, inputs).logits, network(inputs))
+    assert not model.head.explained
+
+
+def test_bounded_scores_that_come_near_no_end_are_only_warned_of(inner: nn.Module, inputs: Tensor) -> None:
+    dead = torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0])  # a class that is always 0 comes up to no end
+    network = Ends(inner, lambda x: dead * (0.5 + 0.1 * torch.tanh(x))).eval()
+    model = as_model(network, SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(answer(model, inputs).logits, network(inputs))
+    assert any("no softmax or sigmoid was seen" in one for one in model.head.doubts)
 
 
 class Scaled(nn.Module):
