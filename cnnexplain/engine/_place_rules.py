@@ -180,6 +180,25 @@ def framed(call: Call) -> Seen | None:
     return each(_padded(call), lambda axis, dim: (replace(placed(axis), framed=True), dim))
 
 
+def joined_frame(call: Call) -> Seen | None:
+    """A picture that has something else put beside it."""
+    parts = list(call.given["tensors"])
+    joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
+    (at,) = (number for number, one in enumerate(parts) if call.look(one) is not None)
+    before, after = (sum(one.shape[joint] for one in some) for some in (parts[:at], parts[at + 1 :]))
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        if dim != joint:
+            return axis, dim
+        left, place = ((0, 0),) * call.out.shape[dim], placed(axis)
+        return (
+            replace(place, seen=left, before=place.before + before, after=place.after + after, framed=True),
+            dim,
+        )
+
+    return each(call.look(parts[at]), how)
+
+
 def is_small(before: int, after: int, size: int) -> bool:
     """Whether padding is what windows of a size need to leave as many cells as there were."""
     return before + after < size and abs(before - after) <= SLACK

@@ -24,6 +24,7 @@ from cnnexplain.engine._place_rules import (
     Place,
     framed,
     is_small,
+    joined_frame,
     kept,
     rolled,
     scattered,
@@ -33,6 +34,7 @@ from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.engine.fields import Following, Underneath
 from cnnexplain.engine.rectifiers import as_rectifier
 
+JOINING = frozenset(("cat", "concat", "concatenate"))
 UNSEEN = "an operation before this layer cannot be followed"
 
 
@@ -72,6 +74,10 @@ class Moves(TorchFunctionMode):
     def _moves_picture(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a call exchanges the rows and columns of the picture itself, rolls it, or puts a frame around it."""
         name = _name(func)
+        if name in JOINING:
+            parts = [*tensors_in((args, kwargs))]
+            pictures = all(_rows(one, self.channels) is not None for one in parts)
+            return pictures and sum(one.requires_grad for one in parts) == 1 < len(parts)
         if name not in TURNING and name not in ("roll", "pad", "constant_pad_nd"):
             return False
         given = next(tensors_in((args, kwargs)), None)
@@ -122,6 +128,11 @@ class _Placing(Following):
         plain = name.strip("_")
         if plain in SCATTERING:
             return scattered(plain), given
+        if name in JOINING:
+            parts = [*tensors_in(given["tensors"])]
+            pictures = all(_rows(one, self.channels) is not None for one in parts)
+            if pictures and sum(self._look(one) is not None for one in parts) == 1 < len(parts):
+                return joined_frame, given
         if name in ("roll", "pad") and _rows(given.get("input"), self.channels) is not None:
             return (rolled if name == "roll" else framed), given
         return SPECIAL.get(name, kept if rule is anything else rule), given
