@@ -199,6 +199,27 @@ def joined_frame(call: Call) -> Seen | None:
     return each(call.look(parts[at]), how)
 
 
+def pasted(call: Call) -> Seen | None:
+    """`canvas[..., top:below, left:right] = picture`."""
+    canvas, index, picture = call.args
+    parts = list(index) if isinstance(index, tuple) else [index]
+    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
+    taken = sum(one is not Ellipsis for one in parts)
+    parts[ellipsis : ellipsis + 1] = [slice(None)] * (canvas.ndim - taken)
+    simple = call.look(canvas) is None and all(isinstance(one, slice) and not one.step for one in parts)
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        place, count = placed(axis), canvas.shape[dim]
+        if not simple:
+            place = place.losing("it is written into a part of another tensor before this layer")
+            return replace(place, seen=((0, 0),) * count), dim
+        first, past, _ = parts[dim].indices(count)
+        before, after = place.before + first, place.after + count - past
+        return replace(place, seen=((0, 0),) * count, before=before, after=after, framed=True), dim
+
+    return each(call.look(picture), how)
+
+
 def is_small(before: int, after: int, size: int) -> bool:
     """Whether padding is what windows of a size need to leave as many cells as there were."""
     return before + after < size and abs(before - after) <= SLACK

@@ -26,6 +26,7 @@ from cnnexplain.engine._place_rules import (
     is_small,
     joined_frame,
     kept,
+    pasted,
     rolled,
     scattered,
 )
@@ -78,14 +79,14 @@ class Moves(TorchFunctionMode):
             parts = [*tensors_in((args, kwargs))]
             pictures = all(_rows(one, self.channels) is not None for one in parts)
             return pictures and sum(one.requires_grad for one in parts) == 1 < len(parts)
+        if name == "__setitem__":
+            return _pastes(args, self.channels) and bool(args[2].requires_grad)
         if name not in TURNING and name not in ("roll", "pad", "constant_pad_nd"):
             return False
         given = next(tensors_in((args, kwargs)), None)
         first = _rows(given, self.channels)
-        if given is None or first is None or not given.requires_grad:
-            return False
-        if name == "roll":
-            return True
+        if given is None or first is None or not given.requires_grad or name == "roll":
+            return first is not None and given is not None and bool(given.requires_grad)
         if name in TURNING:
             sizes = (2, 3, 5, 7)  # which tell dimensions apart
             probe = torch.empty(sizes, device="meta")
@@ -133,6 +134,8 @@ class _Placing(Following):
             pictures = all(_rows(one, self.channels) is not None for one in parts)
             if pictures and sum(self._look(one) is not None for one in parts) == 1 < len(parts):
                 return joined_frame, given
+        if name == "__setitem__" and _pastes(args, self.channels) and self._look(args[2]) is not None:
+            return pasted, given
         if name in ("roll", "pad") and _rows(given.get("input"), self.channels) is not None:
             return (rolled if name == "roll" else framed), given
         return SPECIAL.get(name, kept if rule is anything else rule), given
@@ -155,6 +158,14 @@ def _name(func: Callable[..., Any]) -> str:
     """What a function, or the attribute that is read, is called."""
     name = getattr(func, "__name__", "")
     return getattr(getattr(func, "__self__", None), "__name__", "") if name == "__get__" else name
+
+
+def _pastes(args: tuple[Any, ...], channels: int) -> bool:
+    """Whether a picture is written into a part of a larger one."""
+    canvas, _, picture = args
+    if not isinstance(picture, Tensor) or None in (_rows(canvas, channels), _rows(picture, channels)):
+        return False
+    return bool(canvas.shape[1:] != picture.shape[1:])
 
 
 def _rows(one: Tensor | None, channels: int) -> int | None:

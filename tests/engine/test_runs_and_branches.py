@@ -71,6 +71,12 @@ def turned_by(angle: float) -> Callable[[Tensor], Tensor]:
     return turned
 
 
+def pasted(x: Tensor) -> Tensor:
+    canvas = x.new_zeros(1, 3, 80, 128)
+    canvas[..., 16:, 48:112] = x
+    return canvas
+
+
 LAID = {
     "mirrored columns": lambda x: x.flip(3),
     "mirrored rows": lambda x: torch.flip(x, [2]),
@@ -95,6 +101,7 @@ LAID = {
     "transposed with channels last": lambda x: x.permute(0, 2, 3, 1).transpose(1, 2).permute(0, 3, 1, 2),
     "framed on the left": lambda x: F.pad(x, (64, 0, 0, 0)),
     "framed by another": lambda x: torch.cat([torch.zeros_like(x), x, x.new_zeros(1, 3, SIDE, 32)], 3),
+    "pasted": pasted,
     "framed by a layer": nn.ZeroPad2d((0, 32, 16, 0)),
     "framed and mirrored": lambda x: F.pad(x, (64, 0, 0, 0)).flip(3),
     "mirrored and framed": lambda x: F.pad(x.flip(3), (64, 0, 0, 8)),
@@ -167,6 +174,7 @@ def test_a_map_that_cannot_be_laid_back_says_so(way: str) -> None:
         (lambda x: x.transpose(2, 3), AT),
         (lambda x: F.pad(x, (64, 0, 0, 0)), AT),
         (lambda x: torch.cat([x.new_zeros(1, 3, 32, SIDE), x], 2), AT),
+        (pasted, AT),
         (lambda x: torch.roll(x, (32, 8), (2, 3)), None),
         (lambda x: torch.rot90(x, 1, (2, 3)), AT),
     ],
