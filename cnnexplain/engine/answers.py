@@ -69,6 +69,13 @@ def read(tensor: Any, pictures: int) -> Tensor | None:
     return values
 
 
+def unsqueezed(output: Any, pictures: int) -> Any:
+    """Any answer as it is, but (1, K) for (K,) or () of one picture, whose batch `.squeeze()` has taken away."""
+    if pictures == 1 and is_dense(output) and (not output.ndim or (output.ndim == 1 and len(output) > 1)):
+        return output.reshape(1, -1)
+    return output
+
+
 def refusal(output: Any, model_name: str) -> ModelError:
     """What is said of an answer without class scores."""
     found = leaves(output, 1)

@@ -18,6 +18,7 @@ from cnnexplain.core.explanation import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, chosen, gradients, layers, scores, weights
+from cnnexplain.engine.answers import unsqueezed
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
@@ -188,10 +189,9 @@ class Model:
     def output_of(self, inputs: Tensor) -> Any:
         """Whatever the module returns, class scores or not. Call it inside `borrowed()`."""
         dtype = PRECISIONS[self.precision]
-        cast = torch.autocast(self.device.type, dtype) if dtype else nullcontext()
         try:
-            with cast:
-                return self.module(self.layout.of(inputs))
+            with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
+                return unsqueezed(self.module(self.layout.of(inputs)), len(inputs))
         except (CnnexplainError, KeyboardInterrupt):
             raise
         except BaseException as error:

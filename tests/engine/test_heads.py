@@ -498,3 +498,23 @@ def test_above_has_a_class_for_some_pictures_and_none_for_others() -> None:
     assert found[1].score.tolist()[0] == 2
     (only,) = model.targets(TargetSpec(above=0.999), logits)
     assert only.index.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: x.squeeze(),
+        lambda x: x[:, :1].squeeze(),
+        lambda x: x[:, :1].sigmoid().squeeze(),
+        lambda x: x.softmax(1).squeeze(),
+    ],
+)
+def test_a_batch_of_one_that_was_squeezed_away_is_still_a_batch(
+    inner: nn.Module, inputs: Tensor, end: Any
+) -> None:
+    model = as_model(Ends(inner, end).eval(), SIZE)
+    with torch.no_grad():
+        wanted = inner(inputs)
+    together = answer(model, inputs).logits
+    torch.testing.assert_close(together, wanted[:, : together.shape[1]], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(answer(model, inputs[:1]).logits, together[:1], rtol=1e-4, atol=1e-4)
