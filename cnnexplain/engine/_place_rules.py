@@ -162,70 +162,12 @@ def _turned(call: Call) -> Seen | None:
     return each(call.look(x), how)
 
 
-def rolled(call: Call) -> Seen | None:
-    """A picture whose pixels go out on one side and come in on the other lies in two parts."""
-    shifts, dims = call.given["shifts"], call.given.get("dims", ())
-    shifts, dims = ([*one] if isinstance(one, (tuple, list)) else [one] for one in (shifts, dims))
-    moved = {dim % call.x.ndim for shift, dim in zip(shifts, dims, strict=True) if shift} if dims else None
-
-    def how(axis: Axis, dim: int) -> Along | None:
-        still = moved is not None and dim not in moved
-        return (axis if still else placed(axis).losing("roll shifts its pixels before this layer")), dim
-
-    return each(call.look(call.x), how)
-
-
-def framed(call: Call) -> Seen | None:
-    """Padding of the picture itself."""
-    return each(_padded(call), lambda axis, dim: (replace(placed(axis), framed=True), dim))
-
-
-def joined_frame(call: Call) -> Seen | None:
-    """A picture that has something else put beside it."""
-    parts = list(call.given["tensors"])
-    joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
-    (at,) = (number for number, one in enumerate(parts) if call.look(one) is not None)
-    before, after = (sum(one.shape[joint] for one in some) for some in (parts[:at], parts[at + 1 :]))
-
-    def how(axis: Axis, dim: int) -> Along | None:
-        if dim != joint:
-            return axis, dim
-        left, place = ((0, 0),) * call.out.shape[dim], placed(axis)
-        return (
-            replace(place, seen=left, before=place.before + before, after=place.after + after, framed=True),
-            dim,
-        )
-
-    return each(call.look(parts[at]), how)
-
-
-def pasted(call: Call) -> Seen | None:
-    """`canvas[..., top:below, left:right] = picture`."""
-    canvas, index, picture = call.args
-    parts = list(index) if isinstance(index, tuple) else [index]
-    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
-    taken = sum(one is not Ellipsis for one in parts)
-    parts[ellipsis : ellipsis + 1] = [slice(None)] * (canvas.ndim - taken)
-    simple = call.look(canvas) is None and all(isinstance(one, slice) and not one.step for one in parts)
-
-    def how(axis: Axis, dim: int) -> Along | None:
-        place, count = placed(axis), canvas.shape[dim]
-        if not simple:
-            place = place.losing("it is written into a part of another tensor before this layer")
-            return replace(place, seen=((0, 0),) * count), dim
-        first, past, _ = parts[dim].indices(count)
-        before, after = place.before + first, place.after + count - past
-        return replace(place, seen=((0, 0),) * count, before=before, after=after, framed=True), dim
-
-    return each(call.look(picture), how)
-
-
 def is_small(before: int, after: int, size: int) -> bool:
     """Whether padding is what windows of a size need to leave as many cells as there were."""
     return before + after < size and abs(before - after) <= SLACK
 
 
-def _padded(call: Call) -> Seen | None:
+def padded(call: Call) -> Seen | None:
     widths = [int(one) for one in call.given["pad"]]
 
     def how(axis: Axis, dim: int) -> Along | None:
@@ -315,8 +257,8 @@ def placed(axis: Axis) -> Place:
 SPECIAL: dict[str, Rule] = {
     "__getitem__": _sliced,
     "rot90": _turned,
-    "pad": _padded,
-    "constant_pad_nd": _padded,
+    "pad": padded,
+    "constant_pad_nd": padded,
     **dict.fromkeys(CUTTING, _part),
     **dict.fromkeys(MIRRORING, _mirrored),
     # A value may depend on others along the same direction and yet stay where it is.

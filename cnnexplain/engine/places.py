@@ -14,6 +14,7 @@ from cnnexplain.core.laying import Laying
 from cnnexplain.core.words import run_name
 from cnnexplain.engine._field_axes import Rule, anything, tensors_in
 from cnnexplain.engine._field_rules import call_of
+from cnnexplain.engine._frame_rules import framed, joined_frame, pasted, rolled
 from cnnexplain.engine._place_rules import (
     CUTTING,
     KERNEL,
@@ -22,12 +23,8 @@ from cnnexplain.engine._place_rules import (
     SPECIAL,
     TURNING,
     Place,
-    framed,
     is_small,
-    joined_frame,
     kept,
-    pasted,
-    rolled,
     scattered,
 )
 from cnnexplain.engine.capture import map_layout, note_grid
