@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,9 @@ import pytest
 # Small networks run fastest on one thread, above all where other tests run beside them, in this process or another:
 # several threads on a busy machine wait for each other far longer than these models take.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that runs the tests in the background has them ignore Ctrl-C, and the commands that they start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
