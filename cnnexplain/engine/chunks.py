@@ -39,7 +39,7 @@ class Chunks:
         usual = most or max(1, round(ROWS.get(device.type, 4) / max(size_of_one, 1)))
         start = 0
         while start < rows:
-            size = min(self.limit or usual, usual, rows - start)
+            size = min(self.limit or usual, most or rows, rows - start)
             chunk = range(start, start + size)
             try:
                 result = work(chunk)
