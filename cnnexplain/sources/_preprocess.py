@@ -89,7 +89,9 @@ class Overrides:
                 return Choice(choice.what, "as given", f"{listed(given)} say all of it")
             reason = f"your code names none; {listed(given)} {'were' if given[1:] else 'was'} given"
             value = f"{choice.value}, but for what was given"
-            return Choice(choice.what, value, f"{reason}, {listed(usual)} change more")
+            return Choice(
+                choice.what, value, f"{reason}, {listed(usual)} {'change' if usual[1:] else 'changes'} more"
+            )
 
         return tuple(map(told, choices))
 

@@ -138,7 +138,7 @@ def test_what_was_given_is_told_as_given(net):
     for missing in every:
         value, reason = told(**{name: one for name, one in every.items() if name != missing})
         assert value == "as is usual for ImageNet, but for what was given"
-        assert reason.endswith(f"were given, --{missing.replace('_', '-')} change more")
+        assert reason.endswith(f"were given, --{missing.replace('_', '-')} changes more")
     assert "--mean was given, --input-size, --crop-pct and --std change more" in told(mean="0.5")[1]
     module = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert adopt(module, ModelOptions(**every)).choices[0].value == "as given"
