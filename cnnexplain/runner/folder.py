@@ -48,8 +48,7 @@ class Folder:
 
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
-        self._make(self._aside)
-        self._lock()
+        self._held = self._lock()
         try:
             self._accept(identity, overwrite)
         except OutputError:
@@ -81,27 +80,45 @@ class Folder:
             raise OutputError(f"{self.given} holds another run: {what}", choose)
 
     def close(self) -> None:
-        """Let go of the folder and remove what was only needed on the way; files of others stay."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-        with contextlib.suppress(OSError):  # what stays does no harm, and somebody else may be at work
-            for left in (self._aside / LOCK, *self._aside.glob(f"{TEMPORARY}*")):
-                left.unlink(missing_ok=True)
-            self._aside.rmdir()
+        """Let go of the folder and remove what was only needed on the way; files of others stay.
 
-    def _lock(self) -> None:
-        """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
-        if fcntl is None:  # no such locks on Windows
+        A folder that another run holds is left as it is: its lock and the files that it is writing are not ours.
+        """
+        if self._held is None:
             return
-        self._held = open_own(self._aside / LOCK)
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                f"another run is writing into {self.given}",
-                "wait until it is done, or choose another folder with -o",
-            ) from error
+        with contextlib.suppress(OSError):  # what stays does no harm
+            if _is_there(self._held):
+                for left in (self._aside / LOCK, *self._aside.glob(f"{TEMPORARY}*")):
+                    left.unlink(missing_ok=True)
+                self._aside.rmdir()
+        self._held.close()  # last: the next run may only begin when the files are gone
+        self._held = None
+
+    def _lock(self) -> IO[bytes]:
+        """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
+        while True:
+            self._make(self._aside)
+            path = self._aside / LOCK
+            try:
+                lock = open_own(path)
+            except OutputError as error:
+                if isinstance(error.__cause__, FileNotFoundError):  # a run that ends right now took it away
+                    continue
+                raise
+            if fcntl is None:  # no such locks on Windows, which removes no file that is open
+                lock.close()
+                return lock
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.close()
+                raise OutputError(
+                    f"another run is writing into {self.given}",
+                    "wait until it is done, or choose another folder with -o",
+                ) from error
+            if _is_there(lock):
+                return lock
+            lock.close()  # of a run that ended right now
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
@@ -253,6 +270,11 @@ class Folder:
         for name in (REPORT, RECORDS, RUN):
             self._remove(self.path / name)
         Journal(self.path).remove()
+
+
+def _is_there(file: IO[bytes]) -> bool:
+    """Whether an open file still has a name, so that another process would open the same one."""
+    return file.closed or os.fstat(file.fileno()).st_nlink > 0
 
 
 def checked_folder(path: Path) -> Folder:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -64,6 +66,41 @@ def test_a_run_knows_of_one_before_that_ended_without_a_word(
     folder.open(IDENTITY, overwrite=False)
     assert folder.was_killed is killed
     folder.close()
+
+
+def test_a_refused_run_leaves_the_files_that_the_other_is_writing(out: Path) -> None:
+    first, journal = started(out)
+
+    def meanwhile(file: IO[bytes]) -> None:
+        for _ in range(2):  # a lock that was taken away would let the second in
+            with closing(Folder(out)) as second, pytest.raises(OutputError, match="another run is writing"):
+                second.open(IDENTITY, overwrite=True)
+        file.write(PICTURE)
+
+    first.write("cat.png", meanwhile)
+    journal.remove()
+    first.close()
+    assert everything(out) == ["cat.png", "run.json"]
+
+
+def test_a_lock_that_was_removed_holds_nobody_off(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends between the moment when the next one opens its lock and when it takes it."""
+    first, _ = started(out)
+    lock = fcntl.flock
+
+    def late(file: IO[bytes], how: int) -> None:
+        first.close()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second = Folder(out)
+    second.open(IDENTITY, overwrite=False)
+    monkeypatch.undo()
+    assert (out / ".cnnexplain" / "lock").exists()
+    with closing(Folder(out)) as third, pytest.raises(OutputError, match="another run is writing"):
+        third.open(IDENTITY, overwrite=False)
+    second.close()
+    assert everything(out) == ["run.json"]
 
 
 def everything(place: Path) -> list[str]:
