@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from cnnexplain.errors import ImageError, OutputError
-from cnnexplain.runner.journal import ASIDE, RECORDS, Journal, open_own
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from cnnexplain.runner.journal import ASIDE, RECORDS, Journal
+from cnnexplain.runner.lock import Lock
 
 REPORT, RUN = "index.html", "run.json"
 PAGES = "report"  # the folder of the other pages of a long report, which may hold a run of its own as well
@@ -38,7 +34,7 @@ class Folder:
         self.given = path  # as messages name it
         self.path = path.absolute()  # code of the user's own may go to another folder
         self._aside = self.path / ASIDE
-        self._held: IO[bytes] | None = None
+        self._held: Lock | None = None
         # Whether a run that `open` found here crashed, and nobody has looked for the reason yet.
         self.was_killed = False
 
@@ -87,38 +83,25 @@ class Folder:
         if self._held is None:
             return
         with contextlib.suppress(OSError):  # what stays does no harm
-            if _is_there(self._held):
-                for left in (self._aside / LOCK, *self._aside.glob(f"{TEMPORARY}*")):
-                    left.unlink(missing_ok=True)
-                self._aside.rmdir()
-        self._held.close()  # last: the next run may only begin when the files are gone
+            for left in self._aside.glob(f"{TEMPORARY}*") if self._held.is_there() else ():
+                left.unlink(missing_ok=True)
+            self._held.remove()
+            self._aside.rmdir()
         self._held = None
 
-    def _lock(self) -> IO[bytes]:
-        """Hold the folder for this process alone, for as long as it lives; a killed one lets go by itself."""
+    def _lock(self) -> Lock:
+        """Hold the folder for this process alone, for as long as it lives."""
         while True:
             self._make(self._aside)
-            path = self._aside / LOCK
             try:
-                lock = open_own(path)
-            except OutputError as error:
-                if isinstance(error.__cause__, FileNotFoundError):  # a run that ends right now took it away
-                    continue
-                raise
-            if fcntl is None:  # no such locks on Windows, which removes no file that is open
-                lock.close()
-                return lock
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                lock.close()
+                return Lock(self._aside / LOCK)
+            except FileNotFoundError:  # the run that held it ends right now, and took its place away
+                continue
+            except BlockingIOError as error:
                 raise OutputError(
                     f"another run is writing into {self.given}",
                     "wait until it is done, or choose another folder with -o",
                 ) from error
-            if _is_there(lock):
-                return lock
-            lock.close()  # of a run that ended right now
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
@@ -270,11 +253,6 @@ class Folder:
         for name in (REPORT, RECORDS, RUN):
             self._remove(self.path / name)
         Journal(self.path).remove()
-
-
-def _is_there(file: IO[bytes]) -> bool:
-    """Whether an open file still has a name, so that another process would open the same one."""
-    return file.closed or os.fstat(file.fileno()).st_nlink > 0
 
 
 def checked_folder(path: Path) -> Folder:
