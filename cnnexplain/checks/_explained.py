@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnexplain.checks._units import require_sound
-from cnnexplain.core.verdict import Skipped
+from cnnexplain.core.verdict import Found, Skipped
+from cnnexplain.core.words import listed
 from cnnexplain.errors import LayerError
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def maps(subject: Subject) -> Tensor:
         rows, columns = found.shape[1:]
         raise Skipped(f"the map of {subject.map_layer} has {rows}x{columns} places, too few to judge")
     return found
+
+
+def limited(found: Found, subject: Subject) -> Found:
+    """The same result, saying which maps it leaves out where several layers or runs lead to the classes."""
+    names = subject.model.runs.choose()[0]
+    if len(names) == 1:
+        return found
+    rest = f"; only maps of {names[0]} were looked at, not those of {listed(names[1:])}, which lead to the classes too"
+    return replace(found, says=found.says + rest)
 
 
 def varied(found: Tensor) -> Tensor:

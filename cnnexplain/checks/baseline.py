@@ -69,6 +69,7 @@ class Baseline:
 
     def measure(self, subject: Subject) -> Found:
         """Compare class, probability and map of every picture; the worst picture decides."""
+        from cnnexplain.checks import _explained
         from cnnexplain.checks._compared import compared
 
         stored = subject.baseline
@@ -95,7 +96,7 @@ class Baseline:
         said = self._said(found, len(bad)) + _differing(subject, stored)
         value = min(one.correlation for one in found)
         drawing = Gallery("Least like the stored run", _shots(found[: min(len(bad), SHOWN)])) if bad else None
-        return Found(
+        result = Found(
             good=not bad,
             says=said,
             value=value,
@@ -103,6 +104,7 @@ class Baseline:
             table=_table([(one, tuple(self._broken(one, size))) for one in found[:ROWS]]),
             drawing=drawing,
         )
+        return result if all(one.stored is None for one in found) else _explained.limited(result, subject)
 
     def _broken(self, one: Compared, size: tuple[int, int]) -> dict[str, float]:
         """By how much a picture breaks each of the limits that it breaks, as a share of what there can be."""

@@ -84,7 +84,8 @@ class Faithful:
             inserted.append(curves[1].flip(0))
             random.append(curves[2:].mean(0))
         names = [subject.examples[place].name for place in kept.tolist()]
-        return self._found(names, torch.stack(deleted), torch.stack(inserted), torch.stack(random))
+        curves_of = (torch.stack(deleted), torch.stack(inserted), torch.stack(random))
+        return _explained.limited(self._found(names, *curves_of), subject)
 
     def _found(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
         import torch

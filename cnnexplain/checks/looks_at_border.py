@@ -67,7 +67,7 @@ class LooksAtBorder:
             place for place in shares.nan_to_num(-1).argsort(descending=True).tolist() if bool(kept[place])
         ]
         names = [one.name for one in subject.examples]
-        return Found(
+        result = Found(
             good=value <= self.excess,
             says=f"{value * area:.0%} of the evidence lies in the outer margin, which is {area:.0%} of the area, or "
             f"{value:.2f} times its share; the limit is {self.excess:g}",
@@ -92,6 +92,7 @@ class LooksAtBorder:
                 ),
             ),
         )
+        return _explained.limited(result, subject)
 
     def _outside(self, rows: int, columns: int) -> Tensor:
         """What share of each cell of a map lies in the margin (h, w)."""

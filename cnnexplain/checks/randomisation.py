@@ -64,7 +64,7 @@ class Randomisation:
                     for parameter in parameters:
                         redraw(parameter)
                     found[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
-        return self._found(found, [layers for layers, _ in stages])
+        return _explained.limited(self._found(found, [layers for layers, _ in stages]), subject)
 
     def _found(self, alike: Tensor, layers: list[list[str]]) -> Found:
         from cnnexplain.core import words

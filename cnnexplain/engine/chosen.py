@@ -34,6 +34,13 @@ def choose(trace: Trace, model_name: str) -> Choice:
         )
     if layer is None and trace.joins.copies:
         raise several_pictures(model_name)
+    sequence = next((one for one in trace.layers if one.leaf and one.kind.endswith("1d")), None)
+    if layer is None and sequence is not None:
+        raise LayerError(
+            f"{model_name} works on sequences, not on maps: its layer {sequence.name!r} is a {sequence.kind}, and no "
+            "map comes before it",
+            "look at the pixels: cnnexplain saliency",
+        )
     if layer is None or layer.map is None:
         raise LayerError(
             f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",

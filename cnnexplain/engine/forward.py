@@ -18,6 +18,10 @@ from cnnexplain.errors import ForwardError, first_line, text_of
 
 SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
 # With the separator: torchvision is not torch.
+NO_SIZE = (
+    "no square picture of 28 to 512 pixels fits: give the size it was made for, as in --input-size 64x128 (height x "
+    "width); or, where the size changes nothing, look at what its layers hand on"
+)
 LIBRARIES = tuple(os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
 PACKAGE, STANDARD = str(Path(__file__).parents[1]) + os.sep, str(Path(os.__file__).parent) + os.sep
 SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
@@ -26,8 +30,11 @@ Shape = Sequence[int]
 Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
 
 
-def failed(name: str, shape: Shape, error: BaseException) -> ForwardError:
-    """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`."""
+def failed(name: str, shape: Shape, error: BaseException, *, tried: bool = False) -> ForwardError:
+    """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`.
+
+    `tried`: other sizes were, and the model gets through none.
+    """
     text = text_of(error)
     place, own = _place(error)
     where = f" (at {place})" if place else ""
@@ -36,6 +43,8 @@ def failed(name: str, shape: Shape, error: BaseException) -> ForwardError:
     if hint is None:
         hint = f"look at its forward{f', at {place}' if place else ''}"
         hint += ", which raised this itself" if own else "; --debug shows the traceback"
+    if tried:
+        hint = hint.replace(SIZE, NO_SIZE)
     return ForwardError(f"{name} failed on an input of {tuple(shape)}: {first_line(error)}{where}", hint)
 
 
@@ -72,6 +81,11 @@ def _is_strange(file: str) -> bool:
     """Whether code is neither this package's nor torch's nor Python's own."""
     standard = file.startswith(STANDARD) and "site-packages" not in file
     return not (standard or file.startswith((PACKAGE, LIBRARIES[0], "<")))
+
+
+def elsewhere(device: torch.device) -> str:
+    """Words of a hint: where there may be more memory than on `device`; empty where that is the processor's."""
+    return "" if device.type == "cpu" else "--device cpu, or "
 
 
 def require_pictures(module: nn.Module, name: str) -> None:
@@ -166,9 +180,10 @@ KINDS: tuple[Kind, ...] = (
         _said("it takes numbers of words and not pictures: give a network of pictures"),
     ),
     (
-        r"(?i)specify dynamic_shapes|batch.?size.* (must|should|expected)",
+        r"(?i)specify dynamic_shapes|Guard failed: \S+\.size\(\)\[0\]|batch.?size.* (must|should|expected)",
         _one_batch,
     ),
+    (r"Guard failed: \S+\.size\(\)\[[23]\] == (\d+)", _said(SIZE)),
     (
         r"Expected more than 1 value per channel",
         _said(

@@ -114,7 +114,7 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
             return model, ()
         found = _found(model, usual)
     if found is None:
-        return model, ()
+        return replace(model, tried_sizes=True), ()
     (channels, height, width), reason = found
     preprocess = replace(model.preprocess, channels=channels)
     if (height, width) != preprocess.input_size:
@@ -135,7 +135,7 @@ def _found(model: Model, usual: Size) -> tuple[Size, str] | None:
 
 def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
     if _tried(model, usual).passed:
-        return None  # that it cannot be explained has another reason
+        return None  # that it cannot be explained has another reason, which is none of a size
     for channels in dict.fromkeys((usual[0], 3, 1)):  # of the first convolution, or as pictures have them
         low, high = 1, LARGEST
         for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):

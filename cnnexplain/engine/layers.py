@@ -235,8 +235,8 @@ def _described(
 
 
 def tokens(layer: Layer) -> int:
-    """How many tokens came out of a layer, where its output is a sequence of them."""
-    return layer.shape[0] if len(layer.shape) == 2 else 0
+    """How many tokens (T, C) came out of a layer; none of a Conv1d and its like, whose sequences are (C, L)."""
+    return layer.shape[0] if len(layer.shape) == 2 and not layer.kind.endswith("1d") else 0
 
 
 def only_pools(layer: Layer) -> bool:
@@ -264,7 +264,10 @@ def _default(
     """
     graded = logits.requires_grad  # or else the order alone tells, and it is the last map
     total = logits.sum()
-    token_counts = {tokens(layer) for layer in layers} - {0, 1}
+    token_counts = {tokens(layer) for layer in layers if layer.weighted} - {
+        0,
+        1,
+    }  # others follow a Conv1d too
     candidates: list[int] = []
     scores: list[int] = []  # maps that are scores already
     for place in reversed(range(len(layers))):

@@ -22,7 +22,7 @@ from cnnexplain.engine.answers import unsqueezed
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
-from cnnexplain.engine.forward import failed, is_theirs, require_pictures
+from cnnexplain.engine.forward import elsewhere, failed, is_theirs, require_pictures
 from cnnexplain.engine.heads import Head
 from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.norms import FixedNorms
@@ -57,6 +57,7 @@ class Model:
     layout: Layout = field(default_factory=Layout, repr=False)
     activation: str = "auto"  # what makes probabilities of scores; auto: what the model itself ends in
     output: str | None = None  # of several outputs, the name or number of the one that has the scores
+    tried_sizes: bool = False  # whether other sizes of pictures were tried, and it gets through none
     heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
 
     @property
@@ -126,7 +127,7 @@ class Model:
                 height, width = self.preprocess.input_size
                 raise ModelError(
                     f"there is not enough memory on {self.device} for one picture of {height}x{width}",
-                    "use --device cpu, or a smaller --input-size",
+                    f"use {elsewhere(self.device)}a smaller --input-size",
                 ) from error
             if not is_theirs(error):
                 raise
@@ -192,13 +193,11 @@ class Model:
         try:
             with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
                 return unsqueezed(self.module(self.layout.of(inputs)), len(inputs))
-        except (CnnexplainError, KeyboardInterrupt):
-            raise
         except BaseException as error:
             # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
-            if is_out_of_memory(error):
+            if isinstance(error, (CnnexplainError, KeyboardInterrupt)) or is_out_of_memory(error):
                 raise
-            raise failed(self.name, inputs.shape, error) from error
+            raise failed(self.name, inputs.shape, error, tried=self.tried_sizes) from error
 
     @contextmanager
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:

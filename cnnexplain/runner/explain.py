@@ -25,6 +25,7 @@ from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
 from cnnexplain.core.preprocess import Geometry, Preprocess
 from cnnexplain.core.words import percent
 from cnnexplain.engine.chunks import is_broken_device
+from cnnexplain.engine.forward import elsewhere
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, ImageMemoryError, is_out_of_memory
@@ -126,7 +127,7 @@ def explain(
 def _no_memory(model: Model) -> ImageMemoryError:
     return ImageMemoryError(
         f"there is not enough memory on {model.device} for one picture",
-        "use --device cpu, a smaller --input-size, or --precision bf16",
+        f"use {elsewhere(model.device)}a smaller --input-size, or --precision bf16",
     )
 
 

@@ -116,8 +116,8 @@ def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> n
         try:
             with torch.device("meta"):
                 return build(architecture, wanted).module
-        except (RuntimeError, NotImplementedError):
-            pass  # a few of torchvision's compute with values while they are built
+        except (RuntimeError, ModelError):
+            pass  # a few, such as torchvision's RegNets, compute with values while they are built
     return build(architecture, wanted).module
 
 

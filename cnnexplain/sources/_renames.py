@@ -86,10 +86,16 @@ def _named(*patterns: tuple[str, str]) -> Callable[[State], State]:
 
 
 def _multiplied_out(state: State) -> State:
-    """Weights from length g and direction v, for a model whose weight norm was removed: g v / |v|."""
+    """Weights from length g and direction v, for a model whose weight norm was removed: g v / |v|.
+
+    Layers that share both in the file share the weight. Raises `ValueError` where the weights would have more numbers
+    than the file: overlapping tensors, which a small file can hold any number of.
+    """
     import torch
 
     changed = dict(state)
+    weights: dict[tuple[object, ...], Tensor] = {}  # by what they are made of
+    left = _numbers(state.values())
     for name, length in state.items():
         layer = re.sub(r"(weight_g|parametrizations\.weight\.original0)$", "", name)
         kinds = [f"{layer}weight_v", f"{layer}parametrizations.weight.original1"]
@@ -98,12 +104,32 @@ def _multiplied_out(state: State) -> State:
             continue
         if any(one not in (1, full) for one, full in zip(length.shape, direction.shape, strict=True)):
             continue  # no length of this direction: multiplied, the two could be larger than both
-        axes = [axis for axis, size in enumerate(length.shape) if size == 1]
-        norm = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
-        changed[f"{layer}weight"] = length.float() * direction.float() / norm
+        factors = (_place(length), _place(direction))
+        if factors not in weights:
+            left -= direction.numel()
+            if left < 0:
+                raise ValueError("its tensors overlap: multiplied out they would be larger than the file")
+            axes = [axis for axis, size in enumerate(length.shape) if size == 1]
+            norm = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
+            weights[factors] = length.float() * direction.float() / norm
+        changed[f"{layer}weight"] = weights[factors]
         for one in (name, *kinds):
             changed.pop(one, None)
     return changed
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    """What tells a tensor from every other that does not hold the same numbers in memory."""
+    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+
+
+def _numbers(tensors: Iterable[Tensor]) -> int:
+    """How many numbers there are in the storages of tensors, shared ones counted once."""
+    storages = {
+        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() // one.element_size()
+        for one in tensors
+    }
+    return sum(storages.values())
 
 
 RENAMES: tuple[Rename, ...] = (

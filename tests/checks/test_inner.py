@@ -399,3 +399,29 @@ def test_channels_with_one_value_a_picture_need_many_pictures() -> None:
     module.head = nn.Sequential(hidden, nn.ReLU(), nn.Linear(40, 10))
     assert found(DeadUnits(), digits.subject(module, count=8)).good
     assert not found(DeadUnits(), digits.subject(module, count=120)).good
+
+
+class Parts(nn.Module):
+    """The same features of a picture and of its mirrored copy, or of two networks, joined before the classes."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
+        self.right = self.left if shared else nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [self.left(x).mean((2, 3)), self.right(x.flip(3)).mean((2, 3))]
+        return self.head(torch.cat(parts, 1))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("check", [Randomisation, LooksAtBorder])
+def test_a_verdict_on_maps_says_which_branch_or_run_it_leaves_out(check: Any, shared: bool) -> None:
+    said = found(check(), digits.subject(Parts(shared))).says
+    names = ("left #1", "left #2") if shared else ("left", "right")
+    assert said.endswith(
+        f"; only maps of {names[0]} were looked at, not those of {names[1]}, which lead to the classes too"
+    )
+    assert "only maps" not in found(Randomisation(), digits.subject("well")).says

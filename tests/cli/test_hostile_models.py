@@ -126,6 +126,16 @@ def weight(tensor: object) -> dict[str, object]:
     return {"head.weight": tensor}
 
 
+def normed(step: int) -> dict[str, object]:
+    """500 layers with weight norm in one storage of 2.4 MB: the same place of it, or each a little further."""
+    numbers = torch.ones(600_000)
+    state = {}
+    for layer in range(500):
+        state[f"l{layer}.weight_v"] = numbers.as_strided((599, 1000), (1000, 1), layer * step)
+        state[f"l{layer}.weight_g"] = numbers[:599].view(599, 1)
+    return state
+
+
 MANY = 10_000_000  # classes
 NAME = "\x1b]0;owned\x07\x1b[2J[bold]<img src=x onerror=alert(1)>\n\u202e"
 NESTED = b"[" * 2000 + b"]" * 2000
@@ -170,6 +180,8 @@ MODELS: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "a-negative-size.pth": (lambda: saved(weight(tensor((-9, 9)))), "damaged"),
     "masked-dict.pth": (lambda: saved(Rebuilt(OrderedDict, [("head.weight", torch.zeros(3))], get="?", items=3, keys=[])), "does not fit"),
     "masked-tensor.pth": (lambda: saved(weight(Rebuilt(torch._tensor._rebuild_from_type_v2, REBUILD, torch.Tensor, tensor((2,)).called[1], {"is_floating_point": 1, "detach": 2}))), "does not fit"),
+    "one-storage.pth": (lambda: saved(normed(0)), "1,?000 unexpected"),
+    "overlapping.pth": (lambda: saved(normed(1)), "its tensors overlap"),
     "of-arguments.pth": (lambda: saved(Namespace(state_dict=weight(torch.zeros(2)))), "holds no state dict, but Namespace"),
 }  # fmt: skip
 

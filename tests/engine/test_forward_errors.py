@@ -70,6 +70,12 @@ def flat(*layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def exported(pictures: int, side: int) -> nn.Module:
+    """A program of torch.export, for batches and pictures of one size."""
+    module = flat(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return torch.export.export(module.eval(), (torch.zeros(pictures, 3, side, side),)).module()
+
+
 SIZE = r"--input-size 32 or 1x28x28"
 CASES: list[tuple[nn.Module, str, str]] = [
     (Pair(), r"failed on .*'other'", r"more than a picture \('other'\): wrap it"),
@@ -96,6 +102,8 @@ CASES: list[tuple[nn.Module, str, str]] = [
     (Own(raising(RuntimeError("expected scalar type Half, I say"))), r"I say", r"at test_forward"),
     (Own(asserting), r"AssertionError: give five crops \(at test_forward_errors.py:\d+\)", r"at test_f"),
     (Own(raising(ValueError("Input image height 64 is not 224"))), r"height 64", SIZE),
+    (exported(2, 64), r"Guard failed: input\.size\(\)\[0\]", r"batches of one size"),
+    (exported(1, 48), r"Guard failed: input\.size\(\)\[2\] == 48", SIZE),
     (Own(lambda x: x.no_such_thing), r"no_such_thing",
      r"look at its forward, at test_forward_errors.py:\d+; --debug"),
 ]  # fmt: skip

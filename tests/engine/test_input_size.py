@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,11 +127,26 @@ def test_a_size_that_was_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_fits_no_size_fails_as_before_and_comes_back_unchanged() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(7, 2)).train()
     before = {name: (one.data_ptr(), one._version) for name, one in module.state_dict().items()}
-    with pytest.raises(cnnexplain.CnnexplainError, match=r"failed on an input of \(1, 3, 224, 224\)"):
+    with pytest.raises(
+        cnnexplain.CnnexplainError, match=r"failed on an input of \(1, 3, 224, 224\)"
+    ) as caught:
         _ = cnnexplain.load(module).model.labels
+    assert "no square picture of 28 to 512 pixels fits" in caught.value.hint
     assert {name: (one.data_ptr(), one._version) for name, one in module.state_dict().items()} == before
     assert module.training
     assert all(one.requires_grad for one in module.parameters())
+
+
+@pytest.mark.parametrize("numbers", [9, 4 * 8 * 16])  # of a layer behind a pool; of an oblong map
+def test_where_no_square_fits_the_hint_says_so(numbers: int) -> None:
+    pool = nn.AdaptiveAvgPool2d(1) if numbers == 9 else nn.Identity()
+    module = nn.Sequential(nn.Conv2d(1, 4, 3, 8, 1), pool, nn.Flatten(), nn.Linear(numbers, 2))
+    with pytest.raises(cnnexplain.CnnexplainError, match=r"failed on an input of") as caught:
+        _ = cnnexplain.load(module).model.labels
+    assert re.search(rf"takes {numbers} numbers .*: no square .* 64x128 .* look at what", caught.value.hint)
+    with pytest.raises(cnnexplain.CnnexplainError) as caught:
+        _ = cnnexplain.load(module, input_size="1x72x72").model.labels
+    assert "no square" not in caught.value.hint  # none was tried
 
 
 def test_crop_and_checkpoints_go_with_it(tmp_path: Path) -> None:

@@ -222,6 +222,34 @@ def test_lenet_on_square_and_oblong_inputs(size: tuple[int, int]) -> None:
     assert heat(network, torch.randn(1, 1, *size), layer="conv1").shape == (1, size[0] - 4, size[1] - 4)
 
 
+class Spectrum(nn.Module):
+    """A map whose columns become a sequence: of as many channels as the map has rows, or as it has columns."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.after = nn.Conv2d(1, 4, 3, 2, 1), nn.Conv1d(32, channels, 3, padding=1)
+        self.norm, self.act = nn.BatchNorm1d(channels), nn.ReLU()
+        self.fc = nn.Linear(channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = self.conv(x).relu().flatten(1, 2)
+        return self.fc(self.act(self.norm(self.after(columns))).mean(2))
+
+
+@pytest.mark.parametrize("channels", [8, 12, 5])
+def test_channels_of_a_sequence_are_no_tokens(channels: int) -> None:
+    assert default_layer(Spectrum(channels), (16, 24), channels=1) == "conv"
+
+
+def test_a_network_of_sequences_is_told_as_such() -> None:
+    network = nn.Sequential(
+        nn.Flatten(2), nn.Conv1d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    with pytest.raises(LayerError, match="sequences, not on maps: its layer '1' is a Conv1d") as caught:
+        default_layer(network, (16, 16))
+    assert caught.value.hint.endswith("cnnexplain saliency")
+
+
 def test_nothing_larger_than_one_by_one_is_refused() -> None:
     network = shaped(Shrinking(3), (2, 2))
     with pytest.raises(LayerError, match="no layer with a map larger than 1x1") as caught:

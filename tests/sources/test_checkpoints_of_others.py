@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.errors import ModelError, OptionError
 from cnnexplain.sources import load
+from cnnexplain.sources._renames import _multiplied_out
 
 ARCH = "timm:test_resnet"
 State = dict[str, Tensor]
@@ -500,6 +501,41 @@ def test_the_head_is_what_follows_the_number_of_classes(net: Path, classes: int)
     model = loaded(made.state_dict(), "gated.py:Net")
     assert same(model, made)
     assert told(model, "classes") == f"{classes}: read off the head in the checkpoint"
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf"])
+def test_the_head_is_found_of_networks_that_compute_with_values_while_they_are_built(
+    net: Path, name: str
+) -> None:
+    made = torchvision.models.get_model(name, num_classes=3)
+    model = loaded(made.state_dict(), f"torchvision:{name}")
+    assert same(model, made)
+    assert told(model, "classes") == "3: read off the head in the checkpoint"
+
+
+def test_layers_that_share_what_their_weights_are_made_of_share_the_weights(net: Path) -> None:
+    """g v / |v|, worked out once for both; another length makes another weight."""
+    direction, lengths = torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([[10.0], [1.0], [5.0]])
+    state = {
+        "a.weight_g": lengths[:2],
+        "a.weight_v": direction,
+        "b.weight_g": lengths[:2],
+        "b.weight_v": direction,
+        "c.weight_g": lengths[1:],
+        "c.weight_v": direction.clone(),
+    }
+    made = _multiplied_out(state)
+    assert made["a.weight"] is made["b.weight"]
+    assert made["a.weight"].tolist() == [[6.0, 8.0], [0.0, 1.0]]
+    assert torch.allclose(made["c.weight"], torch.tensor([[0.6, 0.8], [0.0, 5.0]]))
+    overlapping = torch.arange(8.0)
+    many = {
+        f"{place}.weight_{kind}": overlapping.as_strided((2, size), (2, 1), place)
+        for place in range(4)
+        for kind, size in (("v", 2), ("g", 1))
+    }
+    with pytest.raises(ValueError, match="its tensors overlap"):
+        _multiplied_out(many)
 
 
 def test_no_small_file_asks_for_a_large_head(net: Path) -> None:
