@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnnexplain.engine._field_axes import Along, Axis, Call, Seen, each
-from cnnexplain.engine._place_rules import padded, placed
+from cnnexplain.engine._place_axis import placed
+from cnnexplain.engine._place_rules import padded
 
 
 def rolled(call: Call) -> Seen | None:
@@ -23,7 +24,7 @@ def rolled(call: Call) -> Seen | None:
 
 def framed(call: Call) -> Seen | None:
     """Padding of the picture itself."""
-    return each(padded(call), lambda axis, dim: (replace(placed(axis), framed=True), dim))
+    return padded(call, framed=True)
 
 
 def joined_frame(call: Call) -> Seen | None:

@@ -1,113 +1,81 @@
-"""Where the cells of a map lie on the input, and how each of torch's functions hands that on."""
+"""How each of torch's functions hands on where the cells of a map lie on the input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cnnexplain.engine._field_axes import Along, Axis, Call, Rule, Seen, anything, each
-from cnnexplain.engine._field_rules import pointwise
-
-# Functions that move pixels to where they cannot be followed.
-_SCATTERING = """
-grid_sample grid_sampler grid_sampler_2d gather take take_along_dim scatter index_select index_put
-roi_align roi_pool ps_roi_align ps_roi_pool sort argsort topk
-"""
-SCATTERING = frozenset(_SCATTERING.split())
-CUTTING = frozenset(("narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "select"))
-MIRRORING = frozenset(("flip", "fliplr", "flipud"))
-# What makes it worth while to follow a model, and below what does so only where it is done to the picture itself:
-# networks permute, roll and pad their maps, and put them back.
-MOVING = SCATTERING | CUTTING | MIRRORING | {"__getitem__", "rot90"}
-TURNING = frozenset(
-    ("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "T", "mT", "H", "mH")
-)
-KERNEL = 7  # the padding that goes with a kernel of up to this size is no move
-SLACK = (
-    1  # cells that a cut may take off each end, as to make two maps fit, without being a cut of the picture
-)
-
-
-@dataclass(frozen=True)
-class Place(Axis):
-    """Where the cells of a map lie along one direction: from pixel `low` of the input to `high`, evenly.
-
-    `stride` is negative where they lie the other way round. Where they cannot be followed, `lost` says why.
-    """
-
-    lost: str = ""
-    before: int = 0  # cells of padding, which lie nowhere
-    after: int = 0
-    framed: bool = False  # whether the padding is of the picture, and not of a map
-
-    def through(
-        self,
-        windows: Sequence[Sequence[int]],
-        stride: float,
-        real: Callable[[int], int] = lambda cell: cell,  # noqa: ARG002  (as of every axis)
-    ) -> Place:
-        """Windows that slide lie on the same part of the picture; and on its frame, but for what their size needs."""
-        seen = ((0, 0),) * len(windows)
-        size = max((window[-1] - window[0] + 1 for window in windows if window), default=1)
-        place = self
-        if self.framed and not is_small(self.before, self.after, size if size > stride else 1):
-            cell = (self.high - self.low) / (len(self.seen) - self.before - self.after)
-            first, last = (self.before, self.after) if self.stride > 0 else (self.after, self.before)
-            place = replace(self, low=self.low - cell * first, high=self.high + cell * last)
-        return replace(place, seen=seen, before=0, after=0, framed=False)
-
-    def cut(self, first: int, past: int, cells: int, slack: int = SLACK) -> Place:
-        """What is left of the cells from `first` to `past`, now so many `cells`; no cut where `slack` are cut off."""
-        count = len(self.seen) - self.before - self.after
-        start, end = max(0, first - self.before), min(count, past - self.before)
-        padding = max(0, self.before - first), max(0, past - self.before - count)
-        seen = ((0, 0),) * cells
-        if start >= end or max(start, count - end) <= slack:
-            return replace(self, seen=seen, before=padding[0], after=padding[1])
-        cell = (self.high - self.low) / count
-        low, high = (start, end) if self.stride > 0 else (count - end, count - start)
-        return replace(
-            self,
-            low=self.low + cell * low,
-            high=self.low + cell * high,
-            seen=seen,
-            before=padding[0],
-            after=padding[1],
-        )
-
-    def mirrored(self) -> Place:
-        return replace(self, stride=-self.stride, before=self.after, after=self.before)
-
-    def whole(self) -> Place:
-        """It is kept in mind where the cells lay, as behind global pooling or among tokens."""
-        return self
-
-    def joined(self, other: Axis) -> Place:
-        if isinstance(other, Place) and (other.stride, other.low, other.high) != (
-            self.stride,
-            self.low,
-            self.high,
-        ):
-            return self.losing("the model joins parts of the picture that lie in different places")
-        return self.losing(other.lost) if isinstance(other, Place) else self
-
-    def mixed(self, dim: int | None, other: Along) -> Along:
-        """What still lies along a dimension decides: the rest was pooled, or stands for no place."""
-        if (dim is None) != (other[1] is None):
-            return (self, dim) if other[1] is None else other
-        return self.joined(other[0]), None
-
-    def losing(self, why: str) -> Place:
-        return replace(self, lost=self.lost or why)
+from cnnexplain.engine._field_rules import RULES, pointwise
+from cnnexplain.engine._place_axis import KERNEL, SLACK, is_small, placed
+from cnnexplain.engine._place_names import CUTTING, MIRRORING, RESHAPING
+from cnnexplain.engine.functions import name_of, plain_name
 
 
 def kept(call: Call) -> Seen | None:
-    """A function that is not known leaves things where they are, if there are as many dimensions."""
+    """A function that leaves things where they are, if there are as many dimensions."""
     seen = pointwise(call)
     return each(seen, lambda axis, dim: (axis, dim) if call.out.shape[dim] == len(axis.seen) else None)
+
+
+def supposed(call: Call) -> Seen | None:
+    """A function that is not known is supposed to leave things where they are, and that is put in doubt."""
+    return doubted(kept(call), label(call.function))
+
+
+def doubted(seen: Any, operation: str) -> Seen | None:
+    """The same places, in doubt for an operation."""
+    if seen is None:
+        return None
+    (rows, row), (columns, column) = seen
+    return (placed(rows).doubted(operation), row), (placed(columns).doubted(operation), column)
+
+
+def label(function: Callable[..., Any]) -> str:
+    """What a function is called in words to a user."""
+    name = plain_name(function) if name_of(function) == "__get__" else name_of(function)
+    return (
+        "indexing"
+        if name in ("__getitem__", "__setitem__", "index", "index_put_")
+        else name.strip("_").removeprefix("fft_")
+    )
+
+
+def reshaped(call: Call) -> Seen | None:
+    """As of fields; where a map is made of what lies along no dimension, its order is in doubt."""
+    seen = RULES["reshape"][0](call)
+    before = call.look(call.x)
+    sides = sum(size > 1 for size in call.out.shape[1:])
+    if before is None or sides < 3 or all(dim is not None for _, dim in before):
+        return seen
+    return doubted(seen, label(call.function))
+
+
+def written(call: Call) -> Seen | None:
+    """`target[index] = value`: followed where both lie alike, and in doubt where a part is written."""
+    target, index, value = call.args
+    known = isinstance(value, Tensor) and call.look(value) is not None
+    parts = index if isinstance(index, tuple) else (index,)
+    asked = any(isinstance(one, Tensor) and call.look(one) is not None for one in parts)
+    seen = pointwise(replace(call, args=(target, value), kwargs={}))
+    if not known and not asked:
+        return call.look(target)
+    whole = all(one is Ellipsis or isinstance(one, (int, slice)) for one in parts)
+    alike = known and value.ndim >= 3 and value.shape[-2:] == target.shape[-2:]
+    return seen if whole and alike else doubted(seen, "indexing")
+
+
+def resized(call: Call) -> Seen | None:
+    """Another number of cells on the same part of the picture, whatever the mode."""
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        return (axis if dim < 2 else axis.through([(0,)] * call.out.shape[dim], 1)), dim
+
+    return each(call.look(call.x), how)
 
 
 def scattered(name: str) -> Rule:
@@ -120,7 +88,7 @@ def scattered(name: str) -> Rule:
             at = -1
         seen = call.look(tensor)
         if seen is None:
-            return anything(call)
+            return doubted(anything(call), name)
         dims = {dim for _, dim in seen}
         if type(at) is int and None not in dims and at % tensor.ndim not in dims:
             return kept(call)
@@ -162,13 +130,10 @@ def _turned(call: Call) -> Seen | None:
     return each(call.look(x), how)
 
 
-def is_small(before: int, after: int, size: int) -> bool:
-    """Whether padding is what windows of a size need to leave as many cells as there were."""
-    return before + after < size and abs(before - after) <= SLACK
-
-
-def padded(call: Call) -> Seen | None:
+def padded(call: Call, framed: bool = False) -> Seen | None:
+    """Padding of a map; `framed`: of the picture itself, and windows over it lie on the padding too."""
     widths = [int(one) for one in call.given["pad"]]
+    empty = call.given.get("mode", "constant") == "constant"
 
     def how(axis: Axis, dim: int) -> Along | None:
         pair = 2 * (call.x.ndim - 1 - dim)
@@ -179,15 +144,15 @@ def padded(call: Call) -> Seen | None:
         left = placed(axis).cut(
             max(0, -before), count - max(0, -after), count - max(0, -before) - max(0, -after)
         )
-        return (
-            replace(
-                left,
-                seen=((0, 0),) * call.out.shape[dim],
-                before=left.before + max(0, before),
-                after=left.after + max(0, after),
-            ),
-            dim,
+        left = replace(
+            left,
+            seen=((0, 0),) * call.out.shape[dim],
+            before=left.before + max(0, before),
+            after=left.after + max(0, after),
+            framed=framed or left.framed,
         )
+        small = is_small(left.before, left.after, KERNEL)
+        return left if small or (left.framed and empty) else left.doubted("pad"), dim
 
     return each(call.look(call.x), how)
 
@@ -214,7 +179,7 @@ def _sliced(call: Call) -> Seen | None:
             at = part % len(axis.seen)
             return place.cut(at, at + 1, 1), None
         if not isinstance(part, slice):
-            return place.losing("an index picks its pixels before this layer"), None
+            return place.doubted("indexing"), None
         cells = range(len(axis.seen))[part]
         if not cells:
             return None
@@ -248,19 +213,17 @@ def _is_mask(one: object) -> bool:
     return isinstance(one, Tensor) and one.dtype in (torch.bool, torch.uint8)
 
 
-def placed(axis: Axis) -> Place:
-    if not isinstance(axis, Place):
-        raise TypeError("places are followed with places only")
-    return axis
-
-
 SPECIAL: dict[str, Rule] = {
     "__getitem__": _sliced,
+    "__setitem__": written,
     "rot90": _turned,
     "pad": padded,
     "constant_pad_nd": padded,
+    "roll": supposed,  # of a map: networks roll theirs back
+    **dict.fromkeys(("interpolate", "upsample"), resized),
+    **dict.fromkeys(RESHAPING, reshaped),
     **dict.fromkeys(CUTTING, _part),
     **dict.fromkeys(MIRRORING, _mirrored),
     # A value may depend on others along the same direction and yet stay where it is.
-    **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "normalize", "roll"), kept),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "normalize"), kept),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,27 +68,47 @@ def receptive_fields(
     addresses, storages), fused kernels on tensors cut off from the gradient, and running statistics that
     normalisation updates in training mode. Fields hold for inputs of this size. Leaves no hook behind.
     """
-    size = (int(inputs.shape[2]), int(inputs.shape[3]))
-    following = Following(size)
+    following = Following((int(inputs.shape[2]), int(inputs.shape[3])))
     fields: dict[str, Field] = {}
+    seen: set[str] = set()
+
+    def note(name: str, run: int, output: Tensor, first: int) -> None:
+        seen.add(name)
+        fields[f"{name} #{run}"] = following.field(output, first)
+        if name not in fields or output.shape[first : first + 2].numel() > 1:
+            fields[name] = fields[f"{name} #{run}"]
+
+    follow(following, module, inputs, forward, note)
+    return fields if every_run else {name: one for name, one in fields.items() if name in seen}
+
+
+def follow(
+    following: Following,
+    module: nn.Module,
+    inputs: Tensor,
+    forward: Callable[[Tensor], Any],
+    note: Callable[[str, int, Tensor, int], None],
+) -> None:
+    """Send `inputs` (1, C, H, W) through the module under `following`, and call `note` for every map of a submodule.
+
+    `note` is given the name, the number of the run from 1, the map, and which dimension its rows are; its columns are
+    the next. Leaves no hook behind.
+    """
+    size = (int(inputs.shape[2]), int(inputs.shape[3]))
     runs: Counter[str] = Counter()
     grids: set[tuple[int, int]] = set()
 
     def noting(name: str) -> Any:
-        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+        def noted(layer: nn.Module, _arguments: Any, output: Any) -> None:
             runs[name] += 1
             if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
                 return
             note_grid(output, layer, grids)
             layout = map_layout(tuple(output.shape), size, layer, grids)
-            if layout is None:
-                return
-            first = 2 if layout == "NCHW" else 1
-            fields[f"{name} #{runs[name]}"] = following.field(output, first)
-            if name not in fields or output.shape[first : first + 2].numel() > 1:
-                fields[name] = fields[f"{name} #{runs[name]}"]
+            if layout is not None:
+                note(name, runs[name], output, 2 if layout == "NCHW" else 1)
 
-        return note
+        return noted
 
     handles = []
     try:
@@ -104,7 +124,6 @@ def receptive_fields(
     finally:
         for handle in handles:
             handle.remove()
-    return fields if every_run else {name: one for name, one in fields.items() if name in runs}
 
 
 class Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -142,6 +161,14 @@ class Following(TorchFunctionMode):
         """The rule by which a function hands on what its operands see, and what was given to it by name."""
         return call_of(function, args, kwargs)
 
+    def unknown(self, call: Call) -> Seen | None:
+        """What the result of a call sees whose rule is not known, or does not know this way of calling."""
+        return anything(call)
+
+    def leaves(self, _read: Iterable[Tensor]) -> bool:
+        """Whether what depends on the input goes on unseen when these are read out."""
+        return True
+
     def begin(self, inputs: Tensor) -> None:
         """Every cell of `inputs` (1, C, H, W) sees itself."""
         rows, columns = (
@@ -171,7 +198,7 @@ class Following(TorchFunctionMode):
         result = func(*args, **kwargs)
         known = any(seen is not None for seen in before.values())
         if name.split(".")[0] in LEAVING and known:
-            self.left = True
+            self.left = self.left or self.leaves(operands.values())
         made = {id(one): one for one in tensors_in(result)}
         replaced = args[:1] if name == "__set__" and isinstance(args[1], Tensor) else ()
         written = {
@@ -187,11 +214,11 @@ class Following(TorchFunctionMode):
                 rule, given = self.rule_of(func, args, kwargs)
                 call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
                 if key not in made and name != "__setitem__":
-                    rule = anything  # a rule speaks of what a function returns
+                    rule = self.unknown  # a rule speaks of what a function returns
                 try:
                     seen = fitting(rule(call), out)
                 except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
-                    seen = anything(call)  # called in a way that the rule does not know
+                    seen = self.unknown(call)  # called in a way that the rule does not know
             if id(out) in before and not same(before[id(out)], seen):
                 self._grown(out)
             if known or out.requires_grad:

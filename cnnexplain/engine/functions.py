@@ -15,3 +15,9 @@ def name_of(function: Callable[..., Any]) -> str:
     if isinstance(function, OpOverloadPacket):
         return str(function._qualified_op_name).rpartition("::")[2]
     return str(getattr(function, "__name__", ""))
+
+
+def plain_name(function: Callable[..., Any]) -> str:
+    """What a function is called in Python, or the attribute of a tensor that it reads, as `T`."""
+    name = str(getattr(function, "__name__", ""))
+    return getattr(getattr(function, "__self__", None), "__name__", "") if name == "__get__" else name

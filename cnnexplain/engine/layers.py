@@ -17,7 +17,7 @@ from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense, version
 from cnnexplain.engine.heads import PLAIN, Head
 from cnnexplain.engine.mixing import Joins
-from cnnexplain.engine.places import Moves
+from cnnexplain.engine.moves import Moves
 from cnnexplain.errors import LayerError, near_misses
 
 COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
@@ -127,7 +127,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         if name:
             handles.append(child.register_forward_pre_hook(begin(name)))
             handles.append(child.register_forward_hook(noting(name)))
-    moves, joins = Moves(int(inputs.shape[1])), Joins(inside, int(inputs.shape[1]))
+    moves, joins = Moves(picture), Joins(inside, int(inputs.shape[1]))
     try:
         with moves, joins:
             logits = forward(picture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from cnnexplain.engine import layers
 from cnnexplain.engine.capture import Wanted
 from cnnexplain.engine.chosen import several_pictures
 from cnnexplain.engine.exported import require_layers
-from cnnexplain.engine.places import layings
+from cnnexplain.engine.measured import lies_so
+from cnnexplain.engine.places import Followed, followed
 from cnnexplain.errors import LayerError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Runs:
     """What is known of the runs of a model's layers, where layers are named as users do: `layer4`, or `layer4 #2`."""
 
     model: Model
+    _measured: dict[str, Laying] = field(default_factory=dict, repr=False)
 
     def of(self, model: Model) -> Runs:
         """The same, for a copy of the model that differs in names only."""
@@ -130,7 +132,7 @@ class Runs:
         )
 
     @cached_property
-    def layings(self) -> dict[str, Laying]:
+    def _followed(self) -> dict[str, Followed]:
         """How the map of each run of each layer lies on the input, by `run_name`; empty where each lies on all of it.
 
         Costs one forward pass, once, where an operation was seen that may move or cut the picture.
@@ -138,11 +140,22 @@ class Runs:
         model = self.model
         if not model.trace.moves.found:
             return {}
-        return model.looked_at(lambda: layings(model.module, model.blank(), model.output_of))
+        return model.looked_at(lambda: followed(model.module, model.blank(), model.output_of))
 
     def laying(self, run: str) -> Laying:
-        """How the map of a layer's run lies on the input."""
-        return self.layings.get(run, Laying())
+        """How the map of a layer's run lies on the input.
+
+        Where an operation before it is not known, that is measured, once: a forward pass and eight back.
+        """
+        found = self._followed.get(run)
+        if found is None or found.laying.lost or not found.doubt:
+            return Laying() if found is None else found.laying
+        if run not in self._measured:
+            model = self.model
+            so = model.looked_at(lambda: lies_so(model.module, model.blank(), model.output_of, found))
+            why = f"{found.doubt} before this layer cannot be followed"
+            self._measured[run] = found.laying if so else replace(found.laying, lost=why)
+        return self._measured[run]
 
     def require_part(self, wanted: Sequence[Wanted], found: Collection[str]) -> None:
         """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""

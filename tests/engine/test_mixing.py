@@ -187,10 +187,10 @@ def test_a_look_is_not_repeated_for_other_names_of_classes() -> None:
     module = Joined(lambda x: x).eval()
     module.register_forward_pre_hook(lambda *_: passes.append(1))
     model = as_model(module, SIZE)
-    _ = model.trace, model.labels, model.fields, model.runs.layings
+    _ = model.trace, model.labels, model.fields, model.runs._followed
     before = len(passes)
     named = renamed(model, ("a", "b", "c"))
-    _ = named.trace, named.fields, named.runs.layings
+    _ = named.trace, named.fields, named.runs._followed
     assert len(passes) == before
     assert named.labels == ("a", "b", "c")
     assert named.runs.model is named
