@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
@@ -21,6 +22,7 @@ USUAL = (
     32, 28, 64, 96, 128, 256, 299, 227, 112, 160, 192, 48, 40, 36, 84, 100, 150, 200, 240, 288, 384, 448, 512,
 )  # fmt: skip
 LARGEST = 1024
+LARGEST_SHAPE = 8192  # of shapes alone, which cost nothing
 AROUND = 16  # pixels: poolings round so many sizes to the same map
 # Of all pictures that are tried beside the usual: no clock, or else the size would depend on how busy a machine is.
 PIXELS = 4_000_000
@@ -85,17 +87,28 @@ def _numbers(sides: tuple[Any, ...]) -> int:
     return torch.Size(int(one) for one in every if isinstance(one, int) and one > 0).numel()
 
 
-def _tried(model: Model, size: Size) -> _Way:
-    """What becomes of a blank picture: whatever a stranger's module raises, it does not get through."""
+def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
+    """What becomes of a blank picture: whatever a stranger's module raises, it does not get through.
+
+    `shapes`: without values, on the meta device, as far as the module's code gets there.
+    """
     way = _Way()
-    blank = model.blank().new_zeros((1, *size))
     names = {id(tensor): name for name, tensor in model.module.named_parameters()}
     try:
         with torch.no_grad(), _Watch(way, names):
-            way.passed = all(one.shape[:1] == (1,) for one in tensors_in(model.module(blank)))
+            if shapes:
+                weights = {name: one.to("meta") for name, one in _tensors(model.module).items()}
+                output = functional_call(model.module, weights, torch.empty((1, *size), device="meta"))
+            else:
+                output = model.module(model.blank().new_zeros((1, *size)))
+            way.passed = all(one.shape[:1] == (1,) for one in tensors_in(output))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own run tells why
         way.too_large |= is_out_of_memory(error)
     return way
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]:
@@ -143,22 +156,29 @@ def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
             if way.passed:
                 return (channels, height, width), way.reason
             low, high = (low, min(high, height - 1)) if way.too_large else (max(low, height + 1), high)
+        shapes = _solved(
+            model, channels, low, max(high, LARGEST_SHAPE) if high == LARGEST else high, shapes=True
+        )
+        if shapes is not None:
+            way = _tried(model, (channels, shapes, shapes))
+            if way.passed:
+                return (channels, shapes, shapes), way.reason
         if (side := _solved(model, channels, low, high)) is not None:
             size = (channels, side, side)
             return size, _tried(model, size).reason
     return None
 
 
-def _solved(model: Model, channels: int, low: int, high: int) -> int | None:
+def _solved(model: Model, channels: int, low: int, high: int, *, shapes: bool = False) -> int | None:
     """The roundest side that fits, found by halving: the larger a picture, the more numbers it is flattened to."""
     pixels = 0
-    while low <= high and pixels < PIXELS:
+    while low <= high and (shapes or pixels < PIXELS):
         side = (low + high) // 2
         pixels += side * side
-        way = _tried(model, (channels, side, side))
+        way = _tried(model, (channels, side, side), shapes=shapes)
         if way.passed:
             around = range(max(low, side - AROUND), min(high, side + AROUND) + 1)
-            fits = [one for one in around if _tried(model, (channels, one, one)).passed]
+            fits = [one for one in around if _tried(model, (channels, one, one), shapes=shapes).passed]
             return max(fits, key=lambda one: one & -one)  # the highest power of two that divides it
         low, high = (low, side - 1) if way.too_large else (side + 1, high)
     return None

@@ -69,6 +69,22 @@ def test_the_size_is_solved_from_the_first_linear_layer(
     assert explainer.model.choose_layer().value == "conv2"
 
 
+@pytest.mark.parametrize("cells", [250, 252, 271, 300])
+def test_sizes_above_a_thousand_pixels_are_solved_by_shapes_alone(cells: int) -> None:
+    """A side s gives ((s - 4) // 2 - 4) // 2 cells, so that four in a row fit; the roundest is taken."""
+    fits = range(4 * cells + 12, 4 * cells + 16)
+    side = max(fits, key=lambda one: one & -one)
+    assert cnnexplain.load(LeNet(1, 16 * cells * cells, by_rows)).model.preprocess.input_size == (side, side)
+
+
+def test_code_that_looks_at_values_is_tried_with_values() -> None:
+    class Looking(LeNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x / max(1.0, float(x.max())))
+
+    assert cnnexplain.load(Looking(3, 16 * 46 * 46, by_rows)).model.preprocess.input_size == (196, 196)
+
+
 def test_a_network_of_linear_layers_alone_tells_channels_and_size() -> None:
     for numbers, size in ((784, (1, 28, 28)), (3072, (3, 32, 32)), (1024, (1, 32, 32))):
         module = nn.Sequential(nn.Flatten(), nn.Linear(numbers, 10))
@@ -198,9 +214,11 @@ def test_a_busy_machine_finds_the_same_size(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_tries_are_bounded() -> None:
     module = LeNet(3, 16, by_flatten)
-    module.fc1 = nn.Linear(10**6, 2)
+    module.fc1 = nn.Linear(10**6 + 1, 2)  # which no size gives
     sides: list[int] = []
-    module.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    module.register_forward_pre_hook(
+        lambda _, given: sides.extend(given[0].shape[-1:] * (not given[0].is_meta))
+    )
     assert cnnexplain.load(module).model.preprocess.input_size == (224, 224)
     # For three channels and for one.
     assert len(sides) < 3 * len(input_size.USUAL)
