@@ -83,6 +83,7 @@ LINEAR = frozenset(
 MAPS = frozenset(["conv2d", "convolution", "conv_transpose2d"])
 ARITHMETIC = frozenset(["add", "sub", "mul", "div", "true_divide", "addcmul", "rmul", "radd", "rsub"])
 JOINING = frozenset(["cat", "concat", "concatenate", "stack", "hstack"])
+PERCENT = 100
 TINY = 1e-4  # what is added to, or cut off, probabilities so that their logarithm is finite
 LARGEST = 1 << 21  # values a picture: more are attention, not class scores
 
@@ -122,7 +123,12 @@ def dimension(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do."""
+    """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do.
+
+    Or rounds them.
+    """
+    if name == "round":
+        return True
     numbers = [one for one in (*args[1:], *kwargs.values()) if one is not None]
     if not numbers or not all(isinstance(one, (int, float)) for one in numbers):
         return False
@@ -131,3 +137,12 @@ def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if name in ("clamp", "clip", "clamp_min", "clamp_max"):
         return all(0 <= one <= TINY or 1 - TINY <= one <= 1 for one in numbers)
     return False
+
+
+def is_percent(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether a call makes percent of probabilities, as `p * 100` and `p.mul(100)` do, in place too."""
+    return (
+        name in ("mul", "multiply", "rmul", "imul")
+        and len(args) == 2
+        and any(isinstance(one, (int, float)) and one == PERCENT for one in args)
+    )

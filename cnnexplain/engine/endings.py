@@ -21,11 +21,13 @@ from cnnexplain.engine.ending_rules import (
     MAPS,
     OPERATIONS,
     PER_CLASS,
+    PERCENT,
     SELECTING,
     VIEWS,
     dimension,
     hardly_changes,
     is_dense,
+    is_percent,
     version,
 )
 
@@ -48,6 +50,8 @@ class Ending:
     shapes: frozenset[tuple[int, ...]]  # of what the operations gave back, without the batch
     version: int  # of the tensor: one that was written to since is another
     odds: str = ""
+    whole: float = 1.0  # what the tensor holds where a probability is 1: percent are of 100
+    rounded: bool = False
 
 
 class Endings(TorchFunctionMode):
@@ -91,6 +95,7 @@ class Endings(TorchFunctionMode):
         in_place = called.endswith("_") and not called.endswith("__")
         if name in OPERATIONS and isinstance(given, Tensor):
             before = self.ending(given)
+            before = None if before is not None and before.whole != 1 else before
             kept = given.clone() if before is None and self._wanted(given) else None  # it may be overwritten
             result = func(*args, **kwargs)
             if before is not None or kept is not None:
@@ -104,7 +109,7 @@ class Endings(TorchFunctionMode):
             return result
         before = self.ending(given) if isinstance(given, Tensor) else None
         result = func(*args, **kwargs)
-        if before is not None and not in_place:
+        if before is not None and (not in_place or is_percent(name, args)):
             self._note_further(func, name, before, result, args, kwargs)
         if self._shapes is None:
             self._note_lineage(name, given, result, args)
@@ -157,7 +162,9 @@ class Endings(TorchFunctionMode):
         if not known or len(known) < len(parts) or not isinstance(result, Tensor):
             return
         first = known[0]
-        if first.through[-1] not in PER_CLASS or any(one.through != first.through for one in known):
+        if first.through[-1] not in PER_CLASS or any(
+            (one.through, one.whole) != (first.through, first.whole) for one in known
+        ):
             return
         inputs = func([one.inputs for one in known], *args[1:], **kwargs)
         shapes = frozenset().union(*(one.shapes for one in known))
@@ -174,6 +181,9 @@ class Endings(TorchFunctionMode):
     ) -> None:
         """What becomes of probabilities behind the operation: another shape, a logarithm, nothing to speak of."""
         last = before.through[-1]
+        if before.whole != 1 and name not in VIEWS and name != "round":
+            return  # a logarithm of percent, and the like
+        before = replace(before, rounded=before.rounded or name == "round")
         turned = {"log": LOGARITHMS, "exp": EXPONENTIALS}.get(name, {}).get(last)
         if turned is not None:
             further: Any = before.inputs
@@ -182,6 +192,8 @@ class Endings(TorchFunctionMode):
             further = -before.inputs  # 1 - sigmoid(x) is sigmoid(-x)
         elif hardly_changes(name, args, kwargs):
             further = before.inputs
+        elif is_percent(name, args) and last in LOGARITHMS:
+            further, before = before.inputs, replace(before, whole=before.whole * PERCENT)
         elif name in VIEWS:
             if name in SELECTING and last not in PER_CLASS:
                 before = _with_odds(before, lambda values: func(values, *args[1:], **kwargs))

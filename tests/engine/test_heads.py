@@ -50,6 +50,12 @@ def squashed_in_place(x: Tensor) -> Tensor:
     return x.sigmoid_()
 
 
+def percent_in_place(x: Tensor) -> Tensor:
+    x = x.softmax(1)
+    x *= 100
+    return x
+
+
 SOFTMAX: dict[str, Any] = {
     "method": lambda x: x.softmax(1),
     "function": lambda x: F.softmax(x, dim=-1),
@@ -70,6 +76,10 @@ SOFTMAX: dict[str, Any] = {
     "one of a sequence": lambda x: torch.stack((x, -x), 1).softmax(2)[:, 0],
     "in a dictionary": lambda x: {"probabilities": x.softmax(1)},
     "beside the logits": lambda x: (x.softmax(1), x),  # as Ultralytics' classifiers
+    "percent": lambda x: 100 * x.softmax(1),
+    "percent, rounded": lambda x: x.softmax(1).mul(100.0).round(),
+    "percent in place": percent_in_place,
+    "rounded": lambda x: torch.round(x.softmax(1), decimals=3),
 }
 SIGMOID: dict[str, Any] = {
     "method": lambda x: x.sigmoid(),
@@ -83,6 +93,7 @@ SIGMOID: dict[str, Any] = {
     "one less another": lambda x: 1 - torch.sigmoid(-x),
     "stacked": lambda x: torch.stack([torch.sigmoid(one) for one in x.unbind(1)], 1),
     "beside the logits": lambda x: {"probs": x.sigmoid(), "raw": x},
+    "percent": lambda x: torch.mul(torch.sigmoid(x), 100),
 }
 
 
@@ -91,6 +102,7 @@ SIGMOID: dict[str, Any] = {
 def test_what_goes_into_softmax_is_explained(inner: nn.Module, inputs: Tensor, kind: str) -> None:
     model = as_model(Ends(inner, SOFTMAX[kind]).eval(), SIZE)
     _is_explained_like(inner, model, inputs, lambda logits: logits.softmax(1))
+    assert not model.trace.head.doubts
 
 
 @pytest.mark.parametrize("kind", SIGMOID)
