@@ -23,7 +23,9 @@ mean sum var std var_mean std_mean amax amin max min norm linalg_vector_norm med
 """
 # Functions that join or move what lies along `dim`, which has a default that is no picture's.
 _ALONG = "softmax log_softmax softmin normalize cumsum cumprod sort argsort topk flip roll"
-REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(_ALONG.split())
+# Functions that pick some of what lies along `dim`, and may give a picture to others.
+_PICKING = "select narrow index_select"
+REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(f"{_ALONG} {_PICKING}".split())
 RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 # Functions that take (length, pictures, channels) unless told otherwise, which people forget.
 SEQUENCES = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))
@@ -58,7 +60,8 @@ class Joins(TorchFunctionMode):
         elif given.requires_grad and _measures(func, args, kwargs):
             self.by_batch = self.by_batch or where or "its own code"
         elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
-            self.suspect = f"{name} in {where or 'its own code'}"
+            what = "an index" if name == "getitem" else name
+            self.suspect = f"{what} in {where or 'its own code'}"
         self.copies = self.copies or (name in ("cat", "concat", "concatenate") and _stacks(args, kwargs))
         result = func(*args, **kwargs)
         if name in RESHAPING and given is not None and given.requires_grad and isinstance(result, Tensor):
@@ -72,7 +75,7 @@ def one_by_one(model: Model) -> tuple[Choice, ...]:
     """Whether pictures must go through a model one at a time, with the reason; nothing where they need not.
 
     Told by what `model.trace` saw. Only where something was seen that may join the pictures of a batch, a picture is
-    sent through alone and beside another: two forward passes, once.
+    sent through alone and beside another: a few forward passes, once.
     """
     if model.chunks.alone is None:
         model.chunks.alone = _reason(model)
@@ -106,18 +109,21 @@ def _reason(model: Model) -> str:
 
 
 def _differs(model: Model) -> bool:
-    """Whether the scores of a picture depend on the one beside it."""
+    """Whether the scores of one of two pictures depend on the other."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, *model.blank().shape[1:])
     pictures = torch.randn(shape, generator=generator).to(model.blank())
     pictures[1] = 3 * pictures[1] + 1
     with torch.no_grad():
-        alone, again = (model.forward(pictures[:1].clone()) for _ in range(2))
-        beside = model.forward(pictures.clone())[:1]
-    size = float(alone.abs().max())
+        alone, again = (
+            torch.cat([model.forward(one.clone()) for one in pictures.split(1)]) for _ in range(2)
+        )
+        beside = model.forward(pictures.clone())
+    # Each by itself: what takes one picture for all of them changes no answer for that one.
+    size, differs, noise = (one.abs().amax(1) for one in (alone, beside - alone, again - alone))
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
-    return float((beside - alone).abs().max()) > limit > float((again - alone).abs().max())
+    return bool(((differs > limit) & (limit > noise)).any())
 
 
 def _measures(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -136,8 +142,11 @@ def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
     given = args[0] if args else kwargs.get("input", kwargs.get("query"))
-    if not is_dense(given) or given.ndim < 2 or given.shape[0] != 1 or given.numel() == 1:
+    if not is_dense(given) or given.ndim < 2 or given.shape[0] != 1:
         return False
+    if name == "getitem":
+        first = args[1][:1] if isinstance(args[1], tuple) else (args[1],)
+        return any(type(one) is int or (isinstance(one, slice) and one != slice(None)) for one in first)
     if name in SEQUENCES:
         batch_first = args[-1] if args and name != "multi_head_attention_forward" else False
         return given.ndim == 3 and given.shape[1] > 1 and batch_first is not True

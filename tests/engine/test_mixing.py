@@ -70,6 +70,10 @@ JOINING = {
     "softmax over pictures": lambda x: x * x.flatten(1).softmax(0).view_as(x),
     "attention of pictures": Sequence(batch_first=False),
     "less the batch's mean": lambda x: x - torch.mean(x, dim=0, keepdim=True),
+    "less the first picture": lambda x: x - x[:1] / 2,
+    "less the last picture": lambda x: x - x[-1] / 2,
+    "less a picture that is selected": lambda x: x - x.select(0, 0) / 2,
+    "softmax over one score of each picture": lambda x: x * x.mean((1, 2, 3), keepdim=True).softmax(0),
 }
 APART = {
     "nothing": lambda x: x,
@@ -80,6 +84,8 @@ APART = {
     "standardised weights": Standardised(4, 4, 3, padding=1),
     "channel attention": lambda x: x * x.mean((2, 3), keepdim=True).softmax(1),
     "attention of places": Sequence(batch_first=True),
+    "some channels": lambda x: x[:, :2].repeat(1, 2, 1, 1) + x[..., 0:1],
+    "picture by picture": lambda x: torch.stack([x[number] * 2 for number in range(len(x))]),
     "looked at and let be": lambda x: x if float(x.mean()) < 1e9 else x * 0,
 }
 
