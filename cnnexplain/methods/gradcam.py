@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -131,7 +132,7 @@ class GradCAM:
 
 
 def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
-    """The share of every map in all that counted, the sum of |gradient x map|, of each picture (N,)."""
+    """The share of every map in all that counted, the sum of |gradient x map|, of each picture (N,); NaN of nothing."""
     import torch
 
     counted = torch.stack(
@@ -140,7 +141,7 @@ def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[
             for a, g in zip(maps, gradients, strict=True)
         ]
     )
-    return list(counted / counted.sum(0).clamp(min=torch.finfo(counted.dtype).tiny))
+    return list(counted / counted.sum(0))
 
 
 def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
@@ -149,7 +150,9 @@ def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
 
 def _detail(known: Detail, method: str, share: float | None) -> Detail:
     facts, remarks = dict(known.facts), known.remarks
-    if share is not None:
+    if share is not None and math.isnan(share):
+        remarks = ("One of several branches; in none of them does anything count for the class.", *remarks)
+    elif share is not None:
         facts["share"] = round(share, 4)
         remarks = (
             f"One of several branches: {percent(share)} of what counts for the class (|gradient x map|) is here.",

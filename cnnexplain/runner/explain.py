@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -226,7 +227,8 @@ def _heatmap(found: Attribution, row: int, target: Prediction, picture: Prepared
 def _place(found: Attribution, row: int) -> tuple[int, float]:
     """Where a map stands among those of a picture: of parallel branches what counted most comes first."""
     # Rounded: of equal branches the order must not hang on the last digits.
-    return found.rank, 0.0 if found.share is None else -round(float(found.share[row]), 2)
+    share = 0.0 if found.share is None else float(found.share[row])
+    return found.rank, 0.0 if math.isnan(share) else -round(share, 2)
 
 
 def _finite(found: Heatmap | Reconstruction) -> bool:

@@ -407,6 +407,20 @@ def test_the_layers_that_are_chosen_cut_the_network(network: Callable[[], nn.Mod
     assert needed == ("past that" in choice.reason) == (network in (Bypassed, BypassedFusion))
 
 
+def test_branches_of_which_none_counts_share_nothing() -> None:
+    class Gated(Fusion):
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.a(x) * self.b(x)).mean((2, 3))[:, :2] * 0
+
+    found = explained(Gated(1, 1)).heatmaps
+    assert [one.layer for one in found] == ["a", "b"]
+    for one in found:
+        assert "share" not in one.detail.facts
+        assert one.detail.remarks == (
+            "One of several branches; in none of them does anything count for the class.",
+        )
+
+
 def test_many_branches_are_not_all_shown() -> None:
     class Many(nn.Module):
         def __init__(self) -> None:
