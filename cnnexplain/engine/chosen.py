@@ -50,7 +50,9 @@ def choose(trace: Trace, model_name: str) -> Choice:
     names, maps = [one.run_name for one in ends], ", ".join(_map_words(one) for one in ends)
     reason = f"the last map on the way to the classes before pooling: {maps}"
     if len(ends) == 1:
-        names = [ends[0].name]
+        later = trace.layers[trace.ends[0] + 1 :]
+        if not any(one.name == ends[0].name and is_large(one) for one in later):
+            names = [ends[0].name]  # its last run stands for it
     else:
         reason = f"the last maps of the branches that only together lead to the classes: {maps}"
     if not trace.differentiable:

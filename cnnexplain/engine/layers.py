@@ -279,10 +279,9 @@ def _default(
         names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
         if any(only_pools(one) for one in names if one.leaf):
             continue
-        if not candidates:
-            if any(one.name == layer.name and is_large(one) for one in layers[place + 1 :]) and not scores:
-                continue  # the last run of a module stands for it, here on a side road
-            if graded and torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)[0] is None:
+        if graded and not candidates:
+            (found,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+            if found is None:
                 continue
         weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
         leads = branches.leads(output, logits, weighted) if graded else not weighted

@@ -159,6 +159,18 @@ class Looped(nn.Module):
         return logits
 
 
+class OnTheSide(nn.Module):
+    """What it returns beside the scores comes from another run of the layers that these come from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        logits = self.fc(self.trunk(x).mean((2, 3)))
+        return {"logits": logits, "features": self.trunk(x)}
+
+
 class Shrinking(nn.Sequential):
     """Halves its map `times` times."""
 
@@ -183,7 +195,8 @@ def shaped(network: nn.Module, size: tuple[int, int], channels: int = 3) -> nn.M
         (Reused, "relu", (16, 16)),
         (lambda: ChannelsLast(pooled()), "last", (16, 16)),
         (lambda: Looped(side=False), "again", (26, 26)),
-        (lambda: Looped(side=True), "first", (30, 30)),
+        (lambda: Looped(side=True), "again #2", (26, 26)),
+        (OnTheSide, "trunk", (30, 30)),
         (lambda: Shrinking(5), "3", (2, 2)),
         (lambda: Shrinking(3), "2", (4, 4)),
     ],
