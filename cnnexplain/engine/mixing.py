@@ -116,7 +116,7 @@ def _differs(model: Model) -> bool:
     pictures[1] = 3 * pictures[1] + 1
     with torch.no_grad():
         alone, again = (
-            torch.cat([model.forward(one.clone()) for one in pictures.split(1)]) for _ in range(2)
+            torch.cat([model.forward(one.clone()) for one in (pictures[:1], pictures[1:])]) for _ in range(2)
         )
         beside = model.forward(pictures.clone())
     # Each by itself: what takes one picture for all of them changes no answer for that one.
