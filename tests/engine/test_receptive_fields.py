@@ -501,3 +501,29 @@ def test_a_patch_is_cut_out_around_the_centre_of_the_field() -> None:
         module = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), pools, nn.Conv2d(4, 4, 3, padding=1))
         box = as_model(module.eval(), (64, 64)).field("2").box((3, 3), (64, 64))
         assert (box[0] + box[2] - 1) / 2 == (box[1] + box[3] - 1) / 2 == centre
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "wanted"),
+    [
+        (  # lines of text: halved twice in both directions, and then in height alone
+            [
+                *(nn.Conv2d(1, 4, 3, 1, 1), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, 1, 1), nn.MaxPool2d((2, 1))),
+                *(nn.Conv2d(4, 4, (3, 1), (2, 1), (1, 0)), nn.BatchNorm2d(4), nn.GELU()),
+            ],
+            (32, 96),
+            [(8, -7, 10), (2, -3, 4)],
+        ),
+        (  # spectrograms: time and frequency apart
+            [nn.Conv2d(1, 4, (1, 7), (1, 4), (0, 3)), nn.Conv2d(4, 4, (5, 1), (3, 1)), nn.AvgPool2d((1, 2)), nn.SiLU()],
+            (65, 256),
+            [(3, 0, 4), (8, -3, 7)],
+        ),
+    ],
+)  # fmt: skip
+def test_strides_that_differ_by_direction(
+    layers: list[nn.Module], size: tuple[int, int], wanted: Any
+) -> None:
+    module = nn.Sequential(*layers).eval()
+    found = receptive_fields(module, torch.zeros(1, 1, *size), module)[str(len(layers) - 1)]
+    assert [(one.stride, one.low, one.high) for one in (found.rows, found.columns)] == wanted
