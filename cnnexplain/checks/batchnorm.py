@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cnnexplain.checks._subject import Subject
+    from cnnexplain.engine.misplaced import Misplaced
 
 __all__ = ["BatchNorm"]
 
-PICTURES = 8  # that are looked at
+PICTURES = 8  # whose means are looked at
+PIXELS = (
+    4 * 224**2
+)  # of so many all together are the pictures on which layers are tried in each other's place
+MOST = 64  # such pictures
 TRIED = 64  # pairs of layers, those that are nearest first
-LESS = 2  # times less must all departures be, squared, for two layers to count as exchanged
+MAPPED = "look at how names of layers are mapped where the checkpoint is loaded or converted"
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ class BatchNorm:
         float,
         Param(
             "With pictures: standard deviations by which the means of what arrives at a layer may depart from its "
-            "running means before it is tried whether two layers' weights are exchanged. Photographs reach 0.8 in the "
-            "bundled model, two layers exchanged 0.7 to 5.",
+            "running means before it is tried whether two layers are exchanged together with their norms. Photographs "
+            "reach 0.8 in the bundled model, two such layers exchanged 1.5 to 26.",
             min=0,
             max=1000,
         ),
@@ -79,38 +84,39 @@ class BatchNorm:
         )
 
     def _arriving(self, subject: Subject, good: str) -> Found:
-        """Hold what arrives at each layer against its statistics; where it departs, look for two exchanged layers."""
-        from cnnexplain.engine.statistics import alike, exchanged, mismatches
+        """Hold what arrives at each layer against its statistics, and look for exchanged layers."""
+        from cnnexplain.engine.misplaced import misplaced, nearest
+        from cnnexplain.engine.statistics import mismatches
 
         if not subject.examples or subject.broken:
             return Found(good=True, says=good, value=0)
         model, inputs = subject.model, subject.inputs(slice(PICTURES))
         model.heads.of(model, len(inputs))  # looks at a blank picture once, which is not to be watched
+        height, width = inputs.shape[-2:]
+        few = subject.inputs(slice(min(MOST, max(2, PIXELS // (height * width)))))
+        if circles := misplaced(model.module, model.forward, few):
+            return _exchanged(circles)
         before = mismatches(model.module, model.forward, inputs)
         worst = max(before, key=lambda name: before[name], default=None)
         if worst is None or not before[worst] > self.apart:
             return Found(good=True, says=good, value=0)
-        whole = sum(value**2 for value in before.values())
-        best, names = whole, ("", "")
-        for (first, one), (second, other) in alike(model.module)[:TRIED]:
-            with exchanged(one, other):
-                now = sum(value**2 for value in mismatches(model.module, model.forward, inputs).values())
-            if now < best:
-                best, names = now, (first, second)
-        if best > whole / LESS:
-            return Found(
-                good=True,
-                says=f"{good}; what arrives at {worst} is {before[worst]:.1f} standard deviations from its means, as "
-                "with other pictures than those of its training: see normalisation",
-                value=0,
-            )
+        away = f"what arrives at {worst} is {before[worst]:.1f} standard deviations from its means"
+        pair = nearest(model.module, model.forward, few, TRIED)
+        if pair is None:
+            says = f"{good}; {away}, as with other pictures than those of its training: see normalisation"
+            return Found(good=True, says=says, value=0)
+        first, second, both = pair
+        who = (
+            f"{first} and {second}, each with its batch normalisation,"
+            if both
+            else f"the weights of {first} and {second}"
+        )
         return Found(
             good=False,
-            says=f"the weights of {names[0]} and {names[1]} seem to be exchanged: what arrives at {worst} is "
-            f"{before[worst]:.1f} standard deviations from its means, and exchanging them back makes all layers "
-            f"together {(whole / max(best, 1e-12)) ** 0.5:.1f} times as near",
+            says=f"{who} seem to be exchanged: {away}, and all layers agree better with their statistics after "
+            "exchanging them back",
             value=before[worst],
-            do="look at how names of layers are mapped where the checkpoint is loaded or converted",
+            do=MAPPED,
             table=Table(
                 ("layer", "standard deviations from its means"),
                 tuple(
@@ -150,3 +156,25 @@ def _kept(module: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
         ):
             continue
         yield name or type(child).__name__, mean.detach().float(), variance.detach().float()
+
+
+def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Found:
+    """What is said of layers that the weights of others fit better."""
+    every = [one for circle in circles for one in circle]
+    groups = "; of ".join(_joined([one.layer for one in circle]) for circle in circles)
+    first = every[0]
+    return Found(
+        good=False,
+        says=f"the weights of {groups} seem to be exchanged: with those of {first.holder} what {first.layer} gives "
+        f"agrees with the statistics behind it by {first.other:.2f}, with its own by {first.own:.2f}",
+        value=len(every),
+        do=MAPPED,
+        table=Table(
+            ("layer", "agrees with the weights of", "by", "with its own by"),
+            tuple((one.layer, one.holder, f"{one.other:.2f}", f"{one.own:.2f}") for one in every[:ROWS]),
+        ),
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+STATISTICS = ("running_mean", "running_var")
 LIVING = 1e-3  # of the median variance: channels with less hardly ever vary
 
 
@@ -29,11 +30,11 @@ def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tens
                 return
             if given.shape[1:2] != mean.shape or name in found:
                 return
-            living = variance > LIVING * variance.median()
-            if not bool(living.any()):
+            kept = living(norm)
+            if not bool(kept.any()):
                 return
             axes = tuple(axis for axis in range(given.ndim) if axis != 1)
-            away = (given.float().mean(axes) - mean)[living].square() / variance[living]
+            away = (given.float().mean(axes) - mean)[kept].square() / variance[kept]
             found[name] = float(away.mean().sqrt())
 
         return look
@@ -41,7 +42,7 @@ def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tens
     handles = []
     try:
         for name, child in module.named_modules():
-            if isinstance(child._buffers.get("running_mean"), Tensor) and "running_var" in child._buffers:
+            if keeps_statistics(child):
                 handles.append(child.register_forward_pre_hook(noting(name or type(child).__name__)))
         with torch.no_grad():
             forward(inputs)
@@ -49,6 +50,17 @@ def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tens
         for handle in handles:
             handle.remove()
     return found
+
+
+def keeps_statistics(norm: nn.Module) -> bool:
+    """Whether a layer keeps a running mean and variance, as batch normalisations do."""
+    return all(isinstance(norm._buffers.get(name), Tensor) for name in STATISTICS)
+
+
+def living(norm: nn.Module) -> Tensor:
+    """Which channels of a layer that keeps statistics vary (C,)."""
+    variance = norm.get_buffer("running_var")
+    return variance > LIVING * variance.median()
 
 
 def alike(module: nn.Module) -> list[tuple[tuple[str, nn.Module], tuple[str, nn.Module]]]:
@@ -71,7 +83,10 @@ def alike(module: nn.Module) -> list[tuple[tuple[str, nn.Module], tuple[str, nn.
 
 @contextmanager
 def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
-    """Inside the block each layer has the other's weights and biases; after it each has its own, also on errors."""
+    """Inside the block each layer has what the other holds; after it each has its own, also on errors.
+
+    Weights and biases, and of batch normalisations the statistics too.
+    """
     first, second = _held(one), _held(other)
     pairs = [(mine, second[name]) for name, mine in first.items() if name in second]
     kept = [(tensor, tensor.data) for pair in pairs for tensor in pair]
@@ -84,6 +99,7 @@ def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
             tensor.data = values
 
 
-def _held(layer: nn.Module) -> dict[str, nn.Parameter]:
-    found = {name: layer._parameters.get(name) for name in ("weight", "bias")}
+def _held(layer: nn.Module) -> dict[str, Tensor]:
+    held: dict[str, Tensor | None] = {**layer._parameters, **layer._buffers}
+    found = {name: held.get(name) for name in ("weight", "bias", *STATISTICS)}
     return {name: tensor for name, tensor in found.items() if tensor is not None}

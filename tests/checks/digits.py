@@ -51,6 +51,12 @@ def _usual(norm: bool = True) -> nn.Sequential:
     )
 
 
+def _same_shapes() -> nn.Sequential:
+    """Four convolutions of one shape behind the first."""
+    stages = [_stage(1, 16, nn.ReLU), *(_stage(16, 16, nn.ReLU) for _ in range(4))]
+    return _network(*stages, width=16)
+
+
 def _deep_sigmoid() -> nn.Sequential:
     """Twelve convolutions with sigmoids and nothing that keeps gradients up."""
     stages = [_stage(1, 6, nn.Sigmoid, False), *(_stage(6, 6, nn.Sigmoid, False) for _ in range(11))]
@@ -76,6 +82,7 @@ def _half_dead() -> nn.Sequential:
 KINDS: dict[str, tuple[Callable[[], nn.Sequential], float, int]] = {
     "well": (_usual, 0.05, 4),
     "plain": (lambda: _usual(norm=False), 0.05, 8),  # without batch normalisation
+    "same shapes": (_same_shapes, 0.02, 8),
     "too high a rate": (lambda: _usual(norm=False), 3.0, 2),
     "deep sigmoid": (_deep_sigmoid, 0.05, 1),
     "dead": (_dead, 0.05, 1),
