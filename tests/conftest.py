@@ -15,9 +15,12 @@ import pytest
 # Small networks run fastest on one thread, above all where other tests run beside them, in this process or another:
 # several threads on a busy machine wait for each other far longer than these models take.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A shell that runs the tests in the background has them ignore Ctrl-C, and the commands that they start would too.
+# In the background of a shell, or under nohup, tests ignore Ctrl-C or a closed terminal, and so would the commands that
+# they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
