@@ -210,7 +210,9 @@ class Following(TorchFunctionMode):
         }
         for key, out in {**written, **made}.items():
             seen = None
-            if known:
+            if known and not is_dense(out):
+                seen = self.unseen  # nested or sparse: it has no places that a rule could name
+            elif known:
                 rule, given = self.rule_of(func, args, kwargs)
                 call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
                 if key not in made and name != "__setitem__":
