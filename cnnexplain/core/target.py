@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cnnexplain.errors import TargetError, near_misses
 
@@ -44,7 +45,8 @@ class Target:
 def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
     """Read `top`, `top3`, `above:0.5`, a label, an index, or a part of exactly one label.
 
-    `labels` has one name per class. A class that is called 7 is meant by that, and not the one with the index 7.
+    `labels` has one name per class. A class that is called 7 is meant by that, and not the one with the index 7; where
+    7 is one of several names of a class ("7, seven") and the index of another, that is an error.
     Raises `TargetError` for a class that is not there or not unique.
     """
     text = text.strip()
@@ -52,16 +54,31 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
         return TargetSpec(top=min(int(match[1] or 1), len(labels)))
     if match := re.fullmatch(r"above:(.*)", text, re.IGNORECASE | re.DOTALL):
         return TargetSpec(above=_checked_share(match[1]))
+    try:
+        return TargetSpec(index=class_named(text, labels))
+    except TargetError as error:
+        if (meant := _meant(text)) and not matching(text, labels):
+            raise TargetError(error.problem, f"did you mean --target {meant}?") from None
+        raise
+
+
+def class_named(text: str, labels: Sequence[str]) -> int:
+    """The class that is called so, whose index this is, or that alone has this in its name; see `parse_target`."""
     if re.fullmatch(r"-?[0-9]{1,18}", text):
         exact = _exact(text, labels)
         index = int(text)
         if len(exact) == 1:
-            return TargetSpec(index=exact[0])
-        if not exact or index in exact:
-            return TargetSpec(index=_checked_index(index, len(labels)))
+            return exact[0]
+        synonyms = exact or _synonyms(text, labels)
+        if not exact and len(synonyms) == 1 and index not in synonyms:
+            if 0 <= index < len(labels):
+                _refuse_two_readings(text, synonyms[0], index, labels)
+            return synonyms[0]
+        if not synonyms or index in synonyms:
+            return _checked_index(index, len(labels))
     found = matching(text, labels)
     if len(found) == 1:
-        return TargetSpec(index=found[0])
+        return found[0]
     if found:
         shown = ", ".join(f"{index} {labels[index]!r}" for index in found[:SHOWN_CANDIDATES])
         more = f" and {len(found) - SHOWN_CANDIDATES} more" if len(found) > SHOWN_CANDIDATES else ""
@@ -91,6 +108,39 @@ def _exact(text: str, labels: Sequence[str]) -> list[int]:
     """The classes that are called so and not otherwise."""
     wanted = text.casefold()
     return [index for index, label in enumerate(labels) if label.strip().casefold() == wanted]
+
+
+def _synonyms(text: str, labels: Sequence[str]) -> list[int]:
+    """The classes that are called so among other names, separated by commas."""
+    wanted = text.casefold()
+    return [
+        index
+        for index, label in enumerate(labels)
+        if "," in label and wanted in [part.strip().casefold() for part in label.split(",")]
+    ]
+
+
+def _refuse_two_readings(text: str, named: int, index: int, labels: Sequence[str]) -> NoReturn:
+    """Raise `TargetError` for one of the names of a class that is also the index of another."""
+    raise TargetError(
+        f"--target {text!r} is one of the names of class {named}, {labels[named]!r}, and the index of "
+        f"{labels[index]!r}",
+        f"give the whole name: --target {shlex.quote(labels[named])} or --target {shlex.quote(labels[index])}",
+    )
+
+
+def _meant(text: str) -> str:
+    """The way to write what `top 3`, `above 0.5`, `above=50%` or `> 0.5` try to say; empty for anything else."""
+    if match := re.fullmatch(r"top\W{0,3}([1-9][0-9]{0,5})", text, re.IGNORECASE):
+        return f"top{match[1]}"
+    match = re.fullmatch(
+        r"(?:above|over|>=?)\W{0,3}?([0-9]{0,3}(?:[.,][0-9]{1,4})?) ?(%?)", text, re.IGNORECASE
+    )
+    number = match[1].replace(",", ".") if match else ""
+    if not match or not number:
+        return ""
+    share = float(number) / (100 if match[2] else 1)
+    return f"above:{share:g}" if share == 0 or 1e-4 <= share < 1 else ""
 
 
 def _checked_share(text: str) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from cnnexplain.core.target import SHOWN_CANDIDATES, matching, parse_target
+from cnnexplain.core.target import SHOWN_CANDIDATES, class_named, matching
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, TargetError, near_misses
 from cnnexplain.images.find import Source
@@ -90,14 +90,11 @@ def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = 
     problem, hint = f"{_short(text)} is no class", ""
     for spelling in spellings:
         try:
-            index = parse_target(spelling[:LONGEST], labels).index
+            return class_named(spelling[:LONGEST].strip(), labels)
         except TargetError as error:
             if len(found := matching(spelling[:LONGEST], labels)) > 1:
                 _refuse_many(text, found, labels, where, folder)
             problem, hint = error.problem.removeprefix("--target "), error.hint.replace("--target ", "")
-            continue
-        if index is not None:
-            return index
     rename = f"{write} a class's name or index"
     raise CheckInputError(f"{where}: {problem}", f"{rename}; {hint}" if hint else rename)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnexplain.core.target import TargetSpec, parse_target, settled
-from cnnexplain.errors import TargetError
+from cnnexplain.errors import CheckInputError, TargetError
 from cnnexplain.runner.expected import class_index
 
 LABELS = [
@@ -102,6 +102,66 @@ def test_a_name_of_several_classes_is_no_index_of_another() -> None:
         parse_target("1", ["1", "x", "1"])
     with pytest.raises(TargetError, match="which has 3"):
         parse_target("9", ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "whole"),
+    [
+        (["1, uno", "2, dos", "3, tres"], "1", ["'1, uno'", "'2, dos'"]),
+        (["zero", "deux, 0"], "0", ["'deux, 0'", "zero"]),
+        (["b", "4, 000, d"], "000", ["'4, 000, d'", "b"]),
+    ],
+)
+def test_one_of_several_names_that_is_the_index_of_another_class_is_refused(
+    labels: list[str], text: str, whole: list[str]
+) -> None:
+    with pytest.raises(TargetError, match="is one of the names of class") as caught:
+        parse_target(text, labels)
+    assert caught.value.hint == f"give the whole name: --target {whole[0]} or --target {whole[1]}"
+    for written, index in zip(whole, (labels.index(whole[0].strip("'")), int(text)), strict=True):
+        assert parse_target(written.strip("'"), labels).index == index
+    with pytest.raises(CheckInputError, match="is one of the names of class"):
+        class_index(text, labels, "labels.csv")
+
+
+def test_one_of_several_names_that_is_no_other_index_is_taken() -> None:
+    assert parse_target("2000", ["a", "2000, y2k"]).index == 1
+    assert parse_target("1", ["a", "1, one"]).index == 1
+    assert parse_target("1", ["1", "1, one"]).index == 0  # the exact name goes first
+    assert parse_target("1", ["1, x", "1, y", "z"]).index == 1  # as with exact names
+    with pytest.raises(TargetError, match="fits 2 classes"):
+        parse_target("2", ["2, x", "2, y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("above 0.5", "above:0.5"),
+        ("above=0.5", "above:0.5"),
+        ("ABOVE.25", "above:0.25"),
+        ("above 0,5", "above:0.5"),
+        ("above 50%", "above:0.5"),
+        ("over 50 %", "above:0.5"),
+        (">0.5", "above:0.5"),
+        (">= 0.9", "above:0.9"),
+        ("top 3", "top3"),
+        ("top-3", "top3"),
+        ("top:5", "top5"),
+    ],
+)
+def test_another_spelling_of_top_and_above_gets_the_right_one(text: str, meant: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        parse_target(text, LABELS)
+    assert caught.value.hint == f"did you mean --target {meant}?"
+    assert parse_target(text, [*LABELS, text]).index == len(LABELS)  # a class may be called so
+    parse_target(meant, LABELS)
+
+
+@pytest.mark.parametrize("text", ["above", "above 2", "above 150%", "top 0", "topcat 3", "over"])
+def test_other_words_are_not_taken_for_top_and_above(text: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        parse_target(text, ["x", "y"])
+    assert "--target" not in caught.value.hint
 
 
 @pytest.mark.parametrize(("text", "above"), [("above:0.5", 0.5), ("ABOVE:.25", 0.25), ("above:0", 0.0)])
