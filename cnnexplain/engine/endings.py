@@ -30,6 +30,7 @@ from cnnexplain.engine.ending_rules import (
     is_percent,
     version,
 )
+from cnnexplain.engine.functions import unwatched
 
 Dim = tuple[int, int]
 
@@ -71,6 +72,7 @@ class Endings(TorchFunctionMode):
         self._count = 0
         self._rows: list[tuple[str, int]] = []  # operations, and how many classes each ran over
 
+    @unwatched
     def ending(self, tensor: Tensor) -> Ending | None:
         """What a tensor came out of; None where that is no operation of `OPERATIONS`."""
         found: Ending | None = self._known.get(tensor)
@@ -115,6 +117,7 @@ class Endings(TorchFunctionMode):
             self._note_lineage(name, given, result, args)
         return result
 
+    @unwatched
     def _wanted(self, given: Tensor) -> bool:
         if not is_dense(given) or not given.is_floating_point() or not given.ndim:
             return False
@@ -207,6 +210,7 @@ class Endings(TorchFunctionMode):
             if isinstance(one, Tensor) and isinstance(inputs, Tensor) and one.shape == inputs.shape:
                 self._known[one] = replace(before, inputs=inputs, version=version(one))
 
+    @unwatched
     def _note_lineage(self, name: str, given: Any, result: Any, args: tuple[Any, ...]) -> None:
         """Which tensors are what a linear layer gave back, but for constants and another shape."""
         if not isinstance(result, Tensor):

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from cnnexplain.engine._field_axes import Axis, Call, Rule, Seen, anything, fitt
 from cnnexplain.engine._field_rules import call_of
 from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.functions import unwatched
 
 __all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
 
@@ -98,23 +100,21 @@ def follow(
     runs: Counter[str] = Counter()
     grids: set[tuple[int, int]] = set()
 
-    def noting(name: str) -> Any:
-        def noted(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            runs[name] += 1
-            if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
-                return
-            note_grid(output, layer, grids)
-            layout = map_layout(tuple(output.shape), size, layer, grids)
-            if layout is not None:
-                note(name, runs[name], output, 2 if layout == "NCHW" else 1)
-
-        return noted
+    @unwatched
+    def noted(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+        runs[name] += 1
+        if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
+            return
+        note_grid(output, layer, grids)
+        layout = map_layout(tuple(output.shape), size, layer, grids)
+        if layout is not None:
+            note(name, runs[name], output, 2 if layout == "NCHW" else 1)
 
     handles = []
     try:
         for name, child in module.named_modules(remove_duplicate=False):
             if name:
-                handles.append(child.register_forward_hook(noting(name)))
+                handles.append(child.register_forward_hook(partial(noted, name)))
         with torch.enable_grad():
             # A copy, so that a model may write into its input.
             start = inputs.detach().requires_grad_().clone()

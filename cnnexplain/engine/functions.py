@@ -1,11 +1,31 @@
-"""What torch's functions are called, also where they are called as operators."""
+"""What torch's functions are called, also as operators; and looking at tensors unseen by those who watch them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+import torch
 from torch._ops import OpOverload, OpOverloadPacket
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+def unwatched(look: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """The same function, whose reading of tensors no function mode sees.
+
+    For what only observes: every shape that it reads would otherwise be a call to each mode that is active, whose own
+    reading is a call to the next.
+    """
+
+    @wraps(look)
+    def looking(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        with torch._C.DisableTorchFunction():
+            return look(*args, **kwargs)
+
+    return looking
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from cnnexplain.core.words import run_name
 from cnnexplain.engine import branches
 from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.ending_rules import is_dense, version
+from cnnexplain.engine.functions import unwatched
 from cnnexplain.engine.heads import PLAIN, Head
 from cnnexplain.engine.mixing import Joins
 from cnnexplain.engine.moves import Moves
@@ -98,35 +100,33 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
 
         return enter
 
-    def noting(name: str) -> Any:
-        def note(layer: nn.Module, arguments: Any, output: Any) -> None:
-            runs[name] += 1
-            while inside and inside.pop() != name:  # one that raised, and was caught, never left
-                pass
-            if not is_dense(output):
-                return
-            note_grid(output, layer, grids)
-            described = replace(_described(name, layer, output, size, grids), run=runs[name])
-            if arguments and is_dense(arguments[0]):
-                places = _described(name, layer, arguments[0], size, grids).places
-                if places == described.places > 1:
-                    within = layers[before[name] :]
-                    layers[before[name] :] = [
-                        replace(one, aside=one.aside or one.places != places) for one in within
-                    ]
-            if described.leaf and versions.get(id(output)) == version(output):
-                return  # dropout or an identity: it handed on what it was given
-            versions[id(output)] = version(output)
-            outputs.append(output)
-            layers.append(described)
-
-        return note
+    @unwatched
+    def note(name: str, layer: nn.Module, arguments: Any, output: Any) -> None:
+        runs[name] += 1
+        while inside and inside.pop() != name:  # one that raised, and was caught, never left
+            pass
+        if not is_dense(output):
+            return
+        note_grid(output, layer, grids)
+        described = replace(_described(name, layer, output, size, grids), run=runs[name])
+        if arguments and is_dense(arguments[0]):
+            places = _described(name, layer, arguments[0], size, grids).places
+            if places == described.places > 1:
+                within = layers[before[name] :]
+                layers[before[name] :] = [
+                    replace(one, aside=one.aside or one.places != places) for one in within
+                ]
+        if described.leaf and versions.get(id(output)) == version(output):
+            return  # dropout or an identity: it handed on what it was given
+        versions[id(output)] = version(output)
+        outputs.append(output)
+        layers.append(described)
 
     handles: list[Any] = []
     for name, child in module.named_modules():
         if name:
             handles.append(child.register_forward_pre_hook(begin(name)))
-            handles.append(child.register_forward_hook(noting(name)))
+            handles.append(child.register_forward_hook(partial(note, name)))
     moves, joins = Moves(picture), Joins(inside, int(inputs.shape[1]))
     try:
         with moves, joins:
@@ -185,11 +185,11 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
 
 def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
     """The layer that a user named, `layer4.1` or, as Python writes it, `layer4[-1]`; its name and module."""
+    name, child = _dotted(module, wanted)
+    if child is not None:
+        return name, child
     by_name = {name: child for name, child in module.named_modules(remove_duplicate=False) if name}
-    name = _dotted(module, wanted)
-    if name in by_name:
-        return name, by_name[name]
-    several = [_dotted(module, part.strip()) for part in wanted.split(",")]
+    several = [_dotted(module, part.strip())[0] for part in wanted.split(",")]
     if len(several) > 1 and by_name.keys() >= {*several}:
         each = " ".join(f"-l {name}" for name in several)
         raise LayerError(f"there is no layer called {wanted!r}", f"name each by itself: {each}")
@@ -203,7 +203,8 @@ def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
     )
 
 
-def _dotted(module: nn.Module, wanted: str) -> str:
+def _dotted(module: nn.Module, wanted: str) -> tuple[str, nn.Module | None]:
+    """The name with dots only, and the layer that bears it, if there is one."""
     name = ""
     place: nn.Module | None = module
     for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
@@ -215,7 +216,7 @@ def _dotted(module: nn.Module, wanted: str) -> str:
         child = children[int(part)] if from_end else part
         place = place._modules.get(child) if place is not None else None
         name = f"{name}.{child}" if name else child
-    return name
+    return name, place
 
 
 def _described(

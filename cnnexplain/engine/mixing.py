@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.functions import unwatched
 from cnnexplain.errors import ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(f"{_ALONG} {_PICKING}"
 RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 # Functions that take (length, pictures, channels) unless told otherwise, which people forget.
 SEQUENCES = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))
+JOINING = frozenset(("cat", "concat", "concatenate"))
 APART = 1e-3  # of the scores' size; rounding of float32 makes less than 1e-5
 APART_HALF = 0.02
 
@@ -53,8 +55,19 @@ class Joins(TorchFunctionMode):
         """Carry out `func`."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").strip("_")
+        self._look(func, name, args, kwargs)
+        result = func(*args, **kwargs)
+        if name in RESHAPING and not self.copies:
+            self.copies = self._divides(args, kwargs, result)
+        return result
+
+    @unwatched
+    def _look(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Note whether a call that is to come may join pictures, or makes several."""
         where = self.inside[-1] if self.inside else ""
-        given = next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
+        given = _given(args, kwargs)
         if given is None or (torch.is_grad_enabled() and not given.requires_grad):
             pass  # made of weights, as in weight standardisation, and not of the picture
         elif given.requires_grad and _measures(func, args, kwargs):
@@ -62,13 +75,16 @@ class Joins(TorchFunctionMode):
         elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
             what = "an index" if name == "getitem" else name
             self.suspect = f"{what} in {where or 'its own code'}"
-        self.copies = self.copies or (name in ("cat", "concat", "concatenate") and _stacks(args, kwargs))
-        result = func(*args, **kwargs)
-        if name in RESHAPING and given is not None and given.requires_grad and isinstance(result, Tensor):
-            # Crops or patches, of as many channels as the picture.
-            pieces = result.ndim == 4 and result.shape[0] > 1 == given.shape[0]
-            self.copies = self.copies or (pieces and result.shape[1] == self.channels)
-        return result
+        self.copies = self.copies or (name in JOINING and _stacks(args, kwargs))
+
+    @unwatched
+    def _divides(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+        """Whether one picture was laid out as crops or patches, of as many channels."""
+        given = _given(args, kwargs)
+        if given is None or not given.requires_grad or not isinstance(result, Tensor):
+            return False
+        pieces = result.ndim == 4 and result.shape[0] > 1 == given.shape[0]
+        return bool(pieces and result.shape[1] == self.channels)
 
 
 def one_by_one(model: Model) -> tuple[Choice, ...]:
@@ -124,6 +140,11 @@ def _differs(model: Model) -> bool:
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
     return bool(((differs > limit) & (limit > noise)).any())
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The tensor that a call is about."""
+    return next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
 
 
 def _measures(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

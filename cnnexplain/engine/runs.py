@@ -175,5 +175,9 @@ class Runs:
 
     def _first_name(self, wanted: nn.Module) -> str:
         """Of the names that a module has the one that the trace knows it by."""
-        named = self.model.module.named_modules()
-        return next((name for name, module in named if module is wanted), "")
+        return self._first_names.get(wanted, "")
+
+    @cached_property
+    def _first_names(self) -> dict[nn.Module, str]:
+        _ = self.model.trace  # before: a model may make layers when it sees its first picture
+        return {module: name for name, module in self.model.module.named_modules()}

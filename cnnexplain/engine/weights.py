@@ -32,11 +32,7 @@ def fingerprint(module: nn.Module) -> str:
 def broken(module: nn.Module) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
     return [
-        *(
-            name
-            for name, one in module.named_parameters()
-            if _is_plain(one) and not bool(one.isfinite().all())
-        ),
+        *(name for name, one in module.named_parameters() if _is_plain(one) and not _is_finite(one)),
         *(name for name, one in module.named_buffers() if _is_plain(one) and bool(one.isnan().any())),
     ]
 
@@ -65,6 +61,11 @@ def _is_plain(tensor: Tensor) -> bool:
     """Whether a tensor holds one number a place, as sparse, quantised, nested, meta and lazy tensors do not."""
     odd = is_lazy(tensor) or tensor.is_quantized or tensor.is_nested or tensor.is_meta
     return tensor.layout is torch.strided and not odd
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite. Their sum is not where one is not, and takes a single pass; it may overflow."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def require_finite(module: nn.Module, name: str) -> None:
