@@ -10,6 +10,10 @@ from torch.nn.parameter import is_lazy
 
 from cnnexplain.errors import ModelError
 
+SUMMED = frozenset(
+    (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+)  # others cannot all be summed
+
 
 def fingerprint(module: nn.Module) -> str:
     """SHA-256 over the names, types, shapes and values of all weights and buffers."""
@@ -64,8 +68,8 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite. Their sum is not where one is not, and takes a single pass; it may overflow."""
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+    """Whether all values are finite. Their sum takes a single pass, and is finite only if they are; it may overflow."""
+    return (tensor.dtype in SUMMED and bool(tensor.sum().isfinite())) or bool(tensor.isfinite().all())
 
 
 def require_finite(module: nn.Module, name: str) -> None:
