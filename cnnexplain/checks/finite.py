@@ -11,7 +11,7 @@ from cnnexplain.core.verdict import ROWS, Found, Level, Need, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from cnnexplain.checks._subject import Subject
     from cnnexplain.engine.overflow import Overflow
@@ -22,6 +22,21 @@ SMALLER = (
     "float16 ends at 65504: scale down the weights of the first such layer, or use bf16, which reaches as far as "
     "float32, or --precision fp32"
 )
+SMALL = (
+    "float16 holds no number between 0 and 6e-8, so that a small epsilon or divisor becomes zero: use a larger "
+    "epsilon, as 1e-4, or bf16, which reaches as far as float32, or --precision fp32"
+)
+NO_NUMBER = (
+    "look for a division by zero, a logarithm of zero or a root of what is negative in the code that is named"
+)
+TOO_LARGE = "look for weights that are too large, or for a scale that is missing, in the layer that is named"
+# What the first place does, by the cause.
+DOES: dict[str, str] = {
+    "divides": " (a division by zero)",
+    "logarithm": " (a logarithm of zero or less)",
+    "undefined": " (a result that is no number)",
+    "within": " (no room for what it computes within)",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,7 @@ class Finite:
         In half precision also how the answers differ from those in float32: with autocast, and with weights cast.
         """
         from cnnexplain.core import words
+        from cnnexplain.engine.model import PRECISIONS
 
         bad, many = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
@@ -83,7 +99,7 @@ class Finite:
         if subject.examples:
             scores, places = subject.first_pass
             if places:
-                return _overflowing(places, subject)
+                return _overflowing(places, subject, PRECISIONS[subject.model.precision])
             pictures = words.count(len(scores), "picture")
             found = replace(found, says=f"{all_of} and all that is made of {pictures} are finite")
             if subject.model.precision != "fp32":
@@ -97,11 +113,11 @@ class Finite:
         from cnnexplain.errors import ModelError
 
         model = subject.model
-        dtype = PRECISIONS[model.precision]
-        if dtype is None:
+        half = PRECISIONS[model.precision]
+        if half is None:
             return autocast
         how = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
-        if lost := beyond(model.module, dtype):
+        if lost := beyond(model.module, half):
             return Found(
                 good=False,
                 says=f"{autocast.says}; {how} makes {lost[0]!r} infinite"
@@ -112,7 +128,7 @@ class Finite:
             )
         if not subject.examples:
             return autocast
-        with cast(model.module, dtype):
+        with cast(model.module, half):
             plain = replace(model, precision="fp32")  # no autocast: the weights say the type
             try:
                 scores, places = subject.observed(plain)
@@ -120,7 +136,7 @@ class Finite:
                 said = f"{autocast.says}; with {how} it could not be tried: {error.problem}"
                 return replace(autocast, says=said)
         if places:
-            found = _overflowing(places, subject)
+            found = _overflowing(places, subject, half)
             return replace(found, says=f"{autocast.says}; with {how}: {found.says}")
         return self._as_in_float32(subject, autocast, scores, how)
 
@@ -162,8 +178,8 @@ class Finite:
         )
 
 
-def _overflowing(places: Sequence[Overflow], subject: Subject) -> Found:
-    """Where values stop being finite, the first place first."""
+def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | None) -> Found:
+    """Where values stop being finite, the first place first; `half`: the precision that was tried, None for float32."""
     from cnnexplain.core import words
 
     first = places[0]
@@ -171,13 +187,15 @@ def _overflowing(places: Sequence[Overflow], subject: Subject) -> Found:
     kind = "NaN" if not first.infinite else "infinite" if not first.nan else "infinite or NaN"
     more = f", and {words.count(len(places) - 1, 'place')} after it" if len(places) > 1 else ""
     pictures = words.count(len(subject.examples), "picture")
-    half = subject.model.precision == "fp16"
+    too_large = first.cause == "overflow" or (not first.cause and first.infinite > 0)
+    what = "values overflow on the way" if too_large else "not all values on the way are"
+    what += DOES.get(first.cause, "")
     return Found(
         good=False,
-        says=f"weights are finite, but values overflow on the way: first at {first.name}, where {words.percent(share)} "
+        says=f"weights are finite, but {what}: first at {first.name}, where {words.percent(share)} "
         f"of the values are {kind} in {first.pictures} of {pictures}{more}",
         value=len(places),
-        do=SMALLER if half else "look for a division by zero or a logarithm of zero, or try --precision fp32",
+        do=_remedy(first, half, too_large=too_large),
         table=Table(
             ("layer", "infinite", "NaN", "of values", "pictures"),
             tuple(
@@ -186,3 +204,16 @@ def _overflowing(places: Sequence[Overflow], subject: Subject) -> Found:
             ),
         ),
     )
+
+
+def _remedy(first: Overflow, half: dtype | None, *, too_large: bool) -> str:
+    """What to do about the first place whose values are not finite."""
+    import torch
+
+    if half is None:
+        return TOO_LARGE if first.cause == "overflow" else NO_NUMBER
+    if too_large:
+        return SMALLER if half is torch.float16 else TOO_LARGE
+    if half is not torch.float16:  # as small as those of float32
+        return f"{NO_NUMBER}, or try --precision fp32"
+    return SMALL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,15 @@ FILLS = frozenset({
     "masked_fill", "masked_scatter", "full", "full_like", "new_full", "fill", "where", "index_fill", "index_put",
     "index_copy", "scatter", "__setitem__", "triu", "tril", "tensor", "pad", "copy",
 })  # fmt: skip
+# Functions that divide by what may be zero, and those that have no value for zero or less.
+DIVIDING = frozenset({
+    "div", "divide", "true_divide", "rdiv", "rtruediv", "reciprocal", "rsqrt", "pow", "normalize", "cosine_similarity",
+    "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm",
+})  # fmt: skip
+LOGARITHMS = frozenset({"log", "log2", "log10", "log1p", "logit"})
 MASK = 1e30  # sizes from here on stand for infinity, as in masks
 ANSWER = "what the model returns"
+Cause = Literal["", "overflow", "divides", "logarithm", "undefined", "within"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,9 @@ class Overflow:
     nan: int
     total: int
     pictures: int  # in which there are some
+    cause: Cause = (
+        ""  # of the first place, where it is a function that could be repeated in float64; see `_cause`
+    )
 
     def and_of(self, other: Overflow) -> Overflow:
         """The same place over more pictures."""
@@ -40,13 +50,14 @@ class Overflow:
             self.nan + other.nan,
             self.total + other.total,
             self.pictures + other.pictures,
+            self.cause or other.cause,
         )
 
 
 class _FirstFunction(TorchFunctionMode):
     """Notes functions that make something infinite, or NaN, of finite values, until one was found."""
 
-    def __init__(self, pictures: int, inside: list[str], note: Callable[[str, Tensor], bool]) -> None:
+    def __init__(self, pictures: int, inside: list[str], note: Callable[[str, Tensor, Cause], bool]) -> None:
         super().__init__()
         self._pictures, self._inside, self._note = pictures, inside, note
         self._found = False
@@ -61,14 +72,50 @@ class _FirstFunction(TorchFunctionMode):
             return func(*args, **kwargs)
         # What works in place leaves nothing of what it was given.
         in_place = name.endswith("_") and not name.startswith("__")
-        finite = not in_place or _all_finite((*args, *kwargs.values()))
+        given = (args, kwargs)
+        if in_place:
+            if not _all_finite((*args, *kwargs.values())):
+                return func(*args, **kwargs)
+            given = _each_tensor(given, torch.clone)
         result = func(*args, **kwargs)
         for tensor in _tensors(result, self._pictures):
-            if tensor.isfinite().all() or not finite:
-                continue
-            if in_place or _all_finite((*args, *kwargs.values())):
-                self._found = self._note(f"{name.strip('_')} in {self._inside[-1] or 'its own code'}", tensor)
+            if not tensor.isfinite().all() and (in_place or _all_finite((*args, *kwargs.values()))):
+                where = f"{name.strip('_')} in {self._inside[-1] or 'its own code'}"
+                self._found = self._note(where, tensor, _cause(func, name.strip("_"), given, tensor))
         return result
+
+
+def _cause(func: Callable[..., Any], name: str, given: tuple[Any, Any], result: Tensor) -> Cause:
+    """Why a function makes something infinite or NaN of finite values, as repeating it in float64 shows.
+
+    `overflow`: float64 has room for it. `divides`, `logarithm`, `undefined`: there is no such number in float64 either.
+    `within`: what it gives back has room, but not what it computes on the way, as an epsilon that becomes zero. Empty
+    for a function that cannot be repeated so.
+    """
+    arguments, options = _each_tensor(given, lambda one: one.double() if one.is_floating_point() else one)
+    try:
+        exact = func(*arguments, **options)
+    except (RuntimeError, TypeError, ValueError):  # it knows no float64, or this device does not
+        return ""
+    if not isinstance(exact, Tensor) or exact.shape != result.shape:
+        return ""
+    if exact.dtype is not torch.float64:  # a cast, of finite values
+        return "overflow"
+    lost = exact[~result.isfinite()]
+    if bool(lost.isfinite().all()):
+        return "overflow" if float(lost.abs().max()) > torch.finfo(result.dtype).max else "within"
+    return "divides" if name in DIVIDING else "logarithm" if name in LOGARITHMS else "undefined"
+
+
+def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Arguments of a function with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) in (tuple, list):
+        return type(value)(_each_tensor(one, change) for one in value)
+    if type(value) is dict:
+        return {key: _each_tensor(one, change) for key, one in value.items()}
+    return value
 
 
 def overflows(
@@ -84,11 +131,12 @@ def overflows(
     pictures = len(inputs)
     inside = [""]
 
-    def note(name: str, values: Tensor) -> bool:
+    def note(name: str, values: Tensor, cause: Cause = "") -> bool:
         if name not in found:
             infinite, nan = values.isinf(), values.isnan()
             hit = (infinite | nan).reshape(pictures, -1).any(1)
-            found[name] = Overflow(name, int(infinite.sum()), int(nan.sum()), values.numel(), int(hit.sum()))
+            counts = int(infinite.sum()), int(nan.sum()), values.numel(), int(hit.sum())
+            found[name] = Overflow(name, *counts, cause)
         return True
 
     def noting(name: str) -> Callable[..., None]:
@@ -101,11 +149,10 @@ def overflows(
 
     names = {name for name, child in module.named_modules() if next(child.children(), None) is None}
 
-    def note_function(name: str, values: Tensor) -> bool:
+    def note_function(name: str, values: Tensor, cause: Cause) -> bool:
         layer = name.partition(" in ")[2]
-        return note(
-            layer if layer in names else name, values
-        )  # a layer of one function is called by its name
+        # A layer of one function is called by its name.
+        return note(layer if layer in names else name, values, cause)
 
     handles = []
     try:

@@ -107,6 +107,96 @@ def test_a_function_in_a_models_code_is_named(module: nn.Module, precision: str,
     assert where in found.says
 
 
+class Small(Net):
+    """Divides by the squares of numbers that are too small for float16, as `way` says."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__([1e-5, 2e-5])
+        self.way = way
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.conv(x)
+        if self.way == "0 / 0":
+            return self.head((a * 1e-4 / (a * 1e-4)).nan_to_num().mean((2, 3)))
+        if self.way == "in place":
+            return self.head((a * 1e-4).div_(a * 1e-4).nan_to_num().mean((2, 3)))
+        if self.way == "log":
+            return self.head((a.square().to(a.dtype)).log().clamp(-9, 9).mean((2, 3)))
+        if self.way == "epsilon":
+            return self.head(nn.functional.normalize(0 * a, dim=1).nan_to_num().mean((2, 3)))
+        if self.way == "exp":
+            return self.head((1e5 * a * 1e5).exp().clamp(max=1).mean((2, 3)))
+        return self.head((a / 1e-10).clamp(max=1).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("way", "says", "do"),
+    [
+        (
+            "0 / 0",
+            "not all values on the way are (a division by zero): first at div in its own",
+            "a larger epsilon",
+        ),
+        (
+            "in place",
+            "not all values on the way are (a division by zero): first at div in its",
+            "a larger epsilon",
+        ),
+        (
+            "log",
+            "not all values on the way are (a logarithm of zero or less): first at log",
+            "a larger epsilon",
+        ),
+        ("epsilon", "(no room for what it computes within): first at normalize", "a larger epsilon"),
+        ("exp", "values overflow on the way: first at", "scale down the weights"),
+        ("quotient", "values overflow on the way: first at div", "scale down the weights"),
+    ],
+)
+def test_what_is_too_small_is_told_from_what_is_too_large(way: str, says: str, do: str) -> None:
+    """Of float16 the smallest number is 6e-8 and the largest 65504, where only `exp` and the last divide go beyond."""
+    found = finite(Small(way), "fp16")
+    assert found.status == "fail"
+    assert says in found.says, found.says
+    assert do in (found.do or "")
+    assert ("overflow" in found.says) == ("scale down" in found.do)
+
+
+class Undefined(Net):
+    def __init__(self, function: str) -> None:
+        super().__init__([1.0])
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(
+            getattr(torch, self.function)(self.conv(x) * 0 - float(self.function == "sqrt")).mean((2, 3))
+        )
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("reciprocal", "(a division by zero): first at reciprocal"),
+        ("rsqrt", "(a division by zero): first at rsqrt"),
+        ("log2", "(a logarithm of zero or less): first at log2"),
+        ("sqrt", "(a result that is no number): first at sqrt"),
+    ],
+)
+def test_in_float32_no_other_precision_is_the_remedy(function: str, says: str) -> None:
+    found = finite(Undefined(function), "fp32")
+    assert says in found.says
+    assert "precision" not in found.do
+
+
+def test_values_too_large_for_float32_are_told_so() -> None:
+    class Squared(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head((self.conv(x) * 1e30).square().clamp(max=1).mean((2, 3)))
+
+    found = finite(Squared([1.0]), "fp32")
+    assert "values overflow on the way: first at square in its own code" in found.says
+    assert "too large" in found.do
+
+
 class Masked(Net):
     """Attention's way: infinities that are put in on purpose, and that a softmax takes out again."""
 
