@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeGuard
 
 import torch
@@ -83,7 +84,8 @@ LINEAR = frozenset(
 MAPS = frozenset(["conv2d", "convolution", "conv_transpose2d"])
 ARITHMETIC = frozenset(["add", "sub", "mul", "div", "true_divide", "addcmul", "rmul", "radd", "rsub"])
 JOINING = frozenset(["cat", "concat", "concatenate", "stack", "hstack"])
-PERCENT = 100
+MULTIPLYING = ("mul", "multiply", "rmul", "imul")
+DIVIDING = ("div", "divide", "true_divide", "truediv", "idiv", "itruediv")
 TINY = 1e-4  # what is added to, or cut off, probabilities so that their logarithm is finite
 LARGEST = 1 << 21  # values a picture: more are attention, not class scores
 
@@ -122,27 +124,36 @@ def dimension(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return dim % result.ndim, int(result.shape[dim])
 
 
-def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], whole: float = 1) -> bool:
     """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do.
 
-    Or rounds them.
+    Or rounds them. `whole` is what stands for a probability of 1.
     """
     if name == "round":
         return True
     numbers = [one for one in (*args[1:], *kwargs.values()) if one is not None]
     if not numbers or not all(isinstance(one, (int, float)) for one in numbers):
         return False
+    shares = [one / whole for one in numbers]
     if name == "add":
-        return all(0 <= one <= TINY for one in numbers[:1])
+        return all(0 <= one <= TINY for one in shares[:1])
     if name in ("clamp", "clip", "clamp_min", "clamp_max"):
-        return all(0 <= one <= TINY or 1 - TINY <= one <= 1 for one in numbers)
+        return all(0 <= one <= TINY or 1 - TINY <= one <= 1 for one in shares)
     return False
 
 
-def is_percent(name: str, args: tuple[Any, ...]) -> bool:
-    """Whether a call makes percent of probabilities, as `p * 100` and `p.mul(100)` do, in place too."""
-    return (
-        name in ("mul", "multiply", "rmul", "imul")
-        and len(args) == 2
-        and any(isinstance(one, (int, float)) and one == PERCENT for one in args)
-    )
+def scale(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+    """The positive number that a call multiplies all values by, as `p * 100` and `p.div_(0.01)` do; None for others."""
+    if name not in (*MULTIPLYING, *DIVIDING) or kwargs.get("rounding_mode") is not None:
+        return None
+    other = args[1] if len(args) == 2 else kwargs.get("other")
+    if is_dense(other) and not other.ndim and not other.is_meta and not other.is_complex():
+        other = other.item()
+    if not isinstance(other, (int, float)) or not 0 < other < math.inf:
+        return None
+    return other if name in MULTIPLYING else 1 / other
+
+
+def is_number(value: Any) -> bool:
+    """Whether an argument is a number, also as a tensor without dimensions, or a word or nothing."""
+    return not isinstance(value, (Tensor, tuple, list)) or (isinstance(value, Tensor) and not value.ndim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,15 +20,16 @@ from cnnexplain.engine.ending_rules import (
     LINEAR,
     LOGARITHMS,
     MAPS,
+    MULTIPLYING,
     OPERATIONS,
     PER_CLASS,
-    PERCENT,
     SELECTING,
     VIEWS,
     dimension,
     hardly_changes,
     is_dense,
-    is_percent,
+    is_number,
+    scale,
     version,
 )
 from cnnexplain.engine.functions import unwatched
@@ -52,6 +54,7 @@ class Ending:
     version: int  # of the tensor: one that was written to since is another
     odds: str = ""
     whole: float = 1.0  # what the tensor holds where a probability is 1: percent are of 100
+    again: str = ""  # the operation whose result, scaled, went into these
     rounded: bool = False
 
 
@@ -66,6 +69,7 @@ class Endings(TorchFunctionMode):
     def __init__(self, shapes: frozenset[tuple[int, ...]] | None = None) -> None:
         super().__init__()
         self._known: Any = WeakTensorKeyDictionary()
+        self._changed: Any = WeakTensorKeyDictionary()
         self._shapes = shapes
         self.linear: Any = WeakTensorKeyDictionary()
         self.maps: list[Tensor] = []
@@ -77,6 +81,13 @@ class Endings(TorchFunctionMode):
         """What a tensor came out of; None where that is no operation of `OPERATIONS`."""
         found: Ending | None = self._known.get(tensor)
         return found if found is not None and found.version == version(tensor) else None
+
+    def changed(self, tensor: Tensor) -> str:
+        """Which operation made the probabilities that arithmetic not followed made a tensor of; empty for others."""
+        found: Ending | None = self._known.get(tensor)
+        if found is not None and found.version != version(tensor) and found.through[-1] in LOGARITHMS:
+            return found.through[-1]
+        return str(self._changed.get(tensor, ""))
 
     def made_rows(self, classes: int) -> tuple[str, ...]:
         """Which operations made probabilities of so many classes, each named once; wherever that was."""
@@ -97,11 +108,12 @@ class Endings(TorchFunctionMode):
         in_place = called.endswith("_") and not called.endswith("__")
         if name in OPERATIONS and isinstance(given, Tensor):
             before = self.ending(given)
-            before = None if before is not None and before.whole != 1 else before
+            again = before.through[-1] if before is not None and before.whole != 1 else ""
+            before = None if again else before
             kept = given.clone() if before is None and self._wanted(given) else None  # it may be overwritten
             result = func(*args, **kwargs)
             if before is not None or kept is not None:
-                self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs)
+                self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs, again)
             if isinstance(result, Tensor) and (number := self.linear.get(given)) is not None:
                 self.linear[result] = number
             return result
@@ -109,11 +121,15 @@ class Endings(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._note_joined(func, given, result, args, kwargs)
             return result
+        written = args
+        if name in MULTIPLYING and not in_place and len(args) == 2 and is_dense(given) and not given.ndim:
+            given, args = args[1], args[::-1]  # torch.tensor(100) * p
         before = self.ending(given) if isinstance(given, Tensor) else None
-        result = func(*args, **kwargs)
-        if before is not None and (not in_place or is_percent(name, args)):
+        result = func(*written, **kwargs)
+        if before is not None and (not in_place or name not in VIEWS):
             self._note_further(func, name, before, result, args, kwargs)
         if self._shapes is None:
+            self._note_changed(before, name, given, result, args)
             self._note_lineage(name, given, result, args)
         return result
 
@@ -133,6 +149,7 @@ class Endings(TorchFunctionMode):
         before: Ending | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        again: str,
     ) -> None:
         if not isinstance(result, Tensor):
             return
@@ -154,6 +171,7 @@ class Endings(TorchFunctionMode):
             (*dims, dim),
             shapes | {tuple(result.shape[1:])},
             version(result),
+            again=again or (before.again if before is not None else ""),
         )
 
     def _note_joined(
@@ -184,7 +202,9 @@ class Endings(TorchFunctionMode):
     ) -> None:
         """What becomes of probabilities behind the operation: another shape, a logarithm, nothing to speak of."""
         last = before.through[-1]
-        if before.whole != 1 and name not in VIEWS and name != "round":
+        factor = scale(name, args, kwargs) if last in LOGARITHMS else None
+        near = hardly_changes(name, args, kwargs, before.whole)
+        if before.whole != 1 and name not in VIEWS and not near and factor is None:
             return  # a logarithm of percent, and the like
         before = replace(before, rounded=before.rounded or name == "round")
         turned = {"log": LOGARITHMS, "exp": EXPONENTIALS}.get(name, {}).get(last)
@@ -193,10 +213,12 @@ class Endings(TorchFunctionMode):
             before = replace(before, through=(*before.through[:-1], turned))
         elif name == "rsub" and last == "sigmoid" and args[1:2] in ((1,), (1.0,)):
             further = -before.inputs  # 1 - sigmoid(x) is sigmoid(-x)
-        elif hardly_changes(name, args, kwargs):
+        elif near:
             further = before.inputs
-        elif is_percent(name, args) and last in LOGARITHMS:
-            further, before = before.inputs, replace(before, whole=before.whole * PERCENT)
+        elif factor is not None:
+            whole = before.whole * factor
+            further = before.inputs
+            before = replace(before, whole=1.0 if math.isclose(whole, 1, rel_tol=1e-6) else whole)
         elif name in VIEWS:
             if name in SELECTING and last not in PER_CLASS:
                 before = _with_odds(before, lambda values: func(values, *args[1:], **kwargs))
@@ -211,6 +233,19 @@ class Endings(TorchFunctionMode):
                 self._known[one] = replace(before, inputs=inputs, version=version(one))
 
     @unwatched
+    def _note_changed(
+        self, before: Ending | None, name: str, given: Any, result: Any, args: tuple[Any, ...]
+    ) -> None:
+        """What arithmetic with numbers makes of probabilities, where it is not followed."""
+        if not isinstance(given, Tensor) or not isinstance(result, Tensor) or self.ending(result) is not None:
+            return
+        made = before.through[-1] if before is not None else self.changed(given)
+        same = result.shape == given.shape and result.is_floating_point() and name not in LINEAR
+        others = [one for one in args if one is not given and not is_number(one)]
+        known = all(isinstance(one, Tensor) and (self.ending(one) or self.changed(one)) for one in others)
+        if made in LOGARITHMS and ((same and known) or name in VIEWS):
+            self._changed[result] = made
+
     def _note_lineage(self, name: str, given: Any, result: Any, args: tuple[Any, ...]) -> None:
         """Which tensors are what a linear layer gave back, but for constants and another shape."""
         if not isinstance(result, Tensor):

@@ -114,7 +114,12 @@ def find_head(
         return _behind(leaf, ending, choices)
     values = leaf.scores
     if values is None or not between(values):
-        return Head(leaf.path, beside=beside, choices=choices)
+        made = endings.changed(leaf.tensor)
+        doubt = f"its scores are made of its own {made} by arithmetic that is not followed"
+        told = Choice("scores", "what the model returns", doubt)
+        if not made or beside:
+            return Head(leaf.path, beside=beside, choices=choices)
+        return Head(leaf.path, doubts=(doubt,), choices=(*choices, told))
     mixed = endings.made_rows(values.shape[1])
     return Head(leaf.path, beside=beside, mixed=mixed, unsure=True, choices=choices)
 
@@ -136,6 +141,8 @@ def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
     through = ending.through
     if len(through) > 1:
         yield f"its scores go through {listed(through)}, one after the other"
+    if ending.again:
+        yield f"what its own {ending.again} made goes, scaled, through {through[0]} again"
     for operation, dim in zip(through, ending.dims, strict=True):
         if dim is not None and dim[0] == 0:
             yield f"its {operation} runs over the pictures of a batch, not over the classes"

@@ -80,6 +80,14 @@ SOFTMAX: dict[str, Any] = {
     "percent, rounded": lambda x: x.softmax(1).mul(100.0).round(),
     "percent in place": percent_in_place,
     "rounded": lambda x: torch.round(x.softmax(1), decimals=3),
+    "divided by a hundredth": lambda x: x.softmax(1) / 0.01,
+    "divided in place": lambda x: x.softmax(1).div_(0.01),
+    "per mille": lambda x: torch.mul(input=x.softmax(1), other=1000),
+    "by a tensor": lambda x: torch.tensor(100.0) * x.softmax(1),
+    "by a tensor behind it": lambda x: x.softmax(1) * torch.tensor(100),
+    "in two steps": lambda x: (x.softmax(1) * 10).mul_(10.0).clamp(0, 100),
+    "percent and back": lambda x: (x.softmax(1) * 100 / 100 + 1e-12).log(),
+    "of 255": lambda x: torch.true_divide(x.softmax(1), 1 / 255).view(len(x), -1),
 }
 SIGMOID: dict[str, Any] = {
     "method": lambda x: x.sigmoid(),
@@ -94,6 +102,8 @@ SIGMOID: dict[str, Any] = {
     "stacked": lambda x: torch.stack([torch.sigmoid(one) for one in x.unbind(1)], 1),
     "beside the logits": lambda x: {"probs": x.sigmoid(), "raw": x},
     "percent": lambda x: torch.mul(torch.sigmoid(x), 100),
+    "divided": lambda x: x.sigmoid() / 0.01,
+    "divided in place": lambda x: x.sigmoid_().divide_(0.1),
 }
 
 
@@ -181,6 +191,58 @@ def test_some_classes_of_a_softmax_keep_their_probabilities(inner: nn.Module, in
         torch.testing.assert_close(
             model.probabilities(found.logits), inner(inputs).softmax(1)[:, :3], rtol=1e-4, atol=1e-6
         )
+
+
+def percent_by_slice(x: Tensor) -> Tensor:
+    p = x.softmax(1).clone()
+    p[:] *= 100
+    return p
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: x.softmax(1) * 2 - 1,
+        lambda x: x.softmax(1).clone().sub_(0.5),
+        lambda x: (x.softmax(1) * 100).log(),
+        lambda x: (x.softmax(1) + (x / 2).softmax(1)) * 50,
+        lambda x: 100 - x.sigmoid() * 100,
+        lambda x: x.softmax(1) * torch.tensor(-1.0),
+        lambda x: x.softmax(1).div(0.003, rounding_mode="floor"),
+        percent_by_slice,
+    ],
+)
+def test_what_unknown_arithmetic_makes_of_probabilities_is_said(
+    inner: nn.Module, inputs: Tensor, end: Any
+) -> None:
+    network = Ends(nn.Sequential(inner, Scaled(0.05)), end).eval()
+    model = as_model(network, SIZE)
+    found = answer(model, inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, network(inputs), rtol=1e-4, atol=1e-5)
+    (doubt,) = model.trace.head.doubts
+    assert "by arithmetic that is not followed" in doubt
+    assert [one.reason for one in model.choices] == [doubt]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: x * x.sigmoid(),
+        lambda x: x.sigmoid() * x,
+        lambda x: x.softmax(1) @ torch.ones(x.shape[1], 3) * 7,
+        lambda x: F.log_softmax(x, 1) * 3,
+        lambda x: torch.tensor(3.0) * x,
+    ],
+)
+def test_what_a_gate_or_a_temperature_makes_is_no_doubt(inner: nn.Module, inputs: Tensor, end: Any) -> None:
+    assert not as_model(Ends(inner, end).eval(), SIZE).trace.head.doubts
+
+
+@pytest.mark.parametrize("factor", [100, 7.5])
+def test_scaled_probabilities_through_a_second_softmax_are_said(inner: nn.Module, factor: float) -> None:
+    model = as_model(Ends(inner, lambda x: (x.softmax(1) * factor).softmax(1)).eval(), SIZE)
+    assert model.trace.head.doubts == ("what its own softmax made goes, scaled, through softmax again",)
 
 
 MIXED = "softmax was seen, and what follows it mixes what it made"
