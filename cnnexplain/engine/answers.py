@@ -12,7 +12,9 @@ from torch import Tensor
 from cnnexplain.engine.ending_rules import is_dense
 from cnnexplain.errors import ModelError
 
-Step = tuple[str, Any]  # ("item", key or number) or ("field", name)
+Step = tuple[
+    str, Any
+]  # ("item", key or number), ("field", name), or ("joined", None): all of a list, side by side
 NAMED = ("logits", "out")  # what libraries call the class scores
 DEEP, MANY = 4, 4096  # of an answer that is searched for tensors: levels, and tensors
 HINT = "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)"
@@ -42,6 +44,9 @@ class Leaf:
 def at(output: Any, path: Sequence[Step]) -> Any:
     """What stands at a place of an answer."""
     for kind, key in path:
+        if kind == "joined":
+            output = torch.cat([one.reshape(len(one), -1) for one in output], 1)
+            continue
         output = output[key] if kind == "item" else getattr(output, key)
     return output
 

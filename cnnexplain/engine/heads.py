@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,8 @@ class Head:
     def scores(self, output: Any, pictures: int, endings: Endings | None, model_name: str) -> Tensor:
         """The scores (N, K), float32, out of an answer for so many pictures; `endings` watched its making."""
         try:
-            found = at(output, self.path)
+            with endings or nullcontext():  # which sees single scores put side by side
+                found = at(output, self.path)
         except (LookupError, AttributeError, TypeError) as error:
             raise ModelError(
                 f"{model_name} returns something else at one time than at another", HINT
@@ -178,6 +180,12 @@ def _chosen(
     for narrow, why in _evidence(endings):
         if len(left) > 1 and (fewer := narrow(left)) and len(fewer) < len(left):
             left, reason = fewer, why
+    if joined := _joined(output, left, endings):
+        reason = (
+            "a list of one score each, as of one head for each class; where several may be true at once, "
+            "--activation sigmoid says so, and --output N takes one alone"
+        )
+        return joined, (), (Choice("output", f"all {len(left)} side by side", reason),)
     if len(left) > 1:
         shown = ", ".join(one.words for one in left)
         raise SeveralOutputsError(
@@ -188,6 +196,24 @@ def _chosen(
     (leaf,) = left
     choices = (Choice("output", f"{leaf.words}, of {len(every)}", reason),) if len(every) > 1 else ()
     return leaf, _made_beside(leaf, every), choices
+
+
+def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
+    """All tensors of a list as the scores (N, K) where each has one score a picture (N, 1); None for anything else."""
+    paths = {one.path[:-1] for one in left}
+    if len(left) < 2 or len(paths) > 1 or any(one.scores is None or one.scores.shape[1] > 1 for one in left):
+        return None
+    (path,) = paths
+    several = at(output, path)
+    made = {
+        None if found is None else found.through for found in (endings.ending(one.tensor) for one in left)
+    }
+    if type(several) not in (list, tuple) or len(several) > len(left) or len(made) > 1:
+        return None
+    path = (*path, ("joined", None))
+    with endings:
+        tensor = at(output, path)
+    return Leaf("", path, tensor, left[0].pictures)
 
 
 def _asked_for(every: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:

@@ -43,10 +43,18 @@ def broken(module: nn.Module) -> list[str]:
 
 def require_plain(module: nn.Module, model_name: str) -> None:
     """Raise `ModelError` for a module that lets nobody look at its layers or take gradients."""
-    if any(isinstance(child, torch.jit.ScriptModule) for child in module.modules()):
+    scripted = [name for name, child in module.named_modules() if isinstance(child, torch.jit.ScriptModule)]
+    if "" in scripted:
         raise ModelError(
             f"{model_name} is TorchScript, whose layers cannot be looked into",
             "give the Python model that it was made from",
+        )
+    if scripted:
+        parts = [one for one in scripted if not any(one.startswith(f"{other}.") for other in scripted)]
+        more = f" (and {len(parts) - 1} more)" if len(parts) > 1 else ""
+        raise ModelError(
+            f"the part {parts[0]!r}{more} of {model_name} is TorchScript, whose code cannot be looked into",
+            "put the Python module that it was made from in its place, without torch.jit.script or torch.jit.trace",
         )
     tensors = (*module.parameters(), *module.buffers())
     if any(is_lazy(tensor) for tensor in tensors):

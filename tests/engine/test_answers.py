@@ -83,6 +83,30 @@ def test_torchscript_is_refused(inner: nn.Module, inputs: Tensor, compiler: str)
             answer(network.eval(), inputs)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+def test_scripted_parts_of_a_python_model_are_named(inputs: Tensor) -> None:
+    class Blocks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = settle(pooled(), SIZE)
+            self.act = nn.Sequential(torch.jit.script(nn.SiLU()), nn.Identity())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.inner(x))
+
+    network = Blocks().eval()
+    with pytest.raises(ModelError, match=r"the part 'act\.0' of \S+ is TorchScript") as caught:
+        answer(network, inputs)
+    assert "Python module" in caught.value.hint
+    network.inner.features[1] = torch.jit.script(nn.Sequential(nn.BatchNorm2d(8), nn.ReLU()))
+    with pytest.raises(
+        ModelError, match=r"the part 'inner\.features\.1' \(and 1 more\) of \S+ is TorchScript"
+    ):
+        answer(network, inputs)
+    network.act[0], network.inner.features[1] = nn.SiLU(), nn.Identity()
+    assert len(answer(network, inputs).attributions) == 1
+
+
 def test_weights_made_in_inference_mode_are_refused(inputs: Tensor) -> None:
     with torch.inference_mode():
         network = pooled().eval()

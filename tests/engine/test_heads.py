@@ -245,6 +245,73 @@ def test_scaled_probabilities_through_a_second_softmax_are_said(inner: nn.Module
     assert model.trace.head.doubts == ("what its own softmax made goes, scaled, through softmax again",)
 
 
+def columns(x: Tensor) -> list[Tensor]:
+    return [x[:, k : k + 1] for k in range(x.shape[1])]
+
+
+@pytest.mark.parametrize(
+    ("end", "likely"),
+    [
+        (lambda x: [one.sigmoid() for one in columns(x)], torch.sigmoid),
+        (lambda x: tuple(one.sigmoid()[:, 0] for one in columns(x)), torch.sigmoid),
+        (lambda x: {"heads": [one.sigmoid() * 100 for one in columns(x)]}, torch.sigmoid),
+        (columns, lambda x: x.softmax(1)),
+        (lambda x: tuple(one[:, :, None, None] for one in columns(x)), lambda x: x.softmax(1)),
+    ],
+    ids=["sigmoids", "flat", "percent in a dictionary", "logits", "maps of one cell"],
+)
+def test_single_scores_in_a_list_are_the_classes(
+    inner: nn.Module, inputs: Tensor, end: Any, likely: Any
+) -> None:
+    network = Ends(inner, end).eval()
+    model = as_model(network, SIZE)
+    _is_explained_like(inner, model, inputs, likely)
+    told = model.choices[0]
+    assert (told.what, told.value) == ("output", "all 5 side by side")
+    assert "--activation sigmoid" in told.reason
+    one = answer(
+        as_model(network, SIZE, output="heads.2" if isinstance(end(torch.ones(1, 5)), dict) else "2"), inputs
+    )
+    torch.testing.assert_close(one.logits, inner(inputs)[:, 2:3], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", [nn.Identity(), nn.Sigmoid()])
+def test_a_head_for_each_class_is_one_head_of_all_classes(
+    inner: nn.Sequential, inputs: Tensor, activation: nn.Module
+) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features, self.pool = inner.features, nn.AdaptiveAvgPool2d(1)
+            self.heads = nn.ModuleList(nn.Sequential(nn.Linear(8, 1), activation) for _ in range(5))
+            for k, head in enumerate(self.heads):
+                head[0].load_state_dict(
+                    {"weight": inner.fc.weight[k : k + 1], "bias": inner.fc.bias[k : k + 1]}
+                )
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            x = self.pool(self.features(x)).flatten(1)
+            return [head(x) for head in self.heads]
+
+    model = as_model(Heads().eval(), SIZE, activation="sigmoid")
+    _is_explained_like(inner, model, inputs, torch.sigmoid)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: [x[:, :1], x[:, 1:2].sigmoid()],  # of two kinds
+        lambda x: {"a": x[:, :1], "b": x[:, 1:2]},  # by name
+        lambda x: namedtuple("Two", "a b")(x[:, :1], x[:, 1:2]),
+        lambda x: [x[:, :1], x[:, 1:3]],
+    ],
+)
+def test_single_scores_of_several_kinds_are_not_joined(inner: nn.Module, end: Any) -> None:
+    with pytest.raises(ModelError, match="may be the class scores") as caught:
+        _ = as_model(Ends(inner, end).eval(), SIZE).trace
+    assert "--output" in caught.value.hint
+
+
 MIXED = "softmax was seen, and what follows it mixes what it made"
 
 
