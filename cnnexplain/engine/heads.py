@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from cnnexplain.core.words import listed
 from cnnexplain.engine.answers import HINT, NAMED, Leaf, Step, at, leaves, read, refusal
 from cnnexplain.engine.ending_rules import PER_CLASS, probabilities
 from cnnexplain.engine.endings import Ending, Endings
+from cnnexplain.engine.narrowing import evidence, made
 from cnnexplain.errors import ModelError, OptionError, SeveralOutputsError, near_misses
 
 SUM = 1e-4  # how far the sum of probabilities may be from 1
@@ -116,10 +117,10 @@ def find_head(
         return _behind(leaf, ending, choices)
     values = leaf.scores
     if values is None or not between(values):
-        made = endings.changed(leaf.tensor)
-        doubt = f"its scores are made of its own {made} by arithmetic that is not followed"
+        changed = endings.changed(leaf.tensor)
+        doubt = f"its scores are made of its own {changed} by arithmetic that is not followed"
         told = Choice("scores", "what the model returns", doubt)
-        if not made or beside:
+        if not changed or beside:
             return Head(leaf.path, beside=beside, choices=choices)
         return Head(leaf.path, doubts=(doubt,), choices=(*choices, told))
     mixed = endings.made_rows(values.shape[1])
@@ -157,8 +158,8 @@ def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
         and not ending.rounded
         and all(dim is None or (dim[0] and dim[1] > 1) for dim in ending.dims)
     ):
-        made = probabilities(inputs, through, logarithms=True)
-        if not torch.allclose(made, given / ending.whole, rtol=1e-2, atol=1e-3):
+        values = probabilities(inputs, through, logarithms=True)
+        if not torch.allclose(values, given / ending.whole, rtol=1e-2, atol=1e-3):
             yield f"its {listed(through)} does not run over the classes"
 
 
@@ -177,7 +178,7 @@ def _chosen(
         left, reason = [one for one in left if one is named], "by its name"
     if not left:
         raise refusal(output, model_name)
-    for narrow, why in _evidence(endings):
+    for narrow, why in evidence(endings):
         if len(left) > 1 and (fewer := narrow(left)) and len(fewer) < len(left):
             left, reason = fewer, why
     if joined := _joined(output, left, endings):
@@ -205,10 +206,10 @@ def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
         return None
     (path,) = paths
     several = at(output, path)
-    made = {
+    kinds = {
         None if found is None else found.through for found in (endings.ending(one.tensor) for one in left)
     }
-    if type(several) not in (list, tuple) or len(several) > len(left) or len(made) > 1:
+    if type(several) not in (list, tuple) or len(several) > len(left) or len(kinds) > 1:
         return None
     path = (*path, ("joined", None))
     with endings:
@@ -236,78 +237,11 @@ def _asked_for(every: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
     return found
 
 
-Narrowing = tuple[Callable[[list[Leaf]], list[Leaf]], str]
-
-
-def _evidence(endings: Endings) -> Iterator[Narrowing]:
-    """What tells class scores from others, the surest first, and how that is told."""
-    yield _different, "the others are the same tensor"
-    yield _without_probabilities, "another one is its softmax or sigmoid"
-
-    def linear(one: Leaf) -> bool:
-        return endings.linear.get(one.tensor) is not None
-
-    yield lambda found: _not_used_further(found, linear), "another one goes into it"
-    yield lambda found: list(filter(linear, found)), "the only one that a linear layer gives back"
-    yield lambda found: [one for one in found if "aux" not in one.name.casefold()], "the others are auxiliary"
-    yield lambda found: _deepest(found, endings), "the others come from layers before it"
-
-
-def _different(found: list[Leaf]) -> list[Leaf]:
-    return list({id(one.tensor): one for one in reversed(found)}.values())[::-1]
-
-
-def _made(values: Tensor, scores: Tensor) -> str:
-    """Which operation makes values of scores; empty where none does."""
-    if values.shape != scores.shape or torch.equal(values, scores):
-        return ""
-    for operation in ("softmax", "sigmoid", "log_softmax", "logsigmoid"):
-        made = probabilities(scores, (operation,), logarithms=True)
-        if torch.allclose(values, made, rtol=1e-3, atol=1e-6):
-            return operation
-    return ""
-
-
 def _made_beside(leaf: Leaf, every: Sequence[Leaf]) -> tuple[str, ...]:
     scores = leaf.scores
     others = [one.scores for one in every if one is not leaf]
-    names = [_made(one, scores) for one in others if one is not None and scores is not None]
+    names = [made(one, scores) for one in others if one is not None and scores is not None]
     return next(((name,) for name in names if name), ())
-
-
-def _without_probabilities(found: list[Leaf]) -> list[Leaf]:
-    """Without what is the softmax or sigmoid, or a logarithm of them, of another one."""
-    values = [one.scores for one in found]
-    return [
-        leaf
-        for leaf, one in zip(found, values, strict=True)
-        if not any(one is not None and other is not None and _made(one, other) for other in values)
-    ]
-
-
-def _not_used_further(found: list[Leaf], linear: Callable[[Leaf], bool]) -> list[Leaf]:
-    """Without what goes into a linear layer that gives back another one, as embeddings do."""
-    last = list(filter(linear, found))
-    return [one for one in found if not any(_depends(other.tensor, one.tensor) for other in last)]
-
-
-def _deepest(found: list[Leaf], endings: Endings) -> list[Leaf]:
-    """Of scores for the same classes the one from the last map, where the maps of the others lead to that one."""
-    if len({one.tensor.shape for one in found}) > 1:
-        return found
-    maps, places = endings.maps, range(len(endings.maps))
-    last = [next((one for one in reversed(places) if _depends(leaf.tensor, maps[one])), -1) for leaf in found]
-    deepest = max(last)
-    leads = all(place >= 0 and (place == deepest or _depends(maps[deepest], maps[place])) for place in last)
-    return [found[last.index(deepest)]] if leads and last.count(deepest) == 1 else found
-
-
-def _depends(later: Tensor, earlier: Tensor) -> bool:
-    """Whether autograd knows that one tensor was computed from another."""
-    if later is earlier or not later.requires_grad or not earlier.requires_grad:
-        return False
-    (found,) = torch.autograd.grad(later.sum(), earlier, retain_graph=True, allow_unused=True)
-    return found is not None
 
 
 def between(values: Tensor) -> bool:
