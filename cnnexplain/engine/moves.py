@@ -18,6 +18,8 @@ from cnnexplain.engine.fields import LEAVING
 from cnnexplain.engine.functions import plain_name
 from cnnexplain.engine.rectifiers import as_rectifier
 
+DETACHING = frozenset({"detach", "detach_", "data", "numpy", "item", "tolist", "__array__"})
+
 
 class Moves(TorchFunctionMode):
     """Notes while it is active whether an operation may have moved or cut off a part of the picture.
@@ -31,12 +33,16 @@ class Moves(TorchFunctionMode):
         self._nodes = {None if inputs is None else inputs.grad_fn, None}  # of all that was seen being made
         self.found = False
         self.clamps = False
+        self.detached = False  # whether something was cut off from the gradient
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Carry out `func`."""
         kwargs, name = kwargs or {}, plain_name(func)
+        if not self.detached and (name in DETACHING or not torch.is_grad_enabled()):
+            with torch._C.DisableTorchFunction():
+                self.detached = any(one.requires_grad for one in tensors_in((args, kwargs)))
         if name in ASKING or (func.__name__ == "__get__" and name not in VIEWING and name != "data"):
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # or else every attribute that is read goes through all modes

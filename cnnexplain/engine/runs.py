@@ -19,11 +19,15 @@ from cnnexplain.engine.capture import Wanted
 from cnnexplain.engine.chosen import several_pictures
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.measured import lies_so
+from cnnexplain.engine.past import past
 from cnnexplain.engine.places import Followed, followed
 from cnnexplain.errors import LayerError
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
+
+
+DETACHED = "it is detached from the gradient, so that no map of a gradient shows it"
 
 
 def named_layer(module: nn.Module, written: str) -> Wanted:
@@ -66,9 +70,38 @@ class Runs:
         """The layers to explain when none is named, as `Model.capture` takes them; and the reason."""
         choice, trace = self.model.choose_layer(), self.model.trace
         ends = [trace.layers[place] for place in trace.ends]
+        if self.unseen:
+            which = "all classes"
+            if len(self.unseen) < trace.scores:
+                which = repr(self.model.labels[self.unseen[0]])
+                which += f" and {len(self.unseen) - 1} more" if len(self.unseen) > 1 else ""
+            reason = f"{choice.reason}; part of the score of {which} does not pass it: {DETACHED}"
+            choice = replace(choice, reason=reason)
         return tuple(
             one.name if trace.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends
         ), choice
+
+    @cached_property
+    def unseen(self) -> tuple[int, ...]:
+        """The scores that depend on the picture past the layers that are chosen, by ways that no gradient sees.
+
+        Costs four forward passes, once, and only where something was detached.
+        """
+        model, trace = self.model, self.model.trace
+        if not trace.moves.detached or not trace.differentiable or not trace.ends:
+            return ()
+        ends = [trace.layers[place] for place in trace.ends]
+        return model.looked_at(lambda: past(model, ends))
+
+    def unseen_of(self, names: Sequence[str]) -> frozenset[int]:
+        """The same as classes, where these layers are the ones that are chosen; none for others."""
+        trace = self.model.trace
+        if not trace.moves.detached or not self.unseen:
+            return frozenset()
+        chosen = {trace.layers[place].name for place in trace.ends}
+        if {name.partition(" #")[0] for name in names} != chosen:
+            return frozenset()
+        return frozenset((0, 1) if trace.scores == 1 else self.unseen)
 
     def count(self, name: str) -> int:
         """How often a layer runs for one picture."""

@@ -88,6 +88,7 @@ class GradCAM:
         maps = list(captured.values())  # each (N, C, h, w)
         targets = model.targets(settled(self.target), logits, batch.expected)
         best = model.targets(TargetSpec(), logits)[0].index
+        unseen = model.runs.unseen_of(self.layer)
         details = {run: detail_of(model, run) for run in captured}
         found: list[Attribution] = []
         for rank, target in enumerate(targets, start=1):
@@ -102,13 +103,19 @@ class GradCAM:
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
                     share = None if shares is None or not of_class else shares[place]
+                    facts = [_detail(details[run], name, one) for one in _each(share, len(a))]
+                    if of_class and unseen:
+                        facts = [
+                            _with_unseen(one, index in unseen)
+                            for one, index in zip(facts, target.index.tolist(), strict=True)
+                        ]
                     attribution = Attribution(
                         name,
                         run,
                         (target.index if of_class else target.index.where(target.index >= 0, best)).cpu(),
                         CAMS[name](a.detach().float(), g).float().cpu(),
                         of_class,
-                        details=tuple(_detail(details[run], name, one) for one in _each(share, len(a))),
+                        details=tuple(facts),
                         laying=model.runs.laying(run),
                         rank=rank,
                         share=share,
@@ -146,6 +153,13 @@ def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[
 
 def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
     return [None] * pictures if share is None else share.tolist()
+
+
+def _with_unseen(known: Detail, unseen: bool) -> Detail:
+    from cnnexplain.engine.runs import DETACHED
+
+    remark = f"Part of this class's score does not pass the layer: {DETACHED}."
+    return Detail(known.facts, (remark, *known.remarks)) if unseen else known
 
 
 def _detail(known: Detail, method: str, share: float | None) -> Detail:

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import as_model, default_layer
+from networks import as_model, default_layer, pooled, settle
 from PIL import Image
 from torch import Tensor, nn
 
 import cnnexplain
-from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.explanation import Batch, Explanation
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import LayerError
+from cnnexplain.methods.gradcam import GradCAM
 
 SIDE, CELL = 64, 8
 SPOT = (6, 1)  # row and column of the red cell: left below
@@ -510,3 +511,68 @@ def _bound(module: nn.Module, **options: Any) -> Any:
     from cnnexplain.methods.gradcam import GradCAM
 
     return GradCAM(**options).bind(as_model(module.eval(), (SIDE, SIDE)))
+
+
+class Apart(nn.Module):
+    """Two branches, of which the second counts for `classes`, and is cut off from the gradient as `way` says."""
+
+    def __init__(self, way: str, classes: list[int]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.classes = way, classes
+        self.one, self.two = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(3, 6, 3, padding=1)
+        self.fc, self.side = nn.Linear(6, 4), nn.Linear(6, len(classes))
+
+    def aside(self, x: Tensor) -> Tensor:
+        if self.way == "no_grad":
+            with torch.no_grad():
+                return self.two(x).relu()
+        if self.way == "numpy":
+            return torch.from_numpy(self.two(x).relu().detach().numpy())
+        if self.way == "data":
+            return self.two(x).relu().data
+        if self.way == "input":
+            return self.two(x.detach()).relu()
+        return self.two(x).relu().detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.fc(self.one(x).relu().mean((2, 3)))
+        if self.way == "constant":  # what is detached and does not depend on the picture
+            return scores + scores.detach() * 0 + self.side.bias.detach().mean()
+        if self.way == "inside":  # and what passes the layer all the same
+            return scores - scores.amax(1, keepdim=True).detach()
+        added = torch.zeros_like(scores)
+        added[:, self.classes] = self.side(self.aside(x).mean((2, 3)))
+        return scores + added
+
+
+@pytest.mark.parametrize("way", ["detach", "no_grad", "numpy", "data", "input"])
+@pytest.mark.parametrize("classes", [[2], [1, 3], [0, 1, 2, 3]])
+def test_a_branch_without_gradient_that_counts_is_told(way: str, classes: list[int]) -> None:
+    model = as_model(Apart(way, classes).eval(), (16, 16))
+    assert model.runs.unseen == tuple(classes)
+    reason = model.runs.choose()[1].reason
+    words = {1: "of 'class 2'", 2: "of 'class 1' and 1 more", 4: "of all classes"}[len(classes)]
+    assert f"part of the score {words} does not pass it: it is detached" in reason
+    inputs = torch.randn(2, 3, 16, 16)
+    for index in range(4):
+        bound, _ = GradCAM(target=str(index)).bind(model)
+        with model.borrowed():
+            found = bound.explain(model, Batch((), (), (), inputs)).attributions[0]
+        told = any("does not pass the layer: it is detached" in one for one in found.details[1].remarks)
+        assert told == (index in classes)
+    assert not any(child._forward_hooks for child in model.module.modules())
+
+
+@pytest.mark.parametrize("way", ["constant", "inside"])
+def test_what_is_detached_and_does_not_pass_by_is_not_told(way: str) -> None:
+    model = as_model(Apart(way, [1]).eval(), (16, 16))
+    assert model.trace.moves.detached
+    assert model.runs.unseen == ()
+    assert "does not pass" not in model.runs.choose()[1].reason
+
+
+def test_models_that_detach_nothing_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnexplain.engine.runs.past", lambda *_: pytest.fail("four passes too many"))
+    model = as_model(settle(pooled(), (16, 16)), (16, 16))
+    assert model.runs.unseen == ()
