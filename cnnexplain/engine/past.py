@@ -24,7 +24,7 @@ def past(model: Model, ends: Sequence[Layer]) -> tuple[int, ...]:
     """The scores, by number, that another picture changes although the maps of the layers `ends` stay as they were.
 
     Call it inside `borrowed()`. Costs four forward passes of noise. Empty where the model's answers are random,
-    or where it refuses noise, since nothing can be told then. Leaves no hook behind.
+    or change in number, or where it refuses noise, since nothing can be told then. Leaves no hook behind.
     """
     first, other, _ = noise(model.blank())
     maps: dict[tuple[str, int], Tensor] = {}
@@ -43,6 +43,8 @@ def past(model: Model, ends: Sequence[Layer]) -> tuple[int, ...]:
             held = _scores(model, ends, other, hold)
         except ForwardError:
             return ()
+    if len({one.shape for one in (before, again, after, held)}) > 1:
+        return ()
     if not torch.allclose(before, again, rtol=1e-4, atol=1e-5 * float(before.abs().max())):
         return ()
     least = LEAST * (after - before).abs() + 1e-5 * before.abs().max()

@@ -572,6 +572,15 @@ def test_what_is_detached_and_does_not_pass_by_is_not_told(way: str) -> None:
     assert "does not pass" not in model.runs.choose()[1].reason
 
 
+def test_scores_that_change_in_number_are_left_to_the_pictures() -> None:
+    class Grows(Apart):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[:, : 4 if x.detach().abs().mean() < 5 else 2]
+
+    model = as_model(Grows("detach", [1]).eval(), (16, 16))
+    assert model.runs.unseen == ()
+
+
 def test_models_that_detach_nothing_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnexplain.engine.runs.past", lambda *_: pytest.fail("four passes too many"))
     model = as_model(settle(pooled(), (16, 16)), (16, 16))
