@@ -33,7 +33,7 @@ def compare(name: str, build: Callable[[], torch.nn.Module]) -> None:
     model = cnnexplain.load(fast).model
     bound, (choice,) = GradCAM().bind(model)
     several, _ = GradCAM(method=("gradcam", "gradcam++", "xgradcam", "layercam", "hirescam")).bind(model)
-    batch = Batch((), (), (), fast_inputs)
+    batch = Batch(fast_inputs)
     layer = choice.value
 
     def inference() -> None:

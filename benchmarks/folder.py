@@ -83,9 +83,9 @@ def parts(folder: Path) -> dict[str, float]:
 
     import cnnexplain
     from cnnexplain.images.decode import decode_reduced
-    from cnnexplain.render.options import RenderOptions
-    from cnnexplain.render.panel import drawn
-    from cnnexplain.render.pictures import pictures
+    from cnnexplain.render import pictures
+    from cnnexplain.render.kit.options import RenderOptions
+    from cnnexplain.render.kit.panel import drawn
     from cnnexplain.runner.explain import Prepared, explain
     from cnnexplain.runner.worker import SHARPER
     from cnnexplain.runner.write import save_png

@@ -33,7 +33,7 @@ def compare(name: str, build: Callable[[], torch.nn.Module], asked: float) -> No
 
     def ours(given: torch.Tensor, **options: object) -> Callable[[], None]:
         bound, _ = Saliency(target=str(TARGET), **options).bind(model)  # type: ignore[arg-type]
-        batch = Batch((), (), (), given)
+        batch = Batch(given)
 
         def explain() -> None:
             with model.borrowed():

@@ -8,11 +8,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnexplain.api import Explainer, load
-    from cnnexplain.core.explanation import Explanation, Heatmap, Prediction
-    from cnnexplain.core.feature_maps import FeatureMaps
-    from cnnexplain.core.kernels import Kernels
-    from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.explanation import Explanation
+    from cnnexplain.core.prediction import Prediction
     from cnnexplain.core.preprocess import Preprocess
+    from cnnexplain.core.results.channels import FeatureMaps
+    from cnnexplain.core.results.kernels import Kernels
+    from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.core.results.summary import LayerTable
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.errors import CnnexplainError
 
@@ -21,9 +23,9 @@ _HOMES = {
     "load": "cnnexplain.api",
     "Explanation": "cnnexplain.core.explanation",
     "Heatmap": "cnnexplain.core.explanation",
-    "FeatureMaps": "cnnexplain.core.feature_maps",
-    "Kernels": "cnnexplain.core.kernels",
-    "LayerTable": "cnnexplain.core.layer_table",
+    "FeatureMaps": "cnnexplain.core.results.channels",
+    "Kernels": "cnnexplain.core.results.kernels",
+    "LayerTable": "cnnexplain.core.results.summary",
     "Prediction": "cnnexplain.core.explanation",
     "Preprocess": "cnnexplain.core.preprocess",
     "Verdict": "cnnexplain.core.verdict",

@@ -21,13 +21,15 @@ from torch import nn
 from cnnexplain import methods
 from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
-from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.core.kernels import Kernels
-from cnnexplain.core.layer_table import LayerTable
+from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import UNFLATTEN, ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess, Range
+from cnnexplain.core.results.channels import FeatureMaps
+from cnnexplain.core.results.kernels import Kernels
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.core.results.summary import LayerTable
+from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.input_size import with_size
@@ -37,11 +39,11 @@ from cnnexplain.engine.table import layer_table
 from cnnexplain.engine.tracing import renamed
 from cnnexplain.errors import OptionError
 from cnnexplain.inspections.filters import Filters
-from cnnexplain.render.heatmap import Easel
+from cnnexplain.render import Picture, pictures
 from cnnexplain.render.kernels import sheet
-from cnnexplain.render.notebook import html
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.pictures import Picture, pictures
+from cnnexplain.render.kit.notebook import html
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.map import Easel
 from cnnexplain.runner.check import class_maps, judged
 from cnnexplain.runner.check_given import require_answers
 from cnnexplain.runner.check_options import CheckOptions

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.results import Result
 from cnnexplain.engine.model import Model
 from cnnexplain.methods.gradcam import GradCAM
 
@@ -21,7 +25,7 @@ def as_model(module: nn.Module, size: tuple[int, int], channels: int = 3, **fiel
     return Model(module, type(module).__name__, Preprocess(input_size=size, channels=channels), **fields)
 
 
-def answer(module: nn.Module | Model, inputs: Tensor, **options: Any) -> Answer:
+def answer(module: nn.Module | Model, inputs: Tensor, **options: Any) -> Columns:
     """What `GradCAM(**options)` finds for inputs (N, C, H, W); a single name will do for `method` and `layer`."""
     model = (
         module if isinstance(module, Model) else as_model(module, tuple(inputs.shape[2:]), inputs.shape[1])
@@ -31,13 +35,93 @@ def answer(module: nn.Module | Model, inputs: Tensor, **options: Any) -> Answer:
             options[name] = (options[name],)
     bound, _ = GradCAM(**options).bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch((), (), (), inputs))
+        return Columns(bound.explain(model, Batch(inputs)))
 
 
 def heat(module: nn.Module | Model, inputs: Tensor, **options: Any) -> Tensor:
     """The only map (N, h, w) that `answer` finds."""
-    (found,) = answer(module, inputs, **options).attributions
+    (found,) = answer(module, inputs, **options).maps
     return found.values
+
+
+class Column:
+    """The results that stand at the same place of every picture of a batch, one tensor for each of their fields.
+
+    A picture that has fewer results has the index -1 and zeros, as where no class is likely enough.
+    """
+
+    def __init__(self, results: Sequence[Result | None]) -> None:
+        self.results = results
+        self.first = next(result for result in results if result is not None)
+
+    def __getattr__(self, name: str) -> Any:
+        """A field of the first: what all have in common."""
+        return getattr(self.first, name)
+
+    def each(self, name: str) -> list[Any]:
+        return [getattr(result, name) for result in self.results if result is not None]
+
+    @property
+    def details(self) -> tuple[Any, ...]:
+        return tuple(self.each("detail"))
+
+    @property
+    def index(self) -> Tensor:
+        return torch.tensor([-1 if result is None else result.target.index for result in self.results])
+
+    @property
+    def values(self) -> Any:
+        blank = np.zeros_like(self.first.values)
+        arrays = [blank if result is None else result.values for result in self.results]
+        if len({array.shape for array in arrays}) > 1:  # patches of units
+            return tuple(map(torch.from_numpy, arrays))
+        return torch.from_numpy(np.stack(arrays))
+
+    @property
+    def channels(self) -> Tensor | None:
+        arrays = self.each("channels")
+        return None if any(array is None for array in arrays) else torch.from_numpy(np.stack(arrays))
+
+    @property
+    def channel(self) -> Tensor:
+        return torch.tensor(self.each("channel"))
+
+    @property
+    def cell(self) -> Tensor | None:
+        cells = self.each("cell")
+        return None if None in cells else torch.tensor(cells)
+
+    @property
+    def activation(self) -> Tensor:
+        return torch.tensor(self.each("activation"))
+
+    @property
+    def sees(self) -> Tensor:
+        return torch.tensor(self.each("sees"))
+
+
+class Columns:
+    """The answer for a batch, its results stacked: as the mathematics of a whole batch is written down."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.logits, self.problems, self.notes = answer.logits, answer.problems, answer.notes
+        self.results = [Column(column) for column in zip_longest(*answer.results)]
+
+    def of(self, kind: str) -> list[Any]:
+        return [column for column in self.results if column.kind == kind]
+
+    @property
+    def maps(self) -> list[Any]:
+        return self.of("map")
+
+    @property
+    def units(self) -> list[Any]:
+        return self.of("unit")
+
+    @property
+    def layers(self) -> list[Any]:
+        return self.of("channels")
 
 
 def default_layer(module: nn.Module, size: tuple[int, int], channels: int = 3) -> str:
@@ -187,10 +271,10 @@ class Permute(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-def explained(method: Any, module: nn.Module | Model, inputs: Tensor, **fields: Any) -> Answer:
+def explained(method: Any, module: nn.Module | Model, inputs: Tensor, **fields: Any) -> Columns:
     """What a method, such as `Saliency(...)`, finds for inputs (N, C, H, W). `fields` go to `as_model`."""
     shape = tuple(inputs.shape[2:]), inputs.shape[1]
     model = module if isinstance(module, Model) else as_model(module, *shape, **fields)
     bound, _ = method.bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch((), (), (), inputs))
+        return Columns(bound.explain(model, Batch(inputs)))

@@ -65,7 +65,7 @@ ALLOWED = {
 # Single modules that are allowed beyond that, each for a reason.
 ALLOWED_MODULES = {
     ("cli", "cnnexplain.images.find"): "declares the options of the pictures; light",
-    ("cli", "cnnexplain.render.options"): "declares the options of drawing; light",
+    ("cli", "cnnexplain.render.kit.options"): "declares the options of drawing; light",
 }
 ONLY_FOR_TYPING = {("cli", "engine"): "the observer's signatures name the model"}
 HEAVY = ("torch", "torchvision", "timm", "numpy", "PIL")

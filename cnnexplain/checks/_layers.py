@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnexplain.checks._subject import Subject
-    from cnnexplain.core.kernels import KernelStatistics
+    from cnnexplain.core.results.kernels import KernelStatistics
 
 NAMED = 3  # layers in a sentence
 

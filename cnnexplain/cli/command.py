@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cnnexplain.cli.options import built
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import Field, declared
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.options import DeviceOptions
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import declared
 from cnnexplain.errors import OptionError
 from cnnexplain.images.find import ImageOptions
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.check_files import cleared, forget
 from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.options import (

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.cli.apart import apart
-from cnnexplain.cli.findings import findings, judged, of_answers, of_stages
+from cnnexplain.cli.findings import judged, of_answers, of_stages
 from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.workflow import harmless, harmless_json
-from cnnexplain.core.kinds import kind_of
-from cnnexplain.core.layer_table import LayerTable
 from cnnexplain.core.params import Param
+from cnnexplain.core.records import kind_of
+from cnnexplain.core.results import summaries
+from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import capped, count, never_fired
 from cnnexplain.errors import OutputError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from cnnexplain.core.choice import Choice
-    from cnnexplain.core.inspection import Finding
+    from cnnexplain.core.results import Result
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import CnnexplainError
@@ -142,8 +143,8 @@ class Console:
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
             name = os.path.basename(record["image"])
-            lines = list(findings(record))
-            kind = "layers" if any(kind_of(one) != "map" for one in record["explanations"]) else "maps"
+            lines = list(summaries(record["explanations"]))
+            kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
             right = judged(record)
             self._say(name, (lines[0] if len(lines) == 1 else f"{len(lines)} {kind}") + right)
             for found in lines if len(lines) > 1 else ():
@@ -151,12 +152,12 @@ class Console:
             for note in record.get("notes", ()):
                 self._say("note", note)
 
-    def found(self, finding: Finding | LayerTable) -> None:
-        """Tell one thing that was found in a model."""
-        if isinstance(finding, LayerTable):
-            self._table = finding
-            return
-        self._say(finding.layer or "model", finding.title)
+    def found(self, result: Result) -> None:
+        """Tell one result that is about a model; the table of its layers is shown at the end."""
+        if isinstance(result, LayerTable):
+            self._table = result
+        else:
+            self._say(result.layer or "model", result.summary())
 
     def judging(self, check: str, place: int, total: int) -> None:
         """Show which check is being carried out, where somebody watches; the line is gone afterwards."""

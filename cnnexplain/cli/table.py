@@ -17,7 +17,7 @@ from cnnexplain.core.layer_words import NUMBERS, Column, Row, default_of, layers
 from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
-    from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.results.summary import LayerTable
 
 # What goes first where there is not room for all; a layer's name, shape, parameters and multiply-adds stay.
 LESS_IMPORTANT = (
@@ -32,7 +32,7 @@ UNLIMITED = 10_000
 
 def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -> list[str]:
     """The table in lines of at most `width` letters; None where nothing limits them, as in a pipe."""
-    plain = table.plain()
+    plain = table.record()
     names = {row.name for row in table.shown()}
     rows = [row for row in plain["rows"] if row["name"] in names and row["name"]]
     signs = Signs(encoding)

@@ -43,7 +43,7 @@ class Laying:
         """A map (..., h, w) turned and mirrored so that its cells lie in the order of the picture's pixels."""
         import numpy as np
 
-        if self.lost:
+        if self.lost or self.plain:
             return values
         flipped = [axis for axis, side in ((-2, self.rows), (-1, self.columns)) if side[0] > side[1]]
         if self.turned:
@@ -78,6 +78,8 @@ class Laying:
         """Where the map lies on a picture whose input lies where `geometry` says."""
         from cnnexplain.core.preprocess import Geometry
 
+        if self.plain:
+            return geometry
         left, top, right, bottom = geometry.box
         box = self.box()
         return Geometry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnexplain.core.feature_maps import Histogram, Statistics
+from cnnexplain.core.results.channels import Histogram, Statistics
 
 BINS = 48
 COMPONENTS = 3

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from cnnexplain.core.kernels import KernelStatistics, Likeness, Smoothness
+from cnnexplain.core.results.kernels import KernelStatistics, Likeness, Smoothness
 
 if TYPE_CHECKING:
     import numpy as np

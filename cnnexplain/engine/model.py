@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Prediction
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.engine import borrow, capture, chosen, gradients, layers, scores, weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cnnexplain.core.explanation import Prediction
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.target import Target, TargetSpec
 from cnnexplain.core.words import capped, class_name
 from cnnexplain.engine.ending_rules import PER_CLASS, probabilities

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from cnnexplain.core.layer_table import LayerRow, LayerTable, Reach, Window
+from cnnexplain.core.results.summary import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.borrow import is_trainable
 from cnnexplain.engine.capture import Grids, known_grid, map_layout

@@ -10,8 +10,7 @@ from cnnexplain.core import rooms
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
-    from cnnexplain.core.inspection import Finding
-    from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.results import Result
     from cnnexplain.engine.model import Model
 
 
@@ -24,7 +23,7 @@ class Inspection(Protocol):
         """The same inspection with every default settled for this model, and what was chosen on the way."""
         ...
 
-    def inspect(self, model: Model) -> Iterator[Finding | LayerTable]:
+    def inspect(self, model: Model) -> Iterator[Result]:
         """What is found, one thing after another, so that each can be drawn and let go. Called on a bound one."""
         ...
 

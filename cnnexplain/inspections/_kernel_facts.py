@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnnexplain.core.explanation import Detail
+from cnnexplain.core.results import Detail
 from cnnexplain.core.words import count, percent
 from cnnexplain.engine.kernel_statistics import ALIKE, DEAD
 
 if TYPE_CHECKING:
-    from cnnexplain.core.kernels import Kernels, Likeness, Smoothness
+    from cnnexplain.core.results.kernels import Kernels, Likeness, Smoothness
     from cnnexplain.engine.kernels import Weights
 
 NAMED = 12  # filters in a sentence

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.kernels import Kernels, View
 from cnnexplain.core.params import Param
+from cnnexplain.core.results.kernels import Kernels, View
 from cnnexplain.core.words import listed
 from cnnexplain.engine.kernel_statistics import by_likeness, statistics
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cnnexplain.core.kernels import Ends, Sort
+    from cnnexplain.core.results.kernels import Ends, Sort
     from cnnexplain.engine.kernels import Weights
     from cnnexplain.engine.model import Model
 

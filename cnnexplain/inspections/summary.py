@@ -10,7 +10,7 @@ from cnnexplain.core.params import Param
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
-    from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.results.summary import LayerTable
     from cnnexplain.engine.model import Model
 
 __all__ = ["Summary"]

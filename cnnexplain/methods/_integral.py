@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cnnexplain.core.explanation import Detail
+from cnnexplain.core.results import Detail
 from cnnexplain.core.words import number, percent
 from cnnexplain.methods._baselines import BASELINES
 from cnnexplain.methods._passes import at_each

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnexplain.core.explanation import Detail, Scale
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.map import Scale
 from cnnexplain.methods._cams import gradcam
 from cnnexplain.methods._integral import IntegralOptions, integrated
 from cnnexplain.methods._noise import noisy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cnnexplain.core.explanation import Detail
+from cnnexplain.core.results import Detail
 from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:

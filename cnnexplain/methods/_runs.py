@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Detail
+from cnnexplain.core.results import Detail
 from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:

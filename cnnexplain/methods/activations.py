@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
-from cnnexplain.core.explanation import Answer, Detail
-from cnnexplain.core.feature_maps import LayerMap, LayerMaps, Look, Shared
+from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.channels import FeatureMaps, Look, Shared
 from cnnexplain.core.words import run_name
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.methods._runs import choices_of, detail_of
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
-    from cnnexplain.core.feature_maps import Statistics
+    from cnnexplain.core.preprocess import Geometry
+    from cnnexplain.core.results.channels import Statistics
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.outputs import Broken, Output
 
@@ -120,15 +122,13 @@ class Activations:
         numbers = logits.clone()
         for one in (numbers, *(output.values for output in found.values())):
             one[list(problems)] = 0  # so that nothing stumbles over them; these pictures are not shown
-        return Answer(
-            logits.cpu(),
-            layer_maps=tuple(
-                self._of_layer(model, batch, numbers, layer, found[layer]) for layer in self.layer
-            ),
-            problems=problems,
-        )
+        by_layer = [self._of_layer(model, batch, numbers, layer, found[layer]) for layer in self.layer]
+        return Answer(logits.cpu(), tuple(zip(*by_layer, strict=True)), problems)
 
-    def _of_layer(self, model: Model, batch: Batch, logits: Tensor, layer: str, output: Output) -> LayerMaps:
+    def _of_layer(
+        self, model: Model, batch: Batch, logits: Tensor, layer: str, output: Output
+    ) -> list[FeatureMaps]:
+        """What a layer made of every picture."""
         run = run_name(layer.partition(" #")[0], output.run)
         laying, known = model.runs.laying(run), detail_of(model, run)
         values = laying.upright(output.values) if output.values.ndim == 4 else output.values
@@ -144,13 +144,20 @@ class Activations:
                 f"{wanted:,} units were asked for; there is room for {shown} bars. --save-raw has all values."
             )
         detail = Detail(known.facts, tuple(remarks))
-        found = tuple(
-            replace(self._of_picture(one, shown, whole=batch.whole), labels=labels, detail=detail)
-            for one in values
-        )
-        return LayerMaps(layer, shown, look, found, laying)
+        return [
+            replace(
+                self._of_picture(layer, of_picture, shown, laying.on(batch.geometry(row)), whole=batch.whole),
+                placed=not laying.lost,
+                labels=labels,
+                look=look,
+                detail=detail,
+            )
+            for row, of_picture in enumerate(values)
+        ]
 
-    def _of_picture(self, values: Tensor, shown: int, *, whole: bool) -> LayerMap:
+    def _of_picture(
+        self, layer: str, values: Tensor, shown: int, geometry: Geometry, *, whole: bool
+    ) -> FeatureMaps:
         """What is measured and kept of one picture's (C, h, w) or (C,)."""
         from cnnexplain.engine.channels import histogram, principal, statistics
 
@@ -158,13 +165,16 @@ class Activations:
         channels = self._order(values, measured, shown)
         kept = channels if whole else channels[:shown]
         components, variance = principal(values) if values.ndim == 3 else (None, None)
-        return LayerMap(
-            values[list(kept)].cpu(),
-            tuple(kept),
-            measured,
-            histogram(values),
-            components,
-            () if variance is None else tuple(variance.tolist()),
+        return FeatureMaps(
+            layer=layer,
+            values=values[list(kept)].cpu().numpy(),
+            channels=tuple(kept),
+            shown=shown,
+            statistics=measured,
+            histogram=histogram(values),
+            geometry=geometry,
+            components=None if components is None else components.numpy(),
+            variance=() if variance is None else tuple(variance.tolist()),
         )
 
     def _order(self, values: Tensor, measured: Statistics, shown: int) -> list[int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.explanation import Answer, Projection
+from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.errors import OptionError
 from cnnexplain.methods._pointing import cells_at, pixel_of, unseen
 from cnnexplain.methods._rules import ENOUGH_SWITCHES, blindness, obeyed, require_rectifiers, silence
@@ -120,14 +121,14 @@ class Deconv:
             rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
             logits = model.forward(pixels.clone()).detach().cpu()
-        found = [
-            projection
-            for run, maps in captured.items()
-            for projection in self._projections(model, batch, pixels, run, maps, rectifiers)
-        ]
-        return Answer(logits, projections=tuple(found), problems=problems)
+        results: list[list[Reconstruction]] = [[] for _ in range(len(batch))]
+        for run, maps in captured.items():
+            for units in self._reconstructions(model, batch, pixels, run, maps, rectifiers):
+                for of_picture, unit in zip(results, units, strict=True):
+                    of_picture.append(unit)
+        return Answer(logits, tuple(map(tuple, results)), problems)
 
-    def _projections(
+    def _reconstructions(
         self,
         model: Model,
         batch: Batch,
@@ -135,13 +136,12 @@ class Deconv:
         layer: str,
         maps: Tensor,
         rectifiers: Rectifiers | None,
-    ) -> Iterator[Projection]:
-        """By unit, then by rule."""
-        import torch
-
+    ) -> Iterator[list[Reconstruction]]:
+        """One of every picture at a time: by unit, then by rule."""
         height, width = pixels.shape[2:]
         laying, known = model.runs.laying(layer), detail_of(model, layer)
-        pointed = cells_at(pixel_of(self.at), batch, (maps.shape[2], maps.shape[3]), laying)
+        map_size = (maps.shape[2], maps.shape[3])
+        pointed = cells_at(pixel_of(self.at), batch, map_size, laying)
         for units in self._units(layer, maps, pointed):
             boxes = self._boxes(model, layer, units, (height, width))
             for rule in self.rule:
@@ -151,26 +151,34 @@ class Deconv:
                 back = back * units.activation.clamp(min=0)[:, None, None, None]
                 seen = [
                     # A model whose way depends on the picture may have gone another one than the blank picture did.
-                    box if _holds(one, box) else (0, 0, width, height)
-                    for one, box in zip(back, boxes, strict=True)
+                    box if _holds(values, box) else (0, 0, width, height)
+                    for values, box in zip(back, boxes, strict=True)
                 ]
-                patches = tuple(_patch(one, box) for one, box in zip(back, seen, strict=True))
                 blind = blindness(rule, model.met.switches)
-                yield Projection(
-                    rule,
-                    layer,
-                    units.channel.cpu(),
-                    None if units.cell is None else units.cell.cpu(),
-                    (maps.shape[2], maps.shape[3]),
-                    units.activation.cpu(),
-                    torch.tensor(seen),
-                    patches,
-                    tuple(
-                        joined(known, obeyed(rectifiers, *silence(rule, one, patch), *blind))
-                        for one, patch in zip(units.activation.tolist(), patches, strict=True)
-                    ),
-                    laying,
-                )
+                made = []
+                for row, (activation, values, box) in enumerate(
+                    zip(units.activation.tolist(), back, seen, strict=True)
+                ):
+                    patch = _patch(values, box)
+                    notes = obeyed(rectifiers, *silence(rule, activation, patch), *blind)
+                    cell = None if units.cell is None else units.cell[row].tolist()
+                    made.append(
+                        Reconstruction(
+                            rule=rule,
+                            layer=layer,
+                            channel=int(units.channel[row]),
+                            cell=None if cell is None else (cell[0], cell[1]),
+                            map_size=map_size,
+                            activation=activation,
+                            sees=box,
+                            values=patch.numpy(),
+                            input_size=(height, width),
+                            geometry=batch.geometry(row),
+                            detail=joined(known, notes),
+                            laying=laying,
+                        )
+                    )
+                yield made
 
     def _units(self, layer: str, maps: Tensor, pointed: list[tuple[int, int]] | None) -> Iterator[_Units]:
         """Those to be shown of a layer, one of every picture at a time, where the user `pointed` if at all."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.core.explanation import Answer, Attribution, Detail
+from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
 from cnnexplain.methods._cams import CAMS, CLASS_FREE, COMPONENTS, SIGN_IS_ARBITRARY
+from cnnexplain.methods._maps import heatmaps, predicted, unlikely
 from cnnexplain.methods._options import TargetOption, settled_target
 from cnnexplain.methods._runs import choices_of, detail_of
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results.map import Heatmap
     from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
 
@@ -87,43 +91,53 @@ class GradCAM:
             logits = model.forward(batch.inputs)
         maps = list(captured.values())  # each (N, C, h, w)
         targets = model.targets(settled(self.target), logits, batch.expected)
-        best = model.targets(TargetSpec(), logits)[0].index
+        classes = predicted(model, logits, targets)
+        best: Sequence[Prediction | None] = ()
+        if not CLASS_FREE.isdisjoint(self.method):
+            (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
         unseen = model.runs.unseen_of(self.layer)
         details = {run: detail_of(model, run) for run in captured}
-        found: list[Attribution] = []
-        for rank, target in enumerate(targets, start=1):
-            formulas = [name for name in self.method if rank == 1 or name not in CLASS_FREE]
+        results: list[list[tuple[tuple[float, ...], Heatmap]]] = [[] for _ in range(len(batch))]
+        for rank, target in enumerate(targets):
+            formulas = [name for name in self.method if rank == 0 or name not in CLASS_FREE]
             gradients: Sequence[Tensor | None] = maps
             if not CLASS_FREE.issuperset(formulas):
-                gradients = self._gradients(model, target, captured, last=rank == len(targets))
+                gradients = self._gradients(model, target, captured, last=rank == len(targets) - 1)
             shares = _shares(maps, gradients) if self.branches and gradients is not maps else None
             for place, (run, a, g) in enumerate(zip(captured, maps, gradients, strict=True)):
                 for name in formulas:
                     if g is None:
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
-                    share = None if shares is None or not of_class else shares[place]
-                    facts = [_detail(details[run], name, one) for one in _each(share, len(a))]
+                    share = _each(None if shares is None or not of_class else shares[place], len(a))
+                    facts = [_detail(details[run], name, part) for part in share]
                     if of_class and unseen:
                         facts = [
-                            _with_unseen(one, index in unseen)
-                            for one, index in zip(facts, target.index.tolist(), strict=True)
+                            _with_unseen(detail, index in unseen)
+                            for detail, index in zip(facts, target.index.tolist(), strict=True)
                         ]
-                    attribution = Attribution(
+                    made = heatmaps(
+                        batch,
                         name,
                         run,
-                        (target.index if of_class else target.index.where(target.index >= 0, best)).cpu(),
+                        classes[rank] if of_class else _known(classes[rank], best),
                         CAMS[name](a.detach().float(), g).float().cpu(),
-                        of_class,
-                        details=tuple(facts),
+                        of_class=of_class,
+                        scale="component" if name in COMPONENTS else "evidence",
+                        details=facts,
                         laying=model.runs.laying(run),
-                        rank=rank,
-                        share=share,
                     )
-                    found.append(
-                        replace(attribution, scale="component") if name in COMPONENTS else attribution
-                    )
-        return Answer(logits.detach().cpu(), tuple(found))
+                    for of_picture, part, heatmap in zip(results, share, made, strict=True):
+                        if heatmap is not None:
+                            of_picture.append((_place(rank, part), heatmap))
+        return Answer(
+            logits.detach().cpu(),
+            tuple(
+                tuple(heatmap for _, heatmap in sorted(of_picture, key=lambda pair: pair[0]))
+                for of_picture in results
+            ),
+            notes={} if CLASS_FREE.issuperset(self.method) else unlikely(model, logits, targets),
+        )
 
     def _gradients(
         self, model: Model, target: Target, captured: Mapping[str, Tensor], *, last: bool
@@ -136,6 +150,21 @@ class GradCAM:
         if any(run.partition(" #")[0] not in reached for run in captured):
             raise model.runs.independent()
         return found
+
+
+def _known(
+    classes: Sequence[Prediction | None], best: Sequence[Prediction | None]
+) -> list[Prediction | None]:
+    """For a map that no class enters: the class that is explained beside it, or else the best one."""
+    return [
+        best_class if target is None else target for target, best_class in zip(classes, best, strict=True)
+    ]
+
+
+def _place(rank: int, share: float | None) -> tuple[float, ...]:
+    """Where a map stands among those of its picture: of parallel branches what counts most comes first."""
+    # Rounded: of equal branches the order must not hang on the last digits.
+    return rank, 0.0 if share is None or math.isnan(share) else -round(share, 2)
 
 
 def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:

@@ -6,22 +6,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.core.explanation import PIXELS, Answer, Attribution, joined
+from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
+from cnnexplain.core.results.map import PIXELS
 from cnnexplain.core.target import settled
 from cnnexplain.errors import OptionError
 from cnnexplain.methods._baselines import BASELINES
 from cnnexplain.methods._integral import KEPT, IntegralOptions, bytes_of
+from cnnexplain.methods._maps import heatmaps, predicted, unlikely
 from cnnexplain.methods._options import TargetOption, settled_target
 from cnnexplain.methods._pixel_maps import MAPS, Passes
 from cnnexplain.methods._rules import require_rectifiers
 from cnnexplain.methods._runs import choices_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.results.map import Heatmap
     from cnnexplain.engine.model import Model
 
 __all__ = ["Saliency"]
@@ -128,27 +129,21 @@ class Saliency:
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
-        expected = batch.expected
-        inputs, size = batch.inputs, batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
+        size = batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
         # All that a pass computes is kept until the way back: few pictures at a time are faster.
         parts = model.chunks.over(
-            len(inputs),
-            inputs.device,
-            lambda rows: self._explained(
-                model,
-                inputs[rows.start : rows.stop],
-                expected if expected is None else expected[rows.start : rows.stop],
-                whole=batch.whole,
-            ),
+            len(batch),
+            batch.inputs.device,
+            lambda rows: self._explained(model, batch.part(rows)),
             size,
             1 if model.chunks.alone else None,
         )
         return joined([answer for _, answer in parts])
 
-    def _explained(self, model: Model, inputs: Tensor, expected: Tensor | None, *, whole: bool) -> Answer:
+    def _explained(self, model: Model, batch: Batch) -> Answer:
         used = [MAPS[name] for name in self.method]
         # No graph is kept of a pass that no formula goes back through.
-        pixels = inputs.detach().requires_grad_(not all(one.of_copies for one in used))
+        pixels = batch.inputs.detach().requires_grad_(not all(one.of_copies for one in used))
         with ExitStack() as stack:
             maps = stack.enter_context(model.capture(*self.layers))
             ruled = any(one.rule != "gradient" for one in used)
@@ -156,28 +151,31 @@ class Saliency:
             # A copy, so that a model may write into its input.
             logits = model.forward(pixels.clone())
         integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
-        found = []
-        targets = model.targets(settled(self.target), logits, expected)
+        results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
+        targets = model.targets(settled(self.target), logits, batch.expected)
         rules = {one.rule for one in used if not one.of_copies}
         ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
         keep = (left > 0 for left in reversed(range(ways)))
-        for target in targets:
+        for target, classes in zip(targets, predicted(model, logits, targets), strict=True):
             passes = Passes(model, pixels, target, rectifiers, maps, self.samples, self.noise, integral, keep)
             for name in self.method:
                 values, details = MAPS[name].formula(passes)
-                layer = self.layer if MAPS[name].of_layer and self.layer else PIXELS
-                found.append(
-                    Attribution(
-                        name,
-                        layer,
-                        target.index.cpu(),
-                        MAPS[name].reduce(values).cpu(),
-                        scale=MAPS[name].scale,
-                        details=details,
-                        channels=values.detach().float().cpu() if whole else None,
-                    )
+                made = heatmaps(
+                    batch,
+                    name,
+                    self.layer if MAPS[name].of_layer and self.layer else PIXELS,
+                    classes,
+                    MAPS[name].reduce(values).cpu(),
+                    scale=MAPS[name].scale,
+                    details=details,
+                    channels=values.detach().float().cpu() if batch.whole else None,
                 )
-        return Answer(logits.detach().cpu(), tuple(found))
+                for of_picture, heatmap in zip(results, made, strict=True):
+                    if heatmap is not None:
+                        of_picture.append(heatmap)
+        return Answer(
+            logits.detach().cpu(), tuple(map(tuple, results)), notes=unlikely(model, logits, targets)
+        )
 
     def _require_room(self, model: Model) -> None:
         shape = (model.preprocess.channels, *model.preprocess.input_size)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cnnexplain.core.kernels import Kernels
+from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.core.words import number, percent
-from cnnexplain.render.matrix import matrix
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
-from cnnexplain.render.text import font, wrapped, write
-from cnnexplain.render.tiles import (
+from cnnexplain.render import Picture
+from cnnexplain.render.kit.matrix import matrix
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.text import font, wrapped, write
+from cnnexplain.render.kit.tiles import (
     BETWEEN,
     BROKEN,
     DEAD,
@@ -25,8 +27,8 @@ from cnnexplain.render.tiles import (
     painted,
     word,
 )
-from cnnexplain.render.tiles import LINE as BELOW
-from cnnexplain.render.tiles import NUMBER as TINY
+from cnnexplain.render.kit.tiles import LINE as BELOW
+from cnnexplain.render.kit.tiles import NUMBER as TINY
 
 SEAM = (91, 98, 112)
 NARROWEST = 620  # so that scale and histogram stand side by side
@@ -35,6 +37,11 @@ COLUMN, HIGH = 6, 56  # of the histogram
 AFTER = 4  # drawn pixels between a number and a norm
 
 ORDERS = {"index": "by number", "norm": "strongest first", "likeness": "each beside the one most like it"}
+
+
+def pictures(results: Sequence[Kernels], options: RenderOptions) -> Iterator[Picture]:
+    """A sheet for every layer."""
+    return (Picture(partial(sheet, kernels, options), (kernels,)) for kernels in results)
 
 
 def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
@@ -47,7 +54,7 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
         shown, note = laid.filters, _channels(kernels, laid.slices)
     width = max(body.width, NARROWEST)
     heading = [
-        (f"{kernels.layer} · {kernels.kind} · {kernels.size}", TITLE, INK, True),
+        (f"{kernels.layer} · {kernels.type} · {kernels.size}", TITLE, INK, True),
         *(
             (line, TEXT, FAINT, False)
             for line in wrapped(" · ".join(_about(kernels, shown, note)), font(TEXT), width)

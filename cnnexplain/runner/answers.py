@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.kinds import is_listed
 from cnnexplain.core.loading import Loaded
+from cnnexplain.core.records import is_listed
 from cnnexplain.core.words import listed
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.tracing import renamed

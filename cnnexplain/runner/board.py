@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.parameter import is_lazy
 
-from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
-from cnnexplain.core.feature_maps import Histogram
+from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.layer_words import used
+from cnnexplain.core.records import kind_of
+from cnnexplain.core.results import Result
+from cnnexplain.core.results.channels import Histogram
+from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import likelihood
 from cnnexplain.engine.graph import graph
 from cnnexplain.engine.model import Model
@@ -136,6 +139,18 @@ class Board:
         for what, found in values.items():
             self._events.histogram(f"{self._command}/{what}", found, step)
 
+    def of_model(
+        self, result: Result, picture: str | None, out: Path | None, entries: Sequence[Record]
+    ) -> None:
+        """A result that is about a model: what is recorded of it is `entries[-1]`, unless it is about the whole."""
+        if not result.of_whole_model:
+            self.finding(entries[-1], out, result.arrays(), len(entries))
+            return
+        if isinstance(result, LayerTable):
+            self.table(result.record())
+        if picture is not None and out is not None:
+            self.picture("stages", out / picture, 0)
+
     def finding(self, entry: Record, out: Path | None, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
         """What was found in a model, one thing after another: `step` counts them."""
         layer = safe(entry["layer"]) if entry["layer"] else "model"
@@ -172,24 +187,26 @@ def whats(explanations: Iterable[Record]) -> Iterator[str]:
     """What each finding is called; the same for all units of a layer."""
     times: Counter[str] = Counter()
     for one in explanations:
-        what = f"{safe(one['method'])} at {safe(one['layer'])}"
-        if "unit" not in one:
+        what = f"{safe(str(one.get('method', '')))} at {safe(str(one.get('layer', '')))}"
+        if kind_of(one) != "unit":
             times[what] += 1
         yield what if times[what] < 2 else f"{what}, rank {times[what]}"
 
 
 def values_of(explanation: Explanation, record: Record) -> Values:
-    """The values of every finding, in the order of the record, those of all units of a layer together.
+    """The values of every result, in the order of the record; those that go by one name, as units of a layer, together.
 
     Of feature maps, of which not all channels may have been kept, how often the values of all of them occur.
     """
-    names = whats(record["explanations"])
     found: dict[str, list[NDArray[Any]]] = {}
-    maps: tuple[Heatmap | Reconstruction, ...] = (*explanation.heatmaps, *explanation.reconstructions)
-    for one in maps:
-        found.setdefault(next(names), []).append(one.values.reshape(-1))
-    counted = {next(names): one.histogram for one in explanation.feature_maps}
-    return {**{what: np.concatenate(parts) for what, parts in found.items()}, **counted}
+    counted: dict[str, Histogram] = {}
+    for name, result in zip(whats(record["explanations"]), explanation.results, strict=True):
+        values = result.distribution()
+        if isinstance(values, Histogram):
+            counted[name] = values
+        elif values is not None:
+            found.setdefault(name, []).append(values)
+    return {**{name: np.concatenate(parts) for name, parts in found.items()}, **counted}
 
 
 def _predicted(record: Record) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cnnexplain.checks._subject import Subject
+from cnnexplain.core.records import line
 from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
@@ -26,11 +27,10 @@ from cnnexplain.errors import (
 )
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.methods._cams import gradcam
-from cnnexplain.render.evidence import drawn
-from cnnexplain.report import github, junit
-from cnnexplain.report.page import page
-from cnnexplain.report.record import line
-from cnnexplain.report.verdicts import checked
+from cnnexplain.render.kit.evidence import drawn
+from cnnexplain.report.pages import github, junit
+from cnnexplain.report.pages.page import page
+from cnnexplain.report.pages.verdicts import checked
 from cnnexplain.runner import baselines, facts
 from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.check_files import cleared

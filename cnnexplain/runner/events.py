@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnexplain.core.feature_maps import Histogram
+from cnnexplain.core.results.channels import Histogram
 from cnnexplain.errors import OptionError, OutputError, first_line
 from cnnexplain.runner.folder import check_folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,20 +10,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnexplain.core.explanation import (
-    Answer,
-    Attribution,
-    Batch,
-    Detail,
-    Explanation,
-    Heatmap,
-    Prediction,
-    Projection,
-    Reconstruction,
-)
-from cnnexplain.core.feature_maps import FeatureMaps, LayerMaps
+from cnnexplain.core.explanation import Answer, Batch, Explanation
 from cnnexplain.core.preprocess import Geometry, Preprocess
-from cnnexplain.core.words import percent
+from cnnexplain.core.results import Result
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.forward import elsewhere
 from cnnexplain.engine.model import Model
@@ -134,10 +122,9 @@ def _no_memory(model: Model) -> ImageMemoryError:
 
 def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: bool) -> Answer:
     batch = Batch(
-        names=tuple(one.name for one in pictures),
-        pictures=tuple(one.picture for one in pictures),
-        geometries=tuple(one.geometry for one in pictures),
-        inputs=model.inputs([one.pixels for one in pictures]),
+        inputs=model.inputs([picture.pixels for picture in pictures]),
+        pictures=tuple(picture.picture for picture in pictures),
+        geometries=tuple(picture.geometry for picture in pictures),
         whole=whole,
         expected=_expected(pictures),
     )
@@ -147,9 +134,10 @@ def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: b
 
 
 def _expected(pictures: Sequence[Prepared]) -> torch.Tensor | None:
-    if all(one.expected is None for one in pictures):
+    expected = [picture.expected for picture in pictures]
+    if all(index is None for index in expected):
         return None
-    return torch.tensor([-1 if one.expected is None else one.expected for one in pictures])
+    return torch.tensor([-1 if index is None else index for index in expected])
 
 
 def _separated(
@@ -157,119 +145,33 @@ def _separated(
 ) -> Iterator[Explanation | CnnexplainError]:
     """A batch's answer, picture by picture."""
     best = class_scores(answer.logits).topk(min(SHOWN_PREDICTIONS, len(model.labels)), dim=1).indices
-    explained = [found.index[:, None] for found in answer.attributions]
-    known = model.predictions(answer.logits, torch.cat((best, *explained), dim=1))
-    for row, (picture, predictions) in enumerate(zip(pictures, known, strict=True)):
+    known = model.predictions(answer.logits, best)
+    finite = answer.logits.isfinite().all(1).tolist()
+    for row, (picture, results) in enumerate(zip(pictures, answer.results, strict=True)):
         if row in answer.problems:  # which may say better than what follows where it began
             yield answer.problems[row]
-            continue
-        if not bool(answer.logits[row].isfinite().all()):
+        elif not finite[row]:
             yield ImageError(
                 "the model's answer is not a number", "try --precision fp32, or check the model's weights"
             )
-            continue
-        targets = dict(zip(answer.attributions, predictions[best.shape[1] :], strict=True))
-        heatmaps = tuple(
-            _heatmap(found, row, targets[found], picture)
-            for found in sorted(answer.attributions, key=lambda found: _place(found, row))
-            if found.index[row] >= 0
-        )
-        reconstructions = tuple(_reconstruction(one, row, picture) for one in answer.projections)
-        broken = [f"{one.method} map at {one.layer}" for one in heatmaps if not _finite(one)]
-        broken += [f"{one.rule} of {one.layer}" for one in reconstructions if not _finite(one)]
-        if broken:
+        elif broken := [result for result in results if not _is_finite(result)]:
             yield ImageError(
-                f"the {broken[0]} is not a number everywhere",
-                "try --precision fp32, or another method",
+                f"the {broken[0].name} is not a number everywhere", "try --precision fp32, or another method"
             )
-            continue
-        yield Explanation(
-            picture.name,
-            picture.picture,
-            picture.geometry,
-            predictions[: best.shape[1]],
-            heatmaps,
-            reconstructions,
-            tuple(_feature_maps(one, row, picture) for one in answer.layer_maps),
-            picture.pixels,
-            (*picture.notes, *_unlikely(answer, row, predictions[0])),
-            model.scoring.activation,
-            model.scoring.explained,
-        )
+        else:
+            yield Explanation(
+                image=picture.name,
+                picture=picture.picture,
+                geometry=picture.geometry,
+                predictions=known[row],
+                results=results,
+                pixels=picture.pixels,
+                notes=(*picture.notes, *answer.notes.get(row, ())),
+                activation=model.scoring.activation,
+                explained=model.scoring.explained,
+            )
 
 
-def _unlikely(answer: Answer, row: int, best: Prediction) -> tuple[str, ...]:
-    """What is said of a picture of which no class is likely enough to be explained."""
-    asked = [found for found in answer.attributions if found.of_class]
-    if not asked or any(found.index[row] >= 0 for found in asked):
-        return ()
-    chance = "" if best.probability is None else f", {percent(best.probability)}"
-    return (f"No class is as likely as --target asks; the likeliest is {best.label}{chance}.",)
-
-
-def _heatmap(found: Attribution, row: int, target: Prediction, picture: Prepared) -> Heatmap:
-    """One picture's map, upright and where it lies on the picture."""
-    values = found.values[row].numpy()
-    return Heatmap(
-        method=found.method,
-        layer=found.layer,
-        target=target,
-        values=values if found.laying.plain else found.laying.upright(values),
-        geometry=picture.geometry if found.laying.plain else found.laying.on(picture.geometry),
-        of_class=found.of_class,
-        scale=found.scale,
-        detail=found.details[row] if found.details else Detail(),
-        placed=not found.laying.lost,
-        channels=None if found.channels is None else found.channels[row].numpy(),
-    )
-
-
-def _place(found: Attribution, row: int) -> tuple[int, float]:
-    """Where a map stands among those of a picture: of parallel branches what counted most comes first."""
-    # Rounded: of equal branches the order must not hang on the last digits.
-    share = 0.0 if found.share is None else float(found.share[row])
-    return found.rank, 0.0 if math.isnan(share) else -round(share, 2)
-
-
-def _finite(found: Heatmap | Reconstruction) -> bool:
-    return bool(np.isfinite(found.values).all())
-
-
-def _reconstruction(found: Projection, row: int, picture: Prepared) -> Reconstruction:
-    """One picture's share of a projection, no larger than what the unit can see."""
-    left, top, right, bottom = found.sees[row].tolist()
-    place = None if found.cell is None else found.cell[row].tolist()
-    return Reconstruction(
-        rule=found.rule,
-        layer=found.layer,
-        channel=int(found.channel[row]),
-        cell=None if place is None else (place[0], place[1]),
-        map_size=found.map_size,
-        activation=float(found.activation[row]),
-        sees=(left, top, right, bottom),
-        values=found.values[row].numpy(),
-        input_size=(picture.pixels.shape[0], picture.pixels.shape[1]),
-        geometry=picture.geometry,
-        detail=found.details[row] if found.details else Detail(),
-        laying=found.laying,
-    )
-
-
-def _feature_maps(maps: LayerMaps, row: int, picture: Prepared) -> FeatureMaps:
-    """One picture's share of a layer's maps."""
-    found = maps.found[row]
-    return FeatureMaps(
-        layer=maps.layer,
-        values=found.values.numpy(),
-        channels=found.channels,
-        shown=maps.shown,
-        statistics=found.statistics,
-        histogram=found.histogram,
-        geometry=picture.geometry if maps.laying.plain else maps.laying.on(picture.geometry),
-        placed=not maps.laying.lost,
-        components=None if found.components is None else found.components.numpy(),
-        variance=found.variance,
-        labels=found.labels,
-        look=maps.look,
-        detail=found.detail,
-    )
+def _is_finite(result: Result) -> bool:
+    values = result.distribution()
+    return not isinstance(values, np.ndarray) or bool(np.isfinite(values).all())

@@ -16,11 +16,11 @@ from cnnexplain import __version__
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
+from cnnexplain.core.records import plain
 from cnnexplain.engine.model import Model
 from cnnexplain.images.find import Source
 from cnnexplain.inspections import Inspection
 from cnnexplain.methods import Method
-from cnnexplain.report.record import plain
 from cnnexplain.runner.names import NAMED
 from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
 from cnnexplain.runner.thresholds import Chosen

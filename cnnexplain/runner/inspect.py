@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 
-from cnnexplain.core.inspection import Finding
-from cnnexplain.core.layer_table import LayerTable
+from cnnexplain.core.records import line
+from cnnexplain.core.results import Result, entry
+from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import count
 from cnnexplain.errors import InterruptedRunError, ModelError
-from cnnexplain.render.pictures import of_model
-from cnnexplain.render.stages import stages
-from cnnexplain.report.card import UNSOUND, require_sound
-from cnnexplain.report.page import page
-from cnnexplain.report.record import entry, inspected, line
+from cnnexplain.render import pictures_of_model
+from cnnexplain.report.pages.card import UNSOUND, require_sound
+from cnnexplain.report.pages.page import page
+from cnnexplain.report.pages.record import inspected
 from cnnexplain.runner import facts
 from cnnexplain.runner.board import Board, board_at
 from cnnexplain.runner.ending import Status, ended
@@ -43,33 +44,25 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     inspection, more = request.inspection.bind(model)
     observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
     describe = partial(facts.describe_model, request, model, loaded, inspection, choices, started)
-    entries: list[dict[str, Any]] = []
-    whole: dict[str, Any] = {}  # what is found of the model as a whole
-    stopped: ModelError | None = None  # why no picture went through it
-
-    def take(folder: Folder | None, taken: set[str], finding: Finding | LayerTable) -> None:
-        nonlocal stopped
-        if isinstance(finding, LayerTable):
-            stopped = ModelError(finding.problem, finding.hint) if finding.problem else None
-            whole.update(_table(finding, folder, request, board))
-        else:
-            entries.append(_written(finding, folder, request, taken))
-            _told(finding, entries, folder, board)
-        observer.found(finding)
+    content = _Content()
 
     def look(folder: Folder | None) -> None:
+        take, taken = partial(content.take, request, folder, board, observer), set[str]()
         with model.borrowed(), board or nullcontext():
             if board is not None:
                 board.begin(describe(), model, observer)
-            # Nothing holds a finding while the next is made, which may be as large.
-            deque(map(partial(take, folder, set()), inspection.inspect(model)), maxlen=0)
-            if board is not None and entries:
-                board.findings(entries)
+            # Nothing holds a result while the next is made, which may be as large.
+            deque((take(result, taken) for result in inspection.inspect(model)), maxlen=0)
+            if board is not None and content.entries:
+                board.findings(content.entries)
+
+    def record() -> dict[str, Any]:
+        return inspected(request.command, loaded.reference, content.entries, content.whole)
 
     if folder is None:
         look(None)
-        observer.recorded(inspected(request.command, loaded.reference, entries, whole))
-        return Outcome(None, time.monotonic() - clock, stopped=stopped)
+        observer.recorded(record())
+        return Outcome(None, time.monotonic() - clock, stopped=content.stopped)
     described = describe()
     with closing(folder):
         journal = folder.open(described["identity"], overwrite=request.output.overwrite)
@@ -89,15 +82,46 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
                 folder.write_run(described)
                 look(folder)
                 facts.chosen_since(model, described)  # which the table tells
-                records = [inspected(request.command, loaded.reference, entries, whole)]
+                records = [record()]
                 observer.recorded(records[0])
             except KeyboardInterrupt as interruption:
                 raise InterruptedRunError(
-                    f"interrupted after {count(len(entries), 'layer')}",
+                    f"interrupted after {count(len(content.entries), 'layer')}",
                     "run the same command again",
                     interruption,
                 ) from interruption
-    return Outcome(folder.given / REPORT, time.monotonic() - clock, stopped=stopped)
+    return Outcome(folder.given / REPORT, time.monotonic() - clock, stopped=content.stopped)
+
+
+@dataclass
+class _Content:
+    """What the record of a model is made of."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    whole: dict[str, Any] = field(default_factory=dict)  # what is about the model as a whole
+    stopped: ModelError | None = None  # why no picture went through it
+
+    def take(
+        self,
+        request: ModelRequest,
+        folder: Folder | None,
+        board: Board | None,
+        observer: Observer,
+        result: Result,
+        taken: set[str],
+    ) -> None:
+        """Draw, write, record and show one result; `taken` are the names of files that others have."""
+        picture, raw = _files(result, folder, request, taken)
+        if result.of_whole_model:
+            self.whole[result.kind] = result.record()
+            self.whole.update({} if picture is None else {"overview": picture})
+            if isinstance(result, LayerTable):
+                self.stopped = ModelError(result.problem, result.hint) if result.problem else None
+        else:
+            self.entries.append(entry(result, picture, raw))
+        if board is not None:
+            board.of_model(result, picture, None if folder is None else folder.path, self.entries)
+        observer.found(result)
 
 
 def _is_sound(record: Mapping[str, Any]) -> bool:
@@ -109,42 +133,18 @@ def _is_sound(record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _written(
-    finding: Finding, folder: Folder | None, request: ModelRequest, taken: set[str]
-) -> dict[str, Any]:
-    """Draw and write one finding; its entry in the record."""
+def _files(
+    result: Result, folder: Folder | None, request: ModelRequest, taken: set[str]
+) -> tuple[str | None, str | None]:
+    """Draw and write one result; the paths of its picture and of its values below OUT."""
     if folder is None:
-        return entry(finding, request.command, None, None)
-    name = f"{request.command}.{part_of(finding.layer, taken)}" if finding.layer else request.command
+        return None, None
+    name = f"{request.command}.{part_of(result.layer, taken)}" if result.layer else request.command
     picture = raw = None
-    for image in of_model(finding, request.render):
+    for drawn in pictures_of_model([result], request.render):
         picture = f"{name}.png"
-        folder.write(picture, partial(save_png, image))
-    if request.output.save_raw and (arrays := finding.arrays()):
+        folder.write(picture, partial(save_png, drawn.image))
+    if request.output.save_raw and (arrays := result.arrays()):
         raw = f"{name}.npz"
         folder.write(raw, partial(save_arrays, arrays))
-    return entry(finding, request.command, picture, raw)
-
-
-def _told(
-    finding: Finding, entries: Sequence[Mapping[str, Any]], folder: Folder | None, board: Board | None
-) -> None:
-    if board is not None:
-        out = None if folder is None else folder.path
-        board.finding(entries[-1], out, finding.arrays(), len(entries))
-
-
-def _table(
-    table: LayerTable, folder: Folder | None, request: ModelRequest, board: Board | None
-) -> dict[str, Any]:
-    """Draw the stages of a model; what its record says beside single findings."""
-    found: dict[str, Any] = {"summary": table.plain()}
-    image = stages(table) if folder is not None else None
-    if folder is not None and image is not None:
-        found["overview"] = f"{request.command}.png"
-        folder.write(found["overview"], partial(save_png, image))
-    if board is not None:
-        board.table(found["summary"])
-        if folder is not None and image is not None:
-            board.picture("stages", folder.path / found["overview"], 0)
-    return found
+    return picture, raw

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cnnexplain.errors import InterruptedRunError, OutputError
-from cnnexplain.report.pages import pages
-from cnnexplain.report.record import silent_in_all
+from cnnexplain.report.pages.long import pages
+from cnnexplain.report.pages.record import silent_in_all
 from cnnexplain.runner.folder import REPORT, Folder
 from cnnexplain.runner.journal import Journal, Lines, Record
 from cnnexplain.runner.options import allowed_failures

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from cnnexplain.core.explanation import Heatmap
+from cnnexplain.core.results import Result
 from cnnexplain.images.find import Source
 
 # Of a file name's 255 bytes, leaving room for hashes, command, method and class.
@@ -41,42 +41,35 @@ def safe(name: str, longest: int = LONGEST) -> str:
     return clean if clean == name else f"{clean}-{_hash(name)}"
 
 
-def picture_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
-    """The path below OUT, without its ending, of every heat map of one picture.
+def result_names(
+    stem: str, command: str, results: Sequence[Result], asked: Collection[str]
+) -> dict[Result, str]:
+    """The path below OUT, without its ending, of the files of every result of one picture.
 
-    `asked` lists what the user gave, of which `NAMED` is part of the name; so is the layer where a method has maps of
-    several that nobody named, as of parallel branches. So is the class of a second map, of what the picture should be.
+    `asked` lists the options that the user gave: method, layer and target are part of a name where they are among
+    them. So is the layer where several layers, that nobody named, have results that are alike otherwise, as those of
+    parallel branches; and the class of a second map, of what the picture should be. Results of which a kind says
+    nothing more (`Result.name_parts`), as the units of a layer, have one name together.
     """
-    names: list[str] = []
-    of_layer = _parts(heatmap.layer for heatmap in heatmaps)
-    layers: dict[str, set[str]] = {}  # of every method
-    for heatmap in heatmaps:
-        layers.setdefault(heatmap.method, set()).add(heatmap.layer)
-    several = any(len(one) > 1 for one in layers.values())
-    for heatmap in heatmaps:
-        parts = [stem, command]
-        if "method" in asked:
-            parts.append(heatmap.method)
-        if "layer" in asked or several:
-            parts.append(of_layer[heatmap.layer])
-        if heatmap.of_class and ("target" in asked or ".".join(parts) in names):
-            parts.append(str(heatmap.target.index))
-        names.append(".".join(parts))
+    names: dict[Result, str] = {}
+    taken: dict[str, Mapping[str, str]] = {}  # what each name stands for
+    of_layer = _parts(result.layer for result in results)
+    layers: dict[tuple[str, str | None], set[str]] = {}  # of what is alike otherwise
+    for result in results:
+        layers.setdefault((result.kind, result.name_parts().get("method")), set()).add(result.layer)
+    several = {kind for (kind, _), names_of in layers.items() if len(names_of) > 1}
+    for result in results:
+        parts = result.name_parts()
+        name = [stem, command]
+        if "method" in asked and "method" in parts:
+            name.append(parts["method"])
+        if "layer" in asked or result.kind in several:
+            name.append(of_layer[result.layer])
+        if "target" in parts and ("target" in asked or taken.get(".".join(name), parts) != parts):
+            name.append(parts["target"])
+        names[result] = ".".join(name)
+        taken.setdefault(names[result], parts)
     return names
-
-
-def sheet_names(stem: str, command: str, layers: Iterable[str], asked: Collection[str]) -> dict[str, str]:
-    """The path below OUT, without its ending, of the sheet of every layer of one picture, by layer.
-
-    The layer is part of the name where it was asked for, and where there are several: the name without one
-    is then the overview's.
-    """
-    of_layer = _parts(layers)
-    named = "layer" in asked or len(of_layer) > 1
-    return {
-        layer: f"{stem}.{command}.{part}" if named else f"{stem}.{command}"
-        for layer, part in of_layer.items()
-    }
 
 
 def _parts(layers: Iterable[str]) -> dict[str, str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from cnnexplain.core.kinds import LISTED
 from cnnexplain.core.params import Param
+from cnnexplain.core.records import LISTED
 from cnnexplain.errors import OptionError
 
 BATCHES = {"cpu": 8, "cuda": 64, "mps": 16}  # on processors larger ones gain nothing

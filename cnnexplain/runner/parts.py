@@ -13,9 +13,9 @@ from typing import Any
 
 from cnnexplain.core.words import listed
 from cnnexplain.errors import OutputError, first_line
-from cnnexplain.report.card import UNSOUND, require_sound
-from cnnexplain.report.digest import is_unchanged
-from cnnexplain.report.page import page
+from cnnexplain.report.pages.card import UNSOUND, require_sound
+from cnnexplain.report.pages.digest import is_unchanged
+from cnnexplain.report.pages.page import page
 from cnnexplain.runner.folder import RUN, difference, written_by_us
 from cnnexplain.runner.journal import RECORDS, Journal, Record
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.check_options import CheckOptions
 from cnnexplain.runner.options import AnswerOptions, DeviceOptions, MergeOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
-    from cnnexplain.core.inspection import Finding
-    from cnnexplain.core.layer_table import LayerTable
+    from cnnexplain.core.results import Result
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import ModelError
@@ -98,7 +97,7 @@ class Observer(Protocol):
         `again`: it failed in an earlier run already; `listed`: it is one of those that are to be shown.
         """
 
-    def found(self, finding: Finding | LayerTable) -> None:
+    def found(self, result: Result) -> None:
         """Something was found in a model."""
 
     def judging(self, check: str, place: int, total: int) -> None:

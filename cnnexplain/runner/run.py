@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from cnnexplain.core.records import line
 from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.errors import CnnexplainError, ImageMemoryError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
-from cnnexplain.report.digest import is_unchanged
-from cnnexplain.report.pages import pages
-from cnnexplain.report.record import line, silent_in_all
+from cnnexplain.report.pages.digest import is_unchanged
+from cnnexplain.report.pages.long import pages
+from cnnexplain.report.pages.record import silent_in_all
 from cnnexplain.runner import facts
 from cnnexplain.runner.answers import Answers, build_for
 from cnnexplain.runner.board import board_at

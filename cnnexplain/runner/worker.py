@@ -19,7 +19,7 @@ from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, Mode
 from cnnexplain.images.decode import read
 from cnnexplain.images.decoded import Wanted
 from cnnexplain.methods import Method
-from cnnexplain.render.panel import drawn
+from cnnexplain.render.kit.panel import drawn
 from cnnexplain.runner.board import Values, values_of
 from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
 from cnnexplain.runner.folder import Folder
@@ -28,7 +28,7 @@ from cnnexplain.runner.process import step_back
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
 from cnnexplain.runner.suspects import deadly
-from cnnexplain.runner.write import Job, Result, Writer, file_facts
+from cnnexplain.runner.write import Explained, Job, Writer, file_facts
 
 UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
@@ -73,7 +73,7 @@ class Worker:
         found = deadly([job.source.file for job in under_way], self._wanted)
         for job in under_way:
             if job.source.file in found:
-                yield self._written(Result(job, found[job.source.file]))
+                yield self._written(Explained(job, found[job.source.file]))
 
     @property
     def _wanted(self) -> Wanted:
@@ -97,12 +97,12 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 
-    def _found(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Result]:
+    def _found(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Explained]:
         """What is found in every picture; batches are filled whatever comes between."""
         waiting: dict[int, tuple[Job, Prepared]] = {}
         for job, one in decoded:
             if not isinstance(one, Prepared):
-                yield Result(job, one)
+                yield Explained(job, one)
                 continue
             waiting[id(one)] = job, one
             if len(waiting) >= self.batch.size:
@@ -110,7 +110,7 @@ class Worker:
                 waiting = {}
         yield from self._of_batch(waiting)
 
-    def _of_batch(self, waiting: dict[int, tuple[Job, Prepared]]) -> Iterator[Result]:
+    def _of_batch(self, waiting: dict[int, tuple[Job, Prepared]]) -> Iterator[Explained]:
         if not waiting:
             return
         pictures = [one for _, one in waiting.values()]
@@ -127,14 +127,14 @@ class Worker:
                 break
             found_in = _of_picture(explanation)
             ours = not isinstance(found_in, (Explanation, CnnexplainError))  # a defect, as it seems
-            yield Result(
+            yield Explained(
                 waiting[id(picture)][0], found_in, suspected=ours or isinstance(found_in, ImageModelError)
             )
 
-    def _written(self, result: Result) -> Done:
+    def _written(self, result: Explained) -> Done:
         with self.stages.spent(WRITING):
             record = self.writer.write(result)
-            found = result.found
+            found = result.outcome
             if self.told and isinstance(found, Explanation) and record["status"] == "ok":
                 return Done(result.job, record, values_of(found, record))
             suspect = found if result.suspected and isinstance(found, Exception) else None

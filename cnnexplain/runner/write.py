@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnexplain import __version__
-from cnnexplain.core.explanation import Explanation, Heatmap, Reconstruction
-from cnnexplain.core.feature_maps import FeatureMaps
-from cnnexplain.core.kinds import is_listed
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.records import is_listed, readable
+from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.pictures import pictures
-from cnnexplain.report import record
-from cnnexplain.report.answers import judged as judged_by
-from cnnexplain.report.card import UNSOUND, require_sound
-from cnnexplain.report.digest import sealed
+from cnnexplain.render import pictures
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.report.pages import record
+from cnnexplain.report.pages.answers import judged as judged_by
+from cnnexplain.report.pages.card import UNSOUND, require_sound
+from cnnexplain.report.pages.digest import sealed
 from cnnexplain.runner.folder import UMASK, Folder, written_by_us
-from cnnexplain.runner.names import picture_names, sheet_names
+from cnnexplain.runner.names import result_names
 from cnnexplain.runner.png import write_png
 
 
@@ -44,15 +44,15 @@ class Job:
     @property
     def image(self) -> str:
         """The picture's path as records give it."""
-        return record.readable(self.source.path)
+        return readable(self.source.path)
 
 
 @dataclass(frozen=True)
-class Result:
+class Explained:
     """What became of a job."""
 
     job: Job
-    found: Explanation | Exception
+    outcome: Explanation | Exception
     suspected: bool = False  # whether that it failed may be due to the model or to us, and not to the picture
 
 
@@ -70,9 +70,9 @@ class Writer:
     labels: Sequence[str] = ()  # of the model's classes
     only: str | None = None  # which pictures are drawn; see `is_listed`
 
-    def write(self, result: Result) -> dict[str, Any]:
+    def write(self, result: Explained) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
-        job, found = result.job, result.found
+        job, found = result.job, result.outcome
         judged = judged_by(
             found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
         )
@@ -113,42 +113,49 @@ class Writer:
             return False  # somebody edited it; the picture is explained again
 
     def _files(self, job: Job, explanation: Explanation, *, written: bool) -> tuple[record.Files, str | None]:
-        """Draw and write everything, or nothing; tell where each finding went, and the overview."""
+        """Draw and write everything, or nothing; the files of each result, and the overview."""
         folder = self.folder
         if folder is None or not written:
-            every: tuple[record.Finding, ...] = (
-                *explanation.heatmaps,
-                *explanation.reconstructions,
-                *explanation.feature_maps,
-            )
-            return dict.fromkeys(every, (None, None)), None
-        maps = picture_names(job.stem, self.command, explanation.heatmaps, self.asked)
-        layers = [one.layer for one in explanation.reconstructions]
-        layers += [one.layer for one in explanation.feature_maps]
-        sheets = sheet_names(job.stem, self.command, layers, self.asked)
-        of_map = dict(zip(explanation.heatmaps, maps, strict=True))
-        files: dict[record.Finding, tuple[str | None, str | None]] = {}
+            return dict.fromkeys(explanation.results, (None, None)), None
+        names = result_names(job.stem, self.command, explanation.results, self.asked)
+        files: dict[Result, tuple[str | None, str | None]] = dict.fromkeys(explanation.results, (None, None))
         overview = None
+        shown: set[Result] = set()
         for picture in pictures(explanation, self.render):
-            name = f"{job.stem}.{self.command}"
-            # What one picture shows together is saved together, but layers, whose maps differ in size, are not.
-            groups: dict[str, list[record.Finding]] = {}
-            for one in picture.shows:
-                stem = of_map[one] if isinstance(one, Heatmap) else sheets[one.layer]
-                groups.setdefault(stem, []).append(one)
-            if len(groups) == 1:
-                (name,) = groups
+            groups = _by_name(picture.shows, names)
+            name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
             drawn = f"{name}.png" if self.draws else None
             if drawn is not None:
                 folder.write(drawn, partial(save_png, picture.image))
             if not picture.shows:
                 overview = drawn
-            for stem, shown in groups.items():
-                raw = f"{stem}.npz" if self.save_raw else None
-                if raw is not None:
-                    folder.write(raw, partial(_save_raw, explanation, shown))
-                files.update(dict.fromkeys(shown, (drawn, raw)))
-        return files, overview
+            shown.update(picture.shows)
+            files |= self._raw(folder, explanation, groups, drawn)
+        rest = [
+            result for result in explanation.results if result not in shown
+        ]  # of kinds that are not drawn
+        return files | self._raw(folder, explanation, _by_name(rest, names), None), overview
+
+    def _raw(
+        self, folder: Folder, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None
+    ) -> dict[Result, tuple[str | None, str | None]]:
+        """Write the values of results by name, where they are wanted; the files of each."""
+        files: dict[Result, tuple[str | None, str | None]] = {}
+        for name, results in groups.items():
+            arrays = results[0].arrays_of(results) if self.save_raw else {}
+            raw = f"{name}.npz" if arrays else None
+            if raw is not None:
+                folder.write(raw, partial(_save_raw, explanation, results[0], arrays))
+            files.update(dict.fromkeys(results, (drawn, raw)))
+        return files
+
+
+def _by_name(results: Sequence[Result], names: Mapping[Result, str]) -> dict[str, list[Result]]:
+    """What one picture shows together is saved together, but layers, whose maps differ in size, are not."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(names[result], []).append(result)
+    return groups
 
 
 def save_png(picture: Image.Image, file: IO[bytes]) -> None:
@@ -178,39 +185,19 @@ def write_file(path: Path, content: bytes, flag: str) -> None:
         ) from error
 
 
-def _save_raw(explanation: Explanation, shown: Sequence[record.Finding], file: IO[bytes]) -> None:
-    """A map, a sheet or a layer as arrays, with the box that they cover in the original's pixels.
+def _save_raw(
+    explanation: Explanation, first: Result, arrays: Mapping[str, NDArray[Any]], file: IO[bytes]
+) -> None:
+    """The arrays of results, with the box that they cover in the original's pixels.
 
-    And what is needed to use them without the record: the input's pixels, the layer, of a map also its class.
-    docs/pictures.md lists the keys and their shapes.
+    And what is needed to use them without the record: the input's pixels and the layer. docs/pictures.md lists the
+    keys and their shapes.
     """
-    first = shown[0]
-    units = [one for one in shown if isinstance(one, Reconstruction)]
-    arrays: dict[str, NDArray[Any]] = _sheet(units) if units else {"values": first.values}
-    if isinstance(first, FeatureMaps):
-        arrays = {"values": first.values[np.argsort(first.channels)]}  # in the order of the channels
-    if isinstance(first, Heatmap):
-        arrays = _heatmap(first)
-    arrays |= {"box": np.array(first.geometry.box), "layer": np.array(record.readable(first.layer))}
+    geometry = getattr(first, "geometry", explanation.geometry)
+    about = {"box": np.array(geometry.box), "layer": np.array(readable(first.layer))}
     if explanation.pixels is not None:
-        arrays["picture"] = explanation.pixels
-    save_arrays(arrays, file)
-
-
-def _heatmap(heatmap: Heatmap) -> dict[str, NDArray[Any]]:
-    """A map with the sign of every channel where it has channels, as it is drawn, and what it is of."""
-    values = {"values": heatmap.values}
-    if heatmap.channels is not None:
-        values = {"values": heatmap.channels, "map": heatmap.values}
-    return {
-        **values,
-        "method": np.array(heatmap.method),
-        "class": np.array(heatmap.target.index, np.int64),
-        "label": np.array(record.readable(heatmap.target.label)),
-        "probability": np.array(heatmap.target.probability, np.float64),
-        "logit": np.array(heatmap.target.logit, np.float64),
-        "of_class": np.array(heatmap.of_class),
-    }
+        about["picture"] = explanation.pixels
+    save_arrays({**arrays, **about}, file)
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
@@ -220,22 +207,6 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
         **arrays,
     }  # the mark goes first, where it is looked for
     np.savez(file, **marked)
-
-
-def _sheet(units: Sequence[Reconstruction]) -> dict[str, NDArray[Any]]:
-    """Every unit's values on the whole input, and which unit it is."""
-    values = np.zeros((len(units), len(units[0].values), *units[0].input_size), np.float32)
-    for place, unit in zip(values, units, strict=True):
-        left, top, right, bottom = unit.sees
-        place[:, top:bottom, left:right] = unit.values
-    return {
-        "values": values,
-        "rules": np.array([unit.rule for unit in units]),
-        "channels": np.array([unit.channel for unit in units], np.int64),
-        "cells": np.array([unit.cell or (-1, -1) for unit in units], np.int64),
-        "activations": np.array([unit.activation for unit in units], np.float32),
-        "sees": np.array([unit.sees for unit in units], np.int64),
-    }
 
 
 def file_facts(path: str) -> dict[str, int] | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.cli import app
 from cnnexplain.errors import CnnexplainError, ImageError, ModelError, shortage_behind
-from cnnexplain.report import record
+from cnnexplain.report.pages import record
 from cnnexplain.sources import _libraries
 
 SHORT = [

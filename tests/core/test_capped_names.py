@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cnnexplain.core.records import LONGEST, readable
 from cnnexplain.core.words import LONGEST_NAME, capped
-from cnnexplain.report.record import LONGEST, readable
 
 
 @pytest.mark.parametrize("length", [0, 1, LONGEST_NAME])

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import cnnexplain
-from cnnexplain.core.explanation import Heatmap, Prediction
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.render import heatmap as drawing
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.render import map as drawing
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

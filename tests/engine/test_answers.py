@@ -28,7 +28,7 @@ def inputs() -> Tensor:
 def test_scores_are_found_in_whatever_they_come(inner: nn.Module, inputs: Tensor, kind: str) -> None:
     plain, wrapped = answer(inner, inputs), answer(Returning(inner, kind).eval(), inputs)
     torch.testing.assert_close(wrapped.logits, plain.logits, rtol=0, atol=0)
-    torch.testing.assert_close(wrapped.attributions[0].values, plain.attributions[0].values, rtol=0, atol=0)
+    torch.testing.assert_close(wrapped.maps[0].values, plain.maps[0].values, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("pictures", [1, 3])
@@ -37,7 +37,7 @@ def test_one_number_per_picture_is_a_single_score(inputs: Tensor, pictures: int)
     plain = answer(inner, inputs[:pictures])
     found = answer(Returning(inner, "(N,)").eval(), inputs[:pictures])
     assert found.logits.shape == (pictures, 1)
-    torch.testing.assert_close(found.attributions[0].values, plain.attributions[0].values)
+    torch.testing.assert_close(found.maps[0].values, plain.maps[0].values)
 
 
 @pytest.mark.parametrize("kind", ["text", "map", "nothing", "no rows"])
@@ -65,13 +65,13 @@ class Unhooked(nn.Module):
 def test_network_without_gradients_is_explained_by_methods_that_need_none(inputs: Tensor, where: str) -> None:
     network = Unhooked(where).eval()
     found = answer(network, inputs, method="eigencam", layer="inner.conv1")
-    assert found.attributions[0].values.abs().max() > 0
+    assert found.maps[0].values.abs().max() > 0
     with pytest.raises(ModelError, match="carry no gradient") as caught:
         answer(network, inputs, layer="inner.conv1")
     assert "eigencam" in caught.value.hint
     with pytest.raises(ModelError, match="carry no gradient"):
         answer(network, inputs)  # of a layer that was chosen, which eigencam would explain
-    assert answer(network, inputs, method="eigencam").attributions[0].layer == "inner.conv2"
+    assert answer(network, inputs, method="eigencam").maps[0].layer == "inner.conv2"
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")

@@ -149,7 +149,7 @@ def test_maps_do_not_suffer_from_little_memory(quadrature: str, backwards: bool)
     plenty = explained(asked, network, inputs)
     cramped = as_model(Cramped(network, 3, backwards), (16, 16))
     little = explained(Saliency(**{**vars(asked), "layer": "inner.features"}), cramped, inputs)
-    for one, other in zip(little.attributions, plenty.attributions, strict=True):
+    for one, other in zip(little.maps, plenty.maps, strict=True):
         torch.testing.assert_close(one.values, other.values, rtol=1e-4, atol=1e-6)
     assert cramped.chunks.limit == 2
     assert cramped.module.refused == 2, "found out once, not for every method"

@@ -128,9 +128,7 @@ def _is_explained_like(
     """Scores, map and probabilities are those of the network without its end."""
     plain, found = answer(inner, inputs), answer(model, inputs)
     torch.testing.assert_close(found.logits, plain.logits, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(
-        found.attributions[0].values, plain.attributions[0].values, rtol=1e-5, atol=1e-6
-    )
+    torch.testing.assert_close(found.maps[0].values, plain.maps[0].values, rtol=1e-5, atol=1e-6)
     with torch.no_grad():
         wanted = likely(inner(inputs))
     got = model.probabilities(found.logits)
@@ -150,8 +148,8 @@ def test_a_certain_softmax_has_a_map(inner: nn.Module, inputs: Tensor) -> None:
         answer(one, inputs, layer=name)
         for one, name in ((ended, "inner.0.features"), (certain, "0.features"))
     )
-    assert raw.attributions[0].values.abs().max() < 1e-3 * found.attributions[0].values.abs().max()
-    torch.testing.assert_close(found.attributions[0].values, plain.attributions[0].values)
+    assert raw.maps[0].values.abs().max() < 1e-3 * found.maps[0].values.abs().max()
+    torch.testing.assert_close(found.maps[0].values, plain.maps[0].values)
 
 
 @pytest.mark.parametrize("end", [torch.sigmoid, lambda x: torch.sigmoid(x)[:, 0], F.logsigmoid])
@@ -163,9 +161,9 @@ def test_a_single_sigmoid_is_for_and_against(inputs: Tensor, end: Any) -> None:
     model = as_model(Ends(network, end).eval(), SIZE)
     found = answer(model, inputs)
     assert model.labels == ("negative", "positive")
-    assert found.attributions[0].index.tolist() == [0, 0, 0]  # against, though the sigmoid is above nought
+    assert found.maps[0].index.tolist() == [0, 0, 0]  # against, though the sigmoid is above nought
     plain = answer(network, inputs)
-    torch.testing.assert_close(found.attributions[0].values, plain.attributions[0].values)
+    torch.testing.assert_close(found.maps[0].values, plain.maps[0].values)
     for row, one in enumerate(model.predictions(found.logits)):
         assert one[0].probability == pytest.approx(1 - float(chance[row]), rel=1e-5)
         assert one[0].logit == pytest.approx(float(-plain.logits[row, 0]), rel=1e-5)

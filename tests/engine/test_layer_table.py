@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnexplain.core.layer_table import LayerRow, LayerTable
 from cnnexplain.core.layer_words import COLUMNS
+from cnnexplain.core.results.summary import LayerRow, LayerTable
 from cnnexplain.engine.table import layer_table
 from cnnexplain.errors import ModelError
 

@@ -522,7 +522,7 @@ class Modules(Functional):
 def test_right_where_captum_silently_gives_the_gradient(method: str, peer: Any) -> None:
     inputs = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     ours = [
-        explained(Saliency(method=(method,), target="1"), network().eval(), inputs).attributions[0].values
+        explained(Saliency(method=(method,), target="1"), network().eval(), inputs).maps[0].values
         for network in (Functional, Modules)
     ]
     right, wrong = (peer(network().eval()).attribute(inputs, 1).sum(1) for network in (Modules, Functional))
@@ -571,11 +571,11 @@ def test_rectifier_outside_the_signals_way_is_told_of() -> None:
     """Of a unit before the only rectifier, the rule has nothing to change; the detail says so."""
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     found = explained(Deconv(layer=("0",), rule=("guided",), top=1), network, torch.randn(1, 3, 8, 8))
-    (detail,) = found.projections[0].details
+    (detail,) = found.units[0].details
     assert detail.facts["rectifiers"] == {"rule": "guided", "count": 0, "kinds": {}}
     assert "No rectifier lies on the way" in detail.remarks[0]
     behind = explained(Deconv(layer=("1",), rule=("guided",), top=1), network, torch.randn(1, 3, 8, 8))
-    assert behind.projections[0].details[0].facts["rectifiers"]["kinds"] == {"ReLU": 1}
+    assert behind.units[0].details[0].facts["rectifiers"]["kinds"] == {"ReLU": 1}
 
 
 # Rectifiers that are written otherwise: at their corners torch gives them other gradients, which differ by version.
@@ -617,14 +617,14 @@ def test_a_rectifier_has_its_gradient_however_it_is_written(way: str) -> None:
     ):
         found, expected = (explained(method, Written(one).eval(), inputs) for one in (written, meant))
         torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=0)
-        for one, other in zip(found.attributions, expected.attributions, strict=True):
+        for one, other in zip(found.maps, expected.maps, strict=True):
             torch.testing.assert_close(one.values, other.values, rtol=0, atol=0)
 
 
 def test_clamps_that_are_no_rectifiers_keep_their_gradient() -> None:
     inputs = torch.tensor([[[[-1.0, 0.5, 1.5]]]])
     for work in (lambda x: x.clamp(-2, 1), lambda x: x.clamp(max=1), lambda x: torch.maximum(x, x * 0.1)):
-        (found,) = explained(Saliency(target="0"), Written(work).eval(), inputs).attributions
+        (found,) = explained(Saliency(target="0"), Written(work).eval(), inputs).maps
         leaf = inputs.clone().requires_grad_()
         (expected,) = torch.autograd.grad(Written(work)(leaf)[0, 0], leaf)
         torch.testing.assert_close(found.values, expected.abs()[:, 0])

@@ -53,7 +53,7 @@ def test_architecture_is_explained_with_no_layer_named(name: str) -> None:
     hooked = hooks(module)
     torch.manual_seed(1)
     found = answer(module, torch.randn(2, 3, *size), method=("gradcam", "layercam"))
-    for one in found.attributions:
+    for one in found.maps:
         assert one.values.shape[0] == 2
         assert one.values[0].numel() > 1
         assert one.values.isfinite().all()

@@ -29,17 +29,17 @@ def test_every_stage_and_the_class_scores_or_words(name: str) -> None:
         assert caught.value.hint
     else:
         answer = explained(Activations(), model, inputs)
-        sizes = [tuple(one.found[0].values.shape[1:]) for one in answer.layer_maps]
+        sizes = [tuple(one.found[0].values.shape[1:]) for one in answer.layers]
         assert sizes == sorted(set(sizes), reverse=True)
         assert len(sizes) > 1 or "convmixer" in name  # which never changes its size
-        for one in answer.layer_maps:
+        for one in answer.layers:
             (found,) = one.found
             with model.borrowed(), model.capture(one.layer) as truth:
                 model.forward(inputs)
             torch.testing.assert_close(found.values, truth[one.layer][0].detach()[list(found.channels)])
     last = model.trace.layers[-1].name  # mostly the class scores
     with suppress(LayerError):  # or in words
-        (scores,) = explained(Activations(layer=(last,)), model, inputs).layer_maps
+        (scores,) = explained(Activations(layer=(last,)), model, inputs).layers
         assert scores.found[0].values.ndim in (1, 3)
     assert hooks(module) == hooked
     assert all(child.training for child in module.modules())

@@ -8,10 +8,10 @@ from architectures import architecture, size_of
 from networks import as_model
 from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS
 
-from cnnexplain.core.kernels import Kernels
+from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.inspections.filters import Filters
 from cnnexplain.render.kernels import sheet
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 
 
 @pytest.mark.slow

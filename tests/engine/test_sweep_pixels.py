@@ -34,7 +34,7 @@ METHODS = ("gradient", "guided-backprop", "integrated-gradients")
 def asked(model: Model, method: Saliency | Deconv, inputs: Tensor) -> Answer:
     bound, _ = method.bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch((), (), (), inputs))
+        return bound.explain(model, Batch(inputs))
 
 
 def modules_met(module: nn.Module, inputs: Tensor) -> int:
@@ -77,15 +77,15 @@ def test_pixels_and_units_of_any_architecture(model: Model) -> None:
     model.module.train()
 
     found = asked(model, Saliency(method=METHODS, steps=3, max_gap=1, baseline="mean"), inputs)
-    gradient, guided, integrated = (one.values for one in found.attributions)
+    gradient, guided, integrated = (one.values for one in found.maps)
     torch.testing.assert_close(gradient, expected.abs().amax(1), rtol=1e-3, atol=1e-4 * float(gradient.max()))
     assert guided.isfinite().all()
     assert guided.abs().max() > 0 or isinstance(
         model.module, MlpMixer
     )  # whose gates let nothing positive back
-    rectifiers = found.attributions[1].details[0].facts["rectifiers"]
+    rectifiers = found.maps[1].details[0].facts["rectifiers"]
     assert rectifiers["count"] >= max(met, 1)
-    complete = found.attributions[2].details[0].facts["completeness"]
+    complete = found.maps[2].details[0].facts["completeness"]
     best = int(logits.argmax())
     torch.testing.assert_close(
         complete["difference"], float(logits[0, best] - at_zero[0, best]), rtol=1e-3, atol=1e-3
@@ -94,7 +94,7 @@ def test_pixels_and_units_of_any_architecture(model: Model) -> None:
 
     units, refusal = (), None
     try:
-        units = asked(model, Deconv(top=2, rule=("guided",)), inputs).projections
+        units = asked(model, Deconv(top=2, rule=("guided",)), inputs).units
     except CnnexplainError as error:
         refusal = error
     assert units or (refusal and refusal.hint and "works on tokens" in refusal.problem)

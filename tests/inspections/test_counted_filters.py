@@ -12,7 +12,7 @@ import torch
 from networks import as_model
 from torch import nn
 
-from cnnexplain.core.kernels import Kernels
+from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.engine.kernel_statistics import by_likeness, statistics
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError

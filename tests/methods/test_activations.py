@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.core.explanation import Batch
-from cnnexplain.core.feature_maps import LayerMap, LayerMaps
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.results.channels import LayerMap, LayerMaps
 from cnnexplain.engine.channels import BINS, histogram, principal, statistics
 from cnnexplain.errors import CnnexplainError, ImageError, LayerError, OptionError
 from cnnexplain.methods.activations import BARS, IN_STRIP, MOST, MOST_BARS, ON_PHOTOGRAPH, Activations
@@ -32,7 +32,7 @@ MAPS = torch.tensor(
 
 
 def found_in(module: nn.Module, inputs: Tensor, *layers: str, **options: Any) -> LayerMaps:
-    return explained(Activations(layer=layers, **options), module, inputs).layer_maps[0]
+    return explained(Activations(layer=layers, **options), module, inputs).layers[0]
 
 
 def of_maps(**options: Any) -> LayerMap:
@@ -135,8 +135,8 @@ def test_maps_are_those_of_the_layer_though_what_follows_writes_into_them() -> N
 def test_a_picture_is_measured_alike_in_any_company() -> None:
     torch.manual_seed(3)
     net, x = pooled(), torch.randn(3, 3, 20, 28)
-    together = explained(Activations(), net, x).layer_maps
-    alone = explained(Activations(), net, x[1:2]).layer_maps
+    together = explained(Activations(), net, x).layers
+    alone = explained(Activations(), net, x[1:2]).layers
     for many, one in zip(together, alone, strict=True):
         assert many.layer == one.layer
         assert many.found[1].channels == one.found[0].channels
@@ -157,12 +157,12 @@ def test_channels_last_maps_are_turned_round() -> None:
 def test_any_number_of_input_channels_and_scores(channels: int, classes: int) -> None:
     answer = explained(Activations(), pooled(channels, classes), torch.randn(2, channels, 16, 16))
     assert answer.logits.shape == (2, classes)
-    assert [one.layer for one in answer.layer_maps][-1] == "features"
+    assert [one.layer for one in answer.layers][-1] == "features"
 
 
 def test_the_strip_shows_a_few_channels_and_named_layers_show_all() -> None:
     net, x = pooled(width=40), torch.randn(1, 3, 16, 16)
-    strip = explained(Activations(), net, x).layer_maps
+    strip = explained(Activations(), net, x).layers
     assert {one.shown for one in strip} == {IN_STRIP}
     assert all(one.look.together for one in strip)
     whole = found_in(net, x, "features")
@@ -176,8 +176,8 @@ def test_only_what_is_drawn_is_kept_where_no_more_is_wanted() -> None:
     bound, _ = Activations(layer=("features",), top=5).bind(model)
     inputs = torch.randn(1, 3, 16, 16)
     with model.borrowed():
-        little = bound.explain(model, Batch((), (), (), inputs, whole=False)).layer_maps[0].found[0]
-        much = bound.explain(model, Batch((), (), (), inputs)).layer_maps[0].found[0]
+        little = bound.explain(model, Batch(inputs, whole=False)).layers[0].found[0]
+        much = bound.explain(model, Batch(inputs)).layers[0].found[0]
     assert little.values.shape[0] == 5
     assert little.values._base is None  # a copy, not a window on all of them
     assert len(little.statistics.max) == len(much.channels) == 40
@@ -190,7 +190,7 @@ def test_only_what_is_drawn_is_kept_where_no_more_is_wanted() -> None:
 def test_a_linear_layer_gives_one_value_a_unit_and_class_scores_their_names() -> None:
     net, x = pooled(classes=5), torch.randn(2, 3, 16, 16)
     model = as_model(net, (16, 16), given_labels=tuple("abcde"))
-    found = explained(Activations(layer=("fc", "flat", "pool")), model, x).layer_maps
+    found = explained(Activations(layer=("fc", "flat", "pool")), model, x).layers
     logits = net.eval()(x).detach()
     for row, one in enumerate(found[0].found):
         torch.testing.assert_close(one.values, logits[row].sort(descending=True).values)
@@ -209,7 +209,7 @@ def test_a_linear_layer_gives_one_value_a_unit_and_class_scores_their_names() ->
 
 def test_a_single_score_stands_for_the_positive_class() -> None:
     model = as_model(pooled(classes=1), (16, 16), given_labels=("cat",))
-    (one,) = explained(Activations(layer=("fc",)), model, torch.randn(1, 3, 16, 16)).layer_maps[0].found
+    (one,) = explained(Activations(layer=("fc",)), model, torch.randn(1, 3, 16, 16)).layers[0].found
     assert one.labels == ("cat",)
 
 

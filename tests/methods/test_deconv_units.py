@@ -24,7 +24,7 @@ PICTURE = [[1.0, 5, 2, 0], [3, 4, 8, 6], [7, 0, 1, 2], [9, 3, 4, 5]]
 def units(module: nn.Module | Model, inputs: Any, layer: Any, **options: Any) -> tuple[Projection, ...]:
     inputs = torch.as_tensor(inputs)
     layers = (layer,) if isinstance(layer, str) else layer
-    found = explained(Deconv(layer=layers, **options), module, inputs).projections
+    found = explained(Deconv(layer=layers, **options), module, inputs).units
     return tuple(replace(one, values=laid_out(one, inputs)) for one in found)
 
 
@@ -207,7 +207,7 @@ def at(module: nn.Module, inputs: Tensor, geometries: list[Geometry], **options:
     model = as_model(module, tuple(inputs.shape[2:]), inputs.shape[1])
     bound, _ = Deconv(**options).bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch((), (), tuple(geometries), inputs))
+        return bound.explain(model, Batch(inputs, geometries=tuple(geometries)))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_place_is_given_in_the_pictures_pixels(place: str, cell: tuple[int, int]
     answer = at(
         network, inputs, [Geometry((80, 40), (0, 0, 80, 40))], layer=("maps",), at=place, rule=("gradient",)
     )
-    (one,) = answer.projections
+    (one,) = answer.units
     assert tuple(one.cell[0].tolist()) == cell
     assert one.activation.tolist() == [PICTURE[cell[0]][cell[1]]]
     assert one.sees.tolist() == [[cell[1], cell[0], cell[1] + 1, cell[0] + 1]]
@@ -252,7 +252,7 @@ def test_padding_around_a_picture_is_no_place_of_it() -> None:
     assert set(at(network, inputs, [geometry], at="5,45", **options).problems) == {0}
     answer = at(network, inputs, [geometry], at="5,1", **options)
     assert not answer.problems
-    assert answer.projections[0].cell.tolist() == [[1, 0]]
+    assert answer.units[0].cell.tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -424,10 +424,10 @@ def test_nothing_lies_outside_of_what_a_unit_can_see(name: str) -> None:
     module = settle(architecture(name), size)
     torch.manual_seed(2)
     inputs = torch.randn(2, 3, *size)
-    found = explained(Deconv(top=2, rule=RULES), module, inputs).projections
+    found = explained(Deconv(top=2, rule=RULES), module, inputs).units
     unbound = as_model(module, size)
     vars(unbound)["fields"] = {}  # with no field known all of the input is kept
-    everything = explained(Deconv(top=2, rule=RULES), unbound, inputs).projections
+    everything = explained(Deconv(top=2, rule=RULES), unbound, inputs).units
     smaller = lit = 0
     for one, all_ in zip(found, everything, strict=True):
         assert all_.values[0].shape == (3, *size)
@@ -486,8 +486,8 @@ def test_rough_precision_shows_nearly_the_same(precision: str, inputs: Tensor) -
     """Of a whole channel: a single unit may stand elsewhere where two are nearly equal."""
     network = settle(pooled(), (16, 16))
     options = {"layer": ("features",), "channel": (1, 4), "whole": True, "rule": RULES}
-    exact = explained(Deconv(**options), network, inputs).projections
-    rough = explained(Deconv(**options), network, inputs, precision=precision).projections
+    exact = explained(Deconv(**options), network, inputs).units
+    rough = explained(Deconv(**options), network, inputs, precision=precision).units
     for one, other in zip(rough, exact, strict=True):
         assert one.values[0].dtype == one.activation.dtype == torch.float32
         both = torch.stack((one.values[0].flatten(), other.values[0].flatten()))
@@ -539,9 +539,9 @@ def test_module_is_given_back_as_it_was(inputs: Tensor, fails: str) -> None:
         assert state(network) != before, "the check must be able to fail"
         if fails:
             with pytest.raises(ModelError, match="no such luck"):
-                bound.explain(model, Batch((), (), (), inputs))
+                bound.explain(model, Batch(inputs))
         else:
-            bound.explain(model, Batch((), (), (), inputs))
+            bound.explain(model, Batch(inputs))
     assert state(network) == before
     assert not inputs.requires_grad
 
@@ -566,7 +566,7 @@ def test_one_forward_and_one_backward_for_each_unit_and_rule(
     monkeypatch.setattr(torch.autograd, "grad", backward)
     network.register_forward_pre_hook(forward)
     with model.borrowed():
-        found = bound.explain(model, Batch((), (), (), inputs)).projections
+        found = bound.explain(model, Batch(inputs)).units
     assert len(found) == 2 * 3 * 3
     # Each rectifier that is not a plain ReLU takes one more, for its slopes; there is none here.
     assert counts == {"forward": 1, "backward": len(found)}
@@ -603,7 +603,7 @@ def test_nothing_is_cut_off_where_a_picture_takes_another_way() -> None:
     inputs = torch.randn(1, 3, 24, 24)
     (one,) = explained(
         Deconv(layer=("maps",), channel=(0,), rule=("gradient",)), Named().eval(), inputs
-    ).projections
+    ).units
     leaf = inputs.clone().requires_grad_()
     network = Named().eval()
     network(leaf)
@@ -625,7 +625,7 @@ def test_two_modules_with_a_part_in_common_are_given_back_as_they_were() -> None
     def work(number: int) -> None:
         for _ in range(15):
             with models[number].borrowed():
-                methods[number].explain(models[number], Batch((), (), (), inputs))
+                methods[number].explain(models[number], Batch(inputs))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (0, 1)]
     for thread in threads:

@@ -55,9 +55,9 @@ def test_a_softmax_at_the_end_changes_nothing(inner: nn.Module, inputs: Tensor, 
     plain = explained(METHODS[name], nn.Sequential(inner).eval(), inputs)
     ended = explained(METHODS[name], Ends(inner).eval(), inputs)
     torch.testing.assert_close(ended.logits, plain.logits)
-    for one, other in zip(ended.attributions, plain.attributions, strict=True):
+    for one, other in zip(ended.maps, plain.maps, strict=True):
         torch.testing.assert_close(one.values, other.values, rtol=1e-4, atol=1e-5)
-    for one, other in zip(ended.projections, plain.projections, strict=True):
+    for one, other in zip(ended.units, plain.units, strict=True):
         for values, others in zip(one.values, other.values, strict=True):
             torch.testing.assert_close(values, others)
 
@@ -81,21 +81,21 @@ def test_classes_above_a_probability(inner: nn.Module, inputs: Tensor, method: A
     )  # of some pictures one class, of others two
     found = explained(replace(method, target=f"above:{above}"), as_model(inner, SIZE), inputs)
     name = method.method[0]
-    ranks = [one for one in found.attributions if one.method == name]
+    ranks = [one for one in found.maps if one.method == name]
     for row, chances in enumerate(likely):
         wanted = [int(one) for one in chances.argsort(descending=True) if chances[one] > above]
         assert [int(one.index[row]) for one in ranks if one.index[row] >= 0] == wanted
-    assert len({tuple(one.index.shape) for one in found.attributions}) == 1
+    assert len({tuple(one.index.shape) for one in found.maps}) == 1
     counts = (likely > above).sum(1)
     assert counts.min() < counts.max(), "or else this shows nothing"
-    for one in found.attributions:
+    for one in found.maps:
         assert one.of_class or bool((one.index >= 0).all())  # a map of no class is there whatever is likely
     for rank, one in enumerate(ranks, 1):
         for row in (one.index >= 0).nonzero()[:, 0].tolist():
             alone = explained(
                 replace(method, target=f"top{rank}"), as_model(inner, SIZE), inputs[row : row + 1]
             )
-            same = [other for other in alone.attributions if other.method == name][rank - 1]
+            same = [other for other in alone.maps if other.method == name][rank - 1]
             if name != "smoothgrad":
                 torch.testing.assert_close(one.values[row], same.values[0], rtol=1e-3, atol=1e-5)
 

@@ -76,7 +76,7 @@ class Case:
         self.inputs = inputs
         self.answer = answer(model, inputs, method=tuple(CAMS))
         self.module = model.module
-        self.layer = model.module.get_submodule(self.answer.attributions[0].layer)
+        self.layer = model.module.get_submodule(self.answer.maps[0].layer)
         self.targets = self.answer.logits.argmax(1)
         watch = ActivationsAndGradients(self.module, [self.layer], None)
         with torch.enable_grad():
@@ -87,7 +87,7 @@ class Case:
         watch.release()
 
     def ours(self, method: str) -> NDArray[np.float32]:
-        return next(one.values.numpy() for one in self.answer.attributions if one.method == method)
+        return next(one.values.numpy() for one in self.answer.maps if one.method == method)
 
     def theirs(self, method: str) -> NDArray[np.float32]:
         """The peer's map before it is rectified, scaled and enlarged."""

@@ -77,7 +77,7 @@ def test_hirescam_at_a_linear_end_sums_to_the_score(inputs: Tensor) -> None:
     network = settle(pooled(bias=False), (32, 32))
     found = answer(network, inputs, method="hirescam")
     top = found.logits.max(1).values
-    torch.testing.assert_close(found.attributions[0].values.sum((1, 2)), top, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.maps[0].values.sum((1, 2)), top, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", CAMS)
@@ -85,10 +85,10 @@ def test_batch_with_a_class_for_each_picture_is_every_picture_alone(
     network: nn.Sequential, inputs: Tensor, method: str
 ) -> None:
     together = answer(network, inputs, layer=("features.2", "features"), method=method)
-    assert len(set(together.attributions[0].index.tolist())) > 1, "the pictures must differ in class"
+    assert len(set(together.maps[0].index.tolist())) > 1, "the pictures must differ in class"
     for row in range(len(inputs)):
         alone = answer(network, inputs[row : row + 1], layer=("features.2", "features"), method=method)
-        for one, all_ in zip(alone.attributions, together.attributions, strict=True):
+        for one, all_ in zip(alone.maps, together.maps, strict=True):
             assert one.index[0] == all_.index[row]
             torch.testing.assert_close(one.values[0], all_.values[row], rtol=1e-4, atol=1e-6)
 
@@ -96,15 +96,15 @@ def test_batch_with_a_class_for_each_picture_is_every_picture_alone(
 def test_top_three_are_the_three_classes_one_by_one(network: nn.Sequential, inputs: Tensor) -> None:
     found = answer(network, inputs[:1], target="top3")
     best = found.logits[0].argsort(descending=True)[:3].tolist()
-    assert [int(one.index) for one in found.attributions] == best
-    for one in found.attributions:
+    assert [int(one.index) for one in found.maps] == best
+    for one in found.maps:
         alone = heat(network, inputs[:1], target=str(int(one.index)))
         torch.testing.assert_close(one.values, alone)
 
 
 def test_more_ranks_than_classes_are_all_classes(network: nn.Sequential, inputs: Tensor) -> None:
     found = answer(network, inputs[:1], target="top99")
-    assert sorted(int(one.index) for one in found.attributions) == list(range(7))
+    assert sorted(int(one.index) for one in found.maps) == list(range(7))
 
 
 class Counted:
@@ -136,13 +136,11 @@ def test_methods_and_layers_together_cost_one_forward_and_a_backward_per_class(
     options = {"method": tuple(CAMS), "layer": ("features.2", "features.4", "features")}
     together = counted.answer(inputs, target="top2", **options)
     assert (counted.forwards, counted.backwards) == (1, 2)
-    assert len(together.attributions) == 2 * 3 * len(CAMS) - 3  # no class enters eigencam, so it comes once
-    for one in together.attributions:
+    assert len(together.maps) == 2 * 3 * len(CAMS) - 3  # no class enters eigencam, so it comes once
+    for one in together.maps:
         alone = [
             each
-            for each in answer(
-                network, inputs, method=one.method, layer=one.layer, target="top2"
-            ).attributions
+            for each in answer(network, inputs, method=one.method, layer=one.layer, target="top2").maps
             if torch.equal(each.index, one.index)
         ]
         torch.testing.assert_close(one.values, alone[0].values, rtol=1e-4, atol=1e-6)
@@ -213,7 +211,7 @@ def test_single_score_is_two_classes_that_speak_against_each_other(inputs: Tenso
     assert model.labels == ("not cat", "cat")
     found = answer(model, inputs, target="top2")
     for row in range(len(inputs)):
-        first, second = (one.values[row] for one in found.attributions)
+        first, second = (one.values[row] for one in found.maps)
         torch.testing.assert_close(first, -second)
     logit = found.logits[:, 0]
     chances = torch.tensor(
@@ -222,7 +220,7 @@ def test_single_score_is_two_classes_that_speak_against_each_other(inputs: Tenso
     torch.testing.assert_close(chances.sum(1), torch.ones(len(inputs)))
     torch.testing.assert_close(chances[:, 0], torch.maximum(logit.sigmoid(), (-logit).sigmoid()))
     best = [ranked[0].index for ranked in model.predictions(found.logits)]
-    assert best == (logit > 0).long().tolist() == found.attributions[0].index.tolist()
+    assert best == (logit > 0).long().tolist() == found.maps[0].index.tolist()
     cam = torch.einsum("nchw,c->nhw", network.features(inputs), network.fc.weight[0]).detach() / 256
     torch.testing.assert_close(heat(model, inputs, target="cat"), cam, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(heat(model, inputs, target="not cat"), -cam, rtol=1e-4, atol=1e-6)

@@ -165,7 +165,7 @@ class Case:
         for asked, rows in ((noisy, SAMPLES), (others, STEPS * len(inputs))):
             model.chunks.limit = rows
             answer = explained(Saliency(method=tuple(asked), **options), model, inputs)
-            self.ours |= {one.method: one for one in answer.attributions}
+            self.ours |= {one.method: one for one in answer.maps}
         with torch.no_grad():
             assert torch.equal(twin(inputs), answer.logits), "the peer must be asked the same"
         targets = self.ours["gradient"].index
@@ -239,7 +239,7 @@ def test_integral_from_black_is_captums(bundled: Case) -> None:
     asked = Saliency(
         method=("integrated-gradients",), quadrature="gauss-legendre", steps=STEPS, baseline="black"
     )
-    ours = explained(asked, bundled.model, inputs).attributions[0].values
+    ours = explained(asked, bundled.model, inputs).maps[0].values
     assert deviation(ours, theirs) < TOLERANCE
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import cnnexplain
-from cnnexplain.core.explanation import PIXELS, Answer, Attribution
+from cnnexplain.core.explanation import Answer, Attribution
+from cnnexplain.core.results.map import PIXELS
 from cnnexplain.errors import OptionError, TargetError
 from cnnexplain.methods import _integral
 from cnnexplain.methods._baselines import BASELINES
@@ -32,7 +33,7 @@ def saliency(module: Any, inputs: Tensor, *methods: str, **options: Any) -> Answ
 
 def values(module: Any, inputs: Tensor, method: str, **options: Any) -> Tensor:
     """The only map (N, H, W) that is found."""
-    (found,) = saliency(module, inputs, method, **options).attributions
+    (found,) = saliency(module, inputs, method, **options).maps
     return found.values
 
 
@@ -42,7 +43,7 @@ def facts(found: Attribution, row: int = 0) -> dict[str, Any]:
 
 
 def integral(module: Any, inputs: Tensor, **options: Any) -> tuple[Tensor, dict[str, Any]]:
-    (found,) = saliency(module, inputs, "integrated-gradients", **options).attributions
+    (found,) = saliency(module, inputs, "integrated-gradients", **options).maps
     return found.values, facts(found)
 
 
@@ -115,7 +116,7 @@ BILINEAR = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
 @pytest.mark.parametrize("method", WORKED)
 def test_network_that_fits_on_a_page(method: str) -> None:
     answer = saliency(OneConv(), PICTURE, method, target="0")
-    (found,) = answer.attributions
+    (found,) = answer.maps
     assert answer.logits.tolist() == [[54] * 4]
     assert (found.method, found.layer, found.index.tolist(), found.scale) == (
         method, PIXELS, [0], MAPS[method].scale,
@@ -125,7 +126,7 @@ def test_network_that_fits_on_a_page(method: str) -> None:
 
 @pytest.mark.parametrize("layer", CAMS)
 def test_guided_gradcam_is_guided_backpropagation_times_the_enlarged_gradcam(layer: str) -> None:
-    (found,) = saliency(OneConv(), PICTURE, "guided-gradcam", layer=layer, target="0").attributions
+    (found,) = saliency(OneConv(), PICTURE, "guided-gradcam", layer=layer, target="0").maps
     expected = np.array(WORKED["guided-backprop"]) * (BILINEAR @ np.array(CAMS[layer]) @ BILINEAR.T)
     assert found.layer == layer
     np.testing.assert_allclose(found.values[0], expected, rtol=1e-6)
@@ -205,7 +206,7 @@ def test_pixels_of_a_smooth_network_add_up_to_the_scores_difference(
     (found,) = saliency(
         model, inputs, "integrated-gradients",
         target="2", baseline=baseline, quadrature=quadrature, max_gap=0.002, steps=60,
-    ).attributions  # fmt: skip
+    ).maps  # fmt: skip
     with torch.no_grad():
         start = BASELINES[baseline](model, inputs)
         difference = (network(inputs) - network(start))[:, 2]
@@ -280,7 +281,7 @@ def test_picture_like_its_baseline_has_nothing_to_explain(network: nn.Sequential
     """Beside one that has: what is zero for one must not be for the other."""
     both = torch.cat((torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)))
     options = {"baseline": "mean", "quadrature": quadrature, "target": "1"}
-    (found,) = saliency(network, both, "integrated-gradients", **options).attributions
+    (found,) = saliency(network, both, "integrated-gradients", **options).maps
     assert not found.values[0].any()
     assert found.values[1].any()
     assert facts(found, 0)["difference"] == pytest.approx(0, abs=1e-6)
@@ -371,7 +372,7 @@ def test_baseline_is_where_the_integral_begins(inputs: Tensor) -> None:
 
 def test_noise_changes_nothing_where_the_score_is_linear(inputs: Tensor) -> None:
     weight = RNG.standard_normal((2, 3, 16, 16))
-    smoothed, varied = saliency(linear(weight), inputs, "smoothgrad", "vargrad", target="1").attributions
+    smoothed, varied = saliency(linear(weight), inputs, "smoothgrad", "vargrad", target="1").maps
     np.testing.assert_allclose(smoothed.values, np.abs(weight[1]).max(0)[None].repeat(5, 0), rtol=1e-5)
     assert varied.values.max() < 1e-12
 
@@ -379,7 +380,7 @@ def test_noise_changes_nothing_where_the_score_is_linear(inputs: Tensor) -> None
 def test_no_noise_is_the_gradient(network: nn.Sequential, inputs: Tensor) -> None:
     plain, smoothed, varied = saliency(
         network, inputs, "gradient", "smoothgrad", "vargrad", noise=0.0, samples=3
-    ).attributions
+    ).maps
     torch.testing.assert_close(smoothed.values, plain.values, rtol=1e-4, atol=1e-7)
     assert varied.values.max() < 1e-10
 
@@ -395,7 +396,7 @@ def test_noise_has_a_share_of_the_inputs_range_as_its_deviation() -> None:
     smoothed, varied = saliency(
         network, torch.tensor(x, dtype=torch.float32), "smoothgrad", "vargrad",
         target="0", samples=900, noise=0.25,
-    ).attributions  # fmt: skip
+    ).maps  # fmt: skip
     deviation = 0.25 * np.ptp(x, axis=(1, 2, 3))[:, None, None]
     slopes = 2 * weight[0, 0] * deviation
     off = np.abs(smoothed.values.numpy() - np.abs(2 * weight[0, 0] * x[:, 0])) / (slopes / 30)
@@ -416,7 +417,7 @@ def test_noise_is_the_seeds(network: nn.Sequential, inputs: Tensor) -> None:
 
 def test_flat_picture_has_no_range_and_so_no_noise(network: nn.Sequential) -> None:
     flat = torch.full((1, 3, 16, 16), 0.5)
-    plain, smoothed = saliency(network, flat, "gradient", "smoothgrad", samples=3).attributions
+    plain, smoothed = saliency(network, flat, "gradient", "smoothgrad", samples=3).maps
     torch.testing.assert_close(smoothed.values, plain.values, rtol=1e-4, atol=1e-7)
 
 
@@ -429,10 +430,10 @@ def test_picture_in_a_batch_is_the_picture_alone(
     network: nn.Sequential, inputs: Tensor, baseline: str, quadrature: str
 ) -> None:
     options = {"baseline": baseline, "quadrature": quadrature, "steps": 20, "samples": 4}
-    together = saliency(network, inputs, *MAPS, **options).attributions
+    together = saliency(network, inputs, *MAPS, **options).maps
     assert len(set(together[0].index.tolist())) > 1, "the pictures must differ in class"
     for row in range(len(inputs)):
-        alone = saliency(network, inputs[row : row + 1], *MAPS, **options).attributions
+        alone = saliency(network, inputs[row : row + 1], *MAPS, **options).maps
         for one, all_ in zip(alone, together, strict=True):
             assert one.index[0] == all_.index[row]
             limit = 1e-4 * spread(one.values[0])
@@ -453,12 +454,10 @@ def test_rows_that_go_through_at_once_do_not_matter(
     methods = ("smoothgrad", "vargrad", "integrated-gradients")
     for quadrature in QUADRATURES:
         options = {"quadrature": quadrature, "steps": 20, "samples": 5}
-        expected = saliency(module, inputs, *methods, **options).attributions
+        expected = saliency(module, inputs, *methods, **options).maps
         model = as_model(module, (16, 16))
         model.chunks.limit = limit
-        for one, other in zip(
-            saliency(model, inputs, *methods, **options).attributions, expected, strict=True
-        ):
+        for one, other in zip(saliency(model, inputs, *methods, **options).maps, expected, strict=True):
             allowed = 1e-2 if corners and one.details and quadrature == "adaptive" else 1e-4
             assert (one.values - other.values).abs().max() <= allowed * spread(other.values), one.method
 
@@ -468,7 +467,7 @@ def test_steps_that_a_picture_may_take_do_not_depend_on_its_batch(monkeypatch: p
     monkeypatch.setattr(_integral, "KEPT", 96 * _integral.bytes_of((1, 4, 4)))
     options = {"target": "0", "steps": 12, "baseline": "mean"}
     inputs = torch.arange(1.0, 5)[:, None, None, None].expand(4, 1, 4, 4)
-    (together,) = saliency(Scored(jump), inputs, "integrated-gradients", **options).attributions
+    (together,) = saliency(Scored(jump), inputs, "integrated-gradients", **options).maps
     for row in range(4):
         _, alone = integral(Scored(jump), inputs[row : row + 1], **options)
         assert facts(together, row)["steps"] == alone["steps"]
@@ -477,10 +476,10 @@ def test_steps_that_a_picture_may_take_do_not_depend_on_its_batch(monkeypatch: p
 def test_methods_together_are_each_alone(network: nn.Sequential, inputs: Tensor) -> None:
     """Rules must not leak from one formula into the next, in either order."""
     for order in (tuple(MAPS), tuple(MAPS)[::-1]):
-        together = saliency(network, inputs, *order, samples=3, steps=10, target="top2").attributions
+        together = saliency(network, inputs, *order, samples=3, steps=10, target="top2").maps
         assert [one.method for one in together] == [*order, *order]
         for place, method in enumerate(order):
-            alone = saliency(network, inputs, method, samples=3, steps=10, target="top2").attributions
+            alone = saliency(network, inputs, method, samples=3, steps=10, target="top2").maps
             for rank, one in enumerate(alone):
                 torch.testing.assert_close(
                     together[rank * len(order) + place].values, one.values, rtol=1e-4, atol=1e-7
@@ -503,15 +502,15 @@ def test_single_score_is_two_classes_that_speak_against_each_other(inputs: Tenso
     else:
         torch.testing.assert_close(against, -for_it)
     best = saliency(network, inputs, method, **options)
-    assert best.attributions[0].index.tolist() == (best.logits[:, 0] > 0).long().tolist()
+    assert best.maps[0].index.tolist() == (best.logits[:, 0] > 0).long().tolist()
 
 
 def test_top_three_are_the_three_classes_one_by_one(network: nn.Sequential, inputs: Tensor) -> None:
     options = {"samples": 3, "steps": 10}
     answer = saliency(network, inputs[:1], *MAPS, target="top3", **options)
     best = answer.logits[0].argsort(descending=True)[:3].tolist()
-    assert [int(one.index) for one in answer.attributions] == [one for one in best for _ in MAPS]
-    for found in answer.attributions:
+    assert [int(one.index) for one in answer.maps] == [one for one in best for _ in MAPS]
+    for found in answer.maps:
         alone = values(network, inputs[:1], found.method, target=str(int(found.index)), **options)
         torch.testing.assert_close(found.values, alone, rtol=1e-4, atol=1e-7)
 

@@ -46,7 +46,7 @@ def worked(method: str, maps: Any, gradient: Any) -> Tensor:
 def test_gradcam_of_the_network_that_fits_on_a_page(layer: str, expected: Any) -> None:
     found = answer(OneConv(), PICTURE, layer=layer, target="0")
     assert found.logits.tolist() == [[54] * 4]
-    np.testing.assert_allclose(found.attributions[0].values[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.maps[0].values[0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", WORKED)

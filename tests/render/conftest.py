@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction, Scale
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.render import feature_sheet, feature_strip, measures, panel
-from cnnexplain.render import heatmap as cards
-from cnnexplain.render import sheet as sheets
-from cnnexplain.render.heatmap import Easel
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.map import Heatmap, Scale
+from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.render import map as cards
+from cnnexplain.render.kit import feature_sheet, feature_strip, measures, panel
+from cnnexplain.render.kit import sheet as sheets
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.map import Easel
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from PIL import Image
 
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.words import number
-from cnnexplain.render.colormaps import palette
-from cnnexplain.render.heatmap import BAR_WIDTH
-from cnnexplain.render.options import SEQUENTIAL
-from cnnexplain.render.panel import MARGIN, NARROWEST, drawn
+from cnnexplain.render.kit.colormaps import palette
+from cnnexplain.render.kit.options import SEQUENTIAL
+from cnnexplain.render.kit.panel import MARGIN, NARROWEST, drawn
+from cnnexplain.render.map import BAR_WIDTH
 
 Make = Callable[..., tuple]
 HILL = np.exp(-(((np.arange(7)[:, None] - 2) / 2) ** 2 + ((np.arange(7) - 4) / 2) ** 2)) - 0.2

@@ -12,7 +12,7 @@ from PIL import Image
 
 import cnnexplain
 from cnnexplain.cli.findings import findings
-from cnnexplain.report.record import explained
+from cnnexplain.report.pages.record import explained
 from tests.networks import pooled, settle
 
 Make = Callable[..., tuple]

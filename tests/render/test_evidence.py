@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Confusion, Curves, Drawing, Gallery, Profile, Shot
-from cnnexplain.render import panel, text
-from cnnexplain.render.axis import Axis
-from cnnexplain.render.evidence import drawn
-from cnnexplain.render.profile import MARKED
+from cnnexplain.render.kit import panel, text
+from cnnexplain.render.kit.axis import Axis
+from cnnexplain.render.kit.evidence import drawn
+from cnnexplain.render.kit.profile import MARKED
 
 HOSTILE = "<b>[red]\x1b[31m\n\u202enext\u200b " + "endless_name_" * 20
 Drawn = Callable[[Drawing], tuple[Image.Image, list[str]]]

@@ -10,17 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnexplain.core.explanation import Detail, Explanation, Prediction
-from cnnexplain.core.feature_maps import FEW_BLANK, FeatureMaps, Look
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.channels import FEW_BLANK, FeatureMaps, Look
 from cnnexplain.engine.channels import histogram, principal, statistics
-from cnnexplain.render import feature_sheet, feature_strip, measures
-from cnnexplain.render.channels import Channels
-from cnnexplain.render.colormaps import palette
-from cnnexplain.render.feature_sheet import sheet
-from cnnexplain.render.feature_strip import strip
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.panel import MOUNT, Shown
+from cnnexplain.render.kit import feature_sheet, feature_strip, measures
+from cnnexplain.render.kit.channels import Channels
+from cnnexplain.render.kit.colormaps import palette
+from cnnexplain.render.kit.feature_sheet import sheet
+from cnnexplain.render.kit.feature_strip import strip
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.panel import MOUNT, Shown
 
 OPTIONS = RenderOptions()
 GEOMETRY = Preprocess((32, 32), resize=(32, 32))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.kernels import Kernels
+from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.engine.kernel_statistics import statistics
-from cnnexplain.render import tiles
 from cnnexplain.render.kernels import sheet
-from cnnexplain.render.matrix import _means
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.tiles import BROKEN, Ink, Panels, enlarged, layout, painted
+from cnnexplain.render.kit import tiles
+from cnnexplain.render.kit.matrix import _means
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.tiles import BROKEN, Ink, Panels, enlarged, layout, painted
 
 OPTIONS = RenderOptions()
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.render.colormaps import ENDS, MIDDLE, palette
-from cnnexplain.render.heatmap import BAR_WIDTH
-from cnnexplain.render.options import COLORMAPS, DIVERGING, SEQUENTIAL
-from cnnexplain.render.panel import MARGIN
-from cnnexplain.render.scale import limit
+from cnnexplain.render.kit.colormaps import ENDS, MIDDLE, palette
+from cnnexplain.render.kit.options import COLORMAPS, DIVERGING, SEQUENTIAL
+from cnnexplain.render.kit.panel import MARGIN
+from cnnexplain.render.kit.scale import limit
+from cnnexplain.render.map import BAR_WIDTH
 
 Make = Callable[..., tuple]
 QUARTERS = np.kron(

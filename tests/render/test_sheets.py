@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Explanation, Reconstruction
+from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.preprocess import Geometry, Preprocess
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.outlines import MOST, outlined
-from cnnexplain.render.panel import MARGIN, Shown
-from cnnexplain.render.pictures import pictures
-from cnnexplain.render.sheet import sheet, strip
-from cnnexplain.render.unit import GREY, by_layer, field, panel_sizes, projected
+from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.render import pictures
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.outlines import MOST, outlined
+from cnnexplain.render.kit.panel import MARGIN, Shown
+from cnnexplain.render.kit.sheet import sheet, strip
+from cnnexplain.render.kit.units import GREY, by_layer, field, panel_sizes, projected
 
 Explain = Callable[..., Explanation]
 SQUASH = Preprocess(input_size=(32, 32), resize=(32, 32), crop_mode="squash")

@@ -9,8 +9,8 @@ from networks import Rectified, as_model, pooled
 from torch import Tensor, nn
 
 from cnnexplain.engine.table import layer_table
-from cnnexplain.render import stages as drawing
-from cnnexplain.render.stages import stages
+from cnnexplain.render import summary as drawing
+from cnnexplain.render.summary import stages
 
 
 @pytest.mark.parametrize(

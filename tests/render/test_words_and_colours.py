@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.words import number
-from cnnexplain.render.colormaps import ANCHORS, ENDS, MIDDLE, palette
-from cnnexplain.render.options import COLORMAPS, DIVERGING, SEQUENTIAL
-from cnnexplain.render.text import fitted, font, wrapped, write
+from cnnexplain.render.kit.colormaps import ANCHORS, ENDS, MIDDLE, palette
+from cnnexplain.render.kit.options import COLORMAPS, DIVERGING, SEQUENTIAL
+from cnnexplain.render.kit.text import fitted, font, wrapped, write
 
 
 def test_every_colour_map_on_offer_has_its_colours() -> None:

@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Detail, Explanation, Heatmap, Prediction, Reconstruction, Scale
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.map import Heatmap, Scale
+from cnnexplain.core.results.unit import Reconstruction
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
-from cnnexplain.report.pages import pages
+from cnnexplain.report.pages.long import pages
 
 Record = dict[str, Any]
 Make = Callable[[int], Record]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from many import Lazy, Record, Seen, failure, image, rows, series, told
 
-from cnnexplain.report.answers import MOST, SHOTS
+from cnnexplain.report.pages.answers import MOST, SHOTS
 from cnnexplain.runner.folder import PAGE_NAMES, PAGES
 
 Run = Callable[..., dict[str, Any]]

@@ -11,8 +11,8 @@ from PIL import Image
 from test_page import Seen
 
 from cnnexplain.core.verdict import Profile, Table, Verdict
-from cnnexplain.report.page import page
-from cnnexplain.report.verdicts import checked
+from cnnexplain.report.pages.page import page
+from cnnexplain.report.pages.verdicts import checked
 
 if TYPE_CHECKING:
     from conftest import Browser

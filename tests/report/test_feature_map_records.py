@@ -15,13 +15,13 @@ import torch
 
 from cnnexplain.cli.console import Console, ConsoleOptions
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.feature_maps import FEW_BLANK, FeatureMaps
-from cnnexplain.core.kinds import kind_of
+from cnnexplain.core.records import kind_of
+from cnnexplain.core.results.channels import FEW_BLANK, FeatureMaps
 from cnnexplain.core.words import never_fired
 from cnnexplain.engine.channels import histogram, statistics
-from cnnexplain.report.figures import figures
-from cnnexplain.report.page import page
-from cnnexplain.report.record import explained, failed, silent_in_all
+from cnnexplain.report.pages.figures import figures
+from cnnexplain.report.pages.page import page
+from cnnexplain.report.pages.record import explained, failed, silent_in_all
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text())

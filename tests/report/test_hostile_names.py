@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from cnnexplain.report import words
+from cnnexplain.report.pages import words
 
 if TYPE_CHECKING:
     from conftest import Browser

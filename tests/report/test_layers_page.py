@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cnnexplain.engine.table import layer_table
-from cnnexplain.report import record
-from cnnexplain.report.page import page
+from cnnexplain.report.pages import record
+from cnnexplain.report.pages.page import page
 
 if TYPE_CHECKING:
     from conftest import Browser

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Detail, Explanation
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.results import Detail
 from cnnexplain.errors import ImageError
-from cnnexplain.report import record
-from cnnexplain.report.page import page
+from cnnexplain.report.pages import record
+from cnnexplain.report.pages.page import page
 
 if TYPE_CHECKING:
     from conftest import Browser

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnexplain.core.explanation import Detail, Explanation
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.results import Detail
 from cnnexplain.core.words import listed, percent
 from cnnexplain.errors import ImageError
-from cnnexplain.report import record, words
-from cnnexplain.report.page import SHOWN_FAILURES, page
+from cnnexplain.report.pages import record, words
+from cnnexplain.report.pages.page import SHOWN_FAILURES, page
 
 Make = Callable[..., Explanation]
 Run = Callable[..., dict[str, Any]]

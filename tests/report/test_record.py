@@ -14,10 +14,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from cnnexplain.core.explanation import Detail, Explanation, Prediction
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
+from cnnexplain.core.results import Detail
 from cnnexplain.errors import ImageError
-from cnnexplain.report import record
+from cnnexplain.report.pages import record
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 FILES = ("cat.jpg.gradcam.png", "cat.jpg.gradcam.npz")

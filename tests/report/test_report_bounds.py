@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from many import Lazy, Record, failure, image, mixed, told
 
-from cnnexplain.report import pages as large
-from cnnexplain.report.pages import PAGE, pages
-from cnnexplain.report.words import shown
+from cnnexplain.report.pages import long as large
+from cnnexplain.report.pages.long import PAGE, pages
+from cnnexplain.report.pages.words import shown
 
 if TYPE_CHECKING:
     from conftest import Browser

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 import pytest
 from many import Lazy, failure, image, mixed, rows, series, told
 
-from cnnexplain.report import gathered, listing
-from cnnexplain.report import pages as large
-from cnnexplain.report.page import SHOWN_FAILURES, page
-from cnnexplain.report.pages import PAGE, pages
+from cnnexplain.report.pages import gathered, listing
+from cnnexplain.report.pages import long as large
+from cnnexplain.report.pages.long import PAGE, pages
+from cnnexplain.report.pages.page import SHOWN_FAILURES, page
 
 Run = Callable[..., dict[str, Any]]
 

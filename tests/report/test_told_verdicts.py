@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from cnnexplain.core.records import line
 from cnnexplain.core.verdict import Status, Table, Verdict
-from cnnexplain.report import github, junit
-from cnnexplain.report.record import line
-from cnnexplain.report.verdicts import checked
+from cnnexplain.report.pages import github, junit
+from cnnexplain.report.pages.verdicts import checked
 from cnnexplain.runner.check_files import JUNIT_HEAD
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))

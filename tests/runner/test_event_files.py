@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cnnexplain.render.pictures import DRAWN
 from networks import as_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
 from cnnexplain import methods
-from cnnexplain.core.explanation import Detail
-from cnnexplain.core.feature_maps import Histogram
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.channels import Histogram
 from cnnexplain.engine.graph import graph
 from cnnexplain.errors import InterruptedRunError, OptionError, OutputError
-from cnnexplain.render.pictures import DRAWN
 from cnnexplain.runner import events
 from cnnexplain.runner.board import Board
 from cnnexplain.runner.events import EventFile

@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from cnnexplain.core.explanation import Heatmap, Prediction
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
+from cnnexplain.core.results.map import Heatmap
 from cnnexplain.images.find import Source
 from cnnexplain.runner.names import picture_names, safe, sheet_names, stems
 

@@ -21,7 +21,7 @@ from cnnexplain.methods.activations import Activations
 from cnnexplain.methods.deconv import Deconv
 from cnnexplain.methods.gradcam import GradCAM
 from cnnexplain.methods.saliency import Saliency
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.run import _hopeful

@@ -12,7 +12,7 @@ from PIL import Image
 import cnnexplain
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.images.find import Source
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.write import Job, Result, Writer
 from tests.networks import Rectified, pooled, settle
@@ -111,8 +111,6 @@ def test_what_is_only_drawn_carries_no_channels(explainer: cnnexplain.Explainer)
     bound, _ = Saliency().bind(explainer.model)
     inputs = explainer.model.inputs([NOISE])
     with explainer.model.borrowed():
-        kept, drawn = (
-            bound.explain(explainer.model, Batch((), (), (), inputs, whole=whole)) for whole in (True, False)
-        )
-    assert kept.attributions[0].channels is not None
-    assert drawn.attributions[0].channels is None
+        kept, drawn = (bound.explain(explainer.model, Batch(inputs, whole=whole)) for whole in (True, False))
+    assert kept.maps[0].channels is not None
+    assert drawn.maps[0].channels is None

@@ -18,7 +18,7 @@ from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.images.decode import read
 from cnnexplain.images.find import Source
 from cnnexplain.methods.gradcam import GradCAM
-from cnnexplain.render.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize
 from cnnexplain.runner.folder import Folder
 from cnnexplain.runner.process import BEHIND, step_back

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.core.explanation import Explanation, Heatmap, Prediction, Reconstruction
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.images.find import Source
-from cnnexplain.render.options import RenderOptions
-from cnnexplain.render.pictures import Picture
-from cnnexplain.report import record
+from cnnexplain.render import Picture
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.report.pages import record
 from cnnexplain.runner import write
 from cnnexplain.runner.folder import Folder, written_by_us
 from cnnexplain.runner.write import Job, Result, Writer

@@ -1,0 +1,28 @@
+"""One class as a model sees it in one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cnnexplain.core.records import number, readable
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class of one image."""
+
+    index: int
+    label: str
+    probability: float | None  # None where scores are no probabilities
+    logit: float
+
+    def record(self) -> dict[str, Any]:
+        """The same as plain data. Raises `ImageError` where a number is not finite."""
+        chance = self.probability
+        return {
+            "index": int(self.index),
+            "label": readable(self.label),
+            "probability": None if chance is None else number(chance, "a probability"),
+            "logit": number(self.logit, "a logit"),
+        }

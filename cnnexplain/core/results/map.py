@@ -1,0 +1,144 @@
+"""Maps: where on an image the evidence for a class is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from cnnexplain.core.prediction import Prediction
+from cnnexplain.core.records import is_misplaced, layer_name, number, readable
+from cnnexplain.core.results import Detail, Entry, Result
+from cnnexplain.core.words import likelihood
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cnnexplain.core.preprocess import Geometry
+
+__all__ = ["Heatmap"]
+
+# What the numbers of a map mean, which decides how they are drawn.
+# "evidence": positive speaks for the class and is what is looked for; negative speaks against it.
+# "signed": positive speaks for the class and negative against it, and both count alike.
+# "rule": both signs of what a backward rule let through, which is no gradient.
+# "magnitude": never negative; zero is nothing.
+# "component": the two sides of a principal component, whose sign is arbitrary; zero is the mean place.
+Scale = Literal["evidence", "signed", "rule", "magnitude", "component"]
+SIGNLESS: tuple[Scale, ...] = ("rule", "component")  # neither sign speaks for the class
+ROUNDING = 1e-5  # of a value: what sums of float32 may differ by between processors
+PIXELS = "input"  # the layer of a map that has one value for every pixel of the input
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap(Result):
+    """A map of one image: where the evidence for `target` is."""
+
+    kind: ClassVar[str] = "map"
+
+    method: str
+    layer: str
+    target: Prediction
+    values: NDArray[np.float32] = field(repr=False)  # (h, w), signed, on the method's own scale
+    geometry: Geometry = field(repr=False)  # where the map lies, which may be a part of what the model saw
+    of_class: bool = True  # False for a map that no class enters; `target` is then the best class
+    scale: Scale = "evidence"
+    detail: Detail = field(default_factory=Detail, repr=False)
+    placed: bool = True  # whether it is known where on the picture the map lies
+    # (C, h, w) of the input's channels, signed, of which `values` were made; None where there is no such thing.
+    channels: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @property
+    def min(self) -> float:
+        """The strongest evidence against, or the weakest for."""
+        return float(self.values.min())
+
+    @property
+    def max(self) -> float:
+        """The strongest evidence for the class; not above zero where nothing speaks for it."""
+        return float(self.values.max())
+
+    @property
+    def peak(self) -> tuple[int, int] | None:
+        """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive, or not `placed`.
+
+        Where neither sign speaks for the class (`SIGNLESS`), the largest absolute value.
+        """
+        strength = abs(self.values) if self.scale in SIGNLESS else self.values
+        if not strength.max() > 0 or not self.placed:
+            return None
+        row, column = strongest(strength)
+        return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
+
+    def record(self) -> dict[str, Any]:
+        """The map in numbers: class, shape, range, and where it is strongest."""
+        recorded = {
+            "kind": self.kind,
+            "method": self.method,
+            "layer": layer_name(self.layer),
+            "target": self.target.record(),
+            "scale": self.scale,
+            "shape": list(self.values.shape),
+            "min": number(self.min, f"{self.method}'s smallest value"),
+            "max": number(self.max, f"{self.method}'s largest value"),
+            "peak": self.peak and list(self.peak),
+        }
+        return recorded if self.of_class else {**recorded, "of_class": False}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The map with the sign of every channel where it has channels, as it is drawn, and what it is of."""
+        import numpy as np
+
+        values = {"values": self.values}
+        if self.channels is not None:
+            values = {"values": self.channels, "map": self.values}
+        return {
+            **values,
+            "method": np.array(self.method),
+            "class": np.array(self.target.index, np.int64),
+            "label": np.array(readable(self.target.label)),
+            "probability": np.array(self.target.probability, np.float64),
+            "logit": np.array(self.target.logit, np.float64),
+            "of_class": np.array(self.of_class),
+        }
+
+    @classmethod
+    def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
+        """Class, method, layer, and where the map is strongest."""
+        return map(_summary, entries)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence about it."""
+        return f"{self.method} map at {self.layer}"
+
+    def name_parts(self) -> dict[str, str]:
+        """Method, layer and, where a class enters, its number."""
+        parts = {"method": self.method, "layer": self.layer}
+        return {**parts, "target": str(self.target.index)} if self.of_class else parts
+
+    def distribution(self) -> NDArray[np.float32]:
+        """All cells."""
+        return self.values.reshape(-1)
+
+
+def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
+    """Row and column of the largest value of (h, w); of those that are as large up to rounding the first, row by row.
+
+    Equal values, of a map of a symmetrical picture say, are rounded otherwise on other processors.
+    """
+    first = int((strength >= strength.max() * (1 - ROUNDING)).argmax())
+    row, column = divmod(first, strength.shape[1])
+    return row, column
+
+
+def _summary(entry: Entry) -> str:
+    target, peak, layer = entry["target"], entry["peak"], entry["layer"]
+    component = entry.get("scale") == "component"
+    nothing = "zero everywhere" if component else "nothing positive"
+    nothing = "not laid back on the picture" if is_misplaced(entry) else nothing
+    where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
+    where += ", sign arbitrary" if component else ""
+    about = f"{target['label']} {likelihood(target)}" if entry.get("of_class", True) else "no class"
+    return f"{about}, {entry['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"

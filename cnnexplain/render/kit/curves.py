@@ -1,0 +1,187 @@
+"""Several series over one axis, each with its name where it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from PIL import Image, ImageDraw
+
+from cnnexplain.core.verdict import Curves
+from cnnexplain.core.words import listed
+from cnnexplain.render.kit.axis import Axis
+from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, PAPER, SMALL, paper_with
+from cnnexplain.render.kit.text import font, wrapped, write
+
+# After M. Okabe and K. Ito, without their yellow, which white paper swallows; beside its colour a series has
+# its own strokes (drawn, left out, in pixels), for those who see neither.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#1d2026", "#56b4e9")
+STROKES: tuple[tuple[int, ...], ...] = ((), (10, 5), (2, 4), (14, 4, 2, 4))
+MOST = 12
+PLOT = (620, 340)
+ABOVE = 10
+FINER = 3  # drawn larger and reduced, so that slanting lines are smooth
+TICK = 13
+SAMPLE, LEADER, LABEL = 34, 22, 240
+LINE_HEIGHT = 19
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Series:
+    name: str
+    parts: list[list[Point]]  # shares of the plot, from the top left; a part ends where a value is missing
+    colour: str
+    strokes: tuple[int, ...]
+
+    @property
+    def end(self) -> Point | None:
+        return self.parts[-1][-1] if self.parts else None
+
+
+def curves(found: Curves) -> Image.Image:
+    """The picture of the series."""
+    shown = dict(list(found.series.items())[:MOST])
+    across = Axis.of(found.x)
+    up = Axis.of([value for series in shown.values() for value in series], zero=_near_zero(shown.values()))
+    series = [
+        _Series(
+            name,
+            list(_parts(found.x, values, across, up)),
+            COLOURS[place % len(COLOURS)],
+            STROKES[(place + place // len(COLOURS)) % len(STROKES)],
+        )
+        for place, (name, values) in enumerate(shown.items())
+    ]
+    width, height = PLOT
+    left = max(math.ceil(font(TICK).getlength(text)) for _, text in up.ticks) + 12
+    labels = [(one, wrapped(one.name, font(SMALL), LABEL) or [""]) for one in series]
+    tall = sum(len(lines) * LINE_HEIGHT + 4 for _, lines in labels)
+    face = font(SMALL)
+    longest = math.ceil(max((face.getlength(line) for _, lines in labels for line in lines), default=0))
+    body = (left + width + LEADER + SAMPLE + 8 + longest, ABOVE + max(height + 2 * TICK + 24, tall))
+    remarks = list(_remarks(found, shown))
+    paper, top = paper_with(body, (found.title, found.y_name), remarks)
+    left, top = left + MARGIN, top + ABOVE
+    draw = ImageDraw.Draw(paper)
+    for value, text in up.ticks:
+        y = top + round((1 - up.share(value)) * height)
+        write(draw, (left - 8, y), text, TICK, FAINT, anchor="rm")
+    for value, text in across.ticks:
+        x = left + round(across.share(value) * width)
+        write(draw, (x, top + height + 6), text, TICK, FAINT, anchor="ma")
+    write(
+        draw,
+        (left + width / 2, top + height + TICK + 12),
+        found.x_name,
+        SMALL,
+        FAINT,
+        width=width,
+        anchor="ma",
+    )
+    paper.paste(_plot(series, across, up), (left, top))
+    _label(paper, labels, (left + width, top))
+    return paper
+
+
+def _near_zero(series: Iterable[Sequence[float]]) -> bool:
+    """Whether zero belongs on the axis: where it is not far below the smallest value, as for chances."""
+    finite = [value for one in series for value in one if math.isfinite(value)]
+    return bool(finite) and 0 <= min(finite) < max(finite) / 2
+
+
+def _parts(x: Sequence[float], values: Sequence[float], across: Axis, up: Axis) -> Iterator[list[Point]]:
+    part: list[Point] = []
+    for place, value in zip(x, values, strict=False):
+        if math.isfinite(place) and math.isfinite(value):
+            part.append((across.share(place), 1 - up.share(value)))
+        elif part:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _plot(series: Sequence[_Series], across: Axis, up: Axis) -> Image.Image:
+    width, height = PLOT
+    large = Image.new("RGB", (width * FINER, height * FINER), PAPER)
+    draw = ImageDraw.Draw(large)
+    right, bottom = width * FINER - 1, height * FINER - 1
+    for value, _ in up.ticks:
+        y = (1 - up.share(value)) * bottom
+        draw.line((0, y, right, y), fill=LINE, width=FINER)
+    for value, _ in across.ticks:
+        x = across.share(value) * right
+        draw.line((x, bottom - 5 * FINER, x, bottom), fill=FAINT, width=FINER)
+    draw.line((0, bottom - 1, right, bottom - 1), fill=FAINT, width=FINER)
+    for one in reversed(series):  # the first lies on top
+        for part in one.parts:
+            points = [(x * right, y * bottom) for x, y in part]
+            _stroke(draw, points, one, FINER)
+            if len(points) == 1:
+                (x, y), far = points[0], 4 * FINER
+                draw.ellipse((x - far, y - far, x + far, y + far), fill=one.colour)
+    return large.reduce(FINER)
+
+
+def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], one: _Series, finer: int) -> None:
+    """A line through the points, in the strokes of its series."""
+    width = 2 * finer + finer // 2
+    if not one.strokes:
+        draw.line(points, fill=one.colour, width=width, joint="curve")
+        return
+    lengths = [finer * length for length in one.strokes]
+    place, rest = 0, float(lengths[0])
+    for (x, y), (to_x, to_y) in pairwise(points):
+        far, gone = math.hypot(to_x - x, to_y - y), 0.0
+        while gone < far:
+            step = min(rest, far - gone)
+            if place % 2 == 0:
+                ends = [(x + (to_x - x) * at / far, y + (to_y - y) * at / far) for at in (gone, gone + step)]
+                draw.line(ends, fill=one.colour, width=width)
+            gone, rest = gone + step, rest - step
+            if rest <= 0:
+                place = (place + 1) % len(lengths)
+                rest = float(lengths[place])
+
+
+def _label(
+    paper: Image.Image, labels: Sequence[tuple[_Series, Sequence[str]]], place: tuple[int, int]
+) -> None:
+    """Every name where its series ends; those that would lie on each other are moved apart."""
+    left, top = place
+    draw = ImageDraw.Draw(paper)
+    ends = {one.name: top + (one.end[1] if one.end else 1.0) * (PLOT[1] - 1) for one, _ in labels}
+    ordered = sorted(labels, key=lambda label: ends[label[0].name])
+    tall = [len(lines) * LINE_HEIGHT + 4 for _, lines in ordered]
+    highest, places = float(top), []
+    for (one, _), high in zip(ordered, tall, strict=True):
+        places.append(max(ends[one.name] - LINE_HEIGHT / 2, highest))
+        highest = places[-1] + high
+    lowest = max(float(top + PLOT[1] + LINE_HEIGHT), top + float(sum(tall)))
+    for number in range(len(places) - 1, -1, -1):  # what was pushed out below goes up again
+        places[number] = min(places[number], lowest - tall[number])
+        lowest = places[number]
+    for (one, lines), y in zip(ordered, places, strict=True):
+        middle = y + LINE_HEIGHT / 2
+        if one.end:
+            from_x = left + (one.end[0] - 1) * PLOT[0]
+            draw.line((from_x + 4, ends[one.name], left + LEADER - 4, middle), fill=LINE)
+        sample = [(float(left + LEADER), middle), (float(left + LEADER + SAMPLE), middle)]
+        _stroke(draw, sample, one, 1)
+        for line, text in enumerate(lines):
+            write(
+                draw, (left + LEADER + SAMPLE + 8, middle + line * LINE_HEIGHT), text, SMALL, INK, anchor="lm"
+            )
+
+
+def _remarks(found: Curves, shown: dict[str, tuple[float, ...]]) -> Iterator[str]:
+    missing = {name: sum(not math.isfinite(value) for value in values) for name, values in shown.items()}
+    lost = [f"{count:,} of {len(shown[name]):,} of {name}" for name, count in missing.items() if count]
+    if lost:
+        yield f"Left out, since they are NaN or infinite: {listed(lost)}."
+    if len(found.series) > len(shown):
+        yield f"{len(found.series) - len(shown):,} more series are not drawn."

@@ -1,0 +1,231 @@
+"""A heat map as a picture that explains itself: original, overlay, class, layer, colour bar, remarks."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.results.map import PIXELS, Heatmap
+from cnnexplain.core.words import likelihood, number
+from cnnexplain.render import Picture
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.panel import (
+    FAINT,
+    GAP,
+    INK,
+    MARGIN,
+    NARROWEST,
+    PAPER,
+    SMALL,
+    TEXT,
+    TITLE,
+    Shown,
+    stamp,
+)
+from cnnexplain.render.kit.scale import PixelScale, colormap, painted
+from cnnexplain.render.kit.text import font, wrapped, write
+
+BAR_WIDTH, BAR_LABELS = 18, 64
+SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room
+BLANK = "#c9ced6"  # below a map whose place on the picture is not known
+LARGE_CELL = 4  # drawn pixels; a map of pixels so coarse is shown as the squares it is made of
+
+
+def pictures(
+    results: Sequence[Heatmap], explanation: Explanation, options: RenderOptions
+) -> Iterator[Picture]:
+    """A card for every map."""
+    easel = Easel(explanation, options)
+    return (Picture(partial(easel.card, heatmap), (heatmap,)) for heatmap in results)
+
+
+class Easel:
+    """One explained picture, ready to have its heat maps drawn; what they share is done once."""
+
+    def __init__(self, explanation: Explanation, options: RenderOptions, *, part: bool = False) -> None:
+        self.explanation = explanation
+        self.options = options
+        self.part = part  # whether the geometry is that of a map which lies on a part of what the model saw
+        self.shown = Shown(explanation, options.max_side)
+
+    def _of(self, heatmap: Heatmap) -> Easel:
+        """The easel for a map that lies on a part of what the model saw: all around it is hatched."""
+        if heatmap.geometry == self.explanation.geometry:
+            return self
+        return Easel(replace(self.explanation, geometry=heatmap.geometry), self.options, part=True)
+
+    def card(self, heatmap: Heatmap) -> Image.Image:
+        """The finished picture of one heat map."""
+        return self._of(heatmap)._card(heatmap)
+
+    def _card(self, heatmap: Heatmap) -> Image.Image:
+        scale = self._scale(heatmap)
+        panels = (self.shown.picture, self._overlay(heatmap, scale))
+        width, height = self.shown.picture.size
+        beside = width <= 2 * height
+        room = width * 2 + GAP if beside else width
+        ticks = _ticks(heatmap, scale)
+        labels = max(
+            [BAR_LABELS, *(math.ceil(font(SMALL).getlength(tick)) + 6 for tick in ticks or () if scale)]
+        )
+        inner = max(room + GAP + BAR_WIDTH + labels, NARROWEST)
+        remarks = [line for one in self._remarks(heatmap, scale) for line in wrapped(one, font(SMALL), inner)]
+        top = MARGIN + TITLE + TEXT + 22
+        below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
+        bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
+        paper = Image.new("RGB", (inner + 2 * MARGIN, bottom + MARGIN), PAPER)
+        draw = ImageDraw.Draw(paper)
+        self._heading(draw, heatmap, inner)
+        for place, panel in enumerate(panels):
+            paper.paste(
+                panel, (MARGIN + place * beside * (width + GAP), top + place * (not beside) * (height + GAP))
+            )
+        if ticks:
+            self._bar(paper, scale, ticks, (MARGIN + room + GAP, top, below))
+        for line, text in enumerate(remarks):
+            write(draw, (MARGIN, below + 10 + line * (SMALL + 6)), text, SMALL, FAINT)
+        return paper
+
+    def overlay(self, heatmap: Heatmap) -> Image.Image:
+        """The map laid on the picture where the model saw it; what the model never saw is hatched."""
+        return self._of(heatmap)._overlay(heatmap, self._scale(heatmap))
+
+    def _scale(self, heatmap: Heatmap) -> PixelScale | None:
+        return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
+
+    def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
+        grey = self.shown.grey.crop(self.shown.seen)
+        if not heatmap.placed:  # on blank paper: where on the picture it lies is not known
+            grey = Image.new("RGB", grey.size, BLANK)
+        if scale is not None:
+            if not scale.limit > 0:
+                canvas = self.shown.over_unseen(grey)
+                stamp(canvas, "zero everywhere")
+                return canvas
+            cells = heatmap.scale == "component"
+            colours = self._pixels(heatmap, scale, smooth=cells)
+            canvas = self.shown.over_unseen(self._blended(grey, colours, 0.55 if cells else 1.0))
+            if cells and heatmap.peak is not None:
+                self._mark(canvas, heatmap.peak)
+            return canvas
+        if heatmap.max > 0:
+            grey = self._blended(grey, self._heat(heatmap), 0.55)
+        canvas = self.shown.over_unseen(grey)
+        if not heatmap.max > 0:
+            stamp(canvas, "nothing positive here")
+        elif heatmap.peak is not None:
+            self._mark(canvas, heatmap.peak)
+        return canvas
+
+    def _blended(self, grey: Image.Image, colours: Image.Image, usual: float) -> Image.Image:
+        alpha = usual if self.options.alpha is None else self.options.alpha
+        return colours if alpha == 1 else Image.blend(grey, colours, alpha)
+
+    def _heat(self, heatmap: Heatmap) -> Image.Image:
+        """The positive part of the map in colours, at the size of what the model saw."""
+        rows, columns = heatmap.values.shape
+        positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(heatmap.max) * np.float32(255))
+        enlarged = positive.resize(
+            self.shown.seen_size, Image.Resampling.BILINEAR, box=self.shown.cells((rows, columns))
+        )
+        return _coloured(np.asarray(enlarged), colormap(self.options, signed=False))
+
+    def _pixels(self, heatmap: Heatmap, scale: PixelScale, *, smooth: bool) -> Image.Image:
+        """A map in colours on both sides of zero, at the size of what the model saw; one of few cells `smooth`."""
+        rows, columns = heatmap.values.shape
+        box, size = self.shown.cells((rows, columns)), self.shown.seen_size
+        times = [size[axis] / max(box[axis + 2] - box[axis], 1e-9) for axis in (0, 1)]
+        # Bilinear enlarges smoothly. Where the map shrinks, thin lines would thin out; a mean keeps them.
+        smooth = smooth or all(1 <= one < LARGE_CELL for one in times)
+        resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX
+        levels = Image.fromarray(scale.levels(heatmap.values))
+        return painted(levels.resize(size, resample, box=box), scale.colormap)
+
+    def _mark(self, canvas: Image.Image, peak: tuple[int, int]) -> None:
+        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self.shown.scale, strict=True))
+        draw = ImageDraw.Draw(canvas)
+        for radius, colour, width in ((8, "black", 4), (7, "white", 2)):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
+
+    def _heading(self, draw: ImageDraw.ImageDraw, heatmap: Heatmap, width: float) -> None:
+        title = heatmap.target.label if heatmap.of_class else "What stands out"
+        chance = f"  {likelihood(asdict(heatmap.target))}" if heatmap.of_class else "  no class"
+        room = width - font(TITLE).getlength(chance)
+        used = write(draw, (MARGIN, MARGIN - 6), title, TITLE, INK, bold=True, width=room)
+        write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)
+        where = "" if heatmap.layer == PIXELS else f" at {heatmap.layer}"
+        name = os.path.basename(self.explanation.image)
+        place = (MARGIN, MARGIN + TITLE + 4)
+        write(draw, place, f"{heatmap.method}{where} · {name}", TEXT, FAINT, width=width)
+
+    def _bar(
+        self,
+        paper: Image.Image,
+        scale: PixelScale | None,
+        ticks: tuple[str, str, str],
+        place: tuple[int, int, int],
+    ) -> None:
+        left, top, bottom = place
+        name = scale.colormap if scale else colormap(self.options, signed=False)
+        last = scale.steps if scale else 255
+        levels = np.linspace(last, 0, bottom - top)[:, None].repeat(BAR_WIDTH, axis=1)
+        paper.paste(_coloured(levels, name), (left, top))
+        draw = ImageDraw.Draw(paper)
+        for y, text, anchor in zip(
+            (top, (top + bottom) // 2, bottom), ticks, ("lt", "lm", "ls"), strict=True
+        ):
+            if anchor != "lm" or bottom - top > 4 * SMALL:
+                write(draw, (left + BAR_WIDTH + 6, y), text, SMALL, INK, anchor=anchor)
+
+    def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
+        remarks = [scale.remark(of_class=heatmap.of_class)] if scale else _of_evidence(heatmap)
+        if heatmap.scale == "component" and (heatmap.max > 0 or heatmap.min < 0):
+            remarks.insert(0, _circle(heatmap))
+        if not self.shown.seen_whole:
+            remarks.append(f"Hatched: never seen by {'this run of the layer' if self.part else 'the model'}.")
+        return [" ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
+
+
+def _circle(heatmap: Heatmap) -> str:
+    """What the circle marks; the largest value, or where the sign is arbitrary the largest absolute value."""
+    rows, columns = heatmap.values.shape
+    lowest = heatmap.scale == "component" and -heatmap.min > heatmap.max
+    strongest = number(heatmap.min if lowest else heatmap.max)
+    if heatmap.peak is None:
+        return f"The strongest of {rows}x{columns} cells: {strongest}."
+    x, y = heatmap.peak
+    return f"Circle: the strongest of {rows}x{columns} cells, {strongest}, around x {x}, y {y}."
+
+
+def _of_evidence(heatmap: Heatmap) -> list[str]:
+    if not heatmap.max > 0:
+        speaks = "speaks for the class" if heatmap.of_class else "stands out"
+        remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
+    else:
+        remarks = [_circle(heatmap)]
+    if heatmap.min < 0:
+        meaning = "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
+        remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")
+    return remarks
+
+
+def _ticks(heatmap: Heatmap, scale: PixelScale | None) -> tuple[str, str, str] | None:
+    """What stands at the top, the middle and the bottom of the bar; None where there is nothing to measure."""
+    if scale is not None:
+        return scale.ticks if scale.limit > 0 else None
+    if not heatmap.max > 0:
+        return None
+    return number(heatmap.max), number(heatmap.max / 2), "0"
+
+
+def _coloured(levels: NDArray[Any], name: str) -> Image.Image:
+    return painted(Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)), name)

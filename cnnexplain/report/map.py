@@ -1,0 +1,54 @@
+"""Maps on the page: a figure for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cnnexplain.core.records import is_misplaced
+from cnnexplain.core.results.map import PIXELS
+from cnnexplain.core.words import likelihood
+from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
+from cnnexplain.report.pages.words import shape, size, span
+
+_SCALES = {
+    "signed": "signed: for and against",
+    "rule": "both signs of what the rule let through",
+    "magnitude": "magnitude",
+    "component": "two sides of a component, sign arbitrary",
+}
+
+
+def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
+    """A figure for every map."""
+    return (_map(entry, record["size"]) for entry in entries)
+
+
+def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
+    target, peak, layer, method = entry["target"], entry["peak"], entry["layer"], entry["method"]
+    of_class = entry.get("of_class", True)
+    chance = likelihood(target)
+    about = f"‘{target['label']}’ ({chance})" if of_class else "no class"
+    where = f"strongest at x {peak[0]}, y {peak[1]} of {size(picture_size)}" if peak else _nothing(entry)
+    facts = (
+        ("layer", "" if layer == PIXELS else layer),
+        ("map", shape(entry["shape"])),
+        ("range", span(entry["min"], entry["max"])),
+        ("scale", _SCALES.get(entry.get("scale", ""), "")),
+        ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "" if is_misplaced(entry) else "nothing positive"),
+        *other_facts([entry]),
+    )
+    return Figure(
+        src=source(entry),
+        alt=f"{method} of {about} {'in pixels' if layer == PIXELS else f'at {layer}'}: {where}",
+        title=method,
+        subject=f"{target['label']}, {chance}" if of_class else "what stands out, no class",
+        facts=tuple(fact for fact in facts if fact[1]),
+        remarks=remarks_of([entry]),
+        links=links_of([entry], "raw map"),
+    )
+
+
+def _nothing(entry: Entry) -> str:
+    if is_misplaced(entry) or entry.get("scale") in ("magnitude", "component"):
+        return "it is not known where" if is_misplaced(entry) else "zero everywhere"
+    return "nothing positive: no part speaks for it" if entry.get("of_class", True) else "nothing stands out"

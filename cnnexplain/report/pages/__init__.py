@@ -1,0 +1,1 @@
+"""Findings -> results.jsonl and index.html."""

@@ -1,0 +1,224 @@
+"""What images should be and what they were taken for: a matrix whose every cell leads to its images with their maps."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnnexplain.core.prediction import Prediction
+from cnnexplain.core.records import readable
+from cnnexplain.core.words import count, likelihood, percent
+from cnnexplain.report.pages.words import href
+
+MOST = 24  # classes in the matrix
+SHADES = 5
+SHOTS = 40  # images on a page of a gallery
+UNKNOWN = -1  # in the place of a class: none is expected, or there is no answer
+
+Record = Mapping[str, Any]
+Pair = tuple[int, int]  # the class that is expected, and the one that came first
+Link = Callable[[Pair], str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How many images of one class were taken for another, how large a share that is, and where they are shown."""
+
+    images: str
+    shade: int
+    right: bool
+    says: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A class that images should be, and what became of them."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    right: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The classes that matter most, in their order."""
+
+    title: str
+    names: tuple[str, ...]
+    rows: tuple[Row, ...]
+    remark: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One drawing of an image, and what it explains."""
+
+    src: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Shot:
+    """An image in a gallery."""
+
+    name: str
+    href: str
+    pictures: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one cell, as many as a page shows."""
+
+    anchor: str
+    should: str
+    taken: str
+    right: bool
+    images: str
+    shots: tuple[Shot, ...]
+
+
+class Answers:
+    """The records of images of which it is known what they should be, read once; 16 bytes of each are kept."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.labels: dict[int, str] = {}
+        self.cells: Counter[Pair] = Counter()
+        self.right = 0
+        should, wrong = array("q"), array("b")
+        taken = array("q")
+        for record in records:
+            pair, right = (UNKNOWN, UNKNOWN), True
+            if "right" in record and record["predictions"]:
+                expected, best = record["expected"], record["predictions"][0]
+                pair, right = (expected["index"], best["index"]), bool(record["right"])
+                self.labels[pair[0]], self.labels[pair[1]] = expected["label"], best["label"]
+                self.cells[pair] += 1
+                self.right += right
+            should.append(pair[0])
+            taken.append(pair[1])
+            wrong.append(not right)
+        self._classes = max(self.labels, default=0) + 1
+        keys = np.asarray(should) * self._classes + np.asarray(taken)
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+        self.wrong: npt.NDArray[np.bool_] = np.asarray(wrong).astype(bool)
+
+    @property
+    def labelled(self) -> int:
+        """How many images there are of which it is known what they should be."""
+        return self.cells.total()
+
+    @cached_property
+    def groups(self) -> dict[int, list[Pair]]:
+        """The cells of every class that is expected: the most frequent mistake first, what is right last."""
+        found: dict[int, list[Pair]] = {}
+        for pair in sorted(self.cells, key=lambda one: (one[0], one[0] == one[1], -self.cells[one], one[1])):
+            found.setdefault(pair[0], []).append(pair)
+        return found
+
+    def places(self, pair: Pair) -> npt.NDArray[np.int64]:
+        """Where the images of one cell stand among the records."""
+        key = pair[0] * self._classes + pair[1]
+        start, end = np.searchsorted(self._keys, (key, key + 1))
+        found: npt.NDArray[np.int64] = self._order[start:end]
+        return found
+
+
+def judged(predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]) -> dict[str, Any]:
+    """What a record says of the class that a picture should be; nothing where that is not known.
+
+    It is right where that class has the highest score, and no other has the same: a model that says nothing of any
+    picture recognises none. Without predictions, as after an error, it is neither right nor wrong.
+    """
+    if expected is None:
+        return {}
+    found: dict[str, Any] = {"expected": {"index": expected, "label": readable(labels[expected])}}
+    if predictions:
+        first, *others = predictions
+        found["right"] = first.index == expected and all(one.logit < first.logit for one in others)
+    return found
+
+
+def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
+    """The matrix of all images of a run; `link` says where those of a cell are shown, "" where they are not.
+
+    Nothing where of none it is known what it should be. By chance one is right in as many as the model has classes.
+    """
+    if not every.cells:
+        return None
+    chance = 1 / (run.get("model", {}).get("classes") or len(every.labels))
+    occurring = sorted(every.labels)
+    weight: Counter[int] = Counter()
+    for (should, taken), images in every.cells.items():
+        weight.update({should: images, taken: images} if should != taken else {should: 0})
+    ranked = sorted(occurring, key=lambda one: (-weight[one], one))
+    kept = sorted(ranked[:MOST])
+    remark = "Rows: what an image should be. Columns: what it was taken for."
+    if len(kept) < len(occurring):
+        remark += f" Left out: {count(len(occurring) - len(kept), 'class', 'classes')} with fewer mistakes."
+    share = percent(every.right / every.labelled)
+    return Matrix(
+        title=f"{every.right:,} of {count(every.labelled, 'image')} right, {share} (by chance {percent(chance)})",
+        names=tuple(every.labels[one] for one in kept),
+        rows=tuple(_row(every, should, kept, link) for should in kept),
+        remark=remark,
+    )
+
+
+def _row(every: Answers, should: int, kept: Sequence[int], link: Link) -> Row:
+    total = sum(images for (expected, _), images in every.cells.items() if expected == should)
+    label = every.labels[should]
+    cells: list[Cell | None] = []
+    for taken in kept:
+        images = every.cells[should, taken]
+        says = f"{count(images, 'image')}: should be {label}, taken for {every.labels[taken]}"
+        shade = -(-SHADES * images // max(total, 1))
+        cells.append(
+            Cell(f"{images:,}", shade, should == taken, says, link((should, taken))) if images else None
+        )
+    right = f"{every.cells[should, should]:,} of {total:,}" if total else "none"
+    return Row(label, tuple(cells), right)
+
+
+def anchor(pair: Pair) -> str:
+    """The anchor of a cell's images."""
+    return f"cell-{pair[0]}-{pair[1]}"
+
+
+def group(answers: Answers, pair: Pair, shots: Sequence[Shot]) -> Group:
+    """The images of a cell, of which `shots` are shown."""
+    should, taken = (answers.labels[one] for one in pair)
+    return Group(
+        anchor(pair), should, taken, pair[0] == pair[1], count(answers.cells[pair], "image"), tuple(shots)
+    )
+
+
+def shot(record: Record, link: str) -> Shot:
+    """An image with the map of the class that it was taken for, and that of the class that it should be."""
+    return Shot(str(record["image"]), link, tuple(_pictures(record)))
+
+
+def _pictures(record: Record) -> Iterator[Shown]:
+    best, expected = record["predictions"][0], record["expected"]
+    drawn = [one for one in record["explanations"] if one["picture"]]
+    of_class = {one["target"]["index"]: one for one in reversed(drawn) if one["target"]}
+    wanted = {best["index"]: "taken for", expected["index"]: "should be"}
+    if record["right"]:
+        wanted = {best["index"]: "right:"}
+    for index, words in wanted.items():
+        if (found := of_class.get(index)) is not None:
+            target = found["target"]
+            caption = f"{words} {target['label']}, {likelihood(target)}"
+            yield Shown(href(found["picture"]), f"{found['method']} of {target['label']}", caption)
+    if not wanted.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
+        yield Shown(href(drawn[0]["picture"]), str(drawn[0]["method"]), "")

@@ -1,0 +1,125 @@
+"""What the page shows of one picture: a heading, facts, bars, figures with alternative text, links.
+
+A card knows nothing of records, so that commands whose findings look different can fill one as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnexplain.core.records import line
+from cnnexplain.core.words import class_name, likelihood
+from cnnexplain.report.pages.figures import Figure, figures
+from cnnexplain.report.pages.words import size
+from cnnexplain.report.summary import Layers, layers, stages
+
+# What `require_sound` raises, and whatever else is made of a record that somebody edited.
+UNSOUND = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+# What makes probabilities of scores, where that is not a softmax.
+_BY = {"sigmoid": "each class with a sigmoid of its own", "none": "scores, which are no probabilities"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A share of a whole with its name. `note` stands small beside it; `marked` ones are what it is all about."""
+
+    label: str
+    share: float
+    value: str
+    note: str = ""
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture's findings, or why there are none (`problem` and `hint`)."""
+
+    anchor: str
+    heading: str
+    judged: str = ""  # whether it is right, where that is known
+    facts: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    layers: Layers | None = None
+    problem: str = ""
+    hint: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether the figures need all the room there is."""
+        return self.layers is not None or len(self.figures) > 1 or any(one.wide for one in self.figures)
+
+    @property
+    def best(self) -> Bar | None:
+        """The first answer, for the index."""
+        return self.bars[0] if self.bars else None
+
+
+def card(record: Mapping[str, Any], position: int) -> Card:
+    """The card of one record; `position` counts the run's images from 1 and makes the anchor."""
+    error = record.get("error") or {}
+    asked = {one["target"]["index"] for one in record["explanations"] if one["target"]}
+    return Card(
+        anchor=f"image-{position}",
+        heading=record["image"] or record["model"],
+        judged=_judged(record),
+        facts=tuple(_facts(record)),
+        bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
+        figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
+        layers=layers(record["summary"]) if "summary" in record else None,
+        problem=error.get("message", ""),
+        hint=error.get("hint", ""),
+    )
+
+
+def _facts(record: Mapping[str, Any]) -> Iterator[str]:
+    if record["size"]:
+        yield f"{size(record['size'])} pixels"
+    if "scores" in record:
+        yield f"explained: {record['scores']}"
+    if record.get("activation", "softmax") != "softmax":
+        yield _BY[record["activation"]]
+    yield from map(str, record.get("notes", ()))
+
+
+def _judged(record: Mapping[str, Any]) -> str:
+    if "right" not in record:
+        return ""
+    return "right" if record["right"] else f"wrong: should be {record['expected']['label']}"
+
+
+def require_sound(record: Mapping[str, Any]) -> None:
+    """Raise one of `UNSOUND` for a record that is not like those that are written here."""
+    line(record).encode()
+    card(record, 1)
+    failed = record["status"] == "error"
+    told = [one["label"] for one in record["predictions"]]
+    told += [record["error"][key] for key in ("type", "message")] if failed else []
+    told += [one["layer"] for one in record["explanations"]]
+    numbers = [whole for one in record["explanations"] for whole in _whole_numbers(one)]
+    of_image = record["image"] is None or all(len(one["shape"]) == 2 for one in record["explanations"])
+    if (
+        record["status"] not in ("ok", "error")
+        or not all(isinstance(one, str) for one in told)
+        or not all(type(one) is int for one in numbers)
+        or not of_image
+    ):
+        raise ValueError("no record of an image")
+
+
+def _whole_numbers(found: Mapping[str, Any]) -> Iterator[Any]:
+    """What must be whole numbers in an entry of a record."""
+    yield from found["shape"]
+    if "unit" in found:
+        yield found["unit"]["channel"]
+    if "channels" in found:
+        yield found["channels"]["count"]
+        yield from found["channels"]["silent"]
+
+
+def _bar(prediction: Mapping[str, Any], marked: bool) -> Bar:
+    share, label, note = prediction["probability"], prediction["label"], class_name(prediction["index"])
+    return Bar(label, share or 0.0, likelihood(prediction), "" if note == label else note, marked)

@@ -1,0 +1,142 @@
+"""Figures of a card: what they hold, and which file of `report/` makes them of which kind of result."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cnnexplain.report
+from cnnexplain.core.records import kind_of
+from cnnexplain.report.pages.words import href, words
+
+FOLDED = 9  # rows; a longer list is folded away
+FEW = 3  # what differs from unit to unit more than this is left to the record
+
+# What has a place of its own in a figure; whatever else a command says is shown as it is.
+_PLACED = {"kind", "method", "layer", "target", "title", "of_class", "unit", "channels", "scale", "shape", "min", "max",
+           "peak", "laid", "run", "picture", "raw", "remarks", "rectifiers", "completeness", "filters"}  # fmt: skip
+# What has one in the table of a kind that nobody knows here.
+_GENERAL = {"kind", "method", "layer", "picture", "raw", "remarks"}
+
+Record = Mapping[str, Any]
+Entry = Mapping[str, Any]  # of `explanations` in a record
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link to a file under OUT."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is listed below a picture; the first cell of a row is what it is about."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture with its caption, or the caption alone. `alt` is for those who cannot see the picture."""
+
+    src: str  # empty where none was drawn
+    alt: str
+    title: str
+    subject: str
+    joint: str = " of "  # between title and subject
+    facts: tuple[Fact, ...] = ()
+    remarks: tuple[str, ...] = ()
+    table: Table | None = None
+    links: tuple[Link, ...] = ()
+    wide: bool = False  # needs all the room there is
+
+
+def figures(record: Record) -> Iterator[Figure]:
+    """The figures of a record, kind by kind, in the order of its entries."""
+    by_kind: dict[str, list[Entry]] = {}
+    for entry in record["explanations"]:
+        by_kind.setdefault(kind_of(entry), []).append(entry)
+    for kind, entries in by_kind.items():
+        if kind in _kinds():
+            yield from importlib.import_module(f"{cnnexplain.report.__name__}.{kind}").figures(
+                entries, record
+            )
+        else:
+            yield from map(_general, entries)
+
+
+def _kinds() -> set[str]:
+    """The kinds that have a file in `report/`."""
+    return {module.name for module in pkgutil.iter_modules(cnnexplain.report.__path__) if not module.ispkg}
+
+
+def _general(entry: Entry) -> Figure:
+    """An entry of a kind that has no file here, as a table of what it says."""
+    title = str(entry.get("method") or kind_of(entry))
+    rows = tuple(
+        (name.replace("_", " "), words(value)) for name, value in entry.items() if name not in _GENERAL
+    )
+    return Figure(
+        src=source(entry),
+        alt=f"{title} {entry.get('layer') or ''}: {kind_of(entry)}",
+        title=title,
+        subject=str(entry.get("layer") or kind_of(entry)),
+        joint=" · ",
+        remarks=remarks_of([entry]),
+        table=Table("What was recorded", ("what", "value"), rows, folded=len(rows) > FOLDED),
+        links=links_of([entry], "raw values"),
+        wide=True,
+    )
+
+
+def by_picture(
+    entries: Sequence[Entry], apart: Callable[[Entry], Any] | None = None
+) -> Iterator[list[Entry]]:
+    """Entries that one picture shows; those without a picture by what `apart` says of them, or else one by one."""
+    together: dict[Any, list[Entry]] = {}
+    for place, entry in enumerate(entries):
+        key = ("", apart(entry) if apart else place)
+        together.setdefault(entry["picture"] or key, []).append(entry)
+    yield from together.values()
+
+
+def source(entry: Entry) -> str:
+    return href(entry["picture"]) if entry["picture"] else ""
+
+
+def links_of(entries: Sequence[Entry], raw: str) -> tuple[Link, ...]:
+    """The picture, and the raw values, which those in one picture may share."""
+    files = {one["picture"]: "picture" for one in entries}
+    raws = {one["raw"]: f"raw {one['layer']}" for one in entries if one.get("raw")}
+    files |= dict.fromkeys(raws, raw) if len(raws) == 1 else raws
+    return tuple(Link(text, href(path)) for path, text in files.items() if path)
+
+
+def remarks_of(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(remark) for one in entries for remark in one.get("remarks") or ()))
+
+
+def other_facts(entries: Sequence[Entry]) -> Iterator[Fact]:
+    """What the methods entry out besides: each thing once, however many findings share the picture."""
+    told: dict[str, dict[str, None]] = {}
+    for one in entries:
+        for name, text in facts_of(one):
+            told.setdefault(name, {})[text] = None
+    for name, texts in told.items():
+        if len(texts) <= FEW:
+            yield name, "; ".join(texts)
+
+
+def facts_of(entry: Entry) -> Iterator[Fact]:
+    for name, value in entry.items():
+        if name not in _PLACED:
+            yield name.replace("_", " "), words(value)

@@ -1,0 +1,275 @@
+"""The report of a large run: a first page of what matters most, and pages of everything, made one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
+from typing import Any
+
+from markupsafe import Markup
+
+from cnnexplain.core.words import class_name, count, percent
+from cnnexplain.report.pages.answers import SHOTS, Answers, Pair, anchor, group, matrix, shot
+from cnnexplain.report.pages.card import card
+from cnnexplain.report.pages.gathered import Class, Gathered, Places, name_of
+from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Series, listed, pager_of, place_of, row_of
+from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card
+from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
+
+INDEX, FOLDER = "index.html", "report"
+SHOWN_CARDS = 24  # on the first page
+FIRST_PAGE = 950_000  # bytes at most
+_FOR_FAILURES = 1 / 4  # of the room on the first page, so that some is left for what was explained
+
+_CSS = ("page.css", "pages.css")
+_LATER = " Pages of all images are made when it is finished."
+
+Run = Mapping[str, Any]
+Records = Sequence[Mapping[str, Any]]
+Made = tuple[str, str]
+
+
+def pages(run: Run, records: Records) -> Iterator[Made]:
+    """The pages of a run: path below OUT and content, the first page last, so that no link ever leads nowhere.
+
+    `records` are read from disk, one at a time and several times; no more than a page of them is in memory.
+    """
+    answers = Answers(records) if run.get("answers") else None
+    shown = listed(run, records)
+    if len(shown) <= PAGE:
+        yield INDEX, page(run, shown, answers)
+        return
+    report = _Report(run, shown, answers)
+    if report.whole:
+        yield from report.below()
+    yield INDEX, report.first()
+
+
+class _Report:
+    """What the pages of one run share. `answers` are those of all images, also of those that are not listed."""
+
+    def __init__(self, run: Run, records: Records, answers: Answers | None) -> None:
+        self._every = answers
+        self._shown = Answers(records) if answers else None
+        self._data = run
+        self.whole = run["status"] == "finished"
+        self._records = records
+        self._found = Gathered(records)
+        self._failed, self._least = self._found.failures(), self._found.least_certain()
+        self._classes = sorted(self._found.classes, key=lambda one: -one.images)
+        most = islice(self._classes, SHOWN_CLASSES)
+        self._run = summary(
+            run,
+            image_tiles(run, len(records), len(self._failed)),
+            class_bars([(one.label, _note(one), one.images) for one in most], self._found.answers),
+            _LATER,
+        )
+        self._navigation = tuple(self._entries()) if self.whole else ()
+
+    def below(self) -> Iterator[Made]:
+        """All pages but the first."""
+        yield from self._cards()
+        for series in self._listings():
+            yield from self._rows(series)
+        yield from self._galleries()
+        if self._classes:
+            yield self._index_of_classes()
+            for one, order in self._found.of_classes():
+                says = f"{count(len(order), 'image')} with this first answer, the least certain first"
+                yield from self._rows(
+                    Series(_stem(one), one.label, order, says, within="classes", answers=False), one
+                )
+
+    def first(self) -> str:
+        """The first page: as many failures and uncertain images as there is room for."""
+        bare = self._first((), ())
+        room = FIRST_PAGE - len(bare.encode())
+        failures, taken = self._fitting(self._failed[:SHOWN_FAILURES], int(room * _FOR_FAILURES))
+        cards, _ = self._fitting(self._least[:SHOWN_CARDS], room - taken)
+        return self._first(failures, cards)
+
+    def _first(self, failures: Iterable[str], cards: Iterable[str]) -> str:
+        return rendered(
+            "first.html",
+            self._run,
+            css=_CSS,
+            navigation=self._navigation,
+            within=INDEX,
+            whole=self.whole,
+            checks=(),
+            matrix=self._every and matrix(self._every, self._data, self._place_of_cell),
+            gallery=(),
+            failed=len(self._failed),
+            failures=[Markup(one) for one in failures],  # noqa: S704 - rendered already
+            explained=len(self._least),
+            answers=self._found.answers,
+            cards=[Markup(one) for one in cards],  # noqa: S704 - rendered already
+        )
+
+    def _fitting(self, order: Places, room: int) -> tuple[list[str], int]:
+        """The cards of the images that fit into so many bytes, and how many they take."""
+        cards, taken = [], 0
+        for place in map(int, order):
+            link = f"./{FOLDER}/{place_of(place)}" if self.whole else ""
+            one = rendered_card(card(self._records[place], place + 1), link)
+            if taken + (size := len(one.encode()) + 1) <= room:
+                taken += size
+                cards.append(one)
+        return cards, taken
+
+    def _entries(self) -> Iterator[Entry]:
+        yield Entry("Overview", f"./{INDEX}", INDEX)
+        if len(self._failed):
+            yield Entry(f"{len(self._failed):,} failed", f"./{FOLDER}/failures-1.html", "failures")
+        if self._shown and self._shown.wrong.any():
+            yield Entry(f"{int(self._shown.wrong.sum()):,} wrong", f"./{FOLDER}/wrong-1.html", "wrong")
+        yield Entry("All images", f"./{FOLDER}/images-1.html", "images")
+        yield Entry("By name", f"./{FOLDER}/names-1.html", "names")
+        if self._classes:
+            yield Entry("By confidence", f"./{FOLDER}/confidence-1.html", "confidence")
+            yield Entry("Classes", f"./{FOLDER}/classes.html", "classes")
+
+    def _listings(self) -> Iterator[Series]:
+        many = count(len(self._records), "image")
+        if len(self._failed):
+            says = "In the order of the images"
+            yield Series(
+                "failures", f"{count(len(self._failed), 'image')} failed", self._failed, says, failed=True
+            )
+        if self._shown and self._shown.wrong.any():
+            order = self._least[self._shown.wrong[self._least]][::-1]
+            says = "The most certain of them comes first"
+            yield Series("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
+        yield Series("names", f"{many} by name", self._found.names(), "Folder by folder, 9 before 10")
+        if self._classes:
+            says = "The lowest probability of the first answer comes first"
+            yield Series("confidence", f"{count(len(self._least), 'image')} by confidence", self._least, says)
+
+    def _cards(self) -> Iterator[Made]:
+        every = range(len(self._records))
+        title = f"All {count(len(every), 'image')}"
+        series = Series("images", title, every, "In the order of the images", size=PAGE)
+        for number in range(1, series.last + 1):
+            cards = [card(self._records[place], place + 1) for place in series.places(number)]
+            span = (cards[0].heading, cards[-1].heading)
+            yield self._page("cards.html", series, number, span, cards=cards)
+
+    def _rows(self, series: Series, of: Class | None = None) -> Iterator[Made]:
+        contents = self._contents(series) if series.stem == "names" and series.last > 1 else ()
+        for number in range(1, series.last + 1):
+            rows = [row_of(self._records[place], place) for place in series.places(number)]
+            by_name = series.stem in ("names", "failures")
+            span = (rows[0].name, rows[-1].name) if by_name else (rows[0].value, rows[-1].value)
+            shown = contents if number == 1 else ()
+            yield self._page(
+                "rows.html", series, number, span, rows=rows, contents=shown, note=of and _note(of)
+            )
+
+    def _galleries(self) -> Iterator[Made]:
+        """Of every class the images that should be of it, by what they were taken for."""
+        if self._shown is None:
+            return
+        for expected, pairs in self._shown.groups.items():
+            label = self._shown.labels[expected]
+            order = [(pair, int(place)) for pair in pairs for place in self._shown.places(pair)]
+            title = f"{count(len(order), 'image')} that should be {label}"
+            series = Series(_gallery(expected), title, range(len(order)), "", size=SHOTS, within="wrong")
+            for number in range(1, series.last + 1):
+                here = [order[index] for index in series.places(number)]
+                groups = [
+                    group(
+                        self._shown,
+                        pair,
+                        [
+                            shot(self._records[place], f"./{place_of(place)}")
+                            for one, place in here
+                            if one == pair
+                        ],
+                    )
+                    for pair in dict.fromkeys(pair for pair, _ in here)
+                ]
+                says = "By what they were taken for: the most frequent mistake first, what is right last"
+                yield self._below(
+                    "gallery.html",
+                    series.path(number),
+                    title,
+                    series.within,
+                    says=says,
+                    pager=pager_of(series, number),
+                    groups=groups,
+                )
+
+    def _place_of_cell(self, pair: Pair) -> str:
+        """Where the images of a cell begin."""
+        if not self.whole or self._shown is None or pair not in self._shown.cells:
+            return ""
+        before = list(takewhile(lambda one: one != pair, self._shown.groups[pair[0]]))
+        number = sum(self._shown.cells[one] for one in before) // SHOTS + 1
+        return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
+
+    def _contents(self, series: Series) -> tuple[tuple[str, str, str], ...]:
+        """What a reader finds on which page of an index by name."""
+        ends = ((number, series.places(number)) for number in range(1, series.last + 1))
+        return tuple(
+            (series.path(number), self._name(places[0]), self._name(places[-1])) for number, places in ends
+        )
+
+    def _name(self, place: int) -> str:
+        return name_of(self._records[place])
+
+    def _page(self, template: str, series: Series, number: int, span: tuple[str, str], **more: Any) -> Made:
+        return self._below(
+            template,
+            series.path(number),
+            series.title,
+            series.within or series.stem,
+            says=series.says,
+            span=span,
+            pager=pager_of(series, number),
+            series=series,
+            **more,
+        )
+
+    def _index_of_classes(self) -> Made:
+        answers = self._found.answers
+        rows = [
+            ClassRow(
+                f"{_stem(one)}-1.html",
+                one.label,
+                _note(one),
+                f"{one.images:,}",
+                "–" if math.isnan(one.sum) else percent(one.sum / one.images),
+                percent(one.images / answers),
+                one.images / answers,
+            )
+            for one in self._classes
+        ]
+        title = f"{count(len(rows), 'class', 'classes')} came first"
+        return self._below("classes.html", "classes.html", title, "classes", rows=rows)
+
+    def _below(self, template: str, name: str, title: str, within: str, **more: Any) -> Made:
+        html = rendered(
+            template,
+            self._run,
+            up="../",
+            css=_CSS,
+            title=title,
+            navigation=self._navigation,
+            within=within,
+            **more,
+        )
+        return f"{FOLDER}/{name}", html
+
+
+def _gallery(expected: int) -> str:
+    return f"should-{expected}"
+
+
+def _stem(one: Class) -> str:
+    return f"class-{one.index}"
+
+
+def _note(one: Class) -> str:
+    note = class_name(one.index)
+    return "" if note == one.label else note

@@ -1,0 +1,120 @@
+"""One page: a file that opens from disk, without network and without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from itertools import chain
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from cnnexplain.core.words import count
+from cnnexplain.report.pages.answers import Answers, Group, anchor, group, matrix, shot
+from cnnexplain.report.pages.card import Card, card
+from cnnexplain.report.pages.judged import groups
+from cnnexplain.report.pages.summary import Summary, frequent, summary, tiles
+from cnnexplain.report.pages.words import shown
+
+SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
+
+
+def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: Answers | None = None) -> str:
+    """The page of a run: `run` is what run.json holds, `records` are those that are listed.
+
+    `answers` are those of all images, where it is known what they should be.
+    """
+    every = list(records)
+    shown = Answers(every) if answers else None
+    cells = shown.cells if shown else {}
+    cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
+    checks = groups(every)
+    return rendered(
+        "page.html",
+        summary(run, tiles(run, cards, checks), frequent(cards)),
+        # One page needs a script, and may run this one only; all others may run none.
+        script="layers.js" if any(one.layers for one in cards) else "",
+        matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
+        gallery=list(_gallery(shown, every)) if shown else (),
+        shown_failures=SHOWN_FAILURES,
+        failures=[one for one in cards if one.problem],
+        checks=checks,
+        cards=[one for one in cards if not one.problem],
+    )
+
+
+def _gallery(answers: Answers, records: Sequence[Mapping[str, Any]]) -> Iterator[Group]:
+    """The images of every cell, each with a link to its card."""
+    for pair in chain.from_iterable(answers.groups.values()):
+        places = map(int, answers.places(pair))
+        yield group(answers, pair, [shot(records[place], f"#image-{place + 1}") for place in places])
+
+
+def rendered(
+    template: str,
+    run: Summary,
+    up: str = "",
+    css: tuple[str, ...] = ("page.css",),
+    script: str = "",
+    **more: Any,
+) -> str:
+    """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
+    style, style_hash = _own(css)
+    code, code_hash = _own((script,)) if script else ("", "")
+    return (
+        _environment()
+        .get_template(template)
+        .render(run=run, up=up, css=style, css_hash=style_hash, script=code, script_hash=code_hash, **more)
+    )
+
+
+def rendered_card(one: Card, link: str = "") -> str:
+    """One card for a page in OUT itself; where it stands on another page as well, `link` leads there."""
+    parts = _parts()
+    return str(parts.failure(one, link) if one.problem else parts.explained(one, link))
+
+
+@cache
+def _own(names: tuple[str, ...]) -> tuple[Markup, str]:
+    """Files of ours as they go into a page, and the hash that allows them there."""
+    text = "".join(_text_of(name) for name in names)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Markup(text), digest  # noqa: S704 - our own, and escaping would break its selectors
+
+
+@cache
+def _parts() -> Any:
+    return _environment().get_template("parts.html").make_module({"up": ""})
+
+
+@cache
+def _environment() -> Environment:
+    # `finalize` sees every value that a template writes, so no name can be forgotten.
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_final,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_text_of),
+    )
+    environment.filters["count"] = count
+    environment.filters["at"] = _at
+    return environment
+
+
+def _at(link: str, up: str) -> str:
+    """A link that is relative to OUT, from a folder from which `up` leads there."""
+    return up + link.removeprefix("./") if up else link
+
+
+def _final(value: Any) -> Any:
+    return shown(value) if type(value) is str else value
+
+
+def _text_of(name: str) -> str:
+    return resources.files("cnnexplain.report").joinpath("templates").joinpath(name).read_text("utf-8")

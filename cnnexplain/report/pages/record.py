@@ -1,0 +1,87 @@
+"""The record of a picture or of a model: a line of results.jsonl. The schema is docs/record.schema.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.records import kind_of, plain, readable
+from cnnexplain.core.results import Result, entry
+from cnnexplain.errors import CnnexplainError, first_line, shortage_behind
+
+SCHEMA = 1
+
+Files = Mapping[Result, tuple[str | None, str | None]]
+
+
+def explained(
+    explanation: Explanation, command: str, model: str, files: Files, overview: str | None = None
+) -> dict[str, Any]:
+    """The record of a picture that was explained.
+
+    `files` has, for every result, the paths of its picture and of its raw values, each or None, relative to OUT,
+    with forward slashes; results may share them. `overview` is the path of the picture of several layers.
+    Raises `ImageError` when the model answered with something that is not a number.
+    """
+    if files.keys() != {*explanation.results}:
+        raise ValueError("every result needs its files, and there are no others")
+    record = {
+        **_start(explanation.image, "ok", command, model),
+        "size": list(explanation.geometry.picture_size),
+        "activation": explanation.activation,
+        **({"scores": explanation.explained} if explanation.explained else {}),
+        "predictions": [prediction.record() for prediction in explanation.predictions],
+        "explanations": [entry(result, *files[result]) for result in explanation.results],
+    }
+    if explanation.notes:
+        record["notes"] = [readable(note) for note in explanation.notes]
+    return record if overview is None else {**record, "overview": overview}
+
+
+def inspected(
+    command: str, model: str, entries: Sequence[Mapping[str, Any]], whole: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record of a model that was looked into, without a picture; `whole` is what is known beside its layers."""
+    found = {"size": None, "predictions": [], "explanations": list(entries)}
+    return {**_start("", "ok", command, model), "image": None, **found, **plain(whole or {})}
+
+
+def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:
+    """The record of a picture that could not be explained; its lists are empty and its size is null."""
+    what: dict[str, Any] = {"type": type(error).__name__}
+    error = shortage_behind(error) or error
+    if isinstance(error, CnnexplainError):
+        what |= {"message": readable(error.problem), "hint": readable(error.hint)}
+    else:
+        what["message"] = readable(first_line(error))
+    start = _start(image, "error", command, model)
+    return {**start, "error": what, "size": None, "predictions": [], "explanations": []}
+
+
+def silent_in_all(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The channels that fired in none of the pictures, by layer: `channels`, `count` of the layer, `images`.
+
+    Only of layers that were looked at in several pictures, and that have such channels.
+    """
+    silent: dict[str, set[int]] = {}
+    counts: dict[str, int] = {}
+    images: Counter[str] = Counter()
+    for record in records:
+        for one in record["explanations"]:
+            if kind_of(one) == "channels":
+                layer, channels = one["layer"], one["channels"]
+                silent[layer] = silent.get(layer, {*channels["silent"]}).intersection(channels["silent"])
+                counts[layer] = channels["count"]
+                images[layer] += 1
+    return {
+        layer: {"channels": sorted(found), "count": counts[layer], "images": images[layer]}
+        for layer, found in silent.items()
+        if found and images[layer] > 1
+    }
+
+
+def _start(image: str, status: str, command: str, model: str) -> dict[str, Any]:
+    names = {"image": readable(image), "status": status, "command": command, "model": readable(model)}
+    return {"schema": SCHEMA, **names}

@@ -1,0 +1,198 @@
+"""What the page shows of the whole run, from run.json and the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from cnnexplain.core.records import LISTED
+from cnnexplain.core.words import count
+from cnnexplain.report.pages.card import Bar, Card
+from cnnexplain.report.pages.judged import Group
+from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape, words
+
+SHOWN_CLASSES = 8
+SHOWN_SILENT = 100  # channels of a layer; all are in run.json
+SHOWN_SILENT_LAYERS = 50
+
+_CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of the run and what it counts; `bad` ones are to be seen at once."""
+
+    value: str
+    text: str
+    bad: bool = False
+    kind: str = ""  # of a verdict, for its colour
+
+
+@dataclass(frozen=True)
+class Silent:
+    """The channels of a layer that fired in no image."""
+
+    layer: str
+    share: str
+    channels: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of the page."""
+
+    version: str
+    command: str
+    model: str
+    source: str
+    arguments: str
+    notice: str
+    of_model: bool  # whether no pictures were asked for
+    tiles: tuple[Tile, ...]
+    classes: tuple[Bar, ...]
+    silent: tuple[Silent, ...]
+    choices: tuple[Mapping[str, str], ...]
+    setup: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+
+
+def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar], more: str = "") -> Summary:
+    """The summary of a run. What run.json does not say is left out; `more` is said where it is not finished."""
+    model = run.get("model", {})
+    return Summary(
+        version=run["cnnexplain"],
+        command=run["command"],
+        model=model.get("name") or model.get("reference", ""),
+        source=model.get("source", ""),
+        arguments=clipped(run.get("arguments", "")),
+        notice=(_notice(run["status"], more) + _left_out(run)).strip(),
+        of_model="images" not in run,
+        tiles=tuple(tiles),
+        classes=tuple(classes),
+        silent=tuple(_silent(run.get("silent_channels") or {})),
+        choices=tuple(
+            {name: clipped(text) for name, text in one.items()} for one in run.get("choices") or ()
+        ),
+        setup=_facts(_setup(run, model)),
+        options=_facts({name.replace("_", "-"): one for name, one in (run.get("options") or {}).items()}),
+        versions=_facts(run.get("versions")),
+    )
+
+
+def _notice(status: str, more: str) -> str:
+    if status == "finished":
+        return ""
+    what = "This run was interrupted." if status == "interrupted" else "This run is not finished."
+    return f"{what} The same command goes on where it stopped; what is done is kept.{more}"
+
+
+def _left_out(run: Mapping[str, Any]) -> str:
+    """Which images are not on the page."""
+    only = (run.get("options") or {}).get("only")
+    if only not in LISTED:
+        return ""
+    what = (
+        "What failed is listed" if only == "errors" else f"Images that are {only} are listed, and what failed"
+    )
+    return f" {what} (--only {only}); all are counted."
+
+
+def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> list[Tile]:
+    """The figures of a run whose every card is at hand."""
+    end = _took(run)
+    if checks:
+        looked = run.get("images", {}).get("count", 0)
+        pictures = [Tile(f"{looked:,}", "picture" if looked == 1 else "pictures")] if looked else []
+        return [*(_counted(one) for one in checks), *pictures, *end]
+    if "images" not in run:
+        if cards and cards[0].layers:
+            return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
+        found = sum(len(one.figures) for one in cards)
+        return [Tile(f"{found:,}", "layer shown" if found == 1 else "layers shown"), *end]
+    return image_tiles(run, len(cards), sum(bool(one.problem) for one in cards))
+
+
+def image_tiles(run: Mapping[str, Any], done: int, bad: int) -> list[Tile]:
+    """The figures of a run over images: how many are `done`, and how many of them failed."""
+    images = run.get("images") or {}
+    known = images.get("count", done)
+    bad, good = images.get("error", bad), images.get("ok", done - bad)
+    found = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
+    if bad:
+        found.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
+    if known > good + bad:
+        found.append(Tile(f"{known - good - bad:,}", "not done yet"))
+    return found + _took(run)
+
+
+def _took(run: Mapping[str, Any]) -> list[Tile]:
+    took = run.get("seconds")
+    return [Tile(duration(took), "from start to end")] if took is not None else []
+
+
+def _counted(group: Group) -> Tile:
+    many = len(group.all)
+    return Tile(f"{many:,}", f"{'check' if many == 1 else 'checks'} {group.word}", kind=group.status)
+
+
+def frequent(cards: Sequence[Card]) -> list[Bar]:
+    """The classes that came first most often; nothing where there is nothing to compare."""
+    found = Counter((one.best.label, one.best.note) for one in cards if one.best)
+    return class_bars(
+        [(label, note, many) for (label, note), many in found.most_common(SHOWN_CLASSES)], found.total()
+    )
+
+
+def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Bar]:
+    """Classes as shares of all first answers: label, note and how many images each."""
+    if answers < 2:
+        return []
+    return [
+        Bar(clipped(label, LONGEST_NAME), many / answers, count(many, "image"), note)
+        for label, note, many in classes
+    ]
+
+
+def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
+    for layer, found in islice(layers.items(), SHOWN_SILENT_LAYERS):
+        channels = found["channels"]
+        more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
+        share = f"{len(channels):,} of {count(found['count'], 'channel')}"
+        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
+    if len(layers) > SHOWN_SILENT_LAYERS:
+        yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
+
+
+def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "Model": model.get("reference"),
+        "Weights, SHA-256": model.get("weights_sha256"),
+        "Parameters": model.get("parameters"),
+        "Classes": model.get("classes"),
+        "Preprocessing": _preprocessing(model.get("preprocess") or {}),
+        "Device": " in ".join(model[key] for key in ("device", "precision") if model.get(key)),
+        "Seed": run.get("seed"),
+        "Started": (run.get("started") or "").replace("T", " ").replace("Z", " UTC"),
+    }
+
+
+def _preprocessing(steps: Mapping[str, Any]) -> str:
+    if not steps:
+        return ""
+    return (
+        f"resized to {shape(steps['resize'])}, {steps['interpolation']}; "
+        f"{_CROPS.get(steps['crop_mode'], steps['crop_mode'])} to {shape(steps['input_size'])}; "
+        f"{count(steps['channels'], 'channel')}; mean {words(steps['mean'])}; std {words(steps['std'])}"
+    )
+
+
+def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (clipped(name, LONGEST_NAME), clipped(words(value)))
+        for name, value in (known or {}).items()
+        if value not in (None, "", [], ())
+    )
