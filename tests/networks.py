@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,11 @@ class Column:
         return [getattr(result, name) for result in self.results if result is not None]
 
     @property
+    def found(self) -> list[Any]:
+        """The results one by one, their values as tensors."""
+        return [_with_tensors(result) for result in self.results if result is not None]
+
+    @property
     def details(self) -> tuple[Any, ...]:
         return tuple(self.each("detail"))
 
@@ -98,6 +104,11 @@ class Column:
     @property
     def sees(self) -> Tensor:
         return torch.tensor(self.each("sees"))
+
+
+def _with_tensors(result: Any) -> Any:
+    arrays = {name: getattr(result, name, None) for name in ("values", "components")}
+    return replace(result, **{name: torch.from_numpy(one) for name, one in arrays.items() if one is not None})
 
 
 class Columns:

@@ -136,8 +136,9 @@ BRIGHTNESS = '''
 from dataclasses import dataclass
 from typing import Annotated
 
-from cnnexplain.core.explanation import Answer, Attribution
+from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.target import TargetSpec
 
 __all__ = ["Brightness"]
@@ -156,30 +157,37 @@ class Brightness:
         logits = model.forward(batch.inputs)
         (target,) = model.targets(TargetSpec(), logits)
         light = (batch.inputs.mean(1) - batch.inputs.min()) ** self.power
-        return Answer(logits.detach(), (Attribution("brightness", "input", target.index, light.detach()),))
+        maps = zip(model.predictions(logits.detach(), target.index[:, None]), light.detach().numpy())
+        results = [
+            (Heatmap("brightness", "input", of_picture[0], values, batch.geometry(row)),)
+            for row, (of_picture, values) in enumerate(maps)
+        ]
+        return Answer(logits.detach(), tuple(results))
 '''
 CENSUS = '''
 """How many weights there are."""
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from cnnexplain.core.explanation import Detail
 from cnnexplain.core.params import Param
+from cnnexplain.core.results import Detail, Result
 
 __all__ = ["Census"]
 
 
 @dataclass(frozen=True)
-class Count:
-    layer: str
-    title: str
-    shape: tuple
-    detail: Detail
-    min: float = 0
-    max: float = 1
+class Count(Result):
+    kind: ClassVar[str] = "count"
+    method: ClassVar[str] = "census"
 
-    def arrays(self):
-        return {}
+    layer: str
+    detail: Detail
+
+    def record(self):
+        return {"kind": self.kind, "method": self.method, "layer": self.layer}
+
+    def summary(self):
+        return f"{self.detail.facts['numbers']} numbers"
 
 
 @dataclass(frozen=True)
@@ -195,8 +203,7 @@ class Census:
     def inspect(self, model):
         for name, weight in model.module.named_parameters():
             if weight.numel() >= self.least:
-                title = f"{weight.numel()} numbers"
-                yield Count(name, title, tuple(weight.shape), Detail({"numbers": weight.numel()}))
+                yield Count(name, Detail({"numbers": weight.numel()}))
 '''
 SOURCE = '''
 """A model for every day."""

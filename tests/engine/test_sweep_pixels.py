@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from architectures import architecture, size_of
-from networks import as_model, settle
+from networks import Columns, as_model, settle
 from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS, hooks
 from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
-from cnnexplain.core.explanation import Answer, Batch
+from cnnexplain.core.explanation import Batch
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError
 from cnnexplain.methods.deconv import Deconv
@@ -31,10 +31,10 @@ KINDS = (
 METHODS = ("gradient", "guided-backprop", "integrated-gradients")
 
 
-def asked(model: Model, method: Saliency | Deconv, inputs: Tensor) -> Answer:
+def asked(model: Model, method: Saliency | Deconv, inputs: Tensor) -> Columns:
     bound, _ = method.bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch(inputs))
+        return Columns(bound.explain(model, Batch(inputs)))
 
 
 def modules_met(module: nn.Module, inputs: Tensor) -> int:

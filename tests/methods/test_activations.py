@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.core.explanation import Batch
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.core.results.channels import LayerMap, LayerMaps
+from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.engine.channels import BINS, histogram, principal, statistics
 from cnnexplain.errors import CnnexplainError, ImageError, LayerError, OptionError
 from cnnexplain.methods.activations import BARS, IN_STRIP, MOST, MOST_BARS, ON_PHOTOGRAPH, Activations
@@ -31,11 +31,12 @@ MAPS = torch.tensor(
 )
 
 
-def found_in(module: nn.Module, inputs: Tensor, *layers: str, **options: Any) -> LayerMaps:
+def found_in(module: nn.Module, inputs: Tensor, *layers: str, **options: Any) -> Any:
+    """The layer's maps of every picture, in `found`."""
     return explained(Activations(layer=layers, **options), module, inputs).layers[0]
 
 
-def of_maps(**options: Any) -> LayerMap:
+def of_maps(**options: Any) -> FeatureMaps:
     """What is found in a layer whose maps are `MAPS`."""
     net = Readout(torch.ones(2, 4, 2, 3))
     return found_in(net, MAPS[None], "maps", **options).found[0]
@@ -176,10 +177,10 @@ def test_only_what_is_drawn_is_kept_where_no_more_is_wanted() -> None:
     bound, _ = Activations(layer=("features",), top=5).bind(model)
     inputs = torch.randn(1, 3, 16, 16)
     with model.borrowed():
-        little = bound.explain(model, Batch(inputs, whole=False)).layers[0].found[0]
-        much = bound.explain(model, Batch(inputs)).layers[0].found[0]
+        ((little,),) = bound.explain(model, Batch(inputs, whole=False)).results
+        ((much,),) = bound.explain(model, Batch(inputs)).results
     assert little.values.shape[0] == 5
-    assert little.values._base is None  # a copy, not a window on all of them
+    assert little.values.base.untyped_storage().nbytes() == little.values.nbytes  # not a window on all of them
     assert len(little.statistics.max) == len(much.channels) == 40
     assert little.channels == much.channels[:5]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from architectures import architecture, size_of
-from networks import ChannelsLast, Readout, as_model, explained, pooled, settle
+from networks import ChannelsLast, Column, Columns, Readout, as_model, explained, pooled, settle
 from torch import Tensor, nn
 
-from cnnexplain.core.explanation import Answer, Batch, Projection
+from cnnexplain.core.explanation import Batch
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import LayerError, ModelError, OptionError
@@ -21,14 +20,24 @@ from cnnexplain.methods.deconv import RULES, Deconv
 PICTURE = [[1.0, 5, 2, 0], [3, 4, 8, 6], [7, 0, 1, 2], [9, 3, 4, 5]]
 
 
-def units(module: nn.Module | Model, inputs: Any, layer: Any, **options: Any) -> tuple[Projection, ...]:
+def units(module: nn.Module | Model, inputs: Any, layer: Any, **options: Any) -> tuple[LaidOut, ...]:
     inputs = torch.as_tensor(inputs)
     layers = (layer,) if isinstance(layer, str) else layer
     found = explained(Deconv(layer=layers, **options), module, inputs).units
-    return tuple(replace(one, values=laid_out(one, inputs)) for one in found)
+    return tuple(LaidOut(one, laid_out(one, inputs)) for one in found)
 
 
-def laid_out(one: Projection, inputs: Tensor) -> Tensor:
+class LaidOut(Column):
+    """Units of which the values are on the whole input."""
+
+    values: Any = None
+
+    def __init__(self, column: Column, values: Tensor) -> None:
+        super().__init__(column.results)
+        self.values = values
+
+
+def laid_out(one: Column, inputs: Tensor) -> Tensor:
     """Every patch at its place in an input that is zero elsewhere, (N, C, H, W)."""
     canvas = torch.zeros(inputs.shape)
     for row, (left, top, right, bottom) in enumerate(one.sees.tolist()):
@@ -203,11 +212,11 @@ def test_by_layer_then_by_unit_then_by_rule(inputs: Tensor) -> None:
 # A place of the user's.
 
 
-def at(module: nn.Module, inputs: Tensor, geometries: list[Geometry], **options: Any) -> Answer:
+def at(module: nn.Module, inputs: Tensor, geometries: list[Geometry], **options: Any) -> Columns:
     model = as_model(module, tuple(inputs.shape[2:]), inputs.shape[1])
     bound, _ = Deconv(**options).bind(model)
     with model.borrowed():
-        return bound.explain(model, Batch(inputs, geometries=tuple(geometries)))
+        return Columns(bound.explain(model, Batch(inputs, geometries=tuple(geometries))))
 
 
 @pytest.mark.parametrize(
@@ -566,7 +575,7 @@ def test_one_forward_and_one_backward_for_each_unit_and_rule(
     monkeypatch.setattr(torch.autograd, "grad", backward)
     network.register_forward_pre_hook(forward)
     with model.borrowed():
-        found = bound.explain(model, Batch(inputs)).units
+        found = Columns(bound.explain(model, Batch(inputs))).units
     assert len(found) == 2 * 3 * 3
     # Each rectifier that is not a plain ReLU takes one more, for its slopes; there is none here.
     assert counts == {"forward": 1, "backward": len(found)}

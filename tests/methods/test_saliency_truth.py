@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import OneConv, Readout, as_model, explained, pooled, settle
+from networks import Column, Columns, OneConv, Readout, as_model, explained, pooled, settle
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import cnnexplain
-from cnnexplain.core.explanation import Answer, Attribution
 from cnnexplain.core.results.map import PIXELS
 from cnnexplain.errors import OptionError, TargetError
 from cnnexplain.methods import _integral
@@ -27,7 +26,7 @@ RNG = np.random.default_rng(0)
 QUADRATURES = ["adaptive", "gauss-legendre"]
 
 
-def saliency(module: Any, inputs: Tensor, *methods: str, **options: Any) -> Answer:
+def saliency(module: Any, inputs: Tensor, *methods: str, **options: Any) -> Columns:
     return explained(Saliency(method=methods, **options), module, inputs)
 
 
@@ -37,7 +36,7 @@ def values(module: Any, inputs: Tensor, method: str, **options: Any) -> Tensor:
     return found.values
 
 
-def facts(found: Attribution, row: int = 0) -> dict[str, Any]:
+def facts(found: Column, row: int = 0) -> dict[str, Any]:
     """What is recorded of an integral."""
     return dict(found.details[row].facts["completeness"])
 

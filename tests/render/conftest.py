@@ -106,6 +106,6 @@ def explained() -> Callable[..., Explanation]:
                 )
             )
         target = Prediction(282, "tiger cat", 0.393, 5.1)
-        return Explanation(image, picture, geometry, (target,), (), tuple(found))
+        return Explanation(image, picture, geometry, (target,), tuple(found))
 
     return made

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import cnnexplain
-from cnnexplain.cli.findings import findings
+from cnnexplain.core.results import summaries
 from cnnexplain.report.pages.record import explained
 from tests.networks import pooled, settle
 
@@ -73,6 +73,6 @@ def test_record_picture_and_terminal_say_that_the_sign_is_arbitrary(
     assert plain["scale"] == "evidence"
     assert "arbitrary" in component["remarks"][0]
     assert "remarks" not in plain
-    first, second = findings(record)
+    first, second = summaries(record["explanations"])
     assert first.endswith("sign arbitrary")
     assert "sign" not in second

@@ -60,7 +60,7 @@ def made(
         Detail({}, remarks),
     )
     target = Prediction(1, "cat", 0.5, 1.0)
-    explanation = Explanation(image, photograph, geometry, (target,), feature_maps=(found,))
+    explanation = Explanation(image, photograph, geometry, (target,), results=(found,))
     return Shown(explanation, 640), found
 
 

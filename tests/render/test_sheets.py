@@ -117,7 +117,7 @@ def test_the_patch_is_the_part_of_the_original_that_the_unit_sees(explained: Exp
         ((17, 17, 18, 18), (255, 255, 255)),
     ]:
         found = explained({"sees": sees}, picture=quadrants((400, 400)), preprocess=preprocess)
-        found = Explanation(found.image, small, found.geometry, (), (), found.reconstructions)
+        found = Explanation(found.image, small, found.geometry, (), found.reconstructions)
         patch = np.asarray(Shown(found, 640).patch(found.reconstructions[0].box, (40, 30)))
         assert (patch[3:-3, 3:-3] == colour).all(), "smoothing looks beyond the edge by a pixel or two"
     patch = np.asarray(Shown(found, 640).patch((150, 100, 250, 200), (40, 40)))

@@ -212,7 +212,7 @@ def _units(
         for place, channel in enumerate(channels)
         for rule in rules
     )
-    return Explanation(image, made.picture, made.geometry, made.predictions, (), found)
+    return Explanation(image, made.picture, made.geometry, made.predictions, found)
 
 
 def _run(**changed: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def made(
         one: ("strip.png" if one_picture else f"{number}.png", f"{number}.npz")
         for number, one in enumerate(maps)
     }
-    whole = Explanation(found.image, found.picture, found.geometry, found.predictions, feature_maps=maps)
+    whole = Explanation(found.image, found.picture, found.geometry, found.predictions, results=maps)
     return explained(whole, "activations", "resnet50", files)
 
 

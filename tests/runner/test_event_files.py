@@ -10,21 +10,20 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from cnnexplain.render.pictures import DRAWN
 from networks import as_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from cnnexplain import methods
+from cnnexplain import methods, render
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
-from cnnexplain.core.results import Detail
+from cnnexplain.core.results import Detail, Result
 from cnnexplain.core.results.channels import Histogram
 from cnnexplain.engine.graph import graph
 from cnnexplain.errors import InterruptedRunError, OptionError, OutputError
@@ -364,28 +363,33 @@ def test_a_model_that_cannot_be_traced_is_told_in_one_line(
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class Weights(Result):
     """The weights of a layer, drawn as one grey square."""
+
+    kind: ClassVar[str] = "weights"
+    method: ClassVar[str] = "filters"  # type: ignore[misc]
 
     layer: str
     values: np.ndarray
-    title: str = "weights | <b>"
-    detail: Detail = field(default_factory=lambda: Detail({"norm": {"max": 2.5}, "count": 3, "kind": "x"}))
+    detail: Detail = field(default_factory=lambda: Detail({"norm": {"max": 2.5}, "count": 3, "type": "x"}))
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    @property
-    def min(self) -> float:
-        return float(np.nanmin(self.values))
-
-    @property
-    def max(self) -> float:
-        return float(np.nanmax(self.values))
+    def record(self) -> dict[str, Any]:
+        least, most = float(np.nanmin(self.values)), float(np.nanmax(self.values))
+        start = {"kind": self.kind, "method": self.method, "layer": self.layer, "title": "weights | <b>"}
+        return {**start, "target": None, "shape": [*self.values.shape], "min": least, "max": most, "peak": None}
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"values": self.values, "order": np.arange(3), "norms": np.ones(5, np.float32)}
+
+
+DRAWING = """
+from PIL import Image
+from cnnexplain.render import Picture
+
+def pictures(results, options):
+    for result in results:
+        yield Picture(lambda: Image.new("RGB", (20, 10), "gray"), (result,))
+"""
 
 
 class Look:
@@ -406,7 +410,10 @@ def test_what_is_found_in_a_model_is_told_layer_after_layer(
     explain: Explain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
 ) -> None:
     monkeypatch.setattr(Look, "__dataclass_fields__", {}, raising=False)
-    monkeypatch.setitem(DRAWN, Weights, lambda *_: Image.new("RGB", (20, 10), "gray"))
+    (tmp_path / "drawings").mkdir()
+    (tmp_path / "drawings" / "weights.py").write_text(DRAWING)
+    monkeypatch.setattr(render, "__path__", [*render.__path__, str(tmp_path / "drawings")])
+    monkeypatch.delitem(sys.modules, "cnnexplain.render.weights", raising=False)
     out = tmp_path / "out" if folder else None
     inspect(
         ModelRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.core.results.map import Heatmap
+from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.images.find import Source
-from cnnexplain.runner.names import picture_names, safe, sheet_names, stems
+from cnnexplain.runner.names import result_names, safe, stems
 
 SAFE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*")
 EVERYTHING = frozenset({"method", "layer", "target"})
@@ -22,6 +24,25 @@ EVERYTHING = frozenset({"method", "layer", "target"})
 def heatmap(method: str = "gradcam", layer: str = "layer4", index: int = 3) -> Heatmap:
     target = Prediction(index, "cat", 0.5, 1.0)
     return Heatmap(method, layer, target, np.zeros((1, 1), np.float32), Geometry((1, 1), (0, 0, 1, 1)))
+
+
+def unit(layer: str) -> Reconstruction:
+    patch, geometry = np.zeros((1, 1, 1), np.float32), Geometry((1, 1), (0, 0, 1, 1))
+    return Reconstruction("deconv", layer, 0, (0, 0), (1, 1), 1.0, (0, 0, 1, 1), patch, (1, 1), geometry)
+
+
+def map_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
+    """The names of the files of maps, in their order."""
+    names = result_names(stem, command, heatmaps, asked)
+    return [names[one] for one in heatmaps]
+
+
+def sheet_names(layers: Sequence[str], asked: Collection[str]) -> dict[str, str]:
+    """The names of the sheets of units of these layers, by layer."""
+    return {
+        one.layer: name
+        for one, name in result_names("cat.jpg", "deconv", [*map(unit, layers)], asked).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,7 +115,7 @@ def test_the_first_keeps_its_name_and_the_order_is_kept() -> None:
     ],
 )
 def test_what_was_asked_for_is_part_of_the_name(asked: tuple[str, ...], name: str) -> None:
-    assert picture_names("cat.jpg", "gradcam", [heatmap("layercam", "features.3", 7)], asked) == [name]
+    assert map_names("cat.jpg", "gradcam", [heatmap("layercam", "features.3", 7)], asked) == [name]
 
 
 def test_no_name_is_too_long_for_a_file_system() -> None:
@@ -104,13 +125,13 @@ def test_no_name_is_too_long_for_a_file_system() -> None:
     layers = [".".join(["a_very_long_block_name"] * 12) + str(number) for number in range(2)]
     heatmaps = [heatmap("eigengradcam", layer, 999_999) for layer in layers]
     for stem in stems(sources):
-        names = picture_names(stem, "guided-backpropagation", heatmaps, EVERYTHING)
+        names = map_names(stem, "guided-backpropagation", heatmaps, EVERYTHING)
         assert len(set(names)) == 2
         assert all(len(part.encode()) <= 250 for name in names for part in name.split("/"))
 
 
 def test_a_layer_cannot_lead_out_of_the_folder() -> None:
-    (name,) = picture_names("sub/cat.jpg", "gradcam", [heatmap(layer="../../../etc/x y")], EVERYTHING)
+    (name,) = map_names("sub/cat.jpg", "gradcam", [heatmap(layer="../../../etc/x y")], EVERYTHING)
     assert name.startswith("sub/cat.jpg.gradcam.gradcam._")
     assert name.count("/") == 1
 
@@ -128,17 +149,17 @@ def test_a_layer_cannot_lead_out_of_the_folder() -> None:
 def test_a_sheet_is_named_after_its_layer_where_that_tells_something(
     layers: list[str], asked: tuple[str, ...], names: dict[str, str]
 ) -> None:
-    assert sheet_names("cat.jpg", "deconv", layers, asked) == names
+    assert sheet_names(layers, asked) == names
 
 
 def test_layers_that_would_be_named_alike_still_differ() -> None:
     spaced = safe("a b")
     layers = ["a b", spaced, "A", "a", "", "x" * 99, "x" * 98]
-    names = sheet_names("cat.jpg", "deconv", layers, ())
+    names = sheet_names(layers, ())
     assert names["a b"] == f"cat.jpg.deconv.{spaced}"
     assert len({one.casefold() for one in (*names.values(), "cat.jpg.deconv")}) == len(layers) + 1
-    assert names == sheet_names("cat.jpg", "deconv", layers, ()), "the same from run to run"
-    maps = picture_names("cat.jpg", "gradcam", [heatmap(layer=one) for one in layers], {"layer"})
+    assert names == sheet_names(layers, ()), "the same from run to run"
+    maps = map_names("cat.jpg", "gradcam", [heatmap(layer=one) for one in layers], {"layer"})
     assert [one.removeprefix("cat.jpg.gradcam") for one in maps] == [
         one.removeprefix("cat.jpg.deconv") for one in names.values()
     ]

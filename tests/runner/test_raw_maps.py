@@ -14,7 +14,7 @@ from cnnexplain.core.explanation import Explanation
 from cnnexplain.images.find import Source
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.folder import Folder
-from cnnexplain.runner.write import Job, Result, Writer
+from cnnexplain.runner.write import Explained, Job, Writer
 from tests.networks import Rectified, pooled, settle
 
 NOISE = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
@@ -33,7 +33,7 @@ def saved(folder: Path, explanation: Explanation, command: str) -> list[dict[str
     Image.fromarray(NOISE).save(folder / "a.png")
     asked = frozenset({"method", "layer", "target"})
     writer = Writer(output, command, "net", asked, RenderOptions(), save_raw=True, draws=False)
-    record = writer.write(Result(Job(0, Source(str(folder / "a.png"), ""), "a.png"), explanation))
+    record = writer.write(Explained(Job(0, Source(str(folder / "a.png"), ""), "a.png"), explanation))
     assert record["status"] == "ok"
     files = []
     for one in record["explanations"]:

@@ -22,7 +22,7 @@ from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.runner import write
 from cnnexplain.runner.folder import Folder, written_by_us
-from cnnexplain.runner.write import Job, Result, Writer
+from cnnexplain.runner.write import Explained, Job, Writer
 
 Make = Callable[..., Writer]
 
@@ -80,22 +80,24 @@ def explanation(job: Job, *layers: str, maps: tuple[str, ...] = ()) -> Explanati
         picture,
         geometry,
         (cat,),
-        tuple(
-            Heatmap("gradcam", layer, cat, chance.random((7, 7), np.float32), geometry, scale="signed")
-            for layer in maps
-        ),
-        tuple(
-            unit(layer, number, rule)
-            for layer in layers
-            for number in range(3)
-            for rule in ("deconv", "guided")
+        (
+            *(
+                Heatmap("gradcam", layer, cat, chance.random((7, 7), np.float32), geometry, scale="signed")
+                for layer in maps
+            ),
+            *(
+                unit(layer, number, rule)
+                for layer in layers
+                for number in range(3)
+                for rule in ("deconv", "guided")
+            ),
         ),
     )
 
 
 def written(writer: Writer, job: Job, found: Explanation) -> dict[str, Any]:
     """The record as it reads back."""
-    made = writer.write(Result(job, found))
+    made = writer.write(Explained(job, found))
     assert made["status"] == "ok", made
     read: dict[str, Any] = json.loads(record.line(made))
     assert read == made
