@@ -30,6 +30,12 @@ def kind_of(entry: Mapping[str, Any]) -> str:
     return "map"
 
 
+def class_of(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The class that an entry explains; None where it explains none, or something else that no kind here has."""
+    target = entry.get("target")
+    return target if isinstance(target, Mapping) and target.keys() >= {"index", "label"} else None
+
+
 def is_misplaced(entry: Mapping[str, Any]) -> bool:
     """Whether it is not known where on the image a recorded map lies; then it has no peak."""
     laid = entry.get("laid")

@@ -45,8 +45,11 @@ def pictures_of_model(results: Sequence[Result], options: RenderOptions) -> Iter
         yield from drawing.pictures(results, options)
 
 
+def is_drawn(kind: str) -> bool:
+    """Whether a kind has a file here."""
+    return kind in {module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg}
+
+
 def _drawing(kind: str) -> Any:
     """The module that draws a kind; None where there is none."""
-    if kind == "kit" or kind not in {module.name for module in pkgutil.iter_modules(__path__)}:
-        return None
-    return importlib.import_module(f"{__name__}.{kind}")
+    return importlib.import_module(f"{__name__}.{kind}") if is_drawn(kind) else None

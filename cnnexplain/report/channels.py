@@ -27,7 +27,7 @@ def figures(entries: Sequence[Entry], _record: Record) -> Iterator[Figure]:
 
 
 def _layers(entries: Sequence[Entry]) -> Figure:
-    """The feature maps of entry layer, or of several in entry picture."""
+    """The feature maps of one layer, or of several in one picture."""
     several = len(entries) > 1
     first, last = entries[0], entries[-1]
     many = f"{len(entries)}, from {first['layer']} to {last['layer']}" if several else _channels(first)
@@ -84,10 +84,10 @@ def _channel_table(entry: Entry) -> Table:
     listed_ones = every[:LISTED_CHANNELS]
     rows = [
         (
-            unit_name(entry["channel"], entry.get("label", ""), entry["channels"]["count"]),
-            number(entry["activation"]),
-            number(entry["strength"]),
-            f"x {entry['at'][0]}, y {entry['at'][1]}" if entry["at"] else "–",
+            unit_name(channel["channel"], channel.get("label", ""), entry["channels"]["count"]),
+            number(channel["activation"]),
+            number(channel["strength"]),
+            f"x {channel['at'][0]}, y {channel['at'][1]}" if channel["at"] else "–",
         )
         for channel in listed_ones
     ]

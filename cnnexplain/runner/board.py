@@ -114,7 +114,7 @@ class Board:
         if record["status"] != "ok":
             return
         overview = [record["overview"]] if "overview" in record else []
-        drawn = (one["picture"] for one in record["explanations"] if one["picture"])
+        drawn = (entry["picture"] for entry in record["explanations"] if entry.get("picture"))
         for name in dict.fromkeys((*overview, *drawn)):
             rest = name.removeprefix(f"{stem}.{self._command}").removesuffix(".png")
             self.picture(f"{stem}{rest}", out / name, step, plain(f"{record['image']}: {_answer(record)}"))
@@ -155,7 +155,7 @@ class Board:
         """What was found in a model, one thing after another: `step` counts them."""
         layer = safe(entry["layer"]) if entry["layer"] else "model"
         if entry["picture"] and out is not None:
-            self.picture(layer, out / entry["picture"], step, plain(f"{entry['layer']} {entry['title']}"))
+            self.picture(layer, out / entry["picture"], step, plain(f"{entry['layer']} {_title(entry)}"))
         numbers = _numbers(entry, (int, float))
         self._events.numbers(((f"{self._command}/{name}", value) for name, value in numbers), step)
         self.histograms(
@@ -169,7 +169,7 @@ class Board:
 
     def findings(self, entries: Sequence[Record]) -> None:
         """Which layer is which step."""
-        rows = [(str(step), one["layer"], one["title"]) for step, one in enumerate(entries, 1)]
+        rows = [(str(step), entry["layer"], _title(entry)) for step, entry in enumerate(entries, 1)]
         self._events.text(f"{self._command}/layers", table(("step", "layer", "what it is"), rows))
 
     def table(self, summary: Record) -> None:
@@ -207,6 +207,11 @@ def values_of(explanation: Explanation, record: Record) -> Values:
         elif values is not None:
             found.setdefault(name, []).append(values)
     return {**{name: np.concatenate(parts) for name, parts in found.items()}, **counted}
+
+
+def _title(entry: Record) -> str:
+    """What a thing that was found in a model is; its kind where it does not say more."""
+    return str(entry.get("title") or kind_of(entry))
 
 
 def _predicted(record: Record) -> Iterator[tuple[str, float]]:

@@ -16,11 +16,11 @@ from PIL import Image
 
 from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.records import is_listed, readable
+from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
-from cnnexplain.render import pictures
+from cnnexplain.render import is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import judged as judged_by
@@ -99,8 +99,11 @@ class Writer:
         try:
             require_sound(done)
             listed = is_listed(done, self.only)
-            files = {one["picture"] for one in done["explanations"]} if self.draws and listed else set()
-            files |= {one["raw"] for one in done["explanations"] if "raw" in one}
+            entries = done["explanations"]
+            files = {entry["raw"] for entry in entries if "raw" in entry}
+            if self.draws and listed:
+                drawn = (entry for entry in entries if entry.get("picture") or is_drawn(kind_of(entry)))
+                files |= {entry["picture"] for entry in drawn}
             files |= {done["overview"]} if "overview" in done else set()
             return (
                 (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)

@@ -312,7 +312,7 @@ def test_parametrised_weights_are_those_that_the_layer_uses() -> None:
         np.testing.assert_allclose(
             layer.eval()(pixel)[0, :, 0, 0].detach().numpy(), kernels.values[:, 1, 2, 2], atol=1e-6
         )
-        assert kernels.kind.endswith("Conv2d")
+        assert kernels.type.endswith("Conv2d")
 
 
 def test_sparse_half_double_and_quantised_weights() -> None:

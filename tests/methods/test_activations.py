@@ -180,7 +180,9 @@ def test_only_what_is_drawn_is_kept_where_no_more_is_wanted() -> None:
         ((little,),) = bound.explain(model, Batch(inputs, whole=False)).results
         ((much,),) = bound.explain(model, Batch(inputs)).results
     assert little.values.shape[0] == 5
-    assert little.values.base.untyped_storage().nbytes() == little.values.nbytes  # not a window on all of them
+    assert (
+        little.values.base.untyped_storage().nbytes() == little.values.nbytes
+    )  # not a window on all of them
     assert len(little.statistics.max) == len(much.channels) == 40
     assert little.channels == much.channels[:5]
 

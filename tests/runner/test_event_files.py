@@ -376,7 +376,14 @@ class Weights(Result):
     def record(self) -> dict[str, Any]:
         least, most = float(np.nanmin(self.values)), float(np.nanmax(self.values))
         start = {"kind": self.kind, "method": self.method, "layer": self.layer, "title": "weights | <b>"}
-        return {**start, "target": None, "shape": [*self.values.shape], "min": least, "max": most, "peak": None}
+        return {
+            **start,
+            "target": None,
+            "shape": [*self.values.shape],
+            "min": least,
+            "max": most,
+            "peak": None,
+        }
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"values": self.values, "order": np.arange(3), "norms": np.ones(5, np.float32)}

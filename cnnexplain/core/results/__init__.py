@@ -72,7 +72,7 @@ class Result(ABC):
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
         """Lines for a terminal out of entries of this kind, all of one record, in their order: one for each."""
-        return map(_summary, entries)
+        return (_summary(entry) for entry in entries)  # `map` is a kind, and its module has that name here
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnnexplain.core.prediction import Prediction
-from cnnexplain.core.records import readable
+from cnnexplain.core.records import class_of, kind_of, readable
 from cnnexplain.core.words import count, likelihood, percent
 from cnnexplain.report.pages.words import href
 
@@ -210,15 +210,15 @@ def shot(record: Record, link: str) -> Shot:
 
 def _pictures(record: Record) -> Iterator[Shown]:
     best, expected = record["predictions"][0], record["expected"]
-    drawn = [one for one in record["explanations"] if one["picture"]]
-    of_class = {one["target"]["index"]: one for one in reversed(drawn) if one["target"]}
+    drawn = [entry for entry in record["explanations"] if entry.get("picture")]
+    of_class = {target["index"]: entry for entry in reversed(drawn) if (target := class_of(entry))}
     wanted = {best["index"]: "taken for", expected["index"]: "should be"}
     if record["right"]:
         wanted = {best["index"]: "right:"}
     for index, words in wanted.items():
         if (found := of_class.get(index)) is not None:
-            target = found["target"]
+            target, method = found["target"], found.get("method") or kind_of(found)
             caption = f"{words} {target['label']}, {likelihood(target)}"
-            yield Shown(href(found["picture"]), f"{found['method']} of {target['label']}", caption)
+            yield Shown(href(found["picture"]), f"{method} of {target['label']}", caption)
     if not wanted.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
-        yield Shown(href(drawn[0]["picture"]), str(drawn[0]["method"]), "")
+        yield Shown(href(drawn[0]["picture"]), str(drawn[0].get("method") or kind_of(drawn[0])), "")

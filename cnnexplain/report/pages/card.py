@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.core.records import line
+from cnnexplain.core.records import class_of, kind_of, line
+from cnnexplain.core.results import result_class
 from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.pages.figures import Figure, figures
 from cnnexplain.report.pages.words import size
@@ -61,7 +62,7 @@ class Card:
 def card(record: Mapping[str, Any], position: int) -> Card:
     """The card of one record; `position` counts the run's images from 1 and makes the anchor."""
     error = record.get("error") or {}
-    asked = {one["target"]["index"] for one in record["explanations"] if one["target"]}
+    asked = {target["index"] for entry in record["explanations"] if (target := class_of(entry))}
     return Card(
         anchor=f"image-{position}",
         heading=record["image"] or record["model"],
@@ -98,9 +99,11 @@ def require_sound(record: Mapping[str, Any]) -> None:
     failed = record["status"] == "error"
     told = [one["label"] for one in record["predictions"]]
     told += [record["error"][key] for key in ("type", "message")] if failed else []
-    told += [one["layer"] for one in record["explanations"]]
-    numbers = [whole for one in record["explanations"] for whole in _whole_numbers(one)]
-    of_image = record["image"] is None or all(len(one["shape"]) == 2 for one in record["explanations"])
+    # Of kinds that nobody knows here anything may be recorded.
+    known = [entry for entry in record["explanations"] if result_class(kind_of(entry)) is not None]
+    told += [entry["layer"] for entry in known]
+    numbers = [whole for entry in known for whole in _whole_numbers(entry)]
+    of_image = record["image"] is None or all(len(entry["shape"]) == 2 for entry in known)
     if (
         record["status"] not in ("ok", "error")
         or not all(isinstance(one, str) for one in told)

@@ -10,7 +10,7 @@ from typing import Any
 
 import cnnexplain.report
 from cnnexplain.core.records import kind_of
-from cnnexplain.report.pages.words import href, words
+from cnnexplain.report.pages.words import clipped, href, words
 
 FOLDED = 9  # rows; a longer list is folded away
 FEW = 3  # what differs from unit to unit more than this is left to the record
@@ -83,7 +83,9 @@ def _general(entry: Entry) -> Figure:
     """An entry of a kind that has no file here, as a table of what it says."""
     title = str(entry.get("method") or kind_of(entry))
     rows = tuple(
-        (name.replace("_", " "), words(value)) for name, value in entry.items() if name not in _GENERAL
+        (name.replace("_", " "), clipped(words(value)))
+        for name, value in entry.items()
+        if name not in _GENERAL
     )
     return Figure(
         src=source(entry),
@@ -110,13 +112,13 @@ def by_picture(
 
 
 def source(entry: Entry) -> str:
-    return href(entry["picture"]) if entry["picture"] else ""
+    return href(entry["picture"]) if entry.get("picture") else ""
 
 
 def links_of(entries: Sequence[Entry], raw: str) -> tuple[Link, ...]:
     """The picture, and the raw values, which those in one picture may share."""
-    files = {one["picture"]: "picture" for one in entries}
-    raws = {one["raw"]: f"raw {one['layer']}" for one in entries if one.get("raw")}
+    files = {one.get("picture"): "picture" for one in entries}
+    raws = {one["raw"]: f"raw {one.get('layer', '')}" for one in entries if one.get("raw")}
     files |= dict.fromkeys(raws, raw) if len(raws) == 1 else raws
     return tuple(Link(text, href(path)) for path, text in files.items() if path)
 
@@ -126,7 +128,7 @@ def remarks_of(entries: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def other_facts(entries: Sequence[Entry]) -> Iterator[Fact]:
-    """What the methods entry out besides: each thing once, however many findings share the picture."""
+    """What the methods found out besides: each thing once, however many findings share the picture."""
     told: dict[str, dict[str, None]] = {}
     for one in entries:
         for name, text in facts_of(one):
