@@ -26,7 +26,7 @@ def detail(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] |
     sound = counted.norms[np.isfinite(counted.norms)]
     alike, smooth = counted.alike, counted.smoothness
     facts: dict[str, Any] = {
-        "kind": kernels.kind,
+        "kind": kernels.type,
         "filters": shape[0],
         "inputs": shape[1],
         "kernel": list(shape[2:]),
@@ -81,7 +81,7 @@ def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int]
     if flattened is not None:
         yield f"Its inputs are drawn as the {_times(flattened)} that they were flattened from, channel by channel."
     elif not weights.convolution and len(kernels.kernel) > 0:
-        yield f"{kernels.kind} is no kind of layer that is known: its first axis is taken for filters."
+        yield f"{kernels.type} is no kind of layer that is known: its first axis is taken for filters."
 
 
 def _smoothness(found: Smoothness) -> str:

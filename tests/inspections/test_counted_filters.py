@@ -313,6 +313,7 @@ def test_parametrised_weights_are_those_that_the_layer_uses() -> None:
             layer.eval()(pixel)[0, :, 0, 0].detach().numpy(), kernels.values[:, 1, 2, 2], atol=1e-6
         )
         assert kernels.type.endswith("Conv2d")
+        assert kernels.detail.facts["filters"]["kind"] == kernels.type
 
 
 def test_sparse_half_double_and_quantised_weights() -> None:
