@@ -395,7 +395,7 @@ class Apart(nn.Module):
 
 
 def test_containers_whose_layers_ran_are_not_said_not_to_have_run() -> None:
-    words = {row["name"]: COLUMNS[1].text(row) for row in table_of(Apart()).plain()["rows"]}
+    words = {row["name"]: COLUMNS[1].text(row) for row in table_of(Apart()).record()["rows"]}
     assert words["used"] == "ModuleList"
     assert words["unused"] == "Sequential (not run)"
     assert words["unused.0"] == "Conv2d (not run)"

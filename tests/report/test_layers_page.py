@@ -13,6 +13,7 @@ from networks import as_model
 from PIL import Image
 from torch import Tensor, nn
 
+from cnnexplain.core import records
 from cnnexplain.engine.table import layer_table
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.page import page
@@ -45,8 +46,8 @@ class Net(nn.Module):
 def written(folder: Path, run: dict[str, Any], module: nn.Module, depth: int | None = None) -> Path:
     table = layer_table(as_model(module, (16, 16)))
     Image.new("RGB", (900, 400), (255, 0, 255)).save(folder / "summary.png")
-    plain = {**table.plain(), "shown_depth": depth or table.default_depth}
-    one = record.plain(
+    plain = {**table.record(), "shown_depth": depth or table.default_depth}
+    one = records.plain(
         record.inspected("summary", "my net", [], {"summary": plain, "overview": "summary.png"})
     )
     del run["images"]

@@ -134,7 +134,7 @@ def test_the_scheme_is_the_readers(browser: Browser, html: Path) -> None:
 
 
 def test_colours_can_be_read_in_both_schemes() -> None:
-    css = resources.files("cnnexplain.report").joinpath("page.css").read_text("utf-8")
+    css = resources.files("cnnexplain.report").joinpath("templates/page.css").read_text("utf-8")
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w+);", part)) for part in css.split("@media", 2)[:2])
     for colours in (light, dark):
         for ink, paper in (

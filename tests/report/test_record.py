@@ -14,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from cnnexplain.core import records
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
@@ -29,7 +30,7 @@ Make = Callable[..., Explanation]
 
 def valid(one: dict[str, Any]) -> dict[str, Any]:
     """The record as a reader gets it, after checking it against the schema."""
-    read: dict[str, Any] = json.loads(record.line(one), parse_constant=pytest.fail)
+    read: dict[str, Any] = json.loads(records.line(one), parse_constant=pytest.fail)
     jsonschema.Draft202012Validator(SCHEMA).validate(read)
     return read
 
@@ -62,6 +63,7 @@ def test_an_explained_picture(explanation: Make) -> None:
     }
     assert read["explanations"] == [
         {
+            "kind": "map",
             "method": "gradcam",
             "layer": "conv_head",
             "target": read["predictions"][0],
@@ -129,18 +131,18 @@ def test_another_librarys_error_is_quoted() -> None:
 )
 def test_any_name_is_one_ascii_line_of_real_unicode(name: str, explanation: Make) -> None:
     one = explained(explanation(name, labels=(name,)), "gradcam", name)
-    text = record.line(one)
+    text = records.line(one)
     assert text.isascii()
     assert len(text.splitlines()) == 1
     read = valid(one)
     for said in (read["image"], read["model"], read["predictions"][0]["label"]):
         said.encode("utf-8")
-        assert said == record.readable(name)
+        assert said == records.readable(name)
 
 
 def test_bytes_that_are_not_utf8_are_named() -> None:
-    assert record.readable("caf\udce9 \ud83d") == "caf\\xe9 \\ud83d"
-    assert record.readable("café 🐈") == "café 🐈"
+    assert records.readable("caf\udce9 \ud83d") == "caf\\xe9 \\ud83d"
+    assert records.readable("café 🐈") == "café 🐈"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -152,7 +154,7 @@ def test_what_is_not_a_number_is_refused(value: float, explanation: Make) -> Non
     with pytest.raises(ImageError, match="a probability"):
         explained(bad)
     with pytest.raises(ValueError, match="JSON"):
-        record.line({"min": value})
+        records.line({"min": value})
 
 
 def test_every_finding_needs_its_files_and_there_are_no_others(explanation: Make, units: Make) -> None:
@@ -184,7 +186,7 @@ def test_the_schema_is_strict(key: str, value: Any, explanation: Make) -> None:
 
 
 def test_records_need_neither_jinja_nor_torch() -> None:
-    code = "import sys, cnnexplain.report.record; print({'jinja2', 'torch', 'numpy', 'PIL'} & {*sys.modules})"
+    code = "import sys, cnnexplain.report.pages.record; print({'jinja2', 'torch', 'numpy', 'PIL'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -237,6 +239,7 @@ def test_a_unit(units: Make) -> None:
     assert "overview" not in read
     first = made.reconstructions[0]
     assert read["explanations"][0] == {
+        "kind": "unit",
         "method": "deconv",
         "layer": "blocks.2",
         "target": None,
@@ -273,7 +276,7 @@ def test_what_a_unit_sees_is_whole_pixels_of_the_picture(units: Make) -> None:
         ((-9.0, 50.0, -2.0, 58.0), [0, 40, 0, 40]),  # nothing but padding
     ):
         moved = replace(one, sees=(0, 0, 224, 224), geometry=Geometry((60, 40), box))
-        unit = explained(replace(made, reconstructions=(moved,)))["explanations"][0]["unit"]
+        unit = explained(replace(made, results=(moved,)))["explanations"][0]["unit"]
         assert unit["sees"] == wanted
 
 
@@ -283,7 +286,7 @@ def test_a_unit_that_is_not_a_number_is_refused(value: float, units: Make) -> No
     one = made.reconstructions[0]
     for bad in (replace(one, activation=value), replace(one, values=one.values + np.float32(value))):
         with pytest.raises(ImageError, match="not a finite number"):
-            explained(replace(made, reconstructions=(bad,)))
+            explained(replace(made, results=(bad,)))
 
 
 def test_the_overview_of_several_layers(units: Make) -> None:
@@ -324,5 +327,5 @@ def test_the_schema_is_strict_with_units_and_maps(explanation: Make, units: Make
 
 def test_records_of_earlier_releases_are_valid(explanation: Make) -> None:
     one = explained(explanation())
-    before = {key: value for key, value in one["explanations"][0].items() if key != "scale"}
+    before = {key: value for key, value in one["explanations"][0].items() if key not in ("scale", "kind")}
     valid({**one, "explanations": [before]})

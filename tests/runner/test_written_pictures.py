@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnexplain.core import records
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
@@ -19,7 +20,6 @@ from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.images.find import Source
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.report.pages import record
 from cnnexplain.runner import write
 from cnnexplain.runner.folder import Folder, written_by_us
 from cnnexplain.runner.write import Explained, Job, Writer
@@ -99,7 +99,7 @@ def written(writer: Writer, job: Job, found: Explanation) -> dict[str, Any]:
     """The record as it reads back."""
     made = writer.write(Explained(job, found))
     assert made["status"] == "ok", made
-    read: dict[str, Any] = json.loads(record.line(made))
+    read: dict[str, Any] = json.loads(records.line(made))
     assert read == made
     return read
 
