@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from PIL import Image
@@ -45,11 +45,12 @@ def pictures_of_model(results: Sequence[Result], options: RenderOptions) -> Iter
         yield from drawing.pictures(results, options)
 
 
-def is_drawn(kind: str) -> bool:
-    """Whether a kind has a file here."""
-    return kind in {module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg}
+@cache  # asked for every record
+def kinds() -> frozenset[str]:
+    """The kinds that are drawn: those that have a file here."""
+    return frozenset(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def _drawing(kind: str) -> Any:
     """The module that draws a kind; None where there is none."""
-    return importlib.import_module(f"{__name__}.{kind}") if is_drawn(kind) else None
+    return importlib.import_module(f"{__name__}.{kind}") if kind in kinds() else None

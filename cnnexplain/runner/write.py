@@ -20,7 +20,8 @@ from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
-from cnnexplain.render import is_drawn, pictures
+from cnnexplain.render import kinds as drawn_kinds
+from cnnexplain.render import pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import judged as judged_by
@@ -102,7 +103,9 @@ class Writer:
             entries = done["explanations"]
             files = {entry["raw"] for entry in entries if "raw" in entry}
             if self.draws and listed:
-                drawn = (entry for entry in entries if entry.get("picture") or is_drawn(kind_of(entry)))
+                drawn = (
+                    entry for entry in entries if entry.get("picture") or kind_of(entry) in drawn_kinds()
+                )
                 files |= {entry["picture"] for entry in drawn}
             files |= {done["overview"]} if "overview" in done else set()
             return (

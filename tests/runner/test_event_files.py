@@ -420,6 +420,7 @@ def test_what_is_found_in_a_model_is_told_layer_after_layer(
     (tmp_path / "drawings").mkdir()
     (tmp_path / "drawings" / "weights.py").write_text(DRAWING)
     monkeypatch.setattr(render, "__path__", [*render.__path__, str(tmp_path / "drawings")])
+    monkeypatch.setattr(render, "kinds", lambda: frozenset({"weights"}))
     monkeypatch.delitem(sys.modules, "cnnexplain.render.weights", raising=False)
     out = tmp_path / "out" if folder else None
     inspect(

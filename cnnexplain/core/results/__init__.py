@@ -11,6 +11,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cnnexplain.core.records import fact, kind_of, readable
@@ -118,6 +119,7 @@ class Recorded(Result):
         return next(summaries([self.entry]))
 
 
+@cache  # asked for every record
 def kinds() -> frozenset[str]:
     """Every kind that has a file here."""
     return frozenset(module.name for module in pkgutil.iter_modules(__path__))

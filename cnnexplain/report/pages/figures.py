@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cnnexplain.report
@@ -74,9 +75,11 @@ def figures(record: Record) -> Iterator[Figure]:
             yield from map(_general, entries)
 
 
-def _kinds() -> set[str]:
+@cache  # asked for every record
+def _kinds() -> frozenset[str]:
     """The kinds that have a file in `report/`."""
-    return {module.name for module in pkgutil.iter_modules(cnnexplain.report.__path__) if not module.ispkg}
+    modules = pkgutil.iter_modules(cnnexplain.report.__path__)
+    return frozenset(module.name for module in modules if not module.ispkg)
 
 
 def _general(entry: Entry) -> Figure:
