@@ -112,5 +112,5 @@ def test_what_is_only_drawn_carries_no_channels(explainer: cnnexplain.Explainer)
     inputs = explainer.model.inputs([NOISE])
     with explainer.model.borrowed():
         kept, drawn = (bound.explain(explainer.model, Batch(inputs, whole=whole)) for whole in (True, False))
-    assert kept.maps[0].channels is not None
-    assert drawn.maps[0].channels is None
+    assert kept.results[0][0].channels is not None
+    assert drawn.results[0][0].channels is None

@@ -102,7 +102,8 @@ def require_sound(record: Mapping[str, Any]) -> None:
     # Of kinds that nobody knows here anything may be recorded.
     known = [entry for entry in record["explanations"] if result_class(kind_of(entry)) is not None]
     told += [entry["layer"] for entry in known]
-    numbers = [whole for entry in known for whole in _whole_numbers(entry)]
+    numbers = [entry["target"]["index"] for entry in known if entry["target"]]
+    numbers += [whole for entry in known for whole in _whole_numbers(entry)]
     of_image = record["image"] is None or all(len(entry["shape"]) == 2 for entry in known)
     if (
         record["status"] not in ("ok", "error")
