@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.prediction import Prediction
-from cnnexplain.core.preprocess import Geometry
 from cnnexplain.core.results import Result
 from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.results.map import Heatmap
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from cnnexplain.core.preprocess import Geometry
     from cnnexplain.errors import ImageError
 
 AnyResult = TypeVar("AnyResult", bound=Result)
@@ -43,6 +43,8 @@ class Batch:
 
     def geometry(self, row: int) -> Geometry:
         """Where the input of a row lies on its picture."""
+        from cnnexplain.core.preprocess import Geometry
+
         if self.geometries:
             return self.geometries[row]
         height, width = self.inputs.shape[2:]
