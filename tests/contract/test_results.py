@@ -30,6 +30,7 @@ from cnnexplain.render import pictures, pictures_of_model
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.card import require_sound
+from cnnexplain.report.pages.figures import figures
 from cnnexplain.report.pages.long import pages
 from cnnexplain.report.pages.page import page
 from cnnexplain.runner.board import Board
@@ -174,6 +175,17 @@ def test_every_result_is_drawn(kind: str) -> None:
         drawn = list(pictures(explained(kind), options))
     assert {id(one) for picture in drawn for one in picture.shows} == {id(one) for one in samples(kind)}
     assert all(min(picture.image.size) > 50 for picture in drawn)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "summary"])
+def test_entries_of_earlier_versions_which_have_no_kind_say_the_same(kind: str) -> None:
+    entries = [json.loads(line(entry(one, "a.png", None))) for one in samples(kind)]
+    before = [{key: value for key, value in one.items() if key != "kind"} for one in entries]
+    assert list(summaries(before)) == list(summaries(entries))
+    assert [Result.from_record(one).record() for one in before] == entries
+    made, earlier = ({**image(), "explanations": some} for some in (entries, before))
+    require_sound({**earlier, "image": None} if kind in OF_MODEL else earlier)
+    assert list(figures(earlier)) == list(figures(made)) != []
 
 
 # A kind that nobody here knows, as a later version or a command of one's own writes it.
