@@ -10,7 +10,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
-from cnnexplain.core import rooms
+from cnnexplain.core import registry
 
 if TYPE_CHECKING:
     from cnnexplain.checks._subject import Subject
@@ -56,13 +56,13 @@ class Check(Protocol):
 
 def ids() -> list[str]:
     """The id of every check, in the order in which they are carried out; those that `ORDER` does not know come last."""
-    found = [name.replace("_", "-") for name in rooms.names(sys.modules[__name__])]
+    found = [name.replace("_", "-") for name in registry.names(sys.modules[__name__])]
     return sorted(found, key=lambda one: (ORDER.index(one) if one in ORDER else len(ORDER), one))
 
 
 def check(name: str) -> type[Check]:
     """The class behind an id."""
-    return cast("type[Check]", rooms.find(sys.modules[__name__], name.replace("-", "_"), "check"))
+    return cast("type[Check]", registry.find(sys.modules[__name__], name.replace("-", "_"), "check"))
 
 
 def title(kind: type[Check]) -> str:

@@ -20,7 +20,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.records import kind_of
 from cnnexplain.core.results import summaries
 from cnnexplain.core.results.summary import LayerTable
-from cnnexplain.core.words import capped, count, never_fired
+from cnnexplain.core.words import capped, count
 from cnnexplain.errors import OutputError
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ class Console:
             name = os.path.basename(record["image"])
             lines = list(summaries(record["explanations"]))
             kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
-            right = judged(record)
-            self._say(name, (lines[0] if len(lines) == 1 else f"{len(lines)} {kind}") + right)
+            self._say(name, (lines[0] if len(lines) == 1 else f"{len(lines)} {kind}") + judged(record))
             for found in lines if len(lines) > 1 else ():
                 self._say(" ", found)
             for note in record.get("notes", ()):
@@ -223,8 +222,8 @@ class Console:
         done = outcome.images - outcome.failed
         if answers := outcome.answers:
             self._say("right", of_answers(answers))
-        for layer, found in outcome.silent.items():
-            self._say("silent", never_fired(layer, found))
+        for word, line in outcome.lines:
+            self._say(word, line)
         if self._failed_again:
             again = (
                 "failed as before"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
-from cnnexplain.core import rooms
+from cnnexplain.core import registry
 
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
@@ -19,6 +19,11 @@ class Inspection(Protocol):
 
     needs_folder: ClassVar[bool]  # whether it means nothing without pictures in a folder
 
+    @property
+    def seeded(self) -> bool:
+        """Whether results depend on `--seed`, which then tells one run from another."""
+        ...
+
     def bind(self, model: Model) -> tuple[Inspection, tuple[Choice, ...]]:
         """The same inspection with every default settled for this model, and what was chosen on the way."""
         ...
@@ -30,9 +35,9 @@ class Inspection(Protocol):
 
 def names() -> list[str]:
     """Every command that looks into a model."""
-    return rooms.names(sys.modules[__name__])
+    return registry.names(sys.modules[__name__])
 
 
 def inspection(name: str) -> type[Inspection]:
     """The class behind a command's name."""
-    return cast("type[Inspection]", rooms.find(sys.modules[__name__], name, "inspection"))
+    return cast("type[Inspection]", registry.find(sys.modules[__name__], name, "inspection"))

@@ -36,6 +36,7 @@ class Filters:
     First layers are shown in colour, deeper kernels as slices, layers without a kernel as a matrix.
     """
 
+    seeded: ClassVar[bool] = False
     needs_folder: ClassVar[bool] = True
 
     examples: ClassVar[tuple[str, ...]] = (

@@ -24,6 +24,7 @@ class Summary:
     stages. Names are those that --layer takes, and the layers that other commands show by default are marked.
     """
 
+    seeded: ClassVar[bool] = False
     needs_folder: ClassVar[bool] = False
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain summary resnet50",

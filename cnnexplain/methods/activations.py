@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.reduce import Reducer, SilentChannels
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.channels import FeatureMaps, Look, Shared
 from cnnexplain.core.words import run_name
@@ -39,6 +40,8 @@ class Activations:
     Channels are ordered by the mean of what is positive in their maps. Layers without a map are shown as bars.
     """
 
+    seeded: ClassVar[bool] = False
+    reducers: ClassVar[tuple[type[Reducer], ...]] = (SilentChannels,)
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain activations bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain activations resnet50 cat.jpg --layer layer2 --top 16 --overlay",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.reduce import Reducer
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.errors import OptionError
 from cnnexplain.methods._pointing import cells_at, pixel_of, unseen
@@ -38,6 +39,8 @@ class Deconv:
     Max-pooling is undone by its recorded switches, convolutions by their transposes, rectifiers by the rule.
     """
 
+    seeded: ClassVar[bool] = False
+    reducers: ClassVar[tuple[type[Reducer], ...]] = ()
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain deconv bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain deconv resnet50 cat.jpg --layer layer2 --channel 17 --at 120,80",

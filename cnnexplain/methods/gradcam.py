@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.reduce import Reducer
 from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
@@ -38,6 +39,8 @@ class GradCAM:
     final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
     """
 
+    seeded: ClassVar[bool] = False
+    reducers: ClassVar[tuple[type[Reducer], ...]] = ()
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain gradcam resnet50 photos/ --target top3 -o out",

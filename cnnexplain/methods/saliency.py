@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
+from cnnexplain.core.reduce import Reducer
 from cnnexplain.core.results.map import PIXELS
 from cnnexplain.core.target import settled
 from cnnexplain.errors import OptionError
@@ -36,6 +37,7 @@ class Saliency:
     input; it is signed where the method has a sign.
     """
 
+    reducers: ClassVar[tuple[type[Reducer], ...]] = ()
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain saliency bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain saliency resnet50 photos/ -m integrated-gradients,guided-backprop -o out",

@@ -56,7 +56,7 @@ def describe(
         described["shard"] = described["identity"]["shard"] = request.run.shard
     if getattr(method, "together", False):  # one picture of all layers, not one of each
         described["identity"]["layer"] = f"left out: {described['identity']['layer']}"
-    if getattr(method, "seeded", False):
+    if method.seeded:
         described["identity"]["seed"] = str(model.seed)
     described["identity"]["images"] = _fingerprinted(sources)
     return dict(plain(described))
@@ -73,7 +73,10 @@ def describe_model(
     """The same for a run without pictures; of classes what is known without running the model."""
     options = {**_values(inspection), **_values(request.render), "save_raw": request.output.save_raw}
     labels = model.given_labels or ()
-    return dict(plain(_described(request, model, loaded, options, choices, started, labels)))
+    described = _described(request, model, loaded, options, choices, started, labels)
+    if inspection.seeded:
+        described["identity"]["seed"] = str(model.seed)
+    return dict(plain(described))
 
 
 def describe_check(

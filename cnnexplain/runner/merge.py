@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain, repeat, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cnnexplain import methods
+from cnnexplain.core.reduce import Reducer, Reductions
 from cnnexplain.errors import InterruptedRunError, OutputError
 from cnnexplain.report.pages.long import pages
-from cnnexplain.report.pages.record import silent_in_all
 from cnnexplain.runner.folder import REPORT, Folder
 from cnnexplain.runner.journal import Journal, Lines, Record
 from cnnexplain.runner.options import allowed_failures
@@ -74,17 +75,17 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
     records = Joined(parts)
     allowed = allowed_failures(options.max_failures, len(records))
     described = _described(parts, request, len(records))
+    reductions = Reductions.of(_reducers(parts[0].run))
     folder.open(described["identity"], overwrite=options.overwrite)
     try:
         folder.write_run(described)
         observer.planned(len(records), 0)
-        first, failed = _taken(records, folder, observer)
+        first, failed = _taken(records, folder, observer, reductions)
         described |= {
             "status": "finished",
             "images": {"count": len(records), "ok": len(records) - failed, "error": failed},
         }
-        if silent := silent_in_all(records):
-            described["silent_channels"] = silent
+        described |= reductions.results()
         if answers := _answers(parts):
             described["answers"] = answers
         folder.conclude(described, records.lines(), pages(described, records))
@@ -102,10 +103,16 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         failed,
         first,
         allowed,
-        silent,
+        tuple(reductions.lines()),
         what="joined",
         answers=answers,
     )
+
+
+def _reducers(run: Mapping[str, Any]) -> Sequence[type[Reducer]]:
+    """Those of the command that made the parts; none of one that is not known here any more."""
+    command = run.get("command")
+    return methods.method(command).reducers if command in methods.names() else ()
 
 
 def _answers(parts: Sequence[Part]) -> dict[str, float]:
@@ -115,7 +122,9 @@ def _answers(parts: Sequence[Part]) -> dict[str, float]:
     return {**known[0], **sums} if known else {}
 
 
-def _taken(records: Joined, folder: Folder, observer: Observer) -> tuple[Record | None, int]:
+def _taken(
+    records: Joined, folder: Folder, observer: Observer, reductions: Reductions
+) -> tuple[Record | None, int]:
     """Take over the files of all records; the first that failed, and how many did."""
     first, failed = None, 0
     owners: dict[str, Part] = {}
@@ -131,6 +140,7 @@ def _taken(records: Joined, folder: Folder, observer: Observer) -> tuple[Record 
             folder.take(name, part.file(name))
         if record["status"] == "error":
             first, failed = first or record, failed + 1
+        reductions.update(record)
         observer.recorded(record)
     return first, failed
 

@@ -123,7 +123,7 @@ class Outcome:
     failed: int = 0  # of them
     first_failed: Mapping[str, Any] | None = None  # the record of the first that did
     allowed: float = 0  # how many may
-    silent: Mapping[str, Any] = field(default_factory=dict)  # see `report.record.silent_in_all`
+    lines: tuple[tuple[str, str], ...] = ()  # what is said of all images; see `core.reduce`
     verdicts: tuple[Verdict, ...] = ()  # of a check
     what: str = "explained"  # what was done with the images
     done: int = 0  # of them that this run explained, others were done before

@@ -10,25 +10,18 @@ from typing import Any
 import torch
 
 from cnnexplain.core.records import line
-from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.errors import CnnexplainError, ImageMemoryError, InterruptedRunError, ModelError, WorkerError
-from cnnexplain.images.decode import refuse_bombs
-from cnnexplain.images.find import Source, find
 from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.report.pages.long import pages
-from cnnexplain.report.pages.record import silent_in_all
 from cnnexplain.runner import facts
-from cnnexplain.runner.answers import Answers, build_for
-from cnnexplain.runner.board import board_at
 from cnnexplain.runner.ending import Status, ended
-from cnnexplain.runner.folder import REPORT, Folder, checked_folder, written_by_us
+from cnnexplain.runner.folder import REPORT, Folder
 from cnnexplain.runner.journal import Journal, Records
-from cnnexplain.runner.names import stems
-from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.shard import BATCHES
+from cnnexplain.runner.task import Task, settle
 from cnnexplain.runner.teller import Teller
-from cnnexplain.runner.worker import Done, Worker, cores, worker_of
+from cnnexplain.runner.worker import Done, Worker, cores
 from cnnexplain.runner.write import Job, Writer
 
 HOPELESS = 8  # pictures: a model that failed on so many, and on no other, fails on all
@@ -36,107 +29,97 @@ HOPELESS = 8  # pictures: a model that failed on so many, and on no other, fails
 
 def run(request: Request, observer: Observer) -> Outcome:
     """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted."""
-    started, clock = time.time(), time.monotonic()
-    _begin(request)
-    folder = None if request.run.output is None else checked_folder(request.run.output)
-    board = board_at(request.run.tensorboard, request.command)
-    sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
-    jobs = _jobs(request, sources)
-    allowed = allowed_failures(request.run.max_failures, len(jobs))
-    answers = Answers(request, sources)
-    model, loaded, choices = build_for(request)
-    model.require_finite_weights()
-    method, more = request.method.bind(model)
-    alone = one_by_one(model)  # before the model's choices: it looks at the model
-    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *alone, *more))
-    jobs = answers.settled(model, sources, jobs)
-    if folder is None:
-        return _told(
-            request,
-            worker_of(request, None, model, loaded, method, len(jobs)),
-            jobs,
-            observer,
-            allowed,
-            clock,
-            answers,
-        )
-    described = facts.describe(request, model, loaded, method, choices, sources, len(jobs), started)
-    described["identity"] |= answers.identity
+    task = settle(request, observer)
+    return _shown(task, task.worker()) if task.folder is None else _written(task, task.folder)
+
+
+def _written(task: Task, folder: Folder) -> Outcome:
+    """A run that writes into a folder, which may hold the beginning of it."""
+    request, observer = task.request, task.observer
+    described = facts.describe(
+        request,
+        task.model,
+        task.loaded,
+        task.method,
+        task.choices,
+        task.sources,
+        len(task.jobs),
+        task.started,
+    )
+    described["identity"] |= task.answers.identity
     with closing(folder):
         journal = folder.open(described["identity"], overwrite=request.run.overwrite)
-        worker = worker_of(request, folder, model, loaded, method, len(jobs))
-        records = _kept(journal, worker.writer, jobs, observer)
+        worker = task.worker()
+        records = _kept(journal, worker.writer, task.jobs, observer)
         before, begun = len(records), time.monotonic()
-        teller = Teller(board, folder.path, jobs, records, described["identity"])
+        teller = Teller(task.board, folder.path, task.jobs, records, described["identity"])
 
-        def told(status: Status) -> dict[str, Any]:
+        def content(status: Status) -> dict[str, Any]:
             """The content of run.json at the end."""
             counts = {"ok": len(records) - records.failed, "error": records.failed}
             end = {**described, "images": described["images"] | counts}
-            return facts.concluded(end, status, time.monotonic() - clock, killed=folder.was_killed)
+            return facts.concluded(end, status, task.seconds(), killed=folder.was_killed)
 
         def conclude(status: Status) -> None:
-            described.update(_found(records, answers, worker, time.monotonic() - begun))
-            end = told(status)
+            described.update(_of_all(task, worker, time.monotonic() - begun))
+            end = content(status)
             folder.conclude(end, records.lines(), pages(end, records))
             journal.remove()
 
         folder.write_run(described)  # before all else: it says whose the other files are
-        with ended(conclude, lambda: folder.write_run(told("interrupted"))):
+        with ended(conclude, lambda: folder.write_run(content("interrupted"))):
             try:
-                observer.planned(len(jobs), before)
+                observer.planned(len(task.jobs), before)
                 for kept in records:
-                    observer.recorded(kept, again=True, listed=answers.take(kept))
-                with model.borrowed(), board or nullcontext(), teller:
-                    teller.begin(described, model, observer)
-                    with closing(_made(request, worker, jobs, records, folder, observer)) as made:
-                        for done in made:
-                            records.add(done.job.position, done.record, line(done.record))
-                            observer.recorded(
-                                done.record,
-                                again=records.failed_before(done.job.position),
-                                listed=answers.take(done.record),
-                            )
-                            teller.add(done)
+                    task.reductions.update(kept)
+                    observer.recorded(kept, again=True, listed=task.answers.take(kept))
+                with task.model.borrowed(), task.board or nullcontext(), teller:
+                    teller.begin(described, task.model, observer)
+                    _explain(task, worker, records, folder, teller)
             except WorkerError:
                 folder.was_killed = True
                 raise
             except KeyboardInterrupt as interruption:
                 raise InterruptedRunError(
-                    f"interrupted after {len(records)} of {len(jobs)} images",
+                    f"interrupted after {len(records)} of {len(task.jobs)} images",
                     "run the same command again to go on from here",
                     interruption,
                 ) from interruption
     return Outcome(
         folder.given / REPORT,
-        time.monotonic() - clock,
-        len(jobs),
+        task.seconds(),
+        len(task.jobs),
         records.failed,
         records.first_failed,
-        allowed,
-        described.get("silent_channels", {}),
+        task.allowed,
+        tuple(task.reductions.lines()),
         done=len(records) - before,
-        answers=answers.counted,
+        answers=task.answers.counted,
         work=described["work"],
     )
 
 
-def _begin(request: Request) -> None:
-    """See that what is asked for makes sense, and settle what the whole process shares."""
-    refuse_bombs()
-    torch.manual_seed(request.model.seed)
-    request.run.require_sense()
-    request.answers.require_sense()
+def _explain(task: Task, worker: Worker, records: Records, folder: Folder, teller: Teller) -> None:
+    """Explain the images that have no record yet, and note what becomes of each."""
+    observer = task.observer
+    with closing(_made(task.request, worker, task.jobs, records, folder, observer)) as made:
+        for done in made:
+            position, record = done.job.position, done.record
+            records.add(position, record, line(record))
+            task.reductions.update(record)
+            again = records.failed_before(position)
+            observer.recorded(record, again=again, listed=task.answers.take(record))
+            teller.add(done)
 
 
-def _found(records: Records, answers: Answers, worker: Worker, seconds: float) -> dict[str, Any]:
+def _of_all(task: Task, worker: Worker, seconds: float) -> dict[str, Any]:
     """What a run says of all its images together, as far as there is something to be said."""
     known = {
         "work": {"whole": round(seconds, 3), "processors": cores(), **worker.stages.taken()},
-        "silent_channels": silent_in_all(records),
-        "answers": answers.counted,
+        **task.reductions.results(),
+        "answers": task.answers.counted,
     }
-    return {name: one for name, one in known.items() if one}
+    return {name: said for name, said in known.items() if said}
 
 
 def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job], observer: Observer) -> Records:
@@ -201,13 +184,6 @@ def _hopeful(found: Iterable[Done], model_name: str, *, works: bool = False) -> 
         raise defect
 
 
-def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
-    """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
-    part, parts = request.run.part()
-    mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
-    return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
-
-
 def _condemned(
     request: Request, worker: Worker, jobs: Sequence[Job], folder: Folder, observer: Observer
 ) -> Iterator[Done]:
@@ -218,53 +194,40 @@ def _condemned(
     folder.was_killed = False
 
 
-def _told(
-    request: Request,
-    worker: Worker,
-    jobs: Sequence[Job],
-    observer: Observer,
-    allowed: float,
-    clock: float,
-    answers: Answers,
-) -> Outcome:
+def _shown(task: Task, worker: Worker) -> Outcome:
     """A run that writes nothing: the observer is told each record, and no more is kept than how many failed."""
     done = failed = 0
     first: tuple[int, Mapping[str, Any]] | None = None  # of those that failed, which may come early
-
-    def records() -> Iterator[Mapping[str, Any]]:
-        nonlocal done, failed, first
-        for one in _hopeful(_done(request, worker, jobs, range(len(jobs))), worker.model.name):
-            done += 1
-            if one.record["status"] == "error":
-                failed += 1
-                if first is None or one.job.position < first[0]:
-                    first = one.job.position, one.record
-            observer.recorded(one.record, listed=answers.take(one.record))
-            yield one.record
-
-    observer.planned(len(jobs), 0)
+    task.observer.planned(len(task.jobs), 0)
     begun = time.monotonic()
+    every = _done(task.request, worker, task.jobs, range(len(task.jobs)))
     try:
         with worker.model.borrowed():
-            silent = silent_in_all(records())
+            for explained in _hopeful(every, worker.model.name):
+                done, record = done + 1, explained.record
+                if record["status"] == "error":
+                    failed += 1
+                    if first is None or explained.job.position < first[0]:
+                        first = explained.job.position, record
+                task.reductions.update(record)
+                task.observer.recorded(record, listed=task.answers.take(record))
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
-            f"interrupted after {done} of {len(jobs)} images",
+            f"interrupted after {done} of {len(task.jobs)} images",
             "run the same command again; with -o OUT it goes on where it stopped",
             interruption,
         ) from interruption
-    whole = round(time.monotonic() - begun, 3)
     return Outcome(
         None,
-        time.monotonic() - clock,
-        len(jobs),
+        task.seconds(),
+        len(task.jobs),
         failed,
         first[1] if first else None,
-        allowed,
-        silent,
+        task.allowed,
+        tuple(task.reductions.lines()),
         done=done,
-        answers=answers.counted,
-        work={"whole": whole, "processors": cores(), **worker.stages.taken()},
+        answers=task.answers.counted,
+        work=_of_all(task, worker, time.monotonic() - begun)["work"],
     )
 
 

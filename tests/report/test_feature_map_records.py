@@ -16,12 +16,13 @@ import torch
 from cnnexplain.cli.console import Console, ConsoleOptions
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.records import kind_of
+from cnnexplain.core.reduce import SilentChannels, reduced
 from cnnexplain.core.results.channels import FEW_BLANK, FeatureMaps
 from cnnexplain.core.words import never_fired
 from cnnexplain.engine.channels import histogram, statistics
 from cnnexplain.report.pages.figures import figures
 from cnnexplain.report.pages.page import page
-from cnnexplain.report.pages.record import explained, failed, silent_in_all
+from cnnexplain.report.pages.record import explained, failed
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text())
@@ -135,9 +136,13 @@ def test_channels_that_fire_in_no_image(explanation: Callable[..., Explanation])
         failed("bad.jpg", ValueError("no"), "activations", "m"),
         made(explanation, other),
     ]
-    assert silent_in_all(records) == {"layer<0>": {"channels": [2], "count": 3, "images": 2}}
-    assert silent_in_all(records[:2]) == {}  # one picture proves nothing
-    assert silent_in_all([*records, made(explanation, np.ones((3, 1, 2)).tolist())]) == {}
+    assert reduced(SilentChannels(), records).results() == {
+        "layer<0>": {"channels": [2], "count": 3, "images": 2}
+    }
+    assert reduced(SilentChannels(), records[:2]).results() == {}  # one picture proves nothing
+    assert (
+        reduced(SilentChannels(), [*records, made(explanation, np.ones((3, 1, 2)).tolist())]).results() == {}
+    )
 
 
 def test_the_terminal_tells_layers(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnnexplain.core.reduce import FirstAnswers
+
 # So many names are sorted at a time; nothing but their places is kept.
 BLOCK = 4_096
 _FAILED, _SILENT = -1, -2  # in the place of a class: no findings, or no answer
@@ -20,42 +22,44 @@ _FAILED, _SILENT = -1, -2  # in the place of a class: no findings, or no answer
 Places = npt.NDArray[np.int64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Class:
-    """A class that came first in some image: how often, and with which probabilities in sum."""
+    """A class that came first in some image: how often, and how probable it was there on average."""
 
     index: int
     label: str
-    images: int = 0
-    sum: float = 0.0
+    images: int
+    mean: float | None  # None where scores are no probabilities
 
 
 class Gathered:
     """The records of a run, read once."""
 
     def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
-        self.classes: list[Class] = []  # in the order of their first image
         self.by_name_already = True  # the images come as people would sort them
         self._records = records
         self._class = array("q")
         self._chance = array("d")
-        self._gather()
+        answers = FirstAnswers()
+        self._gather(answers)
+        # In the order of their first image.
+        self.classes = [
+            Class(index, counted.label, counted.images, counted.mean)
+            for index, counted in answers.classes.items()
+        ]
 
-    def _gather(self) -> None:
-        known: dict[int, int] = {}
+    def _gather(self, answers: FirstAnswers) -> None:
+        places: dict[int, int] = {}
         last: Key = [], ""
         for record in self._records:
+            answers.update(record)
             chance, which = math.nan, _SILENT
             if record.get("error"):
                 which = _FAILED
             elif record["predictions"]:
                 best = record["predictions"][0]
                 chance = math.nan if best["probability"] is None else best["probability"]
-                which = known.setdefault(best["index"], len(known))
-                if which == len(self.classes):
-                    self.classes.append(Class(best["index"], best["label"]))
-                self.classes[which].images += 1
-                self.classes[which].sum += chance
+                which = places.setdefault(best["index"], len(places))
             self._class.append(which)
             self._chance.append(chance)
             key = by_name(name_of(record))

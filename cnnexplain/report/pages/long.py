@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Any
@@ -239,7 +238,7 @@ class _Report:
                 one.label,
                 _note(one),
                 f"{one.images:,}",
-                "–" if math.isnan(one.sum) else percent(one.sum / one.images),
+                "–" if one.mean is None else percent(one.mean),
                 percent(one.images / answers),
                 one.images / answers,
             )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.records import kind_of, plain, readable
+from cnnexplain.core.records import plain, readable
 from cnnexplain.core.results import Result, entry
 from cnnexplain.errors import CnnexplainError, first_line, shortage_behind
 
@@ -58,28 +57,6 @@ def failed(image: str, error: Exception, command: str, model: str) -> dict[str, 
         what["message"] = readable(first_line(error))
     start = _start(image, "error", command, model)
     return {**start, "error": what, "size": None, "predictions": [], "explanations": []}
-
-
-def silent_in_all(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The channels that fired in none of the pictures, by layer: `channels`, `count` of the layer, `images`.
-
-    Only of layers that were looked at in several pictures, and that have such channels.
-    """
-    silent: dict[str, set[int]] = {}
-    counts: dict[str, int] = {}
-    images: Counter[str] = Counter()
-    for record in records:
-        for one in record["explanations"]:
-            if kind_of(one) == "channels":
-                layer, channels = one["layer"], one["channels"]
-                silent[layer] = silent.get(layer, {*channels["silent"]}).intersection(channels["silent"])
-                counts[layer] = channels["count"]
-                images[layer] += 1
-    return {
-        layer: {"channels": sorted(found), "count": counts[layer], "images": images[layer]}
-        for layer, found in silent.items()
-        if found and images[layer] > 1
-    }
 
 
 def _start(image: str, status: str, command: str, model: str) -> dict[str, Any]:

@@ -1,0 +1,227 @@
+"""What is said of all images of a run together: folds over their records, which may be made of parts in any order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from cnnexplain.core.records import kind_of
+from cnnexplain.core.words import never_fired
+
+EXACT = 1074  # the smallest positive float64 is 2 ** -1074
+
+Record = Mapping[str, Any]
+AnyReducer = TypeVar("AnyReducer", bound="Reducer")
+
+
+class Reducer(ABC):
+    """Folds the records of images, one after another, into something that is said of all of them.
+
+    `merge` is associative and commutative: shards, several processes and a run that was continued come to the same
+    result, whichever images each of them had. Memory depends on the model and never on the number of images.
+    """
+
+    key: ClassVar[str]  # under which run.json has the results
+    word: ClassVar[str] = ""  # before its sentences on the terminal
+
+    @abstractmethod
+    def update(self, record: Record) -> None:
+        """Take in the record of one image, well explained or not."""
+
+    @abstractmethod
+    def merge(self: AnyReducer, other: AnyReducer) -> None:
+        """Take in what another has taken in, of other images."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All that is kept, as plain data."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls: type[AnyReducer], state: Mapping[str, Any]) -> AnyReducer:
+        """The reducer whose `state` this is."""
+
+    @abstractmethod
+    def results(self) -> dict[str, Any]:
+        """What is said of all images, as plain data; empty where there is nothing to be said."""
+
+    def lines(self) -> Iterator[str]:
+        """The same for a person, in sentences; nothing where the report alone has it."""
+        return iter(())
+
+
+@dataclass
+class _Channels:
+    silent: set[int]  # that fired in none of the images
+    count: int
+    images: int
+
+
+@dataclass
+class SilentChannels(Reducer):
+    """The channels that fire in none of the images, by layer: `channels`, `count` of the layer, `images`.
+
+    Only of layers that were looked at in several images, and that have such channels.
+    """
+
+    key: ClassVar[str] = "silent_channels"
+    word: ClassVar[str] = "silent"
+
+    layers: dict[str, _Channels] = field(default_factory=dict)
+
+    def update(self, record: Record) -> None:
+        """Take in the feature maps of one image."""
+        for entry in record["explanations"]:
+            if kind_of(entry) == "channels":
+                channels = entry["channels"]
+                self._add(entry["layer"], {*channels["silent"]}, channels["count"], 1)
+
+    def merge(self, other: SilentChannels) -> None:
+        """Take in other images."""
+        for layer, channels in other.layers.items():
+            self._add(layer, channels.silent, channels.count, channels.images)
+
+    def state(self) -> dict[str, Any]:
+        """By layer: `silent`, `count`, `images`."""
+        return {
+            layer: {"silent": sorted(known.silent), "count": known.count, "images": known.images}
+            for layer, known in self.layers.items()
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> SilentChannels:
+        """As it was."""
+        return cls(
+            {
+                layer: _Channels({*known["silent"]}, known["count"], known["images"])
+                for layer, known in state.items()
+            }
+        )
+
+    def results(self) -> dict[str, Any]:
+        """The layers that have such channels."""
+        return {
+            layer: {"channels": sorted(known.silent), "count": known.count, "images": known.images}
+            for layer, known in self.layers.items()
+            if known.silent and known.images > 1
+        }
+
+    def lines(self) -> Iterator[str]:
+        """A sentence for each layer."""
+        return (never_fired(layer, said) for layer, said in self.results().items())
+
+    def _add(self, layer: str, silent: set[int], count: int, images: int) -> None:
+        known = self.layers.setdefault(layer, _Channels(silent, count, 0))
+        known.silent = known.silent & silent
+        known.images += images
+
+
+@dataclass
+class ClassCount:
+    """How many images have a class as their first answer, and the sum of its probabilities in them, exactly."""
+
+    label: str
+    images: int = 0
+    sum: int = 0  # of probabilities, in units of 2 ** -EXACT: whole numbers add up alike in any order
+    known: int = 0  # of the images, those that have a probability
+
+    @property
+    def mean(self) -> float | None:
+        """The mean probability; None where scores are no probabilities."""
+        return self.sum / (self.known << EXACT) if self.known else None
+
+
+@dataclass
+class FirstAnswers(Reducer):
+    """The classes that come first in some image: how often, and how probable they are there on average."""
+
+    key: ClassVar[str] = "first_answers"
+
+    classes: dict[int, ClassCount] = field(
+        default_factory=dict
+    )  # by index, in the order of their first image
+
+    def update(self, record: Record) -> None:
+        """Take in the first answer of one image, where it has one."""
+        if not record.get("error") and record["predictions"]:
+            best = record["predictions"][0]
+            chance = best["probability"]
+            self._add(
+                best["index"],
+                ClassCount(best["label"], 1, _exact(chance or 0.0), 0 if chance is None else 1),
+            )
+
+    def merge(self, other: FirstAnswers) -> None:
+        """Take in other images."""
+        for index, counted in other.classes.items():
+            self._add(index, counted)
+
+    def state(self) -> dict[str, Any]:
+        """By index: label, images, the exact sum in hexadecimal digits, images with a probability."""
+        return {
+            str(index): [counted.label, counted.images, f"{counted.sum:x}", counted.known]
+            for index, counted in self.classes.items()
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> FirstAnswers:
+        """As it was."""
+        return cls(
+            {
+                int(index): ClassCount(label, images, int(total, 16), known)
+                for index, (label, images, total, known) in state.items()
+            }
+        )
+
+    def results(self) -> dict[str, Any]:
+        """By index: `label`, `images`, and `probability`, its mean."""
+        return {
+            str(index): {"label": counted.label, "images": counted.images, "probability": counted.mean}
+            for index, counted in self.classes.items()
+        }
+
+    def _add(self, index: int, counted: ClassCount) -> None:
+        known = self.classes.setdefault(index, ClassCount(counted.label))
+        known.images += counted.images
+        known.sum += counted.sum
+        known.known += counted.known
+
+
+def _exact(value: float) -> int:
+    """A number from 0 to 1 in units of 2 ** -EXACT."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * ((1 << EXACT) // denominator)
+
+
+class Reductions:
+    """Several reducers over the same records."""
+
+    def __init__(self, reducers: Sequence[Reducer]) -> None:
+        self._reducers = reducers
+
+    @classmethod
+    def of(cls, kinds: Iterable[type[Reducer]]) -> Reductions:
+        """A fresh reducer of each kind."""
+        return cls([kind() for kind in kinds])
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """What each says to a person, its word before each sentence."""
+        return ((reducer.word, line) for reducer in self._reducers for line in reducer.lines())
+
+    def update(self, record: Record) -> None:
+        """Have each take in the record of one image."""
+        for reducer in self._reducers:
+            reducer.update(record)
+
+    def results(self) -> dict[str, Any]:
+        """What each says of all images, by its key; nothing of those that have nothing to say."""
+        return {reducer.key: said for reducer in self._reducers if (said := reducer.results())}
+
+
+def reduced(reducer: AnyReducer, records: Iterable[Record]) -> AnyReducer:
+    """The same reducer, after it has taken in all records."""
+    for record in records:
+        reducer.update(record)
+    return reducer
