@@ -17,8 +17,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from timing import in_turns, verdict
 
 import cnnexplain
+from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.core.explanation import Batch
-from cnnexplain.methods.gradcam import GradCAM
 
 BATCH, TURNS = 8, 9
 

@@ -82,17 +82,18 @@ def parts(folder: Path) -> dict[str, float]:
     import torch
 
     import cnnexplain
+    from cnnexplain.commands import image_command
     from cnnexplain.images.decode import decode_reduced
     from cnnexplain.render import pictures
     from cnnexplain.render.kit.options import RenderOptions
     from cnnexplain.render.kit.panel import drawn
     from cnnexplain.runner.explain import Prepared, explain
-    from cnnexplain.runner.worker import SHARPER
-    from cnnexplain.runner.write import save_png
+    from cnnexplain.runner.output.write import save_png
+    from cnnexplain.runner.workers.worker import SHARPER
 
     explainer = cnnexplain.load(MODEL)
     model = explainer.model
-    method, _ = cnnexplain.methods.method("gradcam")().bind(model)
+    method, _ = image_command("gradcam")().bind(model)
     options = RenderOptions()
     seconds: dict[str, float] = {}
 

@@ -15,8 +15,8 @@ from captum.attr import IntegratedGradients
 from timing import in_turns, verdict
 
 import cnnexplain
+from cnnexplain.commands.saliency import Saliency
 from cnnexplain.core.explanation import Batch
-from cnnexplain.methods.saliency import Saliency
 
 BATCH, STEPS, TARGET = 8, 50, 281
 TOGETHER = ("gradient", "input-x-gradient", "guided-backprop", "guided-gradcam", "deconvnet")

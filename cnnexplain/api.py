@@ -18,8 +18,9 @@ from typing import Any, overload
 from PIL import Image
 from torch import nn
 
-from cnnexplain import methods
-from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.checks.suite.subject import Example, Subject
+from cnnexplain.commands import image_command
+from cnnexplain.commands.filters import Filters
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import UNFLATTEN, ModelOptions
@@ -32,28 +33,27 @@ from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
+from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.engine.input_size import with_size
-from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.table import layer_table
-from cnnexplain.engine.tracing import renamed
+from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import OptionError
-from cnnexplain.inspections.filters import Filters
 from cnnexplain.render import Picture, pictures
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.map import Easel
-from cnnexplain.runner.check import class_maps, judged
-from cnnexplain.runner.check_given import require_answers
-from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.expected import class_index
+from cnnexplain.runner.checking.check import class_maps, judged
+from cnnexplain.runner.checking.expected import class_index
+from cnnexplain.runner.checking.given import require_answers
+from cnnexplain.runner.checking.options import CheckOptions
+from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.explain import explain
 from cnnexplain.runner.given import Given, all_of, checked_range, is_one, prepare
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
-from cnnexplain.runner.pipeline import batched
-from cnnexplain.runner.thresholds import chosen
+from cnnexplain.runner.workers.pipeline import batched
 from cnnexplain.sources import adopt
 
 
@@ -113,7 +113,7 @@ class Explainer:
         asked = all_of(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
-        kind = methods.method(command)
+        kind = image_command(command)
         values = checked_range(range)
         bound, settled = kind(**checked(kind, options)).bind(self.model)
         alone = one_by_one(self.model)

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.results import Result
 from cnnexplain.engine.model import Model
-from cnnexplain.methods.gradcam import GradCAM
 
 
 def as_model(module: nn.Module, size: tuple[int, int], channels: int = 3, **fields: Any) -> Model:

@@ -18,49 +18,68 @@ import cnnexplain
 
 HOUSE = Path(cnnexplain.__file__).parent
 FILES = sorted(HOUSE.rglob("*.py"))
-MODULES = [".".join(("cnnexplain", *one.relative_to(HOUSE).with_suffix("").parts)) for one in FILES]
+MODULES = [
+    ".".join(("cnnexplain", *file.relative_to(HOUSE).with_suffix("").parts)).removesuffix(".__init__")
+    for file in FILES
+]
 
-# What each part may import of the others: cli -> runner -> {methods, sources, images, render, report} -> engine ->
-# core -> errors. Brothers do not know each other.
-ALLOWED = {
-    "errors": set(),
-    "core": {"errors"},
-    "engine": {"core", "errors"},
-    "methods": {"engine", "core", "errors"},
-    "inspections": {"engine", "core", "errors"},
-    "checks": {"engine", "core", "errors"},
-    "sources": {"engine", "core", "errors"},
-    "images": {"core", "errors"},
-    "render": {"core", "errors"},
-    "report": {"core", "errors"},
-    "runner": {
-        "methods",
-        "inspections",
-        "checks",
-        "sources",
-        "images",
-        "render",
-        "report",
-        "engine",
-        "core",
-        "errors",
-    },
-    "api": {
-        "runner",
-        "methods",
-        "inspections",
-        "checks",
-        "sources",
-        "images",
-        "render",
-        "engine",
-        "core",
-        "errors",
-    },
-    # The command line reads the methods' and the option classes' declarations to build itself, and errors.
-    "cli": {"runner", "methods", "inspections", "checks", "core", "errors"},
-    "__main__": {"cli"},
-    "__init__": {"api", "core", "errors"},  # for type checkers; at run time names are loaded on first use
+# The rooms, what is in each, and what it may import of the others. docs/architecture.md shows this table.
+ROOMS: dict[str, tuple[str, frozenset[str]]] = {
+    "errors": ("one family of errors: problem, hint, exit code", frozenset()),
+    "core": (
+        "the nouns of a run: parameters, targets, batches, results, reductions; no files, no hooks",
+        frozenset({"errors"}),
+    ),
+    "formulas": ("tensors in, tensors out, each with its paper", frozenset({"core", "errors"})),
+    "engine": (
+        "the torch machinery that commands speak to, `Model` first of all",
+        frozenset({"core", "errors"}),
+    ),
+    "commands": (
+        "one file, one command: its options, what it needs, what it says",
+        frozenset({"engine", "formulas", "core", "errors"}),
+    ),
+    "checks": (
+        "one file, one check; what they share is in `suite/`",
+        frozenset({"engine", "formulas", "core", "errors"}),
+    ),
+    "sources": ("one file, one place that models come from", frozenset({"engine", "core", "errors"})),
+    "images": ("finding and decoding pictures", frozenset({"core", "errors"})),
+    "render": (
+        "one file, one kind of result as a picture; what they are made of is in `kit/`",
+        frozenset({"core", "errors"}),
+    ),
+    "report": (
+        "one file, one kind of result on a page; the pages are in `pages/`",
+        frozenset({"core", "errors"}),
+    ),
+    "runner": (
+        "a run from its request to its files: `workers/`, `output/`, `checking/`, `tensorboard/`",
+        frozenset(
+            {
+                "commands",
+                "checks",
+                "sources",
+                "images",
+                "render",
+                "report",
+                "formulas",
+                "engine",
+                "core",
+                "errors",
+            }
+        ),
+    ),
+    "api": (
+        "Python's way in",
+        frozenset(
+            {"runner", "commands", "checks", "sources", "images", "render", "engine", "core", "errors"}
+        ),
+    ),
+    # The command line reads the declarations of commands and options to build itself, and errors.
+    "cli": ("the shell's way in", frozenset({"runner", "commands", "checks", "core", "errors"})),
+    "__main__": ("`python -m cnnexplain`", frozenset({"cli"})),
+    "__init__": ("what `import cnnexplain` has, loaded on first use", frozenset({"api", "core", "errors"})),
 }
 # Single modules that are allowed beyond that, each for a reason.
 ALLOWED_MODULES = {
@@ -79,7 +98,7 @@ def test_imports_run_one_way(file: Path) -> None:
         if other in ("", part):
             continue  # the package itself: its version
         fine = (
-            other in ALLOWED[part]
+            other in ROOMS[part][1]
             or (part, module) in ALLOWED_MODULES
             or (typing and (part, other) in ONLY_FOR_TYPING)
         )
@@ -92,30 +111,72 @@ def test_every_exception_to_the_rule_is_needed() -> None:
     assert set(ONLY_FOR_TYPING) <= {(part, module.split(".")[1]) for part, module in found if "." in module}
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither at once nor by a detour, also not within functions; what only type checkers read does not count."""
+    graph = {
+        module: {other for other, typing in _imports(file) if not typing and other != module}
+        for module, file in zip(MODULES, FILES, strict=True)
+    }
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way[way.index(module) :], module))
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("file", FILES, ids=MODULES)
+def test_a_name_with_an_underscore_is_private_to_its_folder(file: Path) -> None:
+    here = ".".join(("cnnexplain", *file.parent.relative_to(HOUSE).parts))
+    for module, _ in _imports(file):
+        parts = module.split(".")
+        for place, part in enumerate(parts):
+            if part.startswith("_") and not part.startswith("__"):
+                assert ".".join(parts[:place]) == here, f"{module} is private"
+
+
+def test_the_documents_show_the_rooms_as_they_are() -> None:
+    text = (HOUSE.parent / "docs" / "architecture.md").read_text("utf-8")
+    order = list(ROOMS)
+    for room, (content, may) in ROOMS.items():
+        if not room.startswith("__"):
+            allowed = ", ".join(f"`{other}`" for other in sorted(may, key=order.index)) or "nothing"
+            assert f"| `{room}` | {content} | {allowed} |" in text
+
+
 @pytest.mark.parametrize("file", FILES, ids=MODULES)
 def test_a_file_is_short_enough_to_be_read(file: Path) -> None:
     assert len(file.read_text("utf-8").splitlines()) <= 300
 
 
 def test_one_place_prints() -> None:
-    """cli/console.py speaks; cli/app.py tells the version; cli/start.py says that it was stopped before all that."""
+    """cli/console.py speaks; cli/app.py tells the version; cli/signals.py says that it was stopped before all that."""
     printing = {
         str(file.relative_to(HOUSE))
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if _prints(node)
     }
-    assert printing == {os.path.join("cli", name) for name in ("app.py", "console.py", "start.py")}
+    assert printing == {os.path.join("cli", name) for name in ("app.py", "console.py", "signals.py")}
 
 
-ROOMS = ("cnnexplain.methods.", "cnnexplain.inspections.", "cnnexplain.checks.")
-METHODS = [one for one in MODULES if one.startswith(ROOMS) and "._" not in one]
+DECLARED = ("cnnexplain.commands.", "cnnexplain.checks.")
+METHODS = [
+    one
+    for one in MODULES
+    if one.startswith(DECLARED) and not {"_", "suite"} & {one.split(".")[2][:1], one.split(".")[2]}
+]
 
 
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        (["cnnexplain", "cnnexplain.cli.app", "cnnexplain.methods", *METHODS], HEAVY),
+        (["cnnexplain", "cnnexplain.cli.app", "cnnexplain.commands", *METHODS], HEAVY),
         (["cnnexplain.sources"], ("torch", "torchvision", "timm")),
     ],
 )
@@ -134,8 +195,9 @@ def net():
 BRIGHTNESS = '''
 """How bright the picture is."""
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.map import Heatmap
@@ -145,9 +207,10 @@ __all__ = ["Brightness"]
 
 
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(ImageCommand):
     """Heat map of the light itself."""
 
+    seeded: ClassVar[bool] = False
     power: Annotated[int, Param("To which power the light is raised.", min=1, max=9)] = 1
 
     def bind(self, model):
@@ -169,6 +232,7 @@ CENSUS = '''
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from cnnexplain.commands import ModelCommand
 from cnnexplain.core.params import Param
 from cnnexplain.core.results import Detail, Result
 
@@ -191,10 +255,10 @@ class Count(Result):
 
 
 @dataclass(frozen=True)
-class Census:
+class Census(ModelCommand):
     """How many numbers each layer holds."""
 
-    needs_folder: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
     least: Annotated[int, Param("The fewest numbers that count.", min=1)] = 1
 
     def bind(self, model):
@@ -263,8 +327,8 @@ def records(place: Path) -> list[dict]:
     return [json.loads(line) for line in (place / "out" / "results.jsonl").read_text().splitlines()]
 
 
-def test_a_method_is_one_file(extended: Path, shell: Shell) -> None:
-    (extended / "cnnexplain" / "methods" / "brightness.py").write_text(BRIGHTNESS)
+def test_a_command_is_one_file(extended: Path, shell: Shell) -> None:
+    (extended / "cnnexplain" / "commands" / "brightness.py").write_text(BRIGHTNESS)
     assert "brightness" in shell("--help").stdout
     shown = shell("brightness", "--help").stdout
     assert "Heat map of the light itself." in shown
@@ -285,7 +349,7 @@ def test_a_method_is_one_file(extended: Path, shell: Shell) -> None:
 
 
 def test_a_look_into_a_model_is_one_file(extended: Path, shell: Shell) -> None:
-    (extended / "cnnexplain" / "inspections" / "census.py").write_text(CENSUS)
+    (extended / "cnnexplain" / "commands" / "census.py").write_text(CENSUS)
     assert "How many numbers each layer holds." in shell("--help").stdout
     shown = shell("census", "--help").stdout
     assert "--least" in shown
@@ -310,15 +374,15 @@ def test_a_look_into_a_model_is_one_file(extended: Path, shell: Shell) -> None:
 
 
 def test_a_class_activation_map_is_one_function_and_one_line(extended: Path, shell: Shell) -> None:
-    formulas = extended / "cnnexplain" / "methods" / "_cams.py"
+    formulas = extended / "cnnexplain" / "formulas" / "cam.py"
     text = formulas.read_text()
     assert text.count("CAMS: dict") == text.count("\n}\n") == 1
     text = text.replace(
         "CAMS: dict", 'def sumcam(a, g):\n    """The sum."""\n    return a.sum(1)\n\n\nCAMS: dict'
     )
-    formulas.write_text(text.replace("\n}\n", '\n    "sumcam": sumcam,\n}\n'))
+    formulas.write_text(text.replace("\n}\n", '\n    "sumcam": Cam(sumcam),\n}\n'))
     shell("gradcam", "net.py:net", "spot.png", "-o", "out", "-m", "sumcam,gradcam", "--input-size", "60")
-    assert [one["method"] for one in records(extended)[0]["explanations"]] == ["sumcam", "gradcam"]
+    assert [entry["method"] for entry in records(extended)[0]["explanations"]] == ["sumcam", "gradcam"]
 
 
 def test_a_model_source_is_one_file(extended: Path, shell: Shell) -> None:
@@ -352,9 +416,7 @@ def _imports(file: Path) -> Iterator[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file} imports by dots"
             below = [f"{node.module}.{one.name}" for one in node.names]
-            found = [
-                one if one in MODULES or f"{one}.__init__" in MODULES else str(node.module) for one in below
-            ]
+            found = [one if one in MODULES else str(node.module) for one in below]
         yield from ((one, id(node) in for_typing) for one in found if one.split(".")[0] == "cnnexplain")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 from cnnexplain.core import registry
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.core.verdict import Found, Level, Need
 
 # In which order they are carried out and told: what is broken explains what comes after it.

@@ -10,8 +10,8 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._compared import Compared
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.compared import Compared
+    from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.core.baseline import Baseline as Stored
 
 __all__ = ["Baseline"]
@@ -69,8 +69,8 @@ class Baseline:
 
     def measure(self, subject: Subject) -> Found:
         """Compare class, probability and map of every picture; the worst picture decides."""
-        from cnnexplain.checks import _explained
-        from cnnexplain.checks._compared import compared
+        from cnnexplain.checks.suite import explained as _explained
+        from cnnexplain.checks.suite.compared import compared
 
         stored = subject.baseline
         if stored is None:
@@ -139,7 +139,7 @@ class Baseline:
 
 def _differing(subject: Subject, stored: Stored) -> str:
     """Versions that are not those of the stored run, in words."""
-    from cnnexplain.checks._stored import versions
+    from cnnexplain.checks.suite.stored import versions
 
     now = versions(subject)
     parts = [

@@ -12,7 +12,7 @@ from cnnexplain.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["BatchInvariant"]
 
@@ -46,7 +46,7 @@ class BatchInvariant:
 
     def measure(self, subject: Subject) -> Found:
         """Ask for some pictures alone, and hold the scores against those that they got in company."""
-        from cnnexplain.checks._repeated import apart, worst
+        from cnnexplain.checks.suite.repeated import apart, worst
 
         examples = subject.examples[:ALONE]
         limit = self.apart * (1 if subject.model.precision == "fp32" else 10)
@@ -82,6 +82,6 @@ class BatchInvariant:
     def _alone(self, subject: Subject) -> Tensor:
         import torch
 
-        from cnnexplain.checks._subject import same_width
+        from cnnexplain.checks.suite.subject import same_width
 
         return torch.cat(same_width([subject.scored([one.pixels]) for one in subject.examples[:ALONE]]))

@@ -12,8 +12,8 @@ from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cnnexplain.checks._subject import Subject
-    from cnnexplain.engine.misplaced import Misplaced
+    from cnnexplain.checks.suite.subject import Subject
+    from cnnexplain.engine.weights.misplaced import Misplaced
 
 __all__ = ["BatchNorm"]
 
@@ -58,7 +58,7 @@ class BatchNorm:
 
     def measure(self, subject: Subject) -> Found:
         """Look at the running mean and variance of every layer that keeps them; with pictures at what arrives there."""
-        from cnnexplain.checks._layers import some
+        from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
         known = 0
@@ -85,8 +85,8 @@ class BatchNorm:
 
     def _arriving(self, subject: Subject, good: str) -> Found:
         """Hold what arrives at each layer against its statistics, and look for exchanged layers."""
-        from cnnexplain.engine.misplaced import misplaced, nearest
-        from cnnexplain.engine.statistics import mismatches
+        from cnnexplain.engine.weights.misplaced import misplaced, nearest
+        from cnnexplain.engine.weights.running import mismatches
 
         if not subject.examples or subject.broken:
             return Found(good=True, says=good, value=0)

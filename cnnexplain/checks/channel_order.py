@@ -9,8 +9,8 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._paired import Answers
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.paired import Answers
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["ChannelOrder"]
 
@@ -50,7 +50,7 @@ class ChannelOrder:
         import numpy as np
         import torch
 
-        from cnnexplain.checks import _paired
+        from cnnexplain.checks.suite import paired as _paired
 
         if subject.model.preprocess.channels != 3:
             raise Skipped(

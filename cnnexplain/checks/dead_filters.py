@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["DeadFilters"]
 
@@ -59,7 +59,7 @@ class DeadFilters:
 
     def measure(self, subject: Subject) -> Found:
         """Count dead filters of every layer; those that are zero to the last bit count for themselves."""
-        from cnnexplain.checks._layers import some
+        from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
         layers = [one for one in subject.counted if one.statistics.limit > 0]  # zeros alone: untrained-layers

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.checks._units import Share, judged, watched
+from cnnexplain.checks.suite.units import Share, judged, watched
 from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Found, Level, Need, Skipped
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.engine.activity import Activity
 
 __all__ = ["DeadUnits"]

@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Found, Level, Need
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Deterministic"]
 
@@ -36,7 +36,7 @@ class Deterministic:
 
     def measure(self, subject: Subject) -> Found:
         """Ask for the first pictures again, together, as they were asked for the first time."""
-        from cnnexplain.checks._repeated import apart, worst
+        from cnnexplain.checks.suite.repeated import apart, worst
         from cnnexplain.core.words import count
 
         examples = subject.examples[: subject.rows]

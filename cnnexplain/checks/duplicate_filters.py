@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["DuplicateFilters"]
 
@@ -46,7 +46,7 @@ class DuplicateFilters:
 
     def measure(self, subject: Subject) -> Found:
         """Count, in every layer, living filters that point where another one points."""
-        from cnnexplain.checks._layers import some
+        from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
         known = 0

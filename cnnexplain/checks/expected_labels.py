@@ -12,7 +12,7 @@ from cnnexplain.core.verdict import ROWS, Confusion, Found, Level, Need, Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["ExpectedLabels"]
 
@@ -52,9 +52,9 @@ class ExpectedLabels:
 
     def measure(self, subject: Subject) -> Found:
         """Count the pictures whose class comes first, and is among the first five."""
-        from cnnexplain.checks._order import exchange
+        from cnnexplain.checks.suite.order import exchange
         from cnnexplain.core import words
-        from cnnexplain.engine.scores import class_scores
+        from cnnexplain.engine.scoring.scores import class_scores
 
         labels = subject.labels
         # Many probabilities are zero, whose scores differ.
@@ -95,7 +95,7 @@ class ExpectedLabels:
 
 def _advice(subject: Subject, right: int, classes: int) -> str:
     """What to do about a model that recognises too few pictures, by how it fails."""
-    from cnnexplain.checks._paired import by_guesses
+    from cnnexplain.checks.suite.paired import by_guesses
 
     if by_guesses(right, len(subject.labels), classes) < UNLIKELY:
         return (

@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Found, Level, Need
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["ExplodingGradients"]
 

@@ -11,7 +11,7 @@ from cnnexplain.core.verdict import ROWS, Curves, Found, Level, Need, Skipped, T
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Faithful"]
 # Shares of the cells; alike from both ends, so that one random order serves both ways.
@@ -48,7 +48,7 @@ class Faithful:
         """Delete cells, and insert them into a blurred picture, in the map's order and in random ones."""
         import torch
 
-        from cnnexplain.checks import _explained
+        from cnnexplain.checks.suite import explained as _explained
         from cnnexplain.core.words import count as counted
 
         subject = _explained.at_most(subject, MOST)
@@ -133,7 +133,7 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
     """The probability of one class `index` (N,) for each of `inputs`."""
     import torch
 
-    from cnnexplain.checks._subject import same_width
+    from cnnexplain.checks.suite.subject import same_width
 
     with torch.no_grad():
         parts = subject.in_parts(len(inputs), lambda part: subject.model.forward(inputs[part].clone()).cpu())

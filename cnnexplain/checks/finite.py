@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, dtype
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.engine.overflow import Overflow
 
 __all__ = ["Finite"]
@@ -82,7 +82,7 @@ class Finite:
         In half precision also how the answers differ from those in float32: with autocast, and with weights cast.
         """
         from cnnexplain.core import words
-        from cnnexplain.engine.model import PRECISIONS
+        from cnnexplain.engine.borrow import PRECISIONS
 
         bad, many = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
@@ -108,7 +108,7 @@ class Finite:
 
     def _weights_cast(self, subject: Subject, autocast: Found) -> Found:
         """The same of a model whose weights and inputs are of half precision throughout."""
-        from cnnexplain.engine.model import PRECISIONS
+        from cnnexplain.engine.borrow import PRECISIONS
         from cnnexplain.engine.overflow import beyond, cast
         from cnnexplain.errors import ModelError
 
@@ -142,7 +142,7 @@ class Finite:
 
     def _as_in_float32(self, subject: Subject, found: Found, scores: Tensor, how: str) -> Found:
         """Hold the scores (N, K) of half precision against those of float32."""
-        from cnnexplain.checks._repeated import apart
+        from cnnexplain.checks.suite.repeated import apart
 
         exact = subject.exact
         before, after = map(subject.model.probabilities, (exact, scores))

@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Found, Level, Need, Skipped
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["FirstLayerNoise"]
 
@@ -51,7 +51,7 @@ class FirstLayerNoise:
 
     def measure(self, subject: Subject) -> Found:
         """Hold the smoothness of the layer that reads the picture against that of random weights."""
-        from cnnexplain.engine.kernels import reading
+        from cnnexplain.engine.weights.kernels import reading
 
         layers = subject.counted
         if not layers:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["FlipAndShift"]
 
@@ -65,7 +65,7 @@ class FlipAndShift:
 
     def measure(self, subject: Subject) -> Found:
         """Shift all pictures both ways along a diagonal, mirror them, and see how far the probabilities move."""
-        from cnnexplain.checks import _paired
+        from cnnexplain.checks.suite import paired as _paired
         from cnnexplain.core.words import count
 
         _paired.require_enough(len(subject.examples), self.chance)
@@ -119,7 +119,7 @@ class FlipAndShift:
 
         Digits and writing are something else when mirrored, and no model is to blame for answering otherwise.
         """
-        from cnnexplain.checks import _paired
+        from cnnexplain.checks.suite import paired as _paired
 
         own = subject.chances.amax(1).log()
         return _paired.likely(own - mirrored.amax(1).clamp_min(1e-30).log()) <= self.chance

@@ -11,7 +11,7 @@ from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Ski
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["LooksAtBorder"]
 ENOUGH = 4  # pictures: of fewer the subject may well stand at the edge
@@ -45,7 +45,7 @@ class LooksAtBorder:
 
     def measure(self, subject: Subject) -> Found:
         """Add up what is positive in the margin, and divide by the margin's share of the area."""
-        from cnnexplain.checks import _explained
+        from cnnexplain.checks.suite import explained as _explained
 
         maps = _explained.maps(subject)
         positive = maps.clamp(min=0).double()

@@ -11,8 +11,8 @@ from cnnexplain.core.verdict import Found, Level, Need, Profile, Skipped, Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks._paired import Answers, Outcome
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.paired import Answers, Outcome
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Normalisation"]
 
@@ -64,7 +64,7 @@ class Normalisation:
 
     def measure(self, subject: Subject) -> Found:
         """Normalise all pictures in each usual way, and compare what is said of them, one by one."""
-        from cnnexplain.checks import _paired
+        from cnnexplain.checks.suite import paired as _paired
 
         names = _fed_otherwise(subject)
         _paired.require_enough(len(subject.examples), self.chance / len(names))
@@ -126,7 +126,7 @@ class Normalisation:
         Many networks become ever more certain as their input's numbers grow, whatever the picture. Of those
         certainty does not say how they should be fed.
         """
-        from cnnexplain.checks import _paired
+        from cnnexplain.checks.suite import paired as _paired
 
         louder = _paired.answers(subject, _logits(subject, name, LOUDER))
         return answers.against(louder, self.gain, self.chance) == "worse"
@@ -156,7 +156,7 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
     """The logits of all pictures, normalised in a usual way, or as they are fed where the name is none of them."""
     import torch
 
-    from cnnexplain.checks._subject import same_width
+    from cnnexplain.checks.suite.subject import same_width
 
     if name in USUAL:
         mean, std = USUAL[name]

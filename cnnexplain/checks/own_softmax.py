@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cnnexplain.core.verdict import Found, Level, Need, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["OwnSoftmax"]
 
@@ -27,7 +27,7 @@ class OwnSoftmax:
     def measure(self, subject: Subject) -> Found:
         """See what the model's forward ends in, and whether what it returns looks like probabilities."""
         from cnnexplain.core.words import listed
-        from cnnexplain.engine.unseen import BETWEEN
+        from cnnexplain.engine.scoring.unseen import BETWEEN
 
         logits, head = subject.logits, subject.model.head
         by = subject.model.scoring.activation

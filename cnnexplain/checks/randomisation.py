@@ -11,7 +11,7 @@ from cnnexplain.core.verdict import Curves, Found, Level, Need, Skipped, Table
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Randomisation"]
 STAGES = 5  # so many times some more layers are drawn anew
@@ -44,8 +44,8 @@ class Randomisation:
         """Draw layers anew, from the last to the first, and compare the maps of the same classes after each step."""
         import torch
 
-        from cnnexplain.checks import _explained
-        from cnnexplain.engine.redraw import backwards, redrawn
+        from cnnexplain.checks.suite import explained as _explained
+        from cnnexplain.engine.weights.redraw import backwards, redrawn
 
         subject = _explained.at_most(subject, MOST)
         before = _explained.maps(subject)
@@ -120,8 +120,8 @@ def _alike(before: Tensor, after: Tensor) -> Tensor:
     """The rank correlation of each map with what it was; nought where the new one is the same everywhere."""
     import torch
 
-    from cnnexplain.checks import _explained
-    from cnnexplain.checks._ranks import rank_correlation
+    from cnnexplain.checks.suite import explained as _explained
+    from cnnexplain.checks.suite.ranks import rank_correlation
 
     pairs = zip(before, after, _explained.varied(after).tolist(), strict=True)
     return torch.tensor([rank_correlation(a.numpy(), b.numpy()) if fine else 0.0 for a, b, fine in pairs])

@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["UntrainedLayers"]
 
@@ -57,10 +57,10 @@ class UntrainedLayers:
 
         Layers of nothing but one value need no statistics.
         """
-        from cnnexplain.checks._layers import readable, some
+        from cnnexplain.checks.suite.layers import readable, some
         from cnnexplain.core.words import count
-        from cnnexplain.engine.independence import independence
-        from cnnexplain.engine.initialisations import initialisation
+        from cnnexplain.engine.weights.independence import independence
+        from cnnexplain.engine.weights.initialisations import initialisation
 
         known = 0
         small: list[str] = []

@@ -9,7 +9,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Found, Level, Need, Skipped
 
 if TYPE_CHECKING:
-    from cnnexplain.checks._subject import Subject
+    from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["VanishingGradients"]
 
@@ -39,7 +39,7 @@ class VanishingGradients:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
-        from cnnexplain.checks._flow import Lost, indifferent
+        from cnnexplain.checks.suite.flow import Lost, indifferent
 
         try:
             found = subject.flow

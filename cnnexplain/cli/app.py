@@ -25,7 +25,7 @@ from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulComm
 from cnnexplain.cli.options import built, parameters
 from cnnexplain.cli.outputs import with_output
 from cnnexplain.cli.settings import settings, with_origin
-from cnnexplain.cli.start import BEFORE_ANYTHING, at_work, watch
+from cnnexplain.cli.signals import BEFORE_ANYTHING, at_work, watch
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
@@ -189,7 +189,7 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     start = _here()
     console = Console(built(ConsoleOptions, values))
     if command.takes_model:
-        from cnnexplain.runner.process import make_own  # from here on torch is needed
+        from cnnexplain.runner.workers.process import make_own
 
         make_own()
     command.prepare()

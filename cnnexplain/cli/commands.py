@@ -10,18 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from cnnexplain import inspections, methods
 from cnnexplain.cli.command import Command
 from cnnexplain.cli.console import ConsoleOptions
 from cnnexplain.cli.options import built, flag
 from cnnexplain.cli.settings import tables, variables
+from cnnexplain.commands import ImageCommand, command, names
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import declared
 from cnnexplain.errors import OptionError
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.check_files import cleared, forget
-from cnnexplain.runner.check_options import CheckOptions
+from cnnexplain.runner.checking.files import cleared, forget
+from cnnexplain.runner.checking.options import CheckOptions
+from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.options import (
     AnswerOptions,
     DeviceOptions,
@@ -31,7 +32,6 @@ from cnnexplain.runner.options import (
     RunOptions,
 )
 from cnnexplain.runner.request import CheckRequest, MergeRequest, ModelRequest, Request
-from cnnexplain.runner.thresholds import chosen
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Observer, Outcome
@@ -120,7 +120,7 @@ class Checking(Command):
     takes_pictures = True
     needs_model = False  # for --list
     heading = "What to check"
-    runner = "cnnexplain.runner.check"
+    runner = "cnnexplain.runner.checking.check"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
         "Device": DeviceOptions,
@@ -172,7 +172,7 @@ class Checking(Command):
         """Check the model."""
         options = built(CheckOptions, values)
         cleared(options)  # before torch is there, which takes its time
-        from cnnexplain.runner.check import check
+        from cnnexplain.runner.checking.check import check
 
         request = CheckRequest(
             reference=values["model"],
@@ -223,10 +223,13 @@ def _written(options: Options, values: Mapping[str, Any], given: set[str]) -> Op
 
 def commands() -> dict[str, Command]:
     """Every command by its name, in the order of the alphabet."""
-    found: dict[str, Command] = {name: OfPictures(name, methods.method(name)) for name in methods.names()}
-    for name in inspections.names():
-        kind = inspections.inspection(name)
-        found[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
+    found: dict[str, Command] = {}
+    for name in names():
+        kind = command(name)
+        if issubclass(kind, ImageCommand):
+            found[name] = OfPictures(name, kind)
+        else:
+            found[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
     found["check"] = Checking("check", CheckOptions)
     found["merge"] = Merging("merge", MergeOptions)
     return dict(sorted(found.items()))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cnnexplain.cli.apart import apart
 from cnnexplain.cli.findings import judged, of_answers, of_stages
 from cnnexplain.cli.progress import progress_bar
+from cnnexplain.cli.text import printable
 from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.params import Param
 from cnnexplain.core.records import kind_of
@@ -50,14 +51,6 @@ class ConsoleOptions:
     ] = False
     verbose: Annotated[bool, Param("Tell every image, however many there are.", ("-v", "--verbose"))] = False
     debug: Annotated[bool, Param("Show the traceback of an error.")] = False
-
-
-def printable(text: object) -> str:
-    """Text that does nothing to a terminal: control characters and broken bytes are shown, not sent."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
-        for letter in str(text)
-    )
 
 
 def show_error(error: CnnexplainError) -> None:

@@ -1,18 +1,8 @@
-"""Where `cnnexplain` starts. Light: whoever stops it while libraries are imported gets words, not a traceback."""
+"""Where `cnnexplain` starts. Light: signals are watched before any library is imported."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-from types import FrameType
-
-from cnnexplain.errors import ExitCode, Terminated
-
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has not all of them
-BEFORE_ANYTHING = ("interrupted before anything was done", "run the same command again")
-
-_at_work = False
+from cnnexplain.cli.signals import watch
 
 
 def main() -> None:
@@ -21,33 +11,3 @@ def main() -> None:
     from cnnexplain.cli.app import main as carry_out
 
     carry_out()
-
-
-def watch() -> None:
-    """End the process in words when it is interrupted or terminated, until it is `at_work`.
-
-    A signal that whoever started the process has it ignore, as `nohup` does, stays ignored.
-    """
-    global _at_work  # noqa: PLW0603 - signals are the process's
-    _at_work = False
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-
-
-def at_work() -> None:
-    """From here on a signal raises `KeyboardInterrupt`, or `Terminated`, so that what was done is written down."""
-    global _at_work  # noqa: PLW0603 - as above
-    _at_work = True
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    by_keyboard = number == signal.SIGINT
-    if _at_work:
-        raise KeyboardInterrupt if by_keyboard else Terminated
-    # Not by an exception: imports catch those, print them, or make others of them.
-    problem, hint = BEFORE_ANYTHING
-    with contextlib.suppress(OSError):  # nobody is there to read it
-        os.write(2, f"error: {problem}\nhint: {hint}\n".encode())
-    os._exit(ExitCode.INTERRUPTED if by_keyboard else ExitCode.TERMINATED)

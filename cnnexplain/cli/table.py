@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cnnexplain.cli.console import printable
+from cnnexplain.cli.text import printable
 from cnnexplain.core.layer_words import NUMBERS, Column, Row, default_of, layers_and_blocks, totals, used
 from cnnexplain.core.words import listed
 

@@ -11,14 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cnnexplain.cli.console import printable
 from cnnexplain.cli.table import Signs, paper
+from cnnexplain.cli.text import printable
 from cnnexplain.core.params import declared
 from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
     from cnnexplain.core.verdict import Status, Verdict
-    from cnnexplain.runner.thresholds import Chosen
+    from cnnexplain.runner.checking.thresholds import Chosen
 
 # The word and the look of each status, in the order in which they are counted.
 WORDS: dict[Status, tuple[str, str]] = {

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+JOINERS = "\u200c\u200d"  # invisible, but part of how some languages are written
 LONGEST_NAME = 300  # letters of a class or a layer; those of ImageNet's classes have up to 121
 
 
@@ -83,3 +84,11 @@ def never_fired(layer: str, found: Mapping[str, Any], most: int = 20) -> str:
     more = f" and {channels - most} more" if channels > most else ""
     share = f"{channels} of {count(found['count'], 'channel')}"
     return f"{layer}: {share} fired in none of {count(found['images'], 'image')}: {named}{more}"
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters."""
+    text = text.strip()
+    if text.isprintable():
+        return text
+    return "".join(char for char in " ".join(text.split()) if char.isprintable() or char in JOINERS).strip()

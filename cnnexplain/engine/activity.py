@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from cnnexplain.engine.backward.rectifiers import kind_of
 from cnnexplain.engine.capture import map_layout
-from cnnexplain.engine.rectifiers import kind_of
 
 # Where each rectifier is shut: below, its slope is nought or, where it bends, within a thousandth of it.
 SHUT = {

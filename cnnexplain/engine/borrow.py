@@ -21,6 +21,8 @@ _EAGER: list[
 ] = []  # the stances of torch's compiler that borrowers have set; the first knows what was before
 _FROZEN: set[int] = set()  # the parameters of borrowed modules that are trainable otherwise, by identity
 
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # what a module is cast to
+
 
 @contextmanager
 def borrowed(module: nn.Module, *, exact: bool) -> Iterator[None]:

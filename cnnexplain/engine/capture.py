@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
-from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"

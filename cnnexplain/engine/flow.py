@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import is_out_of_memory
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cnnexplain.engine.answers import Step, at
+from cnnexplain.engine.scoring.answers import Step, at
 
 
 class _Asked(nn.Module):

@@ -13,8 +13,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.engine._field_axes import tensors_in
 from cnnexplain.engine.borrow import borrowed, buffers_kept
+from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind
 

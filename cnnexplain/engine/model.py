@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,25 +17,27 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import borrow, capture, chosen, gradients, layers, scores, weights
-from cnnexplain.engine.answers import unsqueezed
+from cnnexplain.engine import borrow, capture
+from cnnexplain.engine.backward import gradients
+from cnnexplain.engine.backward.norms import FixedNorms
+from cnnexplain.engine.backward.rectifiers import Met, Rectifiers
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
-from cnnexplain.engine.fields import EVERYTHING, Field, receptive_fields
+from cnnexplain.engine.fields.field import EVERYTHING, Field, receptive_fields
 from cnnexplain.engine.forward import elsewhere, failed, is_theirs, require_pictures
-from cnnexplain.engine.heads import Head
 from cnnexplain.engine.layout import Layout
-from cnnexplain.engine.norms import FixedNorms
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
-from cnnexplain.engine.rectifiers import Met, Rectifiers
-from cnnexplain.engine.runs import Runs, named_layer
-from cnnexplain.engine.scores import Scoring
-from cnnexplain.engine.steps import with_steps
-from cnnexplain.engine.tracing import Heads, traced
+from cnnexplain.engine.scoring import scores
+from cnnexplain.engine.scoring.answers import unsqueezed
+from cnnexplain.engine.scoring.heads import Head
+from cnnexplain.engine.trace import chosen, layers
+from cnnexplain.engine.trace.runs import Runs, named_layer
+from cnnexplain.engine.trace.steps import with_steps
+from cnnexplain.engine.trace.tracing import Heads, traced
+from cnnexplain.engine.weights import layers as weights
 from cnnexplain.errors import CnnexplainError, ModelError, is_out_of_memory
 
 Looked = TypeVar("Looked")
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class Model:
         return self.heads.of(self, 1)
 
     @cached_property
-    def scoring(self) -> Scoring:
+    def scoring(self) -> scores.Scoring:
         """What makes probabilities of the scores, and what these are."""
         return scores.scoring(self.head, self.trace.scores, self.activation)
 
@@ -88,9 +90,8 @@ class Model:
     @cached_property
     def fields(self) -> dict[str, Field]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
-        return self.looked_at(
-            lambda: receptive_fields(self.module, self.blank(), self.output_of, every_run=True)
-        )
+        follow = partial(receptive_fields, self.module, forward=self.output_of, every_run=True)
+        return self.looked_at(lambda: follow(inputs=self.blank()))
 
     def field(self, name: str) -> Field:
         """What one cell of the map of a layer's run can see: the whole input where it could not be followed."""
@@ -189,7 +190,7 @@ class Model:
 
     def output_of(self, inputs: Tensor) -> Any:
         """Whatever the module returns, class scores or not. Call it inside `borrowed()`."""
-        dtype = PRECISIONS[self.precision]
+        dtype = borrow.PRECISIONS[self.precision]
         try:
             with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
                 return unsqueezed(self.module(self.layout.of(inputs)), len(inputs))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.capture import Grids, Wanted, as_floats, layout_of, map_layout, note_grid
-from cnnexplain.engine.ending_rules import is_dense
+from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 # Tokens before those of the picture: none, a class token, one for distillation too, or four registers.

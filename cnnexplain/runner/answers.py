@@ -13,15 +13,14 @@ from typing import Any
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.records import is_listed
-from cnnexplain.core.words import listed
+from cnnexplain.core.words import listed, printable
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.tracing import renamed
+from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.images.find import Source
-from cnnexplain.runner.expected import expected, written_labels
+from cnnexplain.runner.checking.expected import expected, written_labels
 from cnnexplain.runner.model import build
+from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
-from cnnexplain.runner.write import Job
-from cnnexplain.sources._text import printable
 
 SHOWN = 4  # names of classes in a sentence
 

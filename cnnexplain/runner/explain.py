@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Answer, Batch, Explanation
 from cnnexplain.core.preprocess import Geometry, Preprocess
 from cnnexplain.core.results import Result
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.forward import elsewhere
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.scores import class_scores
+from cnnexplain.engine.scoring.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, ImageMemoryError, is_out_of_memory
 from cnnexplain.images.decoded import Decoded, Wanted
-from cnnexplain.methods import Method
 
 SHOWN_PREDICTIONS = 5
 
@@ -56,7 +56,7 @@ class BatchSize:
 
 def explain(
     model: Model,
-    method: Method,
+    method: ImageCommand,
     pictures: Sequence[Prepared],
     *,
     whole: bool = True,
@@ -120,7 +120,7 @@ def _no_memory(model: Model) -> ImageMemoryError:
     )
 
 
-def _answer(model: Model, method: Method, pictures: Sequence[Prepared], whole: bool) -> Answer:
+def _answer(model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool) -> Answer:
     batch = Batch(
         inputs=model.inputs([picture.pixels for picture in pictures]),
         pictures=tuple(picture.picture for picture in pictures),

@@ -13,17 +13,16 @@ from importlib import metadata
 from typing import Any
 
 from cnnexplain import __version__
+from cnnexplain.commands import ImageCommand, ModelCommand
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
 from cnnexplain.core.records import plain
 from cnnexplain.engine.model import Model
 from cnnexplain.images.find import Source
-from cnnexplain.inspections import Inspection
-from cnnexplain.methods import Method
-from cnnexplain.runner.names import NAMED
+from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.output.names import NAMED
 from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
-from cnnexplain.runner.thresholds import Chosen
 
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 
@@ -32,7 +31,7 @@ def describe(
     request: Request,
     model: Model,
     loaded: Loaded,
-    method: Method,
+    method: ImageCommand,
     choices: Iterable[Choice],
     sources: Sequence[Source],
     images: int,
@@ -66,7 +65,7 @@ def describe_model(
     request: ModelRequest,
     model: Model,
     loaded: Loaded,
-    inspection: Inspection,
+    inspection: ModelCommand,
     choices: Iterable[Choice],
     started: float,
 ) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.record import inspected
 from cnnexplain.runner import facts
-from cnnexplain.runner.board import Board, board_at
-from cnnexplain.runner.ending import Status, ended
-from cnnexplain.runner.folder import REPORT, Folder, checked_folder
 from cnnexplain.runner.model import build
-from cnnexplain.runner.names import part_of
+from cnnexplain.runner.output.ending import Status, ended
+from cnnexplain.runner.output.folder import REPORT, Folder, checked_folder
+from cnnexplain.runner.output.names import part_of
+from cnnexplain.runner.output.write import save_arrays, save_png
 from cnnexplain.runner.request import ModelRequest, Observer, Outcome
-from cnnexplain.runner.write import save_arrays, save_png
+from cnnexplain.runner.tensorboard.board import Board, board_at
 
 
 def inspect(request: ModelRequest, observer: Observer) -> Outcome:

@@ -11,14 +11,14 @@ from itertools import chain, repeat, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cnnexplain import methods
+from cnnexplain.commands import image_command, names
 from cnnexplain.core.reduce import Reducer, Reductions
 from cnnexplain.errors import InterruptedRunError, OutputError
 from cnnexplain.report.pages.long import pages
-from cnnexplain.runner.folder import REPORT, Folder
-from cnnexplain.runner.journal import Journal, Lines, Record
 from cnnexplain.runner.options import allowed_failures
-from cnnexplain.runner.parts import Part, read, whole
+from cnnexplain.runner.output.folder import REPORT, Folder
+from cnnexplain.runner.output.journal import Journal, Lines, Record
+from cnnexplain.runner.output.parts import Part, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 Read = TypeVar("Read")
@@ -112,7 +112,7 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
 def _reducers(run: Mapping[str, Any]) -> Sequence[type[Reducer]]:
     """Those of the command that made the parts; none of one that is not known here any more."""
     command = run.get("command")
-    return methods.method(command).reducers if command in methods.names() else ()
+    return image_command(command).reducers if command in names() else ()
 
 
 def _answers(parts: Sequence[Part]) -> dict[str, float]:

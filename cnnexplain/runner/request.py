@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.check_options import CheckOptions
+from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.options import AnswerOptions, DeviceOptions, MergeOptions, OutputOptions, RunOptions
 
 if TYPE_CHECKING:
+    from cnnexplain.commands import ImageCommand, ModelCommand
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.results import Result
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import ModelError
-    from cnnexplain.inspections import Inspection
-    from cnnexplain.methods import Method
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Request:
     command: str
     reference: str
     images: tuple[str, ...]
-    method: Method
+    method: ImageCommand
     run: RunOptions
     # The method's options that were given rather than left to their defaults.
     asked: frozenset[str] = frozenset()
@@ -50,7 +49,7 @@ class ModelRequest:
 
     command: str
     reference: str
-    inspection: Inspection
+    inspection: ModelCommand
     output: OutputOptions = field(default_factory=OutputOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     where: DeviceOptions = field(default_factory=DeviceOptions)

@@ -14,15 +14,15 @@ from cnnexplain.errors import CnnexplainError, ImageMemoryError, InterruptedRunE
 from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.report.pages.long import pages
 from cnnexplain.runner import facts
-from cnnexplain.runner.ending import Status, ended
-from cnnexplain.runner.folder import REPORT, Folder
-from cnnexplain.runner.journal import Journal, Records
+from cnnexplain.runner.output.ending import Status, ended
+from cnnexplain.runner.output.folder import REPORT, Folder
+from cnnexplain.runner.output.journal import Journal, Records
+from cnnexplain.runner.output.write import Job, Writer
 from cnnexplain.runner.request import Observer, Outcome, Request
-from cnnexplain.runner.shard import BATCHES
 from cnnexplain.runner.task import Task, settle
-from cnnexplain.runner.teller import Teller
-from cnnexplain.runner.worker import Done, Worker, cores
-from cnnexplain.runner.write import Job, Writer
+from cnnexplain.runner.tensorboard.teller import Teller
+from cnnexplain.runner.workers.shard import BATCHES
+from cnnexplain.runner.workers.worker import Done, Worker, cores
 
 HOPELESS = 8  # pictures: a model that failed on so many, and on no other, fails on all
 
@@ -239,12 +239,12 @@ def _done(request: Request, worker: Worker, every: Sequence[Job], missing: Itera
     device, batch = worker.model.device, worker.batch.size
     devices = devices_of(request, device)
     if request.run.engine == "ray":
-        from cnnexplain.runner.cluster import explained as by_ray
+        from cnnexplain.runner.workers.cluster import explained as by_ray
 
         yield from by_ray(request, str(device), jobs, worker)
         return
     if len(devices) > 1 and len(jobs) > batch * BATCHES:  # more than one shard
-        from cnnexplain.runner.parallel import explained as by_processes
+        from cnnexplain.runner.workers.parallel import explained as by_processes
 
         yield from by_processes(request, devices, jobs, worker)
     else:

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 import torch
 
+from cnnexplain.commands import ImageCommand
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.reduce import Reductions
-from cnnexplain.engine.mixing import one_by_one
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.trace.mixing import one_by_one
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import Source, find
-from cnnexplain.methods import Method
 from cnnexplain.runner.answers import Answers, build_for
-from cnnexplain.runner.board import Board, board_at
-from cnnexplain.runner.folder import Folder, checked_folder, written_by_us
-from cnnexplain.runner.names import stems
 from cnnexplain.runner.options import allowed_failures
+from cnnexplain.runner.output.folder import Folder, checked_folder, written_by_us
+from cnnexplain.runner.output.names import stems
+from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Observer, Request
-from cnnexplain.runner.worker import Worker, worker_of
-from cnnexplain.runner.write import Job
+from cnnexplain.runner.tensorboard.board import Board, board_at
+from cnnexplain.runner.workers.worker import Worker, worker_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Task:
     answers: Answers
     model: Model
     loaded: Loaded
-    method: Method
+    method: ImageCommand
     choices: tuple[Choice, ...]
     reductions: Reductions
 

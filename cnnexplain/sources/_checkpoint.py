@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
 from cnnexplain.sources._foreign import TENSORFLOW, TORCH, what_it_is
 from cnnexplain.sources._renames import State
-from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

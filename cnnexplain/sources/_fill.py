@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError
 from cnnexplain.sources._checkpoint import LONGEST, NESTS, Part, is_honest, read_checkpoint, require_honest
 from cnnexplain.sources._fit import Misfit, channels_of, head_sizes, put
 from cnnexplain.sources._keys import Reading, is_averaged, read
 from cnnexplain.sources._registry import is_library, second_reading
 from cnnexplain.sources._source import Built, Variant
-from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import nn

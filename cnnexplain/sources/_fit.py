@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._keys import Reading
+from cnnexplain.sources._names import for_training
 from cnnexplain.sources._renames import State
 from cnnexplain.sources._shapes import first_convolution
-from cnnexplain.sources._text import for_training, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cnnexplain.core.words import printable
 from cnnexplain.errors import first_line, is_out_of_memory
+from cnnexplain.sources._names import for_training
 from cnnexplain.sources._renames import RENAMES, State, prefixes, timm_filters, unwrapped
-from cnnexplain.sources._text import for_training, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError
 from cnnexplain.sources._files import existing_file
-from cnnexplain.sources._text import printable
 
 LARGEST = 32_000_000  # bytes; a file of names is far smaller, and one that is far larger is something else
 CONFIGURED = ("id2label", "label_names")  # where a config.json of the Hugging Face hub has them

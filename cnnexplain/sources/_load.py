@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnexplain.core.loading import Loaded, ModelOptions
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, OptionError, first_line
 from cnnexplain.sources._checkpoint import is_checkpoint, refuse_foreign
 from cnnexplain.sources._fill import filled
@@ -18,7 +19,6 @@ from cnnexplain.sources._preprocess import Overrides, fed
 from cnnexplain.sources._registry import build, has_prefix
 from cnnexplain.sources._repository import repository
 from cnnexplain.sources._source import Built, Variant
-from cnnexplain.sources._text import printable
 
 if TYPE_CHECKING:
     from torch import nn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from cnnexplain.core import registry
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, near_misses
 from cnnexplain.sources._files import existing_file
@@ -23,11 +23,12 @@ SHOWN = 3
 
 @cache
 def sources() -> dict[str, Source]:
-    """Every source of this folder by its prefix."""
+    """Every source of this folder, and of other packages, by its prefix."""
     package = __name__.rpartition(".")[0]
-    names = [found.name for found in pkgutil.iter_modules(import_module(package).__path__)]
-    modules = [import_module(f"{package}.{name}") for name in names if not name.startswith("_")]
-    return {module.PREFIX: cast(Source, module) for module in modules}
+    room = import_module(package)
+    modules = [import_module(f"{package}.{name}") for name in registry.own_names(room)]
+    modules += [registry.load(plugin) for plugin in registry.plugins(package).values()]
+    return {module.PREFIX: cast(Source, module) for module in reversed(modules)}  # no package replaces ours
 
 
 def has_prefix(reference: str) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from cnnexplain.sources._text import for_training
+from cnnexplain.sources._names import for_training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

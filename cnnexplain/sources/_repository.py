@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
 from cnnexplain.sources._foreign import TORCH, what_it_is
 from cnnexplain.sources._registry import BARE_NAMES, has_prefix, sources
 from cnnexplain.sources._source import Built
-from cnnexplain.sources._text import printable
 from cnnexplain.sources._timm import labels_of, preprocess_of
 
 CONFIG = "config.json"

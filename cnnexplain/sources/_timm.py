@@ -8,9 +8,9 @@ from typing import Any
 
 from cnnexplain.core.loading import CROP_MODES
 from cnnexplain.core.preprocess import INTERPOLATIONS, Preprocess
-from cnnexplain.sources._libraries import library
 from cnnexplain.sources._preprocess import LARGEST_SIDE
 from cnnexplain.sources._source import Built, Variant
+from cnnexplain.sources.kit.libraries import library
 
 
 def create(name: str, variant: Variant) -> Any:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 
 from cnnexplain.errors import ModelError
-from cnnexplain.sources._libraries import library
 from cnnexplain.sources._network import hub_download
 from cnnexplain.sources._source import Built, Variant
 from cnnexplain.sources._timm import create, described
+from cnnexplain.sources.kit.libraries import library
 
 PREFIX = "hf-hub"
 HELP = "hf-hub:owner/name: a timm model on the Hugging Face hub"

@@ -9,10 +9,10 @@ from typing import Any
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError
-from cnnexplain.sources._libraries import library
 from cnnexplain.sources._network import explained, hub_download, url_download
 from cnnexplain.sources._source import Built, UnknownNameError, UnknownTagError, Variant
 from cnnexplain.sources._timm import create, described
+from cnnexplain.sources.kit.libraries import library
 
 PREFIX = "timm"
 HELP = "timm:resnet50 or timm:resnet50.a1_in1k: a model of timm, with its default or the named weights"

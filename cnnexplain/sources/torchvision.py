@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import ModelError
-from cnnexplain.sources._libraries import library
 from cnnexplain.sources._network import explained, url_download
 from cnnexplain.sources._shapes import first_convolution
 from cnnexplain.sources._source import Built, UnknownNameError, UnknownTagError, Variant
+from cnnexplain.sources.kit.libraries import library
 
 if TYPE_CHECKING:
     from torch import nn

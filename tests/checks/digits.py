@@ -16,10 +16,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model
-from cnnexplain.runner.check import class_maps
+from cnnexplain.runner.checking.check import class_maps
 
 MEAN, STD = 0.305, 0.376  # of the digits, for values in 0..1
 TRAINED_ON = 1400  # the first; the other 397 are for looking at

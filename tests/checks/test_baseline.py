@@ -16,15 +16,15 @@ import pytest
 import torch
 from networks import as_model, pooled
 
-from cnnexplain.checks._compared import likeness, shift
-from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.checks.baseline import Baseline
+from cnnexplain.checks.suite.compared import likeness, shift
+from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.verdict import Found, Gallery, Skipped
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, ModelError, OptionError, OutputError
-from cnnexplain.runner import baselines
-from cnnexplain.runner.check import class_maps, judged
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.runner.checking import baselines
+from cnnexplain.runner.checking.check import class_maps, judged
+from cnnexplain.runner.checking.thresholds import Chosen
 
 NAMES = ("a.png", "b/c.png", "b/ü.png")
 

@@ -17,13 +17,13 @@ from torch import nn
 
 import cnnexplain
 from cnnexplain.checks import check
-from cnnexplain.checks._subject import Subject
+from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.engine.misplaced import agreement, deviations, misplaced, nearest
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.statistics import exchanged, mismatches
-from cnnexplain.runner.check import judged
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.engine.weights.misplaced import agreement, deviations, misplaced, nearest
+from cnnexplain.engine.weights.running import exchanged, mismatches
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.thresholds import Chosen
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.checks import check
-from cnnexplain.checks._subject import Subject
+from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.overflow import cast
-from cnnexplain.runner.check import judged
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.thresholds import Chosen
 
 LARGEST = 65504.0  # of float16
 

@@ -12,20 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnexplain.checks._ranks import rank_correlation
-from cnnexplain.checks._subject import Example, Subject
 from cnnexplain.checks.dead_units import DeadUnits
 from cnnexplain.checks.exploding_gradients import ExplodingGradients
 from cnnexplain.checks.faithful import Faithful
 from cnnexplain.checks.looks_at_border import LooksAtBorder
 from cnnexplain.checks.randomisation import Randomisation
 from cnnexplain.checks.saturated import Saturated
+from cnnexplain.checks.suite.ranks import rank_correlation
+from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.checks.vanishing_gradients import VanishingGradients
 from cnnexplain.core.verdict import Found, Skipped
 from cnnexplain.engine.activity import joined, watched
 from cnnexplain.engine.flow import influences
-from cnnexplain.engine.redraw import backwards, redrawn
-from cnnexplain.engine.weights import fingerprint
+from cnnexplain.engine.weights.layers import fingerprint
+from cnnexplain.engine.weights.redraw import backwards, redrawn
 
 MINE = (
     DeadUnits,

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from cnnexplain import checks
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.runner.check import judged
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.thresholds import Chosen
 
 
 class Ends(nn.Module):

@@ -21,19 +21,19 @@ from scipy.stats import binomtest, permutation_test
 from torch import Tensor, nn
 
 from cnnexplain import checks
-from cnnexplain.checks import _paired
-from cnnexplain.checks._order import exchange
-from cnnexplain.checks._repeated import apart
-from cnnexplain.checks._subject import Example, Subject
+from cnnexplain.checks.suite import paired as _paired
+from cnnexplain.checks.suite.order import exchange
+from cnnexplain.checks.suite.repeated import apart
+from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.verdict import Confusion, Gallery, Profile, Verdict
 from cnnexplain.engine.model import Model
 from cnnexplain.images.decode import decode
-from cnnexplain.runner.check import judged
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.thresholds import Chosen
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
-from cnnexplain.runner.thresholds import Chosen
 
 PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png", "retina.jpg")
 SIZE = (32, 32)

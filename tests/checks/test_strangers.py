@@ -18,11 +18,11 @@ from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.activity import watched
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.flow import _norms
-from cnnexplain.engine.redraw import redrawn
+from cnnexplain.engine.weights.redraw import redrawn
 from cnnexplain.errors import ModelError
-from cnnexplain.runner.check import judged
-from cnnexplain.runner.check_given import require_answers
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.given import require_answers
+from cnnexplain.runner.checking.thresholds import Chosen
 
 
 class Small(nn.Module):

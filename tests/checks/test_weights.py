@@ -19,12 +19,12 @@ from torch import nn
 
 import cnnexplain
 from cnnexplain.checks import check
-from cnnexplain.checks._subject import Subject
+from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.engine.independence import independence
 from cnnexplain.engine.model import Model
-from cnnexplain.runner.check import judged
-from cnnexplain.runner.thresholds import Chosen
+from cnnexplain.engine.weights.independence import independence
+from cnnexplain.runner.checking.check import judged
+from cnnexplain.runner.checking.thresholds import Chosen
 
 IDS = ("untrained-layers", "batchnorm", "dead-filters", "duplicate-filters", "first-layer-noise")
 INITIALISERS: dict[str, Callable[[torch.Tensor], object]] = {
@@ -323,8 +323,8 @@ def test_filters_that_were_pruned_on_purpose_may_be_allowed() -> None:
 
 
 def test_a_level_that_a_user_set_goes_before() -> None:
-    from cnnexplain.runner.check_options import CheckOptions
-    from cnnexplain.runner.thresholds import chosen
+    from cnnexplain.runner.checking.options import CheckOptions
+    from cnnexplain.runner.checking.thresholds import chosen
 
     subject = Subject(damaged(lambda module: module.conv_stem.weight[:16].zero_()))
     tables = {"dead-filters": {"level": "warn"}}

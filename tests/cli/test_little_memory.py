@@ -11,7 +11,7 @@ import cnnexplain
 from cnnexplain.cli import app
 from cnnexplain.errors import CnnexplainError, ImageError, ModelError, shortage_behind
 from cnnexplain.report.pages import record
-from cnnexplain.sources import _libraries
+from cnnexplain.sources.kit import libraries as _libraries
 
 SHORT = [
     MemoryError(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shell import TINY_OPTIONS, Run, files, records
 
-from cnnexplain.runner.names import part_of
+from cnnexplain.runner.output.names import part_of
 
 ODD = """
 import tiny

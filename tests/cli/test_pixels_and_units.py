@@ -10,7 +10,7 @@ from PIL import Image
 from shell import PHOTOS, Run, files, records
 
 import cnnexplain
-from cnnexplain.methods._pixel_maps import MAPS
+from cnnexplain.commands._pixel_maps import MAPS
 
 # Two convolutions with ReLUs written as calls, two poolings; and a network with nothing to override.
 NETS = """

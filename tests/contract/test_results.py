@@ -33,11 +33,11 @@ from cnnexplain.report.pages.card import require_sound
 from cnnexplain.report.pages.figures import figures
 from cnnexplain.report.pages.long import pages
 from cnnexplain.report.pages.page import page
-from cnnexplain.runner.board import Board
 from cnnexplain.runner.merge import merge
 from cnnexplain.runner.options import MergeOptions, OutputOptions, RunOptions
 from cnnexplain.runner.request import MergeRequest, ModelRequest, Request
 from cnnexplain.runner.run import run
+from cnnexplain.runner.tensorboard.board import Board
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 NOISE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)

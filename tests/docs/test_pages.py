@@ -14,12 +14,12 @@ import pytest
 from doc_shell import DOCS
 from PIL import Image
 
-from cnnexplain.engine.rectifiers import KIN
+from cnnexplain.commands._baselines import BASELINES
+from cnnexplain.commands._pixel_maps import MAPS
+from cnnexplain.commands.deconv import RULES
+from cnnexplain.engine.backward.rectifiers import KIN
 from cnnexplain.errors import ExitCode
-from cnnexplain.methods._baselines import BASELINES
-from cnnexplain.methods._cams import CAMS
-from cnnexplain.methods._pixel_maps import MAPS
-from cnnexplain.methods.deconv import RULES
+from cnnexplain.formulas.cam import CAMS
 from cnnexplain.sources._checkpoint import NESTS, SUFFIXES
 
 EVERY_PAGE = pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)

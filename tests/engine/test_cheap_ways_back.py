@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.norms import FixedNorms, _Fixed
+from cnnexplain.engine.backward.norms import FixedNorms, _Fixed
 
 SHAPES = {nn.BatchNorm1d: (4, 3, 5), nn.BatchNorm2d: (2, 3, 4, 5), nn.BatchNorm3d: (2, 3, 2, 3, 4)}
 

@@ -7,10 +7,10 @@ import torch
 from networks import as_model, explained, pooled, settle
 from torch import Tensor, nn
 
+from cnnexplain.commands._pixel_maps import MAPS
+from cnnexplain.commands.saliency import Saliency
 from cnnexplain.engine.chunks import ROWS, Chunks
 from cnnexplain.errors import is_out_of_memory
-from cnnexplain.methods._pixel_maps import MAPS
-from cnnexplain.methods.saliency import Saliency
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cnnexplain.core.target import TargetSpec
-from cnnexplain.engine.scores import Scoring, targets
+from cnnexplain.engine.scoring.scores import Scoring, targets
 
 LOGITS = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [5.0, 0.0, 0.0, 4.0]])
 SOFTMAX = Scoring(("softmax",))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.initialisations import Initialisation, initialisation, usual
+from cnnexplain.engine.weights.initialisations import Initialisation, initialisation, usual
 
 
 def of(layer: nn.Module) -> Initialisation | None:

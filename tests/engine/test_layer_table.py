@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnnexplain.core.layer_words import COLUMNS
 from cnnexplain.core.results.summary import LayerRow, LayerTable
-from cnnexplain.engine.table import layer_table
+from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.errors import ModelError
 
 

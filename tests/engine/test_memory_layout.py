@@ -15,11 +15,11 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.api import Explainer
 from cnnexplain.cli.app import run
+from cnnexplain.commands.deconv import Deconv
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model
-from cnnexplain.methods.deconv import Deconv
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 

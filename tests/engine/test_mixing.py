@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.cli.app import run
-from cnnexplain.engine.mixing import one_by_one
-from cnnexplain.engine.tracing import renamed
+from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import ModelError
 
 SIZE = (32, 32)

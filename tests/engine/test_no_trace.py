@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cnnexplain
-from cnnexplain import methods
+from cnnexplain import commands as methods
 from cnnexplain.core.params import declared
 from cnnexplain.errors import CnnexplainError, ImageError, LayerError, ModelError, TargetError
 

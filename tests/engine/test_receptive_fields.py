@@ -12,9 +12,9 @@ from architectures import architecture, size_of
 from networks import as_model
 from torch import Tensor, nn
 
-from cnnexplain.engine import _field_rules
 from cnnexplain.engine.capture import map_layout
-from cnnexplain.engine.fields import Axis, Field, receptive_fields
+from cnnexplain.engine.fields import rules as _field_rules
+from cnnexplain.engine.fields.field import Axis, Field, receptive_fields
 
 EXACT = """
 tv:alexnet@90x72 tv:squeezenet1_1@75x64 tv:shufflenet_v2_x0_5@96x64 tv:googlenet@64 timm:resnet10t@64

@@ -15,11 +15,11 @@ from captum.attr import Deconvolution, GuidedBackprop
 from networks import as_model, explained
 from torch import Tensor, nn
 
-from cnnexplain.engine.rectifiers import Rectifiers, Rule
+from cnnexplain.commands.deconv import Deconv
+from cnnexplain.commands.gradcam import GradCAM
+from cnnexplain.commands.saliency import Saliency
+from cnnexplain.engine.backward.rectifiers import Rectifiers, Rule
 from cnnexplain.errors import ModelError
-from cnnexplain.methods.deconv import Deconv
-from cnnexplain.methods.gradcam import GradCAM
-from cnnexplain.methods.saliency import Saliency
 
 Function = Callable[[Tensor], Tensor]
 RULES: tuple[Rule, ...] = ("gradient", "guided", "deconv")

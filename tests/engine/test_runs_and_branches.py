@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cnnexplain
+from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.core.explanation import Batch, Explanation
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import LayerError
-from cnnexplain.methods.gradcam import GradCAM
 
 SIDE, CELL = 64, 8
 SPOT = (6, 1)  # row and column of the red cell: left below
@@ -508,7 +508,7 @@ def test_strides_may_differ_by_direction(
 
 
 def _bound(module: nn.Module, **options: Any) -> Any:
-    from cnnexplain.methods.gradcam import GradCAM
+    from cnnexplain.commands.gradcam import GradCAM
 
     return GradCAM(**options).bind(as_model(module.eval(), (SIDE, SIDE)))
 
@@ -582,6 +582,6 @@ def test_scores_that_change_in_number_are_left_to_the_pictures() -> None:
 
 
 def test_models_that_detach_nothing_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnnexplain.engine.runs.past", lambda *_: pytest.fail("four passes too many"))
+    monkeypatch.setattr("cnnexplain.engine.trace.runs.past", lambda *_: pytest.fail("four passes too many"))
     model = as_model(settle(pooled(), (16, 16)), (16, 16))
     assert model.runs.unseen == ()

@@ -10,8 +10,8 @@ from architectures import architecture, size_of
 from networks import as_model, explained, settle
 from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS, hooks
 
+from cnnexplain.commands.activations import Activations
 from cnnexplain.errors import CnnexplainError, LayerError
-from cnnexplain.methods.activations import Activations
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from architectures import architecture, size_of
 from networks import as_model
 from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS
 
+from cnnexplain.commands.filters import Filters
 from cnnexplain.core.results.kernels import Kernels
-from cnnexplain.inspections.filters import Filters
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.options import RenderOptions
 

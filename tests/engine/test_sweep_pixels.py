@@ -10,11 +10,11 @@ from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS, hooks
 from timm.models.mlp_mixer import MlpMixer
 from torch import Tensor, nn
 
+from cnnexplain.commands.deconv import Deconv
+from cnnexplain.commands.saliency import Saliency
 from cnnexplain.core.explanation import Batch
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CnnexplainError
-from cnnexplain.methods.deconv import Deconv
-from cnnexplain.methods.saliency import Saliency
 
 KINDS = (
     nn.ReLU,

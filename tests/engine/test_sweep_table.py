@@ -10,7 +10,7 @@ from test_sweep import CONVOLUTIONAL, HYBRID, TOKENS, hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnexplain.engine.table import layer_table
+from cnnexplain.engine.cost.table import layer_table
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import cnnexplain
-from cnnexplain.engine import weights
-from cnnexplain.engine.functions import unwatched
-from cnnexplain.engine.mixing import Joins
+from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.engine.trace.mixing import Joins
+from cnnexplain.engine.weights import layers as weights
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnexplain.core.results.kernels import Kernels
-from cnnexplain.engine.kernel_statistics import statistics
+from cnnexplain.engine.weights.kernel_statistics import statistics
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit import tiles
 from cnnexplain.render.kit.matrix import _means

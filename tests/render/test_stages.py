@@ -8,7 +8,7 @@ import torch
 from networks import Rectified, as_model, pooled
 from torch import Tensor, nn
 
-from cnnexplain.engine.table import layer_table
+from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.render import summary as drawing
 from cnnexplain.render.summary import stages
 

@@ -12,7 +12,7 @@ import pytest
 from many import Lazy, Record, Seen, failure, image, rows, series, told
 
 from cnnexplain.report.pages.answers import MOST, SHOTS
-from cnnexplain.runner.folder import PAGE_NAMES, PAGES
+from cnnexplain.runner.output.folder import PAGE_NAMES, PAGES
 
 Run = Callable[..., dict[str, Any]]
 LABELS = ["ant", "bee", "cow", "dog"]

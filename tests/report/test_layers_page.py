@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cnnexplain.core import records
-from cnnexplain.engine.table import layer_table
+from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.page import page
 

@@ -16,7 +16,7 @@ from cnnexplain.core.records import line
 from cnnexplain.core.verdict import Status, Table, Verdict
 from cnnexplain.report.pages import github, junit
 from cnnexplain.report.pages.verdicts import checked
-from cnnexplain.runner.check_files import JUNIT_HEAD
+from cnnexplain.runner.checking.files import JUNIT_HEAD
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 NASTY = "a\x00b\x1b[31m]]>\n::error::x\r<script>&amp;|`*_[l](http://e)\udcff\ufffe\U0001f408 %0A, é"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnexplain.errors import ExitCode, InterruptedRunError, OutputError, Terminated
-from cnnexplain.runner.ending import Status, ended
+from cnnexplain.runner.output.ending import Status, ended
 
 
 class Folder:

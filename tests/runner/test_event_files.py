@@ -20,20 +20,21 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from cnnexplain import methods, render
+from cnnexplain import commands as methods
+from cnnexplain import render
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.results import Detail, Result
 from cnnexplain.core.results.channels import Histogram
 from cnnexplain.engine.graph import graph
 from cnnexplain.errors import InterruptedRunError, OptionError, OutputError
-from cnnexplain.runner import events
-from cnnexplain.runner.board import Board
-from cnnexplain.runner.events import EventFile
 from cnnexplain.runner.inspect import inspect
 from cnnexplain.runner.options import OutputOptions, RunOptions
 from cnnexplain.runner.request import ModelRequest, Request
 from cnnexplain.runner.run import run
+from cnnexplain.runner.tensorboard import events
+from cnnexplain.runner.tensorboard.board import Board
+from cnnexplain.runner.tensorboard.events import EventFile
 
 NET = """
 import torch

@@ -12,7 +12,7 @@ from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_listed
 from cnnexplain.report.pages.answers import judged
 from cnnexplain.runner.answers import class_folders, named_by_folders
-from cnnexplain.runner.expected import class_index
+from cnnexplain.runner.checking.expected import class_index
 from cnnexplain.runner.options import AnswerOptions
 
 

@@ -15,7 +15,7 @@ from cnnexplain.core.preprocess import Geometry
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.images.find import Source
-from cnnexplain.runner.names import result_names, safe, stems
+from cnnexplain.runner.output.names import result_names, safe, stems
 
 SAFE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*")
 EVERYTHING = frozenset({"method", "layer", "target"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnexplain.errors import OutputError
-from cnnexplain.runner.folder import Folder
+from cnnexplain.runner.output.folder import Folder
 
 IDENTITY = {"command": "gradcam"}
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from cnnexplain.commands.filters import Filters
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import InterruptedRunError
-from cnnexplain.inspections.filters import Filters
 from cnnexplain.runner.inspect import inspect
 from cnnexplain.runner.options import OutputOptions
 from cnnexplain.runner.request import ModelRequest

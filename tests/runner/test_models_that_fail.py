@@ -14,20 +14,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cnnexplain
+from cnnexplain.commands.activations import Activations
+from cnnexplain.commands.deconv import Deconv
+from cnnexplain.commands.gradcam import GradCAM
+from cnnexplain.commands.saliency import Saliency
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.errors import ImageMemoryError, LayerError, ModelError
 from cnnexplain.images.find import Source
-from cnnexplain.methods.activations import Activations
-from cnnexplain.methods.deconv import Deconv
-from cnnexplain.methods.gradcam import GradCAM
-from cnnexplain.methods.saliency import Saliency
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
-from cnnexplain.runner.folder import Folder
+from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.write import Job, Writer
 from cnnexplain.runner.run import _hopeful
-from cnnexplain.runner.shard import _portable
-from cnnexplain.runner.worker import Done, Worker
-from cnnexplain.runner.write import Job, Writer
+from cnnexplain.runner.workers.shard import _portable
+from cnnexplain.runner.workers.worker import Done, Worker
 
 SIDE = 16
 

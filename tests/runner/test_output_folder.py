@@ -13,8 +13,8 @@ from typing import IO, Any
 import pytest
 
 from cnnexplain.errors import ImageError, OutputError
-from cnnexplain.runner import folder as folders
-from cnnexplain.runner.folder import Folder, Journal
+from cnnexplain.runner.output import folder as folders
+from cnnexplain.runner.output.folder import Folder, Journal
 
 IDENTITY = {"command": "gradcam", "model": "resnet50", "images": "3 with fingerprint abc"}
 PICTURE = b"\x89PNG cnnexplain 0.1 pixels"

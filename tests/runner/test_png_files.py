@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from skimage.io import imread
 
-from cnnexplain.runner.png import ROWS, write_png
-from cnnexplain.runner.write import save_png
+from cnnexplain.runner.output.png import ROWS, write_png
+from cnnexplain.runner.output.write import save_png
 
 
 def written(picture: Image.Image) -> bytes:

@@ -13,8 +13,8 @@ import cnnexplain
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.images.find import Source
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.folder import Folder
-from cnnexplain.runner.write import Explained, Job, Writer
+from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.write import Explained, Job, Writer
 from tests.networks import Rectified, pooled, settle
 
 NOISE = np.random.default_rng(3).integers(0, 255, (32, 32, 3), np.uint8)
@@ -105,8 +105,8 @@ def test_files_of_layers_hold_the_picture_too(tmp_path: Path, command: str, opti
 
 def test_what_is_only_drawn_carries_no_channels(explainer: cnnexplain.Explainer) -> None:
     """Channels of every picture of a run would cost memory that nobody asked for."""
+    from cnnexplain.commands.saliency import Saliency
     from cnnexplain.core.explanation import Batch
-    from cnnexplain.methods.saliency import Saliency
 
     bound, _ = Saliency().bind(explainer.model)
     inputs = explainer.model.inputs([NOISE])

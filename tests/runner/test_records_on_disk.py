@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnexplain.errors import OutputError
-from cnnexplain.runner.journal import Journal, Records
+from cnnexplain.runner.output.journal import Journal, Records
 
 IMAGES = ["a", "b", "c", "d"]
 

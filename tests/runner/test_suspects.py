@@ -10,7 +10,7 @@ from astray import DIE, led_astray
 from PIL import Image
 
 from cnnexplain.images.decoded import Wanted
-from cnnexplain.runner.suspects import deadly
+from cnnexplain.runner.workers.suspects import deadly
 
 NEEDED = Wanted(sides=(9, 9))
 

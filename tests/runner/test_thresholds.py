@@ -13,8 +13,8 @@ from cnnexplain.cli.settings import settings, tables
 from cnnexplain.core.params import declared
 from cnnexplain.core.verdict import LEVELS
 from cnnexplain.errors import OptionError
-from cnnexplain.runner.check_options import CheckOptions
-from cnnexplain.runner.thresholds import Chosen, chosen
+from cnnexplain.runner.checking.options import CheckOptions
+from cnnexplain.runner.checking.thresholds import Chosen, chosen
 
 Write = Callable[[str], Path]
 

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 import cnnexplain
+from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.images.decode import read
 from cnnexplain.images.find import Source
-from cnnexplain.methods.gradcam import GradCAM
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize
-from cnnexplain.runner.folder import Folder
-from cnnexplain.runner.process import BEHIND, step_back
-from cnnexplain.runner.stages import DECODING, EXPLAINING, WRITING, Stages
-from cnnexplain.runner.worker import Worker
-from cnnexplain.runner.write import Job, Writer
+from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.write import Job, Writer
+from cnnexplain.runner.workers.process import BEHIND, step_back
+from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
+from cnnexplain.runner.workers.worker import Worker
 
 
 class Counting:
@@ -111,7 +111,7 @@ def test_a_picture_that_changes_meanwhile_is_not_taken_for_the_one_that_was_expl
             changed.write_bytes(b"another")
         return found
 
-    monkeypatch.setattr("cnnexplain.runner.worker.read", decode)
+    monkeypatch.setattr("cnnexplain.runner.workers.worker.read", decode)
     _, done = worked(tmp_path, 2, 2)
     sizes = {one.job.position: one.record["file"]["bytes"] for one in done}
     assert sizes[0] not in (len(b"another"), None)

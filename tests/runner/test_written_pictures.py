@@ -20,9 +20,9 @@ from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.images.find import Source
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner import write
-from cnnexplain.runner.folder import Folder, written_by_us
-from cnnexplain.runner.write import Explained, Job, Writer
+from cnnexplain.runner.output import write
+from cnnexplain.runner.output.folder import Folder, written_by_us
+from cnnexplain.runner.output.write import Explained, Job, Writer
 
 Make = Callable[..., Writer]
 

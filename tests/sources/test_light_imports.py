@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import sys
-from cnnexplain.sources._libraries import imported_lightly, library
+from cnnexplain.sources.kit.libraries import imported_lightly, library
 
 imported_lightly()
 library("timm"), library("torchvision.models")
@@ -22,7 +22,7 @@ print(callable(marked), torch.compile(lambda x: x + 1, backend="eager")(torch.on
 """
 STAND_IN = """
 import sys
-from cnnexplain.sources._compiler import left_out
+from cnnexplain.sources.kit.compiler import left_out
 
 with left_out():
     import torch

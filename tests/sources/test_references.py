@@ -12,8 +12,9 @@ import torch
 
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import ModelError, near_misses
-from cnnexplain.sources import _libraries, load, sources
+from cnnexplain.sources import load, sources
 from cnnexplain.sources._registry import sources as uncached
+from cnnexplain.sources.kit import libraries as _libraries
 
 UNTRAINED = ModelOptions(pretrained=False)
 

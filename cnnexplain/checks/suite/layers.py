@@ -1,0 +1,70 @@
+"""The layers whose weights are checked: each once, and only such as can be read and are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnnexplain.engine.weights.kernel_statistics import statistics
+from cnnexplain.engine.weights.kernels import Weights, weighted
+from cnnexplain.errors import LayerError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnnexplain.checks.suite.subject import Subject
+    from cnnexplain.core.results.kernels import KernelStatistics
+
+NAMED = 3  # layers in a sentence
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What is counted of one layer's filters."""
+
+    weights: Weights
+    statistics: KernelStatistics
+    size: int  # weights of one filter
+    zeros: int  # filters of which every weight is zero
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every filter reads one channel of many: such kernels are few-sided, and alike for a good reason."""
+        return self.weights.groups > 1 and self.weights.groups == self.weights.inputs
+
+
+def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
+    """Every layer with filters and its weights (K, C, ...). Raises where some are not finite."""
+    subject.require_sound_weights()
+    for one in weighted(subject.model.module):
+        # Rows of an embedding are entries, and the one for padding is zero on purpose.
+        if one.problem is not None or one.twin is not None or "Embedding" in one.kind:
+            continue
+        try:
+            values = one.read()
+        except LayerError:
+            continue
+        if np.isfinite(values).all():  # they may be a buffer, which infinity is allowed in
+            yield one, values
+
+
+def counted(subject: Subject) -> tuple[Counted, ...]:
+    """What is counted of every layer."""
+    return tuple(
+        Counted(
+            one,
+            statistics(values),
+            values[0].size,
+            int((~values.reshape(len(values), -1).any(axis=1)).sum()),
+        )
+        for one, values in readable(subject)
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

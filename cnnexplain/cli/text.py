@@ -1,0 +1,11 @@
+"""Text on its way to a terminal."""
+
+from __future__ import annotations
+
+
+def printable(text: object) -> str:
+    """Text that does nothing to a terminal: control characters and broken bytes are shown, not sent."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
+        for letter in str(text)
+    )

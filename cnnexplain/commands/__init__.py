@@ -1,0 +1,82 @@
+"""Commands. One file, one command: its options, what it needs, and what it says; `__all__` names its class alone."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cnnexplain.core import registry
+from cnnexplain.core.reduce import Reducer
+from cnnexplain.errors import OptionError
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.explanation import Answer, Batch
+    from cnnexplain.core.results import Result
+    from cnnexplain.engine.model import Model
+
+
+class Command(ABC):
+    """A frozen dataclass whose fields, declared with `Param`, are the command's options; its docstring is the help."""
+
+    examples: ClassVar[tuple[str, ...]] = ()  # command lines, for the help
+    unused: ClassVar[frozenset[str]] = frozenset()  # shared options that mean nothing here
+
+    @property
+    @abstractmethod
+    def seeded(self) -> bool:
+        """Whether results depend on `--seed`, which then tells one run from another; a class variable will do."""
+
+    @abstractmethod
+    def bind(self, model: Model) -> tuple[Any, tuple[Choice, ...]]:
+        """The same command with every default settled for this model, and what was chosen on the way.
+
+        Raises a `CnnexplainError` where the model lacks what the command needs.
+        """
+
+
+class ImageCommand(Command):
+    """A command that explains images."""
+
+    reducers: ClassVar[tuple[type[Reducer], ...]] = ()  # what is said of all images together
+
+    @abstractmethod
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """The scores of a batch and the results of each of its pictures. Called on a bound command."""
+
+
+class ModelCommand(Command):
+    """A command that looks into a model, without images."""
+
+    needs_folder: ClassVar[bool] = False  # whether it means nothing without pictures in a folder
+
+    @abstractmethod
+    def inspect(self, model: Model) -> Iterator[Result]:
+        """One result after another, so that each can be drawn and let go. Called on a bound command."""
+
+
+def names() -> list[str]:
+    """Every command that has a file here, and those of other packages."""
+    return registry.names(sys.modules[__name__])
+
+
+def command(name: str) -> type[ImageCommand] | type[ModelCommand]:
+    """The class behind a command's name. Raises `OptionError` where there is none."""
+    kind = registry.find(sys.modules[__name__], name, "command")
+    if not (isinstance(kind, type) and issubclass(kind, (ImageCommand, ModelCommand))):
+        raise OptionError(
+            f"{name} is no command: {kind!r}",
+            "derive it from cnnexplain.commands.ImageCommand or ModelCommand",
+        )
+    return kind
+
+
+def image_command(name: str) -> type[ImageCommand]:
+    """The class behind the name of a command that explains images. Raises `OptionError` where it is none."""
+    kind = command(name)
+    if not issubclass(kind, ImageCommand):
+        known = [other for other in names() if issubclass(command(other), ImageCommand)]
+        raise OptionError(f"{name} explains no images", f"there are {', '.join(known)}")
+    return kind

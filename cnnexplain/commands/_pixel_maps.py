@@ -1,0 +1,193 @@
+"""The formulas of pixel maps: from the gradients of a class score to one map of the input's pixels.
+
+A formula takes `Passes`, which computes what several formulas share once, and returns `Found`: values for every
+channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnnexplain.commands._integral import IntegralOptions, integrated
+from cnnexplain.commands._noise import noisy
+from cnnexplain.commands._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.map import Scale
+from cnnexplain.formulas.cam import gradcam
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.target import Target
+    from cnnexplain.engine.backward.rectifiers import Rectifiers, Rule
+    from cnnexplain.engine.model import Model
+
+
+BRIGHT = (
+    "Bright: a small change of the pixel changes the score most, up or down; not what the model looked at."
+)
+
+
+class Found(NamedTuple):
+    """What a formula found for a batch."""
+
+    values: Tensor  # (N, C, H, W)
+    details: tuple[Detail, ...] = ()  # one for every picture, or none at all
+
+
+@dataclass(eq=False)
+class Passes:
+    """One class of a batch, and the passes through the model that lead to it."""
+
+    model: Model
+    pixels: Tensor  # (N, C, H, W), the leaf of the graph that leads to the class's score
+    target: Target
+    rectifiers: Rectifiers | None  # None where no formula has a rule
+    layer_maps: Mapping[str, Tensor]  # (N, C, h, w) of every run of the layers of guided Grad-CAM
+    samples: int
+    noise: float
+    integral: IntegralOptions
+    keep_graph: Iterator[bool]  # for every way back: whether there will be another one
+    _gradients: dict[Rule, Found] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Tensor:
+        """The pictures as the model sees them, (N, C, H, W)."""
+        return self.pixels.detach()
+
+    def gradient(self, rule: Rule = "gradient") -> Found:
+        """The gradient of the class score with every rectifier obeying a rule, and how many did."""
+        if rule not in self._gradients:
+            self._obey(rule)
+            back = self.model.gradient_to_input(
+                self.target.score, self.pixels, keep_graph=next(self.keep_graph)
+            )
+            details = (obeyed(self.rectifiers),) * len(back) if rule != "gradient" else ()
+            self._gradients[rule] = Found(back, details)
+        return self._gradients[rule]
+
+    @cached_property
+    def noisy(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
+        return noisy(self.model, self.inputs, self.target.index, self.samples, self.noise)
+
+    def gradcam(self) -> Tensor:
+        """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).
+
+        Of several runs or branches the sum, each laid where it came from.
+        """
+        from torch.nn.functional import interpolate
+
+        self._obey("gradient")
+        maps = list(self.layer_maps.values())
+        gradients = self.model.gradients(self.target.score, maps, keep_graph=next(self.keep_graph))
+        if not any(g is not None for g in gradients):
+            raise self.model.runs.independent()
+        height, width = self.pixels.shape[2:]
+        total = self.pixels.new_zeros((len(self.pixels), 1, height, width), dtype=maps[0].float().dtype)
+        for run, a, g in zip(self.layer_maps, maps, gradients, strict=True):
+            if g is None:
+                continue
+            laying = self.model.runs.laying(run)
+            found = laying.upright(gradcam(a.detach().float(), g).relu())[:, None]
+            left, top, right, bottom = (
+                round(edge * side) for edge, side in zip(laying.box(), (width, height) * 2, strict=True)
+            )
+            size = (max(1, bottom - top), max(1, right - left))
+            total[:, :, top : top + size[0], left : left + size[1]] += interpolate(
+                found, size=size, mode="bilinear"
+            )
+        return total
+
+    def _obey(self, rule: Rule) -> None:
+        if self.rectifiers is not None:
+            self.rectifiers.use(rule)
+
+
+def gradient(passes: Passes) -> Found:
+    """Simonyan et al. 2013 (arXiv:1312.6034), section 3: how much the score changes with a pixel."""
+    found = passes.gradient()
+    return found._replace(details=(Detail(remarks=(BRIGHT,)),) * len(found.values))
+
+
+def input_x_gradient(passes: Passes) -> Found:
+    """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
+    return Found(passes.gradient().values * passes.inputs.float())
+
+
+def smoothgrad(passes: Passes) -> Found:
+    """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
+    copies = f"Mean over {passes.samples} copies with noise of {passes.noise:g} of the input's range."
+    return Found(passes.noisy[0], (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
+
+
+def vargrad(passes: Passes) -> Found:
+    """Adebayo et al. 2018 (arXiv:1810.03292): the variance of the gradient over noisy copies."""
+    remark = (
+        f"Bright: the gradient differs most between {passes.samples} copies with noise of {passes.noise:g} of the "
+        "input's range."
+    )
+    return Found(passes.noisy[1], (Detail(remarks=(remark,)),) * len(passes.pixels))
+
+
+def integrated_gradients(passes: Passes) -> Found:
+    """Sundararajan et al. 2017 (arXiv:1703.01365), eq. 1: the gradient along the way from a baseline."""
+    return Found(*integrated(passes.model, passes.inputs, passes.target, passes.integral))
+
+
+def guided_backprop(passes: Passes) -> Found:
+    """Springenberg et al. 2014 (arXiv:1412.6806), section 3.4: only positive signals through active units."""
+    return _warned(passes.gradient("guided"), GUIDED_IS_BLIND)
+
+
+def deconvnet(passes: Passes) -> Found:
+    """Zeiler & Fergus 2013 (arXiv:1311.2901), section 2.1, begun at a class: only positive signals."""
+    return _warned(passes.gradient("deconv"), DECONV_IS_BLIND)
+
+
+def guided_gradcam(passes: Passes) -> Found:
+    """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
+    values, details = passes.gradient("guided")
+    return _warned(Found(values * passes.gradcam(), details), FINE_BUT_BLIND)
+
+
+def _warned(found: Found, remark: str) -> Found:
+    details = tuple(replace(one, remarks=(*one.remarks, remark)) for one in found.details)
+    return found._replace(details=details)
+
+
+def largest(values: Tensor) -> Tensor:
+    """One value a pixel: the largest absolute value over the channels (Simonyan et al. 2013, section 3.1)."""
+    return values.abs().amax(1)
+
+
+def summed(values: Tensor) -> Tensor:
+    """One value a pixel: the sum over the channels, which keeps sign and total."""
+    return values.sum(1)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A formula, how its channels become one value, and what that value means."""
+
+    formula: Callable[[Passes], Found]
+    reduce: Callable[[Tensor], Tensor]
+    scale: Scale
+    rule: Rule = "gradient"  # what rectifiers have to obey
+    of_layer: bool = False  # whether it needs the maps of a layer
+    of_copies: bool = False  # whether it only looks at pictures made out of the given ones
+
+
+MAPS = {
+    "gradient": Map(gradient, largest, "magnitude"),
+    "input-x-gradient": Map(input_x_gradient, summed, "signed"),
+    "smoothgrad": Map(smoothgrad, largest, "magnitude", of_copies=True),
+    "vargrad": Map(vargrad, largest, "magnitude", of_copies=True),
+    "integrated-gradients": Map(integrated_gradients, summed, "signed", of_copies=True),
+    "guided-backprop": Map(guided_backprop, summed, "rule", "guided"),
+    "guided-gradcam": Map(guided_gradcam, summed, "rule", "guided", of_layer=True),
+    "deconvnet": Map(deconvnet, summed, "rule", "deconv"),
+}

@@ -1,0 +1,211 @@
+"""Heat maps of where a class was found: Grad-CAM and its relatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.commands import ImageCommand
+from cnnexplain.commands._maps import heatmaps, predicted, unlikely
+from cnnexplain.commands._options import TargetOption, settled_target
+from cnnexplain.commands._runs import choices_of, detail_of
+from cnnexplain.core.explanation import Answer
+from cnnexplain.core.params import Param
+from cnnexplain.core.results import Detail
+from cnnexplain.core.target import TargetSpec, settled
+from cnnexplain.core.words import percent
+from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, cams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.core.target import Target
+    from cnnexplain.engine.model import Model
+
+__all__ = ["GradCAM"]
+
+CAMS = cams()
+CLASS_FREE = frozenset(name for name, cam in CAMS.items() if not cam.of_class)
+
+
+@dataclass(frozen=True)
+class GradCAM(ImageCommand):
+    """Heat map of where the chosen class was found (Grad-CAM, Selvaraju et al. 2017, and its relatives).
+
+    The maps are signed: what is positive speaks for the class, what is negative against it. The papers'
+    final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
+    """
+
+    seeded: ClassVar[bool] = False
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain gradcam resnet50 photos/ --target top3 -o out",
+        "cnnexplain gradcam net.pth --arch resnet18 --labels names.txt photos/ -m gradcam,layercam",
+    )
+
+    method: Annotated[
+        tuple[str, ...],
+        Param(
+            "Formula; several share one pass through the model.",
+            ("-m", "--method"),
+            metavar="NAME",
+            choices=tuple(CAMS),
+            split=True,
+        ),
+    ] = ("gradcam",)
+    layer: Annotated[
+        tuple[str, ...],
+        Param(
+            "Layer to explain; may be repeated. Of one that runs several times every run, or with `NAME #2` that one. "
+            "Left out, the last map before pooling is taken, or that of every branch where only they together decide.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = ()
+    target: TargetOption = "top"
+    branches: bool = (
+        False  # whether the layers are the ends of parallel branches, chosen since none was named
+    )
+
+    def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
+        """Settle the layers and check the class."""
+        from cnnexplain.engine.backward.gradients import require_any
+
+        target, choices = settled_target(model, self.target)
+        if not CLASS_FREE.issuperset(self.method):
+            require_any(model)
+        layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        model.runs.require_maps(layer)
+        branches = False
+        if not layer:
+            layer, choice = model.runs.choose()
+            choices += (choice,)
+            branches = len(layer) > 1
+        choices += tuple(choices_of(model, layer))
+        return replace(self, layer=layer, target=target.words, branches=branches), choices
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """One forward for all, and one backward per class, whatever the number of formulas and layers."""
+        with model.capture(*self.layer) as captured:
+            logits = model.forward(batch.inputs)
+        maps = list(captured.values())  # each (N, C, h, w)
+        targets = model.targets(settled(self.target), logits, batch.expected)
+        classes = predicted(model, logits, targets)
+        best: Sequence[Prediction | None] = ()
+        if not CLASS_FREE.isdisjoint(self.method):
+            (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
+        unseen = model.runs.unseen_of(self.layer)
+        details = {run: detail_of(model, run) for run in captured}
+        results: list[list[tuple[tuple[float, ...], Heatmap]]] = [[] for _ in range(len(batch))]
+        for rank, target in enumerate(targets):
+            formulas = [name for name in self.method if rank == 0 or name not in CLASS_FREE]
+            gradients: Sequence[Tensor | None] = maps
+            if not CLASS_FREE.issuperset(formulas):
+                gradients = self._gradients(model, target, captured, last=rank == len(targets) - 1)
+            shares = _shares(maps, gradients) if self.branches and gradients is not maps else None
+            for place, (run, a, g) in enumerate(zip(captured, maps, gradients, strict=True)):
+                for name in formulas:
+                    if g is None:
+                        continue  # a run that the classes do not depend on
+                    of_class = name not in CLASS_FREE
+                    share = _each(None if shares is None or not of_class else shares[place], len(a))
+                    facts = [_detail(details[run], name, part) for part in share]
+                    if of_class and unseen:
+                        facts = [
+                            _with_unseen(detail, index in unseen)
+                            for detail, index in zip(facts, target.index.tolist(), strict=True)
+                        ]
+                    made = heatmaps(
+                        batch,
+                        name,
+                        run,
+                        classes[rank] if of_class else _known(classes[rank], best),
+                        CAMS[name].formula(a.detach().float(), g).float().cpu(),
+                        of_class=of_class,
+                        scale="component" if CAMS[name].component else "evidence",
+                        details=facts,
+                        laying=model.runs.laying(run),
+                    )
+                    for of_picture, part, heatmap in zip(results, share, made, strict=True):
+                        if heatmap is not None:
+                            of_picture.append((_place(rank, part), heatmap))
+        return Answer(
+            logits.detach().cpu(),
+            tuple(
+                tuple(heatmap for _, heatmap in sorted(of_picture, key=lambda pair: pair[0]))
+                for of_picture in results
+            ),
+            notes={} if CLASS_FREE.issuperset(self.method) else unlikely(model, logits, targets),
+        )
+
+    def _gradients(
+        self, model: Model, target: Target, captured: Mapping[str, Tensor], *, last: bool
+    ) -> list[Tensor | None]:
+        """The gradient of every map; None for a run that the class does not depend on, if its layer has others."""
+        found = model.gradients(target.score, list(captured.values()), keep_graph=not last)
+        reached = {
+            run.partition(" #")[0] for run, one in zip(captured, found, strict=True) if one is not None
+        }
+        if any(run.partition(" #")[0] not in reached for run in captured):
+            raise model.runs.independent()
+        return found
+
+
+def _known(
+    classes: Sequence[Prediction | None], best: Sequence[Prediction | None]
+) -> list[Prediction | None]:
+    """For a map that no class enters: the class that is explained beside it, or else the best one."""
+    return [
+        best_class if target is None else target for target, best_class in zip(classes, best, strict=True)
+    ]
+
+
+def _place(rank: int, share: float | None) -> tuple[float, ...]:
+    """Where a map stands among those of its picture: of parallel branches what counts most comes first."""
+    # Rounded: of equal branches the order must not hang on the last digits.
+    return rank, 0.0 if share is None or math.isnan(share) else -round(share, 2)
+
+
+def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """The share of every map in all that counted, the sum of |gradient x map|, of each picture (N,); NaN of nothing."""
+    import torch
+
+    counted = torch.stack(
+        [
+            torch.zeros(len(a)) if g is None else (g * a.detach()).abs().float().flatten(1).sum(1).cpu()
+            for a, g in zip(maps, gradients, strict=True)
+        ]
+    )
+    return list(counted / counted.sum(0))
+
+
+def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
+    return [None] * pictures if share is None else share.tolist()
+
+
+def _with_unseen(known: Detail, unseen: bool) -> Detail:
+    from cnnexplain.engine.trace.runs import DETACHED
+
+    remark = f"Part of this class's score does not pass the layer: {DETACHED}."
+    return Detail(known.facts, (remark, *known.remarks)) if unseen else known
+
+
+def _detail(known: Detail, method: str, share: float | None) -> Detail:
+    facts, remarks = dict(known.facts), known.remarks
+    if share is not None and math.isnan(share):
+        remarks = ("One of several branches; in none of them does anything count for the class.", *remarks)
+    elif share is not None:
+        facts["share"] = round(share, 4)
+        remarks = (
+            f"One of several branches: {percent(share)} of what counts for the class (|gradient x map|) is here.",
+            *remarks,
+        )
+    if CAMS[method].component:
+        remarks = (*remarks, SIGN_IS_ARBITRARY)
+    return Detail(facts, remarks)

@@ -1,0 +1,187 @@
+"""Maps of the pixels that a class score depends on: gradients and what is made of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.commands import ImageCommand
+from cnnexplain.commands._baselines import BASELINES
+from cnnexplain.commands._integral import KEPT, IntegralOptions, bytes_of
+from cnnexplain.commands._maps import heatmaps, predicted, unlikely
+from cnnexplain.commands._options import TargetOption, settled_target
+from cnnexplain.commands._pixel_maps import MAPS, Passes
+from cnnexplain.commands._rules import require_rectifiers
+from cnnexplain.commands._runs import choices_of
+from cnnexplain.core.explanation import Answer, joined
+from cnnexplain.core.params import Param
+from cnnexplain.core.results.map import PIXELS
+from cnnexplain.core.target import settled
+from cnnexplain.errors import OptionError
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.engine.model import Model
+
+__all__ = ["Saliency"]
+
+
+@dataclass(frozen=True)
+class Saliency(ImageCommand):
+    """Map of the pixels that the class score depends on: gradients, integrated gradients, guided backpropagation.
+
+    Several methods share their passes through the model. A map has one value for every pixel of the model's
+    input; it is signed where the method has a sign.
+    """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain saliency bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain saliency resnet50 photos/ -m integrated-gradients,guided-backprop -o out",
+        "cnnexplain saliency resnet50 cat.jpg -m smoothgrad --samples 50 --target tabby",
+    )
+
+    method: Annotated[
+        tuple[str, ...],
+        Param(
+            "Formula; several share their passes through the model.",
+            ("-m", "--method"),
+            metavar="NAME",
+            choices=tuple(MAPS),
+            split=True,
+        ),
+    ] = ("gradient",)
+    target: TargetOption = "top"
+    layer: Annotated[
+        str | None,
+        Param(
+            "Layer of the Grad-CAM in guided-gradcam. Left out, the last map before pooling is taken.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = None
+    steps: Annotated[int, Param("Steps of integrated-gradients.", min=2, max=5000, metavar="N")] = 50
+    baseline: Annotated[
+        str, Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES))
+    ] = "black"
+    quadrature: Annotated[
+        str,
+        Param(
+            "How the integral is taken: adaptive steps where the score bends, gauss-legendre steps as Captum does.",
+            choices=("adaptive", "gauss-legendre"),
+        ),
+    ] = "adaptive"
+    max_gap: Annotated[
+        float,
+        Param(
+            "Share of the score's difference that the sum may miss: adaptive adds up to nine times the steps "
+            "until it does not.",
+            min=0,
+            max=1,
+            metavar="SHARE",
+        ),
+    ] = 0.01
+    samples: Annotated[
+        int, Param("Noisy copies for smoothgrad and vargrad.", min=2, max=5000, metavar="N")
+    ] = 25
+    noise: Annotated[
+        float,
+        Param(
+            "Standard deviation of their noise: a share of the input's range.", min=0, max=10, metavar="SHARE"
+        ),
+    ] = 0.15
+    layers: tuple[str, ...] = ()  # the same, settled: the ends of all branches, or one
+
+    def bind(self, model: Model) -> tuple[Saliency, tuple[Choice, ...]]:
+        """Check the class, find the layer where one is needed, and see that every rule has something to rule."""
+        target, choices = settled_target(model, self.target)
+        layers: tuple[str, ...] = ()
+        for name in self.method:
+            if MAPS[name].rule != "gradient":
+                require_rectifiers(model, name, "-m gradient or -m integrated-gradients")
+        layer = self.layer
+        if any(MAPS[name].of_layer for name in self.method):
+            if layer is None:
+                layers, choice = model.runs.choose()
+                choices += (choice,)
+            else:
+                layers = (model.find_layer(layer),)
+                model.runs.require_maps(layers)
+            choices += tuple(choices_of(model, layers))
+            layer = ", ".join(layers)
+        elif layer is not None:
+            raise OptionError(
+                f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
+                "leave --layer out (or the setting of that name), or add -m guided-gradcam",
+            )
+        if "integrated-gradients" in self.method:
+            self._require_room(model)
+        return replace(self, target=target.words, layer=layer, layers=layers), choices
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the maps depend on the seed."""
+        random = {"smoothgrad", "vargrad"} | (
+            {"integrated-gradients"} if self.baseline == "random" else set()
+        )
+        return not random.isdisjoint(self.method)
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
+        size = batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
+        # All that a pass computes is kept until the way back: few pictures at a time are faster.
+        parts = model.chunks.over(
+            len(batch),
+            batch.inputs.device,
+            lambda rows: self._explained(model, batch.part(rows)),
+            size,
+            1 if model.chunks.alone else None,
+        )
+        return joined([answer for _, answer in parts])
+
+    def _explained(self, model: Model, batch: Batch) -> Answer:
+        used = [MAPS[name] for name in self.method]
+        # No graph is kept of a pass that no formula goes back through.
+        pixels = batch.inputs.detach().requires_grad_(not all(one.of_copies for one in used))
+        with ExitStack() as stack:
+            maps = stack.enter_context(model.capture(*self.layers))
+            ruled = any(one.rule != "gradient" for one in used)
+            rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
+            # A copy, so that a model may write into its input.
+            logits = model.forward(pixels.clone())
+        integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
+        results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
+        targets = model.targets(settled(self.target), logits, batch.expected)
+        rules = {one.rule for one in used if not one.of_copies}
+        ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
+        keep = (left > 0 for left in reversed(range(ways)))
+        for target, classes in zip(targets, predicted(model, logits, targets), strict=True):
+            passes = Passes(model, pixels, target, rectifiers, maps, self.samples, self.noise, integral, keep)
+            for name in self.method:
+                values, details = MAPS[name].formula(passes)
+                made = heatmaps(
+                    batch,
+                    name,
+                    self.layer if MAPS[name].of_layer and self.layer else PIXELS,
+                    classes,
+                    MAPS[name].reduce(values).cpu(),
+                    scale=MAPS[name].scale,
+                    details=details,
+                    channels=values.detach().float().cpu() if batch.whole else None,
+                )
+                for of_picture, heatmap in zip(results, made, strict=True):
+                    if heatmap is not None:
+                        of_picture.append(heatmap)
+        return Answer(
+            logits.detach().cpu(), tuple(map(tuple, results)), notes=unlikely(model, logits, targets)
+        )
+
+    def _require_room(self, model: Model) -> None:
+        shape = (model.preprocess.channels, *model.preprocess.input_size)
+        if self.quadrature == "adaptive" and self.steps * bytes_of(shape) > KEPT:
+            raise OptionError(
+                f"--steps {self.steps} would keep {self.steps * bytes_of(shape) / 2**30:.1f} GiB of gradients",
+                f"at most {KEPT // bytes_of(shape)} fit; --quadrature gauss-legendre keeps none",
+            )

@@ -1,0 +1,1 @@
+"""Rules on the way back: rectifiers, normalisations, gradients."""

@@ -1,0 +1,1 @@
+"""What a pass costs: operations, memory, the table of layers."""

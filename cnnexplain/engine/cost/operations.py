@@ -1,0 +1,165 @@
+"""What operations cost: the multiply-adds of each, and the memory of what it makes, noted where it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from threading import RLock
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from cnnexplain.engine.fields.axes import tensors_in
+
+Formula = Callable[..., int]
+
+
+def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
+    """Every weight once for every place of the kernel: of the result, or of the input of a transposed one."""
+    x, weight, transposed = args[0], args[1], args[6]
+    places = (x if transposed else out).shape
+    return places[0] * prod(places[2:]) * int(weight.numel())
+
+
+def _deformable(args: tuple[Any, ...], out: Tensor) -> int:
+    return out.shape[0] * prod(out.shape[2:]) * int(args[1].numel())
+
+
+def _product(args: tuple[Any, ...], _out: Tensor) -> int:
+    """(..., n, k) by (..., k, m)."""
+    left, right = args[:2]
+    return int(left.numel() * (right.shape[-1] if right.ndim > 1 else 1))
+
+
+def _added_product(args: tuple[Any, ...], out: Tensor) -> int:
+    """The same, behind what it is added to."""
+    return _product(args[1:], out)
+
+
+def _linear(args: tuple[Any, ...], _out: Tensor) -> int:
+    return int(args[0].numel() * args[1].shape[0])
+
+
+def _attention(args: tuple[Any, ...], _out: Any) -> int:
+    """Queries by keys, then their weights by values."""
+    query, key, value = args[:3]
+    weights = prod(query.shape[:-1]) * key.shape[-2]
+    return int(weights * (query.shape[-1] + value.shape[-1]))
+
+
+def _recurrent(args: tuple[Any, ...], _out: Any) -> int:
+    """Every weight once for every step and sequence."""
+    steps = prod(args[0].shape[:2])
+    weights = args[1:5] if isinstance(args[1], Tensor) else args[1]  # one by one, or as cuDNN takes them
+    return int(steps * sum(one.numel() for one in tensors_in(weights) if one.ndim == 2))
+
+
+def _bilinear(args: tuple[Any, ...], _out: Tensor) -> int:
+    """Every weight once for every pair of rows."""
+    return int(args[0].shape[0] * args[1].numel())
+
+
+def _quantized_convolution(args: tuple[Any, ...], out: Tensor) -> int:
+    return out.shape[0] * prod(out.shape[2:]) * _packed(args)
+
+
+def _quantized_transposed(args: tuple[Any, ...], _out: Tensor) -> int:
+    return int(args[0].shape[0] * prod(args[0].shape[2:]) * _packed(args))
+
+
+def _quantized_linear(args: tuple[Any, ...], _out: Tensor) -> int:
+    return int(args[0].numel() // args[0].shape[-1] * _packed(args))
+
+
+def _packed(args: tuple[Any, ...]) -> int:
+    """How many weights a quantised layer has, which keeps them packed."""
+    return int(args[1].unpack()[0].numel())
+
+
+_PRODUCTS = "mm bmm mv dot vdot _int_mm _scaled_mm"
+_ADDED_PRODUCTS = "addmm baddbmm addbmm addmv"
+_ATTENTIONS = "flash_attention_for_cpu flash_attention efficient_attention cudnn_attention"
+# By torch's names of its operations. What is not here has none that are counted: norms, activations, pooling, sums.
+FORMULAS: dict[str, Formula] = {
+    "aten::convolution": _convolution,
+    "aten::_convolution": _convolution,
+    "torchvision::deform_conv2d": _deformable,
+    "aten::linear": _linear,
+    "aten::_trilinear": _bilinear,
+    "aten::mkldnn_rnn_layer": _recurrent,
+    "aten::_cudnn_rnn": _recurrent,
+    **{f"aten::{name}": _product for name in _PRODUCTS.split()},
+    **{f"aten::{name}": _added_product for name in _ADDED_PRODUCTS.split()},
+    **{f"quantized::conv{n}d{end}": _quantized_convolution for n in (1, 2, 3) for end in ("", "_relu")},
+    **{f"quantized::conv_transpose{n}d": _quantized_transposed for n in (1, 2, 3)},
+    **{f"quantized::linear{end}": _quantized_linear for end in ("", "_relu", "_dynamic", "_relu_dynamic")},
+    **{f"aten::_scaled_dot_product_{name}": _attention for name in _ATTENTIONS.split()},
+}
+
+
+_FASTPATH = RLock()  # a flag of the whole process: one thread at a time sets it and sets it back
+
+
+class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Tells `note`, for every operation, its multiply-adds and the bytes of the activations that it made.
+
+    It sees what runs below modules and functions, so that it makes no difference how a model is written. An
+    activation is a floating-point tensor with memory of its own that was made of the input given to `begin`:
+    views and in-place operations make none, nor does what is calculated from weights alone.
+    """
+
+    def __init__(self, note: Callable[[int, int], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._note = note
+        self._made_of_input = WeakTensorKeyDictionary()
+
+    def begin(self, inputs: Tensor) -> None:
+        """What is made of `inputs` from now on are activations."""
+        self._made_of_input[inputs] = True
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name if isinstance(func, OpOverload) else ""
+        if name and name not in FORMULAS:
+            with self:  # under inference_mode() operations come as they are written, and not in their parts
+                result = func.decompose(*args, **kwargs)  # type: ignore[attr-defined]
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        operands = list(tensors_in((args, kwargs)))
+        made = list(tensors_in(result))
+        new = 0
+        if any(one in self._made_of_input for one in operands):
+            before = {_memory(one) for one in operands}
+            for one in made:
+                self._made_of_input[one] = True
+                if _memory(one) not in before and (one.is_floating_point() or one.is_complex()):
+                    new += one.numel() * one.element_size()
+        self._note(FORMULAS[name](args, result) if name in FORMULAS else 0, new)
+        return result
+
+
+def _memory(one: Tensor) -> int | None:
+    try:
+        return int(one.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return None  # sparse and other tensors that have none of their own
+
+
+@contextmanager
+def attention_in_parts() -> Iterator[None]:
+    """Without the fused kernel of `nn.MultiheadAttention`, which is one operation and shows none of its parts."""
+    with _FASTPATH:
+        before = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(before)

@@ -1,0 +1,257 @@
+"""The table of a model's layers: what each is, what it costs, and what a cell of its map sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from cnnexplain.core.results.summary import LayerRow, LayerTable, Reach, Window
+from cnnexplain.engine.borrow import is_trainable
+from cnnexplain.engine.capture import Grids, known_grid, map_layout
+from cnnexplain.engine.cost.operations import Counting, attention_in_parts
+from cnnexplain.engine.fields.axes import tensors_in
+from cnnexplain.engine.fields.field import Axis, Field
+from cnnexplain.engine.model import Model
+from cnnexplain.engine.weights.kernels import reading, weighted
+from cnnexplain.errors import LayerError, ModelError
+
+CAMS = ("gradcam",)  # commands that show one layer when none is named
+FIRSTS = ("filters",)  # those that show the layer that reads the picture
+STRIPS = ("activations", "deconv")  # those that show one for every size of map
+
+
+@dataclass
+class _Pass:
+    """What one picture's way through a module showed, by the names of its submodules."""
+
+    names: dict[nn.Module, list[str]]  # a module that is used in several places has several
+    running: list[str] = field(default_factory=list)
+    runs: Counter[str] = field(default_factory=Counter)
+    multiply_adds: Counter[str] = field(default_factory=Counter)
+    activations: Counter[str] = field(default_factory=Counter)
+    outputs: dict[nn.Module, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+
+    def note(self, multiply_adds: int, new_bytes: int) -> None:
+        """What an operation cost goes to the innermost module that is running."""
+        place = self.running[-1] if self.running else ""
+        self.multiply_adds[place] += multiply_adds
+        self.activations[place] += new_bytes
+
+    def enter(self, module: nn.Module, _arguments: Any) -> None:
+        name = self._name_here(module)
+        self.running.append(name)
+        self.runs[name] += 1
+
+    def leave(self, module: nn.Module, _arguments: Any, output: Any) -> None:
+        # One that raised, and was caught by those around it, never left.
+        while self.running and self.running.pop() not in self.names[module]:
+            pass
+        self.outputs[module] = tuple(tuple(map(int, one.shape)) for one in tensors_in(output))
+
+    def _name_here(self, module: nn.Module) -> str:
+        """Of the names of a module the one inside the innermost block that is running; or else the first."""
+        names = self.names[module]
+        for block in reversed(self.running) if len(names) > 1 else ():
+            for name in names:
+                if name.startswith(f"{block}."):
+                    return name
+        return names[0]
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        handles = []
+        try:
+            for module in self.names:
+                handles.append(module.register_forward_pre_hook(self.enter))
+                handles.append(module.register_forward_hook(self.leave))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def layer_table(model: Model) -> LayerTable:
+    """The table of a model. Where no picture can go through it: modules and parameters, and why not."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.module.named_modules(remove_duplicate=False):
+        if name:
+            names.setdefault(module, []).append(name)
+    watched = _Pass(names)
+    problem = hint = ""
+    known = _Known()
+
+    def look() -> None:
+        nonlocal watched
+        watched = _Pass(names)
+        _send(model, watched)
+
+    try:
+        model.looked_at(look)
+    except ModelError as error:
+        problem, hint = error.problem, error.hint
+        if watched.running:
+            known.remarks.append(f"the picture came as far as {watched.running[-1]}")
+    else:
+        known = _known(model)
+    known.remarks += [f"{one.what}: {one.value} ({one.reason})" for one in model.choices]
+    with model.borrowed():
+        every = weighted(model.module)
+    if any(one.problem is None for one in every):
+        known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
+    return LayerTable(
+        model=model.name,
+        source=model.source,
+        weights_sha256=model.weights_sha256,
+        precision=model.precision,
+        input_shape=tuple(model.blank().shape),
+        preprocess=model.preprocess,
+        classes=known.classes,
+        rows=tuple(_rows(model, watched, known, finished=not problem)),
+        parameter_bytes=sum(
+            one.numel() * one.element_size() for one in model.module.parameters() if not is_lazy(one)
+        ),
+        problem=problem,
+        hint=hint,
+        remarks=tuple(dict.fromkeys(known.remarks)),
+    )
+
+
+def _send(model: Model, watched: _Pass) -> None:
+    inputs = model.blank()
+    counting = Counting(watched.note)
+    counting.begin(inputs)
+    with torch.no_grad(), attention_in_parts(), watched.watching(), counting:
+        model.output_of(inputs)
+
+
+@dataclass
+class _Known:
+    """What other looks at a model tell: each by itself, so that one may fail."""
+
+    fields: dict[str, Field] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+    defaults: dict[str, list[str]] = field(default_factory=dict)  # of each layer, the commands
+    remarks: list[str] = field(default_factory=list)
+
+
+def _known(model: Model) -> _Known:
+    known = _Known()
+    try:
+        known.fields = model.fields
+    except ModelError as error:
+        known.remarks.append(f"receptive fields cannot be followed: {error.problem}")
+    try:
+        known.classes = model.labels
+        for names, commands in ((model.runs.choose()[0], CAMS), (model.choose_stages()[0], STRIPS)):
+            for name in dict.fromkeys(name.partition(" #")[0] for name in names):
+                known.defaults.setdefault(name, []).extend(commands)
+    except (ModelError, LayerError) as error:
+        known.remarks.append(f"no default layers: {error.problem}")
+    return known
+
+
+def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Iterator[LayerRow]:
+    multiply_adds, activations = _summed(watched.multiply_adds), _summed(watched.activations)
+    # Blocks without a forward, as nn.ModuleList, whose layers ran: they did not run, nor were they left out.
+    used = set(_summed(watched.runs)) - {name for name, runs in watched.runs.items() if runs}
+    grids = {
+        grid
+        for module, shapes in watched.outputs.items()
+        for shape in shapes
+        if (grid := known_grid(shape, module))
+    }
+    first_use: dict[int, str] = {}  # of every module and parameter, by identity
+    for name, module in model.module.named_modules(remove_duplicate=False):
+        own = list(module.parameters(recurse=False))
+        uses = [first_use.setdefault(id(one), name) for one in (module, *own)]
+        outputs = watched.outputs.get(module, ())
+        yield LayerRow(
+            name=name,
+            kind=_kind(module),
+            leaf=next(module.children(), None) is None,
+            runs=watched.runs.get(name, 0 if finished and name not in used else None),
+            outputs=outputs,
+            map=_map(outputs, model.preprocess.input_size, module, grids),
+            window=_window(module),
+            parameters=sum(map(_numbers, module.parameters())),
+            own_parameters=sum(map(_numbers, own)),
+            trainable=sum(_numbers(one) for one in module.parameters() if is_trainable(one)),
+            multiply_adds=multiply_adds[name] if finished else None,
+            own_multiply_adds=watched.multiply_adds[name] if finished else None,
+            activation_bytes=activations[name] if finished else None,
+            own_activation_bytes=watched.activations[name] if finished else None,
+            field=_reaches(known.fields.get(name)),
+            same_as=next((one for one in uses if one != name), ""),
+            default_of=tuple(sorted(known.defaults.get(name, ()))),
+        )
+
+
+def _summed(own: Counter[str]) -> Counter[str]:
+    """Every block with what it holds, the model itself with everything."""
+    total: Counter[str] = Counter()
+    for name, number in own.items():
+        total[""] += number
+        parts = name.split(".") if name else []
+        for end in range(len(parts)):
+            total[".".join(parts[: end + 1])] += number
+    return total
+
+
+def _kind(module: nn.Module) -> str:
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    return str(module.original_name) if scripted else type(module).__name__
+
+
+def _numbers(parameter: Tensor) -> int:
+    return 0 if is_lazy(parameter) else parameter.numel()
+
+
+def _map(
+    outputs: tuple[tuple[int, ...], ...], size: tuple[int, int], module: nn.Module, grids: Grids
+) -> tuple[int, int, int] | None:
+    if len(outputs) != 1 or outputs[0][:1] != (1,):
+        return None
+    layout = map_layout(outputs[0], size, module, grids)
+    if layout is None:
+        return None
+    _, a, b, c = outputs[0]
+    return (a, b, c) if layout == "NCHW" else (c, a, b)
+
+
+def _reaches(seen: Field | None) -> tuple[Reach, Reach] | None:
+    return None if seen is None else (_reach(seen.rows), _reach(seen.columns))
+
+
+def _reach(axis: Axis) -> Reach:
+    return Reach(axis.size, None if axis.size is None else axis.stride)
+
+
+def _window(module: nn.Module) -> Window | None:
+    """What a module says of its kernel: a block may have a `stride` without sliding itself."""
+    kind = type(module).__name__
+    sides = next((int(sign) for sign in "123" if f"{sign}d" in kind.lower()), 1)
+    kernel, stride, padding, dilation = (
+        _pair(getattr(module, name, None), sides) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
+    if kernel is None:
+        return None
+    groups = getattr(module, "groups", None)
+    given = getattr(module, "padding", None)
+    # TensorFlow's padding depends on the input: the classes that imitate it say so in their names.
+    words = "same" if kind.endswith("Same") else given if isinstance(given, str) else None
+    return Window(kernel, stride, words or padding, dilation, groups if type(groups) is int else None)
+
+
+def _pair(value: object, sides: int) -> tuple[int, ...] | None:
+    if type(value) is int:
+        return (value,) * sides
+    if isinstance(value, tuple) and value and all(type(one) is int for one in value):
+        return value
+    return None

@@ -1,0 +1,1 @@
+"""Receptive fields, followed through one pass."""

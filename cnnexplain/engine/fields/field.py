@@ -1,0 +1,261 @@
+"""Which of the input's pixels each cell of each layer's map can see: receptive fields, followed through one pass."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from cnnexplain.engine.capture import map_layout, note_grid
+from cnnexplain.engine.fields.axes import Axis, Call, Rule, Seen, anything, fitting, same, tensors_in
+from cnnexplain.engine.fields.rules import call_of
+from cnnexplain.engine.scoring.ending_rules import is_dense
+from cnnexplain.engine.trace.functions import unwatched
+
+__all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
+
+# A value that is read out of torch may come back from anywhere. Not `__bool__`: it is what checks and asserts ask for.
+_LEAVING = """
+item tolist numpy __array__ __dlpack__ __float__ __int__ __index__ __complex__ _local_scalar_dense backward
+"""
+LEAVING = frozenset(_LEAVING.split())
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the cells of one layer's map see of the input."""
+
+    rows: Axis
+    columns: Axis
+
+    @property
+    def whole(self) -> bool:
+        """Whether every cell sees the whole input, in both directions."""
+        return self.rows.size is self.columns.size is None
+
+    def box(self, cell: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What `cell` (row, column) sees of an input (height, width): left, top, right, bottom in its pixels.
+
+        Right and bottom are one past the last pixel, as crops have them.
+        """
+        top, bottom = self.rows.span(cell[0], input_size[0])
+        left, right = self.columns.span(cell[1], input_size[1])
+        return left, top, right, bottom
+
+
+EVERYTHING = Field(*(Axis(1, -math.inf, math.inf),) * 2)  # a field that could not be followed
+
+
+def receptive_fields(
+    module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor], *, every_run: bool = False
+) -> dict[str, Field]:
+    """The field of every named submodule's map when `forward` sends `inputs` (1, C, H, W) through the module.
+
+    A layer that is run several times has the field of its last map; with `every_run` those of all its runs are there
+    too, as `name #1` and so on. Fields are exact for what convolutional networks are made of. An operation that is not
+    known sees all that it is given, and once a value has been read out of torch (by `item`, `tolist`, `numpy` and the
+    like), every later map sees the whole input.
+
+    So a field is never too small, with these exceptions: what a value decides without being read (an `if` on a
+    tensor, the number of elements that `nonzero` finds), what gets at memory past torch's functions (extensions,
+    addresses, storages), fused kernels on tensors cut off from the gradient, and running statistics that
+    normalisation updates in training mode. Fields hold for inputs of this size. Leaves no hook behind.
+    """
+    following = Following((int(inputs.shape[2]), int(inputs.shape[3])))
+    fields: dict[str, Field] = {}
+    seen: set[str] = set()
+
+    def note(name: str, run: int, output: Tensor, first: int) -> None:
+        seen.add(name)
+        fields[f"{name} #{run}"] = following.field(output, first)
+        if name not in fields or output.shape[first : first + 2].numel() > 1:
+            fields[name] = fields[f"{name} #{run}"]
+
+    follow(following, module, inputs, forward, note)
+    return fields if every_run else {name: one for name, one in fields.items() if name in seen}
+
+
+def follow(
+    following: Following,
+    module: nn.Module,
+    inputs: Tensor,
+    forward: Callable[[Tensor], Any],
+    note: Callable[[str, int, Tensor, int], None],
+) -> None:
+    """Send `inputs` (1, C, H, W) through the module under `following`, and call `note` for every map of a submodule.
+
+    `note` is given the name, the number of the run from 1, the map, and which dimension its rows are; its columns are
+    the next. Leaves no hook behind.
+    """
+    size = (int(inputs.shape[2]), int(inputs.shape[3]))
+    runs: Counter[str] = Counter()
+    grids: set[tuple[int, int]] = set()
+
+    @unwatched
+    def noted(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+        runs[name] += 1
+        if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
+            return
+        note_grid(output, layer, grids)
+        layout = map_layout(tuple(output.shape), size, layer, grids)
+        if layout is not None:
+            note(name, runs[name], output, 2 if layout == "NCHW" else 1)
+
+    handles = []
+    try:
+        for name, child in module.named_modules(remove_duplicate=False):
+            if name:
+                handles.append(child.register_forward_hook(partial(noted, name)))
+        with torch.enable_grad():
+            # A copy, so that a model may write into its input.
+            start = inputs.detach().requires_grad_().clone()
+            following.begin(start)
+            with following, Underneath():  # type: ignore[no-untyped-call]
+                forward(start)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Calls by name what runs below torch's functions, such as the steps of a script: `Following` sees them then."""
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+class Following(TorchFunctionMode):
+    """Notes for every tensor made from the input what its elements see of it.
+
+    The input requires a gradient: what does too, but is not noted, came out of an operation that cannot be seen,
+    such as a compiled kernel, and may see everything.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        rows, columns = ((Axis(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
+        self.unseen: Seen = rows, columns
+        self.noted = (
+            WeakTensorKeyDictionary()
+        )  # of each tensor: what it sees, and its memory's age at that time
+        # How often memory took in something new: tensors from before that, which share it, are not what they were.
+        # The memory itself is held as well, so that no other gets its address.
+        self.ages: dict[int, tuple[int, torch.UntypedStorage]] = {}
+        self.left = False  # whether a value that depends on the input was read out of torch
+
+    def rule_of(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Rule, dict[str, Any]]:
+        """The rule by which a function hands on what its operands see, and what was given to it by name."""
+        return call_of(function, args, kwargs)
+
+    def unknown(self, call: Call) -> Seen | None:
+        """What the result of a call sees whose rule is not known, or does not know this way of calling."""
+        return anything(call)
+
+    def leaves(self, _read: Iterable[Tensor]) -> bool:
+        """Whether what depends on the input goes on unseen when these are read out."""
+        return True
+
+    def begin(self, inputs: Tensor) -> None:
+        """Every cell of `inputs` (1, C, H, W) sees itself."""
+        rows, columns = (
+            (Axis(1, 0, 0, tuple((i, i) for i in range(inputs.shape[dim]))), dim) for dim in (2, 3)
+        )
+        self._note(inputs, (rows, columns))
+
+    def field(self, output: Tensor, first: int) -> Field:
+        """The field of a map whose rows and columns are the dimensions `first` and the one behind it."""
+        seen = self._look(output)
+        if seen is None or self.left:
+            seen = self.unseen
+        rows, columns = (
+            axis if dim == wanted else axis.whole()
+            for (axis, dim), wanted in zip(seen, (first, first + 1), strict=True)
+        )
+        return Field(rows, columns)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        operands = {id(one): one for one in tensors_in((args, kwargs))}
+        before = {key: self._look(one) for key, one in operands.items()}
+        versions = {key: _version(one) for key, one in operands.items()}
+        result = func(*args, **kwargs)
+        known = any(seen is not None for seen in before.values())
+        if name.split(".")[0] in LEAVING and known:
+            self.left = self.left or self.leaves(operands.values())
+        made = {id(one): one for one in tensors_in(result)}
+        replaced = args[:1] if name == "__set__" and isinstance(args[1], Tensor) else ()
+        written = {
+            key: one
+            for key, one in operands.items()
+            if versions[key] is None
+            or versions[key] != _version(one)
+            or any(one is other for other in replaced)
+        }
+        for key, out in {**written, **made}.items():
+            seen = None
+            if known and not is_dense(out):
+                seen = self.unseen  # nested or sparse: it has no places that a rule could name
+            elif known:
+                rule, given = self.rule_of(func, args, kwargs)
+                call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
+                if key not in made and name != "__setitem__":
+                    rule = self.unknown  # a rule speaks of what a function returns
+                try:
+                    seen = fitting(rule(call), out)
+                except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
+                    seen = self.unknown(call)  # called in a way that the rule does not know
+            if id(out) in before and not same(before[id(out)], seen):
+                self._grown(out)
+            if known or out.requires_grad:
+                self._note(out, seen)
+        return result
+
+    def _look(self, one: Tensor) -> Seen | None:
+        age = self._age(one)
+        if one in self.noted:
+            seen, noted_at = self.noted[one]
+            return seen if age == noted_at else self.unseen
+        return self.unseen if age or (one.requires_grad and one.grad_fn is not None) else None
+
+    def _note(self, one: Tensor, seen: Seen | None) -> None:
+        self.noted[one] = seen, self._age(one)
+
+    def _age(self, one: Tensor) -> int:
+        memory = _memory(one)
+        return self.ages[memory._cdata][0] if memory is not None and memory._cdata in self.ages else 0
+
+    def _grown(self, one: Tensor) -> None:
+        memory = _memory(one)
+        if memory is not None:
+            self.ages[memory._cdata] = self._age(one) + 1, memory
+        if one._base is not None:
+            self._note(one._base, self.unseen)
+
+
+def _version(one: Tensor) -> int | None:
+    """How often it was written to; None where torch does not count, so that it may be with every call."""
+    return None if one.is_inference() else int(one._version)
+
+
+def _memory(one: Tensor) -> torch.UntypedStorage | None:
+    try:
+        return one.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return None  # sparse and other tensors that share theirs with none

@@ -1,0 +1,1 @@
+"""Where the map of a layer lies on the input."""

@@ -1,0 +1,67 @@
+"""Where the picture itself lies once a model has rolled it, or put a frame around it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnexplain.engine.fields.axes import Along, Axis, Call, Seen, each
+from cnnexplain.engine.placing.place_axis import placed
+from cnnexplain.engine.placing.rules import padded
+
+
+def rolled(call: Call) -> Seen | None:
+    """A picture whose pixels go out on one side and come in on the other lies in two parts."""
+    shifts, dims = call.given["shifts"], call.given.get("dims", ())
+    shifts, dims = ([*one] if isinstance(one, (tuple, list)) else [one] for one in (shifts, dims))
+    moved = {dim % call.x.ndim for shift, dim in zip(shifts, dims, strict=True) if shift} if dims else None
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        still = moved is not None and dim not in moved
+        return (axis if still else placed(axis).losing("roll shifts its pixels before this layer")), dim
+
+    return each(call.look(call.x), how)
+
+
+def framed(call: Call) -> Seen | None:
+    """Padding of the picture itself."""
+    return padded(call, framed=True)
+
+
+def joined_frame(call: Call) -> Seen | None:
+    """A picture that has something else put beside it."""
+    parts = list(call.given["tensors"])
+    joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
+    (at,) = (number for number, one in enumerate(parts) if call.look(one) is not None)
+    before, after = (sum(one.shape[joint] for one in some) for some in (parts[:at], parts[at + 1 :]))
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        if dim != joint:
+            return axis, dim
+        left, place = ((0, 0),) * call.out.shape[dim], placed(axis)
+        return (
+            replace(place, seen=left, before=place.before + before, after=place.after + after, framed=True),
+            dim,
+        )
+
+    return each(call.look(parts[at]), how)
+
+
+def pasted(call: Call) -> Seen | None:
+    """`canvas[..., top:below, left:right] = picture`."""
+    canvas, index, picture = call.args
+    parts = list(index) if isinstance(index, tuple) else [index]
+    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
+    taken = sum(one is not Ellipsis for one in parts)
+    parts[ellipsis : ellipsis + 1] = [slice(None)] * (canvas.ndim - taken)
+    simple = call.look(canvas) is None and all(isinstance(one, slice) and not one.step for one in parts)
+
+    def how(axis: Axis, dim: int) -> Along | None:
+        place, count = placed(axis), canvas.shape[dim]
+        if not simple:
+            place = place.losing("it is written into a part of another tensor before this layer")
+            return replace(place, seen=((0, 0),) * count), dim
+        first, past, _ = parts[dim].indices(count)
+        before, after = place.before + first, place.after + count - past
+        return replace(place, seen=((0, 0),) * count, before=before, after=after, framed=True), dim
+
+    return each(call.look(picture), how)

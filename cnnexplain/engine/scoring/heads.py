@@ -1,0 +1,249 @@
+"""How a model ends: which of the tensors that it returns has the class scores, and what they went through last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.words import listed
+from cnnexplain.engine.scoring.answers import HINT, NAMED, Leaf, Step, at, leaves, read, refusal
+from cnnexplain.engine.scoring.ending_rules import PER_CLASS, probabilities
+from cnnexplain.engine.scoring.endings import Ending, Endings
+from cnnexplain.engine.scoring.narrowing import evidence, made
+from cnnexplain.errors import ModelError, OptionError, SeveralOutputsError, near_misses
+
+SUM = 1e-4  # how far the sum of probabilities may be from 1
+LEAST = 1e-37  # a probability of which a logarithm can be taken in float32
+
+
+@dataclass(frozen=True)
+class Head:
+    """How class scores are read out of what a model returns. Settled once, by one picture's way through it.
+
+    `through` are the operations between the scores and what the model returns (see `Ending`); none where the model
+    returns the scores themselves. `beside`: those by which the model makes probabilities that it returns as well.
+    `logarithm`: the model returns probabilities of an unknown operation, whose logarithms stand for the scores.
+    `log_odds`: it returns one for each class by itself, whose log-odds do. `mixed`: operations that were seen to make
+    probabilities of these classes, but not the ones that are returned.
+    """
+
+    path: tuple[Step, ...] = ()
+    through: tuple[str, ...] = ()
+    shapes: frozenset[tuple[int, ...]] = frozenset()
+    odds: str = ""
+    beside: tuple[str, ...] = ()
+    logarithm: bool = False
+    log_odds: bool = False
+    mixed: tuple[str, ...] = ()
+    unsure: bool = False  # whether `probed` has to tell whether the model returns probabilities
+    doubts: tuple[str, ...] = ()  # what is wrong, or may be, with how the model ends
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def explained(self) -> str:
+        """What is explained, in words; empty where that is what the model returns."""
+        if self.logarithm:
+            return "the logarithm of the probabilities that the model returns"
+        if self.log_odds:
+            return "the log-odds of the probabilities that the model returns"
+        if self.odds:
+            return f"the log-odds behind the model's own {self.odds}"
+        return f"what goes into the model's own {listed(self.through)}" if self.through else ""
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What makes probabilities of the scores, as far as the model says."""
+        return self.through or self.beside or (("sigmoid",) if self.log_odds else ())
+
+    def endings(self) -> Endings | None:
+        """What has to watch a forward pass so that `scores` finds them; None where nothing has to."""
+        return Endings(self.shapes) if self.through else None
+
+    def scores(self, output: Any, pictures: int, endings: Endings | None, model_name: str) -> Tensor:
+        """The scores (N, K), float32, out of an answer for so many pictures; `endings` watched its making."""
+        try:
+            with endings or nullcontext():  # which sees single scores put side by side
+                found = at(output, self.path)
+        except (LookupError, AttributeError, TypeError) as error:
+            raise ModelError(
+                f"{model_name} returns something else at one time than at another", HINT
+            ) from error
+        if self.through and endings is not None and isinstance(found, Tensor):
+            ending = endings.ending(found)
+            if ending is None or ending.through != self.through:
+                raise ModelError(
+                    f"{model_name} ends in {listed(self.through)} at one time and not at another",
+                    "--activation none explains what it returns, as it is",
+                )
+            found = ending.inputs
+        values = read(found, pictures)
+        if values is None:
+            raise refusal(output, model_name)
+        if self.log_odds:
+            return values.clamp_min(LEAST).log() - (1 - values).clamp_min(LEAST).log()
+        return values.clamp_min(LEAST).log() if self.logarithm else values
+
+
+PLAIN = Head()  # one tensor, which holds the scores
+
+
+def find_head(
+    output: Any,
+    pictures: int,
+    endings: Endings,
+    model_name: str,
+    wanted: str | None,
+    *,
+    unwrapped: bool = True,
+) -> Head:
+    """How the scores are read out of answers such as `output`, that for so many pictures.
+
+    `endings` watched how it was made. `wanted` is the output that a user chose, by name or number. `unwrapped`: whether
+    the scores are what went into softmax and sigmoid, or what came out. Raises `ModelError` where there are no class
+    scores, or several that may be, and `OptionError` where `wanted` is none of them.
+    """
+    leaf, beside, choices = _chosen(output, pictures, endings, model_name, wanted)
+    if not unwrapped:
+        return Head(leaf.path, choices=choices)
+    ending = endings.ending(leaf.tensor)
+    if ending is not None:
+        return _behind(leaf, ending, choices)
+    values = leaf.scores
+    if values is None or not between(values):
+        changed = endings.changed(leaf.tensor)
+        doubt = f"its scores are made of its own {changed} by arithmetic that is not followed"
+        told = Choice("scores", "what the model returns", doubt)
+        if not changed or beside:
+            return Head(leaf.path, beside=beside, choices=choices)
+        return Head(leaf.path, doubts=(doubt,), choices=(*choices, told))
+    mixed = endings.made_rows(values.shape[1])
+    return Head(leaf.path, beside=beside, mixed=mixed, unsure=True, choices=choices)
+
+
+def _behind(leaf: Leaf, ending: Ending, choices: tuple[Choice, ...]) -> Head:
+    """The head of a model whose scores go through operations that are known."""
+    through = ending.through
+    head = Head(leaf.path, through, ending.shapes, ending.odds, doubts=tuple(_doubts(leaf, ending)))
+    reason = "; ".join(head.doubts)
+    if not reason and through[0] in PER_CLASS and not head.odds:
+        reason = f"its forward ends in {through[0]}, which hardly changes where it is certain"
+    elif not reason:
+        reason = f"its forward ends in {head.odds or through[0]}, which mixes the classes"
+    return dataclasses.replace(head, choices=(*choices, Choice("scores", head.explained, reason)))
+
+
+def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
+    """What is wrong, or may be, with what the scores go through."""
+    through = ending.through
+    if len(through) > 1:
+        yield f"its scores go through {listed(through)}, one after the other"
+    if ending.again:
+        yield f"what its own {ending.again} made goes, scaled, through {through[0]} again"
+    for operation, dim in zip(through, ending.dims, strict=True):
+        if dim is not None and dim[0] == 0:
+            yield f"its {operation} runs over the pictures of a batch, not over the classes"
+        elif dim is not None and dim[1] == 1:
+            yield f"its {operation} runs over a single value, which makes 1 of every score"
+    inputs, given = read(ending.inputs.detach(), leaf.pictures), leaf.scores
+    if (
+        inputs is not None
+        and given is not None
+        and not ending.rounded
+        and all(dim is None or (dim[0] and dim[1] > 1) for dim in ending.dims)
+    ):
+        values = probabilities(inputs, through, logarithms=True)
+        if not torch.allclose(values, given / ending.whole, rtol=1e-2, atol=1e-3):
+            yield f"its {listed(through)} does not run over the classes"
+
+
+def _chosen(
+    output: Any, pictures: int, endings: Endings, model_name: str, wanted: str | None
+) -> tuple[Leaf, tuple[str, ...], tuple[Choice, ...]]:
+    """The tensor that has the scores, what makes probabilities of it beside, and what is to be told of the choice."""
+    every = leaves(output, pictures)
+    if wanted is not None:
+        leaf = _asked_for(every, wanted, model_name)
+        return leaf, _made_beside(leaf, every), ()
+    left = [one for one in every if one.scores is not None]
+    reason = "the only one with a row of scores for each picture"
+    named = next((one for one in every if one.name in NAMED), None)
+    if named is not None and (named in left or not left):
+        left, reason = [one for one in left if one is named], "by its name"
+    if not left:
+        raise refusal(output, model_name)
+    for narrow, why in evidence(endings):
+        if len(left) > 1 and (fewer := narrow(left)) and len(fewer) < len(left):
+            left, reason = fewer, why
+    if joined := _joined(output, left, endings):
+        reason = (
+            "a list of one score each, as of one head for each class; where several may be true at once, "
+            "--activation sigmoid says so, and --output N takes one alone"
+        )
+        return joined, (), (Choice("output", f"all {len(left)} side by side", reason),)
+    if len(left) > 1:
+        shown = ", ".join(one.words for one in left)
+        raise SeveralOutputsError(
+            f"{model_name} returns {len(left)} tensors that may be the class scores: {shown}",
+            f"choose one: --output {left[0].name} beside -o DIR, or --model-output {left[0].name}",
+            tuple(one.name for one in left),
+        )
+    (leaf,) = left
+    choices = (Choice("output", f"{leaf.words}, of {len(every)}", reason),) if len(every) > 1 else ()
+    return leaf, _made_beside(leaf, every), choices
+
+
+def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
+    """All tensors of a list as the scores (N, K) where each has one score a picture (N, 1); None for anything else."""
+    paths = {one.path[:-1] for one in left}
+    if len(left) < 2 or len(paths) > 1 or any(one.scores is None or one.scores.shape[1] > 1 for one in left):
+        return None
+    (path,) = paths
+    several = at(output, path)
+    kinds = {
+        None if found is None else found.through for found in (endings.ending(one.tensor) for one in left)
+    }
+    if type(several) not in (list, tuple) or len(several) > len(left) or len(kinds) > 1:
+        return None
+    path = (*path, ("joined", None))
+    with endings:
+        tensor = at(output, path)
+    return Leaf("", path, tensor, left[0].pictures)
+
+
+def _asked_for(every: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
+    by_name = {one.name: one for one in every}
+    found = by_name.get(wanted)
+    if found is None and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(every):
+        found = every[int(wanted)]
+    shown = ", ".join(one.words for one in every[:8]) or "no tensor"
+    if found is None:
+        near = near_misses(wanted, by_name)
+        raise OptionError(
+            f"{model_name} has no output {wanted!r}: it returns {shown}",
+            f"did you mean {near[0]}?" if near else "give a name, or a number counted from 0",
+        )
+    if found.scores is None:
+        raise OptionError(
+            f"output {found.words} of {model_name} is not one row of class scores per picture",
+            f"it returns {shown}",
+        )
+    return found
+
+
+def _made_beside(leaf: Leaf, every: Sequence[Leaf]) -> tuple[str, ...]:
+    scores = leaf.scores
+    others = [one.scores for one in every if one is not leaf]
+    names = [made(one, scores) for one in others if one is not None and scores is not None]
+    return next(((name,) for name in names if name), ())
+
+
+def between(values: Tensor) -> bool:
+    """Whether all values lie where probabilities do."""
+    return bool(((values >= 0) & (values <= 1 + SUM)).all())

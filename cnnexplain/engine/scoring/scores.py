@@ -1,0 +1,146 @@
+"""From class scores to probabilities, predictions and the classes that are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.prediction import Prediction
+from cnnexplain.core.target import Target, TargetSpec
+from cnnexplain.core.words import capped, class_name
+from cnnexplain.engine.scoring.ending_rules import PER_CLASS, probabilities
+from cnnexplain.engine.scoring.heads import Head
+from cnnexplain.errors import ModelError, OptionError
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What makes probabilities of scores.
+
+    `operations`: as of `engine.endings.probabilities`; nothing where scores are no probabilities.
+    """
+
+    operations: tuple[str, ...]
+    explained: str = ""  # what the scores are, in words; empty where they are what the model returns
+    usual: bool = True  # whether nobody, neither user nor model, said so
+
+    @property
+    def words(self) -> str:
+        """What is explained and what makes probabilities of it; empty where both are as usual."""
+        return "" if self.usual else ", ".join(filter(None, (self.explained, self.activation)))
+
+    @property
+    def activation(self) -> str:
+        """softmax, sigmoid or none."""
+        if not self.operations:
+            return "none"
+        return "sigmoid" if self.operations[-1] in PER_CLASS else "softmax"
+
+
+def scoring(head: Head, count: int, activation: str) -> Scoring:
+    """How a model with so many scores makes probabilities, where `activation` is auto, softmax, sigmoid or none."""
+    if activation == "none":
+        return Scoring((), head.explained, usual=False)
+    usual: tuple[str, ...] = ("sigmoid",) if count == 1 else ("softmax",)
+    operations = usual if activation == "auto" else (activation,)
+    if activation == "auto" and head.operations:
+        operations = head.operations
+    if count == 1 and operations[-1] not in PER_CLASS:
+        operations = usual  # of a single score a softmax makes 1
+    return Scoring(operations, head.explained, usual=operations == usual and not head.explained)
+
+
+def chances(logits: Tensor, scoring: Scoring) -> Tensor | None:
+    """The probability of every class (N, classes), two where there is one logit; None where there are none."""
+    if not scoring.operations:
+        return None
+    if logits.shape[1] > 1:
+        return probabilities(logits, scoring.operations)
+    if len(scoring.operations) == 1:
+        return class_scores(logits).sigmoid()  # and not 1 - p, which loses what is nearly 0
+    positive = probabilities(logits, scoring.operations)
+    return torch.cat((1 - positive, positive), 1)
+
+
+def class_names(count: int, given: Sequence[str] | None, model_name: str) -> tuple[str, ...]:
+    """One name for every class of a model with `count` scores: `given`, or numbers."""
+    classes = max(2, count)
+    if given is None:
+        return ("negative", "positive") if count == 1 else tuple(map(class_name, range(classes)))
+    if count == 1 and len(given) == 1:
+        given = (f"not {given[0]}", given[0])
+    if len(given) != classes:
+        raise OptionError(
+            f"there are {len(given)} labels, but {model_name} has {classes} classes",
+            "give --labels a file with one name for every class, in the model's order",
+        )
+    return tuple(map(capped, given))  # one name of megabytes would be in every record, page and picture
+
+
+def class_scores(logits: Tensor) -> Tensor:
+    """One score per class (N, K): the logits, or (-s, s) for a model with the single logit s."""
+    return torch.cat((-logits, logits), dim=1) if logits.shape[1] == 1 else logits
+
+
+def counted(logits: Tensor, count: int, model_name: str) -> Tensor:
+    """The same scores (N, K), of which there should be so many for each picture. Raises `ModelError` where not."""
+    if logits.shape[1] != count:
+        raise ModelError(
+            f"{model_name} gives {count} scores at one time and {logits.shape[1]} at another",
+            "look for what makes the number of classes depend on the pictures, or on how many there are",
+        )
+    return logits
+
+
+def targets(
+    spec: TargetSpec, logits: Tensor, scoring: Scoring, expected: Tensor | None = None
+) -> list[Target]:
+    """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
+
+    With `spec.above` a rank has the index -1 for pictures of which fewer classes are likely enough. There is always one
+    rank. `expected` (N,) is the class that each picture should be, or -1: beside the best ones it is explained as well,
+    in a rank of its own, where it is none of them. Raises `OptionError` where `spec.above` has no probabilities to look
+    at.
+    """
+    scores = class_scores(logits)
+    if spec.index is not None:
+        chosen = [torch.full((len(scores),), spec.index, device=scores.device)]
+    elif spec.above is not None:
+        found = chances(logits.detach(), scoring)
+        if found is None:
+            raise OptionError("there are no probabilities to be above", "give --target top3")
+        best = found.sort(dim=1, descending=True, stable=True)
+        likely = best.values > spec.above
+        indices = best.indices.where(likely, -1)[:, : max(1, int(likely.sum(1).max()))]
+        chosen = list(indices.T)
+    else:
+        best_ones = scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices
+        chosen = list(best_ones.T)
+        if expected is not None:
+            expected = expected.to(best_ones.device)
+            missed = expected.where((best_ones != expected[:, None]).all(1), -1)
+            chosen += [missed] if bool((missed >= 0).any()) else []
+    return [Target(index, scores_at(logits, index)) for index in chosen]
+
+
+def scores_at(logits: Tensor, index: Tensor) -> Tensor:
+    """The score (N,) of one class `index` (N,) per picture; of class 0 where the index is -1, which stands for none."""
+    return class_scores(logits).gather(1, index.clamp(min=0)[:, None])[:, 0]
+
+
+def predictions(
+    logits: Tensor, labels: Sequence[str], scoring: Scoring, index: Tensor | None = None
+) -> list[tuple[Prediction, ...]]:
+    """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
+    logits = logits.detach().cpu()
+    scores, found = class_scores(logits), chances(logits, scoring)
+    wanted = scores.argsort(1, descending=True) if index is None else index.clamp(min=0)
+    likely = [[None] * wanted.shape[1]] * len(wanted) if found is None else found.gather(1, wanted).tolist()
+    rows = zip(wanted.tolist(), likely, scores.gather(1, wanted).tolist(), strict=True)
+    return [
+        tuple(Prediction(one, labels[one], chance, score) for one, chance, score in zip(*row, strict=True))
+        for row in rows
+    ]

@@ -1,0 +1,94 @@
+"""Whether a model returns probabilities that no operation was seen to make, told by its answers to several inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.words import listed
+from cnnexplain.engine.scoring.answers import at, read
+from cnnexplain.engine.scoring.heads import SUM, Head, between
+
+BETWEEN = "its scores lie between 0 and 1, as probabilities do"
+SUMMED = "its scores add up to 1, as probabilities do"
+BOUNDED = "however strong its input is, its scores lie between 0 and 1 and come up to the end of that"
+AS_THEY_ARE = "--activation none takes them as they are"
+SATURATED = 1e-4  # how near to 0 or 1 the probabilities of strong inputs come
+
+
+def noise(blank: Tensor) -> Iterator[Tensor]:
+    """A few inputs (1, C, H, W) that have little in common, the same at all times."""
+    generator = torch.Generator().manual_seed(0)
+    for size in (1.0, 30.0, -30.0):
+        yield blank + (size * torch.randn(blank.shape, generator=generator)).to(blank)
+
+
+def strong(blank: Tensor) -> Iterator[Tensor]:
+    """Inputs (1, C, H, W) that are stronger by and by, for which scores without a bound leave 0 to 1."""
+    pattern = torch.randn(blank.shape, generator=torch.Generator().manual_seed(1)).to(blank)
+    for size in (10.0, 100.0, 1e3, 1e4):
+        for one in (pattern, torch.ones_like(blank)):
+            yield blank + size * one
+            yield blank - size * one
+
+
+def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[Any]]) -> Head:
+    """The same head, once it is told by answers to several pictures whether the model returns probabilities.
+
+    `stronger` gives its answers to strong inputs. Scores that lie between 0 and 1 are probabilities for sure where they
+    stay there and come up to 0 or 1; where they stay and do not, as behind a layer norm, it is only said.
+    """
+    head = dataclasses.replace(head, unsure=False)
+    values = _rows(head, outputs)
+    if not values or not _all_between(values):
+        return head
+    made = (
+        f": {listed(head.mixed)} was seen, and what follows it mixes what it made"
+        if head.mixed
+        else ", and no softmax or sigmoid was seen that made them"
+    )
+    if all(one is not None and one.shape[1] > 1 and _sums_to_one(one) for one in values):
+        made = made if head.mixed else ", and no softmax was seen that made them"
+        reason = doubt = f"{SUMMED}{made}"
+        head = dataclasses.replace(head, logarithm=True, doubts=(doubt,))
+    else:
+        far = _rows(head, stronger())
+        if far and not _all_between(far):
+            return head
+        sure = _saturates(values, far)
+        doubt = f"{BOUNDED if sure else BETWEEN}{made}"
+        reason = f"{doubt}; {AS_THEY_ARE}"
+        head = dataclasses.replace(head, log_odds=sure, doubts=(doubt,))
+    choice = Choice("scores", head.explained or "what the model returns", reason)
+    return dataclasses.replace(head, choices=(*head.choices, choice))
+
+
+def _rows(head: Head, outputs: Iterable[Any]) -> list[Tensor | None]:
+    rows = [read(at(one, head.path), 1) for one in outputs]
+    # Noise may be too much for exp() and the like, which says nothing of pictures.
+    return [one for one in rows if one is None or bool(one.isfinite().all())]
+
+
+def _all_between(values: Sequence[Tensor | None]) -> bool:
+    return all(one is not None and between(one) for one in values)
+
+
+def _saturates(values: Sequence[Tensor | None], far: Sequence[Tensor | None]) -> bool:
+    """Whether a score that lies inside comes up to 0 or 1 for strong inputs; one that is always 0 does not."""
+    near_end = [
+        torch.stack([_at_end(one) for one in rows if one is not None]) for rows in (values, far) if rows
+    ]
+    return len(near_end) == 2 and bool((near_end[1].any(0) & ~near_end[0].all(0)).any())
+
+
+def _at_end(values: Tensor) -> Tensor:
+    return (values < SATURATED) | (values > 1 - SATURATED)
+
+
+def _sums_to_one(values: Tensor) -> bool:
+    return bool(((values.sum(1) - 1).abs() <= SUM).all())

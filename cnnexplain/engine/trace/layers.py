@@ -1,0 +1,298 @@
+"""The layers of a model as one picture runs through it; finding one by name, and choosing one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.core.words import run_name
+from cnnexplain.engine.capture import map_layout, note_grid
+from cnnexplain.engine.placing.moves import Moves
+from cnnexplain.engine.scoring.ending_rules import is_dense, version
+from cnnexplain.engine.scoring.heads import PLAIN, Head
+from cnnexplain.engine.trace import branches
+from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.engine.trace.mixing import Joins
+from cnnexplain.errors import LayerError, near_misses
+
+COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One run of one module: its name for `--layer`, its class, and the shape of what came out for one picture.
+
+    `map` is (channels, height, width) where that is a map; `leaf` says that the module holds no others,
+    `weighted` that it is a leaf with parameters.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    map: tuple[int, int, int] | None
+    leaf: bool
+    weighted: bool
+    moved: bool  # whether it depends on the picture, as positional maps do not
+    same_as_next: bool  # the module around it, or an in-place one behind it, returned the very same tensor
+    aside: bool = False  # of another size than what the module around it took in and gave back
+    run: int = 1  # which run of the module this is, counted from 1
+
+    @property
+    def run_name(self) -> str:
+        """The layer's name, and from the second run on the number of the run."""
+        return run_name(self.name, self.run)
+
+    @property
+    def places(self) -> int:
+        """How many places of the picture the output has, cells of a map or tokens; zero where it has none."""
+        return self.map[1] * self.map[2] if self.map else tokens(self)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one picture's way through a model showed: every layer in order, and the number of class scores."""
+
+    layers: tuple[Layer, ...]
+    scores: int
+    default: int | None  # the last of the layers that hold a map on the way to the scores
+    differentiable: bool  # whether the scores have a gradient at all
+    head: Head = PLAIN  # how the scores are read out of what the model returns
+    # The layers that are explained when none is named, in their order: `default`, and where the scores depend on the
+    # picture past it also the ends of the other branches.
+    ends: tuple[int, ...] = ()
+    complete: bool = True  # whether the scores depend on the picture through `ends` only
+    grids: frozenset[tuple[int, int]] = frozenset()  # of maps whose layout their layer's kind says
+    runs: Mapping[str, int] = field(default_factory=dict)  # how often every layer ran
+    moves: Moves = field(default_factory=Moves)  # whether an operation may have moved or cut the picture
+    joins: Joins = field(default_factory=lambda: Joins(()))  # what may join the pictures of a batch
+
+    def maps(self) -> list[Layer]:
+        """The layers that hold a map larger than 1x1, each tensor once under its outermost name."""
+        return [layer for layer in self.layers if is_large(layer) and not layer.same_as_next]
+
+
+def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]) -> Trace:
+    """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind."""
+    outputs: list[Tensor] = []
+    layers: list[Layer] = []
+    leaf = inputs.detach().requires_grad_()
+    picture = leaf.clone()  # a copy, so that a model may write into its input
+    # Of each tensor when it was last seen; an in-place operation raises it.
+    versions = {id(picture): version(picture)}
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    before: dict[str, int] = {}  # how many layers had been run when a module began
+    runs: Counter[str] = Counter()
+    grids: set[tuple[int, int]] = set()
+
+    inside: list[str] = []  # the modules whose code is running, the innermost last
+
+    def begin(name: str) -> Any:
+        def enter(*_: Any) -> None:
+            before[name] = len(layers)
+            inside.append(name)
+
+        return enter
+
+    @unwatched
+    def note(name: str, layer: nn.Module, arguments: Any, output: Any) -> None:
+        runs[name] += 1
+        while inside and inside.pop() != name:  # one that raised, and was caught, never left
+            pass
+        if not is_dense(output):
+            return
+        note_grid(output, layer, grids)
+        described = replace(_described(name, layer, output, size, grids), run=runs[name])
+        if arguments and is_dense(arguments[0]):
+            places = _described(name, layer, arguments[0], size, grids).places
+            if places == described.places > 1:
+                within = layers[before[name] :]
+                layers[before[name] :] = [
+                    replace(one, aside=one.aside or one.places != places) for one in within
+                ]
+        if described.leaf and versions.get(id(output)) == version(output):
+            return  # dropout or an identity: it handed on what it was given
+        versions[id(output)] = version(output)
+        outputs.append(output)
+        layers.append(described)
+
+    handles: list[Any] = []
+    for name, child in module.named_modules():
+        if name:
+            handles.append(child.register_forward_pre_hook(begin(name)))
+            handles.append(child.register_forward_hook(partial(note, name)))
+    moves, joins = Moves(picture), Joins(inside, int(inputs.shape[1]))
+    try:
+        with moves, joins:
+            logits = forward(picture)
+    finally:
+        for handle in handles:
+            handle.remove()
+    last_place = {id(output): place for place, output in enumerate(outputs)}
+    table = tuple(
+        replace(
+            layer,
+            same_as_next=last_place[id(output)] != place,
+            moved=layer.moved
+            or not logits.requires_grad,  # where nothing tells, each may depend on the picture
+        )
+        for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
+    )
+    default, ends, complete = _default(table, outputs, logits, leaf)
+    return Trace(
+        table,
+        int(logits.shape[1]),
+        default,
+        logits.requires_grad,
+        ends=ends,
+        complete=complete,
+        grids=frozenset(grids),
+        runs=runs,
+        moves=moves,
+        joins=joins,
+    )
+
+
+def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> tuple[Layer, ...]:
+    """Every run of a layer in order, without a graph, which would keep every map in memory."""
+    found: list[Layer] = []
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    grids: set[tuple[int, int]] = set()
+
+    def noting(name: str) -> Any:
+        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
+            if is_dense(output):
+                note_grid(output, layer, grids)
+                found.append(_described(name, layer, output, size, grids))
+
+        return note
+
+    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
+    try:
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(found)
+
+
+def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
+    """The layer that a user named, `layer4.1` or, as Python writes it, `layer4[-1]`; its name and module."""
+    name, child = _dotted(module, wanted)
+    if child is not None:
+        return name, child
+    by_name = {name: child for name, child in module.named_modules(remove_duplicate=False) if name}
+    several = [_dotted(module, part.strip())[0] for part in wanted.split(",")]
+    if len(several) > 1 and by_name.keys() >= {*several}:
+        each = " ".join(f"-l {name}" for name in several)
+        raise LayerError(f"there is no layer called {wanted!r}", f"name each by itself: {each}")
+    near = near_misses(name, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
+    top = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
+    quoted = "; a shell wants brackets in quotes: -l 'NAME[-1]'" if "[" in wanted else ""
+    raise LayerError(
+        f"there is no layer called {wanted!r}",
+        (f"did you mean {' or '.join(near)}?" if near else f"the outermost layers are {', '.join(top)}")
+        + quoted,
+    )
+
+
+def _dotted(module: nn.Module, wanted: str) -> tuple[str, nn.Module | None]:
+    """The name with dots only, and the layer that bears it, if there is one."""
+    name = ""
+    place: nn.Module | None = module
+    for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
+        children = list(place._modules) if place is not None else []
+        if place is not None and part not in children and COMPILED in children:  # wrapped by torch.compile
+            place, name = place._modules[COMPILED], f"{name}.{COMPILED}"
+            children = list(place._modules) if place is not None else []
+        from_end = re.fullmatch(r"-[1-9]\d{0,5}", part) and len(children) >= -int(part)
+        child = children[int(part)] if from_end else part
+        place = place._modules.get(child) if place is not None else None
+        name = f"{name}.{child}" if name else child
+    return name, place
+
+
+def _described(
+    name: str, layer: nn.Module, output: Tensor, size: tuple[int, int], grids: set[tuple[int, int]]
+) -> Layer:
+    shape = tuple(int(length) for length in output.shape)
+    as_map = layout = None
+    if shape[:1] == (1,) and (output.is_floating_point() or output.is_quantized):
+        layout = map_layout(shape, size, layer, grids)
+    if layout:
+        rows = 1 if layout == "NCHW" else 0
+        as_map = (shape[3] if rows == 0 else shape[1], shape[rows + 1], shape[rows + 2])
+    leaf = next(layer.children(), None) is None
+    weighted = leaf and next(layer.parameters(), None) is not None
+    kind = type(layer).__name__
+    return Layer(name, kind, shape[1:], as_map, leaf, weighted, output.requires_grad, same_as_next=False)
+
+
+def tokens(layer: Layer) -> int:
+    """How many tokens (T, C) came out of a layer; none of a Conv1d and its like, whose sequences are (C, L)."""
+    return layer.shape[0] if len(layer.shape) == 2 and not layer.kind.endswith("1d") else 0
+
+
+def only_pools(layer: Layer) -> bool:
+    """Whether a layer does nothing but pool."""
+    return "pool" in layer.kind.lower() and not layer.weighted
+
+
+def only_pads(layer: Layer) -> bool:
+    """Whether a layer does nothing but pad."""
+    return "pad" in layer.kind.lower() and layer.leaf and not layer.weighted
+
+
+def is_large(layer: Layer) -> bool:
+    """Whether a layer holds a map of more than one cell."""
+    return layer.map is not None and layer.map[1] * layer.map[2] > 1
+
+
+def _default(
+    layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor, picture: Tensor
+) -> tuple[int | None, tuple[int, ...], bool]:
+    """The last map that the scores depend on and that is neither pooled nor already the scores themselves.
+
+    Also the layers to explain: that one alone where the scores depend on `picture` through nothing else, or the ends
+    of all branches; and whether those are all that there is.
+    """
+    graded = logits.requires_grad  # or else the order alone tells, and it is the last map
+    total = logits.sum()
+    token_counts = {tokens(layer) for layer in layers if layer.weighted} - {
+        0,
+        1,
+    }  # others follow a Conv1d too
+    candidates: list[int] = []
+    scores: list[int] = []  # maps that are scores already
+    for place in reversed(range(len(layers))):
+        layer, output = layers[place], outputs[place]
+        if layer.map is None or not is_large(layer) or layer.same_as_next or output.requires_grad < graded:
+            continue
+        if token_counts.intersection(layer.map[1:]):
+            continue  # attention of tokens to tokens has the look of a map
+        names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
+        if any(only_pools(one) for one in names if one.leaf):
+            continue
+        if graded and not candidates:
+            (found,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+            if found is None:
+                continue
+        weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
+        leads = branches.leads(output, logits, weighted) if graded else not weighted
+        is_scores = layer.map[0] == logits.shape[1] and leads
+        (scores if is_scores else candidates).append(place)
+    candidates += scores  # better than nothing
+    if not candidates:
+        return None, (), True
+    if not graded:
+        return candidates[0], (candidates[0],), True
+    sizes = [one.map[1:] if one.map else () for one in layers]
+    ends, complete = branches.ends(candidates, sizes, outputs, logits, picture)
+    return candidates[0], ends, complete

@@ -1,0 +1,186 @@
+"""Models whose answer for a picture depends on the others of its batch: found, and given one picture at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine.scoring.ending_rules import is_dense
+from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.errors import ModelError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+# Functions that join what lies along the dimensions `dim`, all of them where none are given.
+_REDUCING = """
+mean sum var std var_mean std_mean amax amin max min norm linalg_vector_norm median logsumexp prod nanmean
+"""
+# Functions that join or move what lies along `dim`, which has a default that is no picture's.
+_ALONG = "softmax log_softmax softmin normalize cumsum cumprod sort argsort topk flip roll"
+# Functions that pick some of what lies along `dim`, and may give a picture to others.
+_PICKING = "select narrow index_select"
+REDUCING, ALONG = frozenset(_REDUCING.split()), frozenset(f"{_ALONG} {_PICKING}".split())
+RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
+# Functions that take (length, pictures, channels) unless told otherwise, which people forget.
+SEQUENCES = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))
+JOINING = frozenset(("cat", "concat", "concatenate"))
+APART = 1e-3  # of the scores' size; rounding of float32 makes less than 1e-5
+APART_HALF = 0.02
+
+
+class Joins(TorchFunctionMode):
+    """Notes while one picture goes through a model what may join the pictures of a batch.
+
+    `inside` are the names of the modules whose code is running, the innermost last.
+    """
+
+    def __init__(self, inside: Sequence[str], channels: int = 0) -> None:
+        super().__init__()
+        self.channels = channels
+        self.inside = inside
+        self.by_batch: str | None = None  # the module that measures its batch for sure
+        self.suspect: str | None = None  # what may, and where
+        self.copies = False  # whether the model makes a batch of its own out of one picture
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Carry out `func`."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").strip("_")
+        self._look(func, name, args, kwargs)
+        result = func(*args, **kwargs)
+        if name in RESHAPING and not self.copies:
+            self.copies = self._divides(args, kwargs, result)
+        return result
+
+    @unwatched
+    def _look(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Note whether a call that is to come may join pictures, or makes several."""
+        where = self.inside[-1] if self.inside else ""
+        given = _given(args, kwargs)
+        if given is None or (torch.is_grad_enabled() and not given.requires_grad):
+            pass  # made of weights, as in weight standardisation, and not of the picture
+        elif given.requires_grad and _measures(func, args, kwargs):
+            self.by_batch = self.by_batch or where or "its own code"
+        elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
+            what = "an index" if name == "getitem" else name
+            self.suspect = f"{what} in {where or 'its own code'}"
+        self.copies = self.copies or (name in JOINING and _stacks(args, kwargs))
+
+    @unwatched
+    def _divides(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+        """Whether one picture was laid out as crops or patches, of as many channels."""
+        given = _given(args, kwargs)
+        if given is None or not given.requires_grad or not isinstance(result, Tensor):
+            return False
+        pieces = result.ndim == 4 and result.shape[0] > 1 == given.shape[0]
+        return bool(pieces and result.shape[1] == self.channels)
+
+
+def one_by_one(model: Model) -> tuple[Choice, ...]:
+    """Whether pictures must go through a model one at a time, with the reason; nothing where they need not.
+
+    Told by what `model.trace` saw. Only where something was seen that may join the pictures of a batch, a picture is
+    sent through alone and beside another: a few forward passes, once.
+    """
+    if model.chunks.alone is None:
+        model.chunks.alone = _reason(model)
+    reason = model.chunks.alone
+    return (Choice("batch", "one picture at a time", reason),) if reason else ()
+
+
+def _reason(model: Model) -> str:
+    joins = model.trace.joins
+    if joins.by_batch:
+        return (
+            f"{joins.by_batch} has no running statistics and normalises by those of the batch: beside others a picture "
+            "would get another answer"
+        )
+    if not joins.suspect:
+        return ""
+    try:
+        with model.borrowed():
+            differs = _differs(model)
+    except ModelError as error:
+        return f"it does not take two at once: {error.problem}"
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return f"there is not enough memory on {model.device} for two at once"
+    return (
+        f"beside another picture it gives another answer ({joins.suspect} joins those of a batch)"
+        if differs
+        else ""
+    )
+
+
+def _differs(model: Model) -> bool:
+    """Whether the scores of one of two pictures depend on the other."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, *model.blank().shape[1:])
+    pictures = torch.randn(shape, generator=generator).to(model.blank())
+    pictures[1] = 3 * pictures[1] + 1
+    with torch.no_grad():
+        twice = [[model.forward(one.clone()) for one in (pictures[:1], pictures[1:])] for _ in range(2)]
+        beside = model.forward(pictures.clone())
+    if len({one.shape[1] for one in (*twice[0], *twice[1], beside)}) > 1:
+        return False  # a number of scores that changes is said of the pictures themselves
+    alone, again = map(torch.cat, twice)
+    # Each by itself: what takes one picture for all of them changes no answer for that one.
+    size, differs, noise = (one.abs().amax(1) for one in (alone, beside - alone, again - alone))
+    limit = (APART if model.precision == "fp32" else APART_HALF) * size
+    # What differs by itself each time tells nothing.
+    return bool(((differs > limit) & (limit > noise)).any())
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The tensor that a call is about."""
+    return next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
+
+
+def _measures(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call is a batch norm that normalises by what it is given."""
+    return func is F.batch_norm and bool(kwargs.get("training", args[5] if len(args) > 5 else False))
+
+
+def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether maps (1, C, h, w) are put one behind the other, as more pictures."""
+    parts = args[0] if args else kwargs.get("tensors", ())
+    dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
+    maps = [one for one in parts if isinstance(one, Tensor) and one.ndim == 4 and one.shape[0] == 1]
+    return dim in (0, -4) and len(maps) > 1
+
+
+def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
+    given = args[0] if args else kwargs.get("input", kwargs.get("query"))
+    if not is_dense(given) or given.ndim < 2 or given.shape[0] != 1:
+        return False
+    if name == "getitem":
+        first = args[1][:1] if isinstance(args[1], tuple) else (args[1],)
+        return any(type(one) is int or (isinstance(one, slice) and one != slice(None)) for one in first)
+    if name in SEQUENCES:
+        batch_first = args[-1] if args and name != "multi_head_attention_forward" else False
+        return given.ndim == 3 and given.shape[1] > 1 and batch_first is not True
+    if name not in REDUCING and name not in ALONG:
+        return name == "t"
+    place = 2 if name in ("topk", "norm", "linalg_vector_norm", "normalize", "roll") else 1
+    dims = kwargs.get(
+        "dim", kwargs.get("dims", kwargs.get("axis", args[place] if len(args) > place else None))
+    )
+    if dims is None or isinstance(dims, Tensor):
+        return dims is None and name in REDUCING  # not max(x, y)
+    listed = dims if isinstance(dims, (tuple, list)) else (dims, *args[place + 1 :])
+    if name != "flip" and not isinstance(dims, (tuple, list)):
+        listed = (dims,)
+    return any(type(one) is int and one % given.ndim == 0 for one in listed)

@@ -1,0 +1,216 @@
+"""The runs of layers: how often each runs for one picture, which of them have maps, and how those lie on the input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.laying import Laying
+from cnnexplain.core.words import run_name
+from cnnexplain.engine.capture import Wanted
+from cnnexplain.engine.exported import require_layers
+from cnnexplain.engine.placing.measured import lies_so
+from cnnexplain.engine.placing.places import Followed, followed
+from cnnexplain.engine.trace import layers
+from cnnexplain.engine.trace.chosen import several_pictures
+from cnnexplain.engine.trace.past import past
+from cnnexplain.errors import LayerError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+DETACHED = "it is detached from the gradient, so that no map of a gradient shows it"
+
+
+def named_layer(module: nn.Module, written: str) -> Wanted:
+    """The layer that a user named, and where the name ends in `#2` which run of it."""
+    name, number = written, None
+    match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
+    if match and written not in dict(module.named_modules(remove_duplicate=False)):
+        name, number = match[1], int(match[2])
+    return Wanted(*layers.find(module, name), number)
+
+
+@dataclass(eq=False)
+class Runs:
+    """What is known of the runs of a model's layers, where layers are named as users do: `layer4`, or `layer4 #2`."""
+
+    model: Model
+    _measured: dict[str, Laying] = field(default_factory=dict, repr=False)
+
+    def of(self, model: Model) -> Runs:
+        """The same, for a copy of the model that differs in names only."""
+        other = copy(self)
+        other.model = model
+        return other
+
+    def full_name(self, name: str) -> str:
+        """The full name of a layer, with the number of the run where one was named; or `LayerError`."""
+        wanted = self._wanted(name)
+        if wanted.run is None:
+            return wanted.name
+        runs = self.count(name)
+        if wanted.run > runs:
+            times = "once" if runs == 1 else f"{runs} times"
+            raise LayerError(
+                f"layer {wanted.name!r} runs {times} for a picture: there is no run {wanted.run}",
+                f"name one from 1 to {runs}, or all: --layer {wanted.name}",
+            )
+        return f"{wanted.name} #{wanted.run}"
+
+    def choose(self) -> tuple[tuple[str, ...], Choice]:
+        """The layers to explain when none is named, as `Model.capture` takes them; and the reason."""
+        choice, trace = self.model.choose_layer(), self.model.trace
+        ends = [trace.layers[place] for place in trace.ends]
+        if self.unseen:
+            which = "all classes"
+            if len(self.unseen) < trace.scores:
+                which = repr(self.model.labels[self.unseen[0]])
+                which += f" and {len(self.unseen) - 1} more" if len(self.unseen) > 1 else ""
+            reason = f"{choice.reason}; part of the score of {which} does not pass it: {DETACHED}"
+            choice = replace(choice, reason=reason)
+        return tuple(
+            one.name if trace.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends
+        ), choice
+
+    @cached_property
+    def unseen(self) -> tuple[int, ...]:
+        """The scores that depend on the picture past the layers that are chosen, by ways that no gradient sees.
+
+        Costs four forward passes, once, and only where something was detached.
+        """
+        model, trace = self.model, self.model.trace
+        if not trace.moves.detached or not trace.differentiable or not trace.ends:
+            return ()
+        ends = [trace.layers[place] for place in trace.ends]
+        return model.looked_at(lambda: past(model, ends))
+
+    def unseen_of(self, names: Sequence[str]) -> frozenset[int]:
+        """The same as classes, where these layers are the ones that are chosen; none for others."""
+        trace = self.model.trace
+        if not trace.moves.detached or not self.unseen:
+            return frozenset()
+        chosen = {trace.layers[place].name for place in trace.ends}
+        if {name.partition(" #")[0] for name in names} != chosen:
+            return frozenset()
+        return frozenset((0, 1) if trace.scores == 1 else self.unseen)
+
+    def count(self, name: str) -> int:
+        """How often a layer runs for one picture."""
+        return self.model.trace.runs.get(self._first_name(self._wanted(name).module), 0)
+
+    def with_maps(self, name: str) -> tuple[str, ...]:
+        """What the runs of a layer are called that have a map, or the one that was named."""
+        wanted = self._wanted(name)
+        if wanted.run is not None:
+            return (run_name(wanted.name, wanted.run),)
+        first = self._first_name(wanted.module)
+        found = [one for one in self.model.trace.layers if one.name == first and one.map]
+        large = [one for one in found if layers.is_large(one)]
+        return tuple(run_name(wanted.name, one.run) for one in large or found)
+
+    def last(self, name: str) -> str:
+        """The same name, of a layer that runs several times with the number of its last run with a map."""
+        found = self.with_maps(name)
+        if self._wanted(name).run is not None or not found or self.count(name) == 1:
+            return name
+        return found[-1] if " #" in found[-1] else f"{found[-1]} #1"
+
+    def channels(self, name: str) -> int | None:
+        """How many channels the map of a layer has, of its last run or of the one that was named; None without one."""
+        wanted = self._wanted(name)
+        first = self._first_name(wanted.module)
+        found = [
+            one.map
+            for one in self.model.trace.layers
+            if one.name == first and one.map and wanted.run in (None, one.run)
+        ]
+        return found[-1][0] if found else None
+
+    def require_maps(self, names: Sequence[str], *, or_vectors: bool = False) -> None:
+        """Raise `LayerError` for a layer that has no map for a blank picture, nor, with `or_vectors`, a vector.
+
+        A layer that a blank picture does not reach is let through: it may be run for others. Costs a forward pass where
+        `trace` shows no map of a layer.
+        """
+        doubtful = [name for name in names if self.count(name) and self.channels(name) is None]
+        if not doubtful:
+            return
+        model = self.model
+
+        def look() -> None:
+            with model.outputs(*doubtful) if or_vectors else model.capture(*doubtful):
+                model.forward(model.blank())
+
+        try:
+            model.looked_at(look)
+        except LayerError as error:
+            if model.trace.default is None and model.trace.joins.copies:
+                raise several_pictures(model.name) from error
+            raise
+
+    def independent(self) -> LayerError:
+        """What is said of a layer that the scores do not depend on."""
+        return LayerError(
+            f"the classes of {self.model.name} do not depend on the layer that was named",
+            "leave --layer out to have one chosen",
+        )
+
+    @cached_property
+    def _followed(self) -> dict[str, Followed]:
+        """How the map of each run of each layer lies on the input, by `run_name`; empty where each lies on all of it.
+
+        Costs one forward pass, once, where an operation was seen that may move or cut the picture.
+        """
+        model = self.model
+        if not model.trace.moves.found:
+            return {}
+        return model.looked_at(lambda: followed(model.module, model.blank(), model.output_of))
+
+    def laying(self, run: str) -> Laying:
+        """How the map of a layer's run lies on the input.
+
+        Where an operation before it is not known, that is measured, once: a forward pass and eight back.
+        """
+        found = self._followed.get(run)
+        if found is None or found.laying.lost or not found.doubt:
+            return Laying() if found is None else found.laying
+        if run not in self._measured:
+            model = self.model
+            so = model.looked_at(lambda: lies_so(model.module, model.blank(), model.output_of, found))
+            why = f"{found.doubt} before this layer cannot be followed"
+            self._measured[run] = found.laying if so else replace(found.laying, lost=why)
+        return self._measured[run]
+
+    def require_part(self, wanted: Sequence[Wanted], found: Collection[str]) -> None:
+        """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""
+        for one in wanted:
+            key = one.name if one.run is None else run_name(one.name, one.run)
+            if key not in found and not any(
+                one.run is None and name.startswith(f"{key} #") for name in found
+            ):
+                require_layers(self.model.module, self.model.trace.layers, self.model.name)
+                raise LayerError(
+                    f"layer {key!r} takes no part when {self.model.name} looks at a picture",
+                    "leave --layer out to have one chosen",
+                )
+
+    def _wanted(self, name: str) -> Wanted:
+        return named_layer(self.model.module, name)
+
+    def _first_name(self, wanted: nn.Module) -> str:
+        """Of the names that a module has the one that the trace knows it by."""
+        return self._first_names.get(wanted, "")
+
+    @cached_property
+    def _first_names(self) -> dict[nn.Module, str]:
+        _ = self.model.trace  # before: a model may make layers when it sees its first picture
+        return {module: name for name, module in self.model.module.named_modules()}

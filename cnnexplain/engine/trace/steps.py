@@ -1,0 +1,89 @@
+"""What a layer hands on that changes nothing, such as dropout: the layers and functions that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine.trace.functions import name_of
+
+HANDING_ON = (
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+)  # fmt: skip
+MOST = 6  # steps in a sentence
+
+
+class _Steps(TorchFunctionMode):
+    """Notes of every tensor the layer that made it, and the functions that it went through since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[
+            int, tuple[Tensor, tuple[str, ...]]
+        ] = {}  # by identity; held, so that none is used again
+
+    def of(self, tensor: Tensor) -> tuple[str, ...]:
+        """The steps that made a tensor."""
+        return self._made[id(tensor)][1] if id(tensor) in self._made else ()
+
+    def note(self, tensor: Any, steps: tuple[str, ...]) -> None:
+        """Say how a tensor was made; what is no tensor has no steps."""
+        if isinstance(tensor, Tensor):
+            self._made[id(tensor)] = tensor, steps
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        before = self.of(args[0]) if args and isinstance(args[0], Tensor) else ()
+        if before and isinstance(result, Tensor):
+            self.note(result, (*before, name_of(func).strip("_")))
+        return result
+
+
+def with_steps(choice: Choice, module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor) -> Choice:
+    """The choice of a layer; of one that hands on what it was given, the reason says what that is."""
+    made = steps_before(module, choice.value, forward, inputs)
+    return replace(choice, reason=f"{choice.reason}; it is {' -> '.join(made)}") if made else choice
+
+
+def steps_before(
+    module: nn.Module, layer: str, forward: Callable[[Tensor], Any], inputs: Tensor
+) -> tuple[str, ...]:
+    """What the named layer hands on as it was given it: `("conv2", "relu", "max_pool2d")`; nothing of other layers.
+
+    One forward pass, and only where the layer is of a kind that may hand on. Leaves no hook behind.
+    """
+    child = dict(module.named_modules()).get(layer)
+    if not isinstance(child, HANDING_ON):
+        return ()
+    steps = _Steps()
+    before: list[tuple[Any, tuple[str, ...]]] = []  # what it was given, and how that was made
+    found: list[tuple[str, ...]] = []
+
+    def given(_child: nn.Module, inputs: tuple[Any, ...]) -> None:
+        before[:] = [(inputs[0], steps.of(inputs[0])[-MOST:])] if inputs else []
+
+    def handed_on(_child: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
+        found[:] = [made for tensor, made in before if output is tensor]
+
+    def noting(name: str) -> Callable[..., None]:
+        return lambda _child, _given, output: steps.note(output, (name,))
+
+    handles = [child.register_forward_pre_hook(given), child.register_forward_hook(handed_on)]
+    for name, other in module.named_modules():
+        if name and not isinstance(other, HANDING_ON):
+            handles.append(other.register_forward_hook(noting(name)))
+    try:
+        with torch.no_grad(), steps:
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else ()

@@ -1,0 +1,109 @@
+"""The one look at a model's way that everything else relies on: its layers, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cnnexplain.core.choice import Choice
+from cnnexplain.engine.scoring.endings import Endings
+from cnnexplain.engine.scoring.heads import Head, find_head
+from cnnexplain.engine.scoring.unseen import noise, probed, strong
+from cnnexplain.engine.trace import layers
+from cnnexplain.errors import ForwardError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+class Heads:
+    """The head of a model, found once for all copies that are fed and asked alike."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, Head] = {}
+
+    def of(self, model: Model, pictures: int) -> Head:
+        """The head, also of a model that takes so many pictures at once and not one alone, which can be checked."""
+        if _kind(model) not in self._found:
+            self.note(model, _found(model, pictures))
+        return self._found[_kind(model)]
+
+    def note(self, model: Model, head: Head) -> None:
+        """Remember what a look has shown."""
+        self._found[_kind(model)] = head
+
+    def choices(self, model: Model) -> tuple[Choice, ...]:
+        """What was settled, with reasons; nothing where no look was needed yet."""
+        found = self._found.get(_kind(model))
+        return () if found is None else found.choices
+
+
+def traced(model: Model) -> layers.Trace:
+    """Send one blank picture through a model. Inside `borrowed()`; see `layers.trace`, `heads.find_head`.
+
+    Scores that look like probabilities of an operation that was not seen cost three more passes, or nineteen.
+    """
+    heads: list[Head] = []
+
+    def forward(inputs: Tensor) -> Tensor:
+        head, output, endings = _headed(model, inputs)
+        heads.append(head)
+        return head.scores(output, len(inputs), endings, model.name)
+
+    trace = layers.trace(model.module, model.blank(), forward)
+    if heads[0].unsure:
+        with torch.no_grad():
+            answers = [model.output_of(one) for one in noise(model.blank())]
+            heads.append(probed(heads[0], answers, lambda: _answers(model, strong(model.blank()))))
+    model.heads.note(model, heads[-1])
+    return replace(trace, head=heads[-1])
+
+
+def renamed(model: Model, labels: Sequence[str]) -> Model:
+    """The same model with these names for its classes, and with all that looks at it have shown already."""
+    other = replace(model, given_labels=labels)
+    known = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
+    if "runs" in known:
+        known["runs"] = known["runs"].of(other)
+    vars(other).update(known)
+    return other
+
+
+def _kind(model: Model) -> tuple[Any, ...]:
+    """What a head depends on."""
+    return model.preprocess.channels, model.preprocess.input_size, model.activation, model.output
+
+
+def _found(model: Model, pictures: int) -> Head:
+    try:
+        return model.trace.head
+    except ForwardError as error:
+        if pictures == 1:
+            raise
+        several = torch.cat([model.blank()] * pictures)
+        try:
+            with model.borrowed(), torch.no_grad():
+                return _headed(model, several)[0]
+        except ForwardError:
+            raise error from None
+
+
+def _headed(model: Model, inputs: Tensor) -> tuple[Head, Any, Endings]:
+    """The head as these inputs show it, with their answer, and what watched its making."""
+    with Endings() as endings:
+        output = model.output_of(inputs)
+    unwrapped = model.activation != "none"
+    head = find_head(output, len(inputs), endings, model.name, model.output, unwrapped=unwrapped)
+    return head, output, endings
+
+
+def _answers(model: Model, inputs: Iterator[Tensor]) -> Iterator[Any]:
+    """What a model answers; without inputs that it refuses, as they are like no picture."""
+    for one in inputs:
+        with suppress(ForwardError):
+            yield model.output_of(one)

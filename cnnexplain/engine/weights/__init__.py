@@ -1,0 +1,1 @@
+"""What can be said of weights: kernels, statistics, independence, initialisations."""

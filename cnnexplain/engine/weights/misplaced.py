@@ -1,0 +1,220 @@
+"""Whether a layer's weights are those that the batch normalisation behind it was trained with, or another layer's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnexplain.engine.weights.running import alike, exchanged, keeps_statistics, living
+
+PAIRS = 256  # of layers that are tried in each other's place, the nearest first
+GOOD = 1.5  # agreement from which on a layer's own weights are not doubted
+GAIN = 0.1  # least gain in agreement at each place
+DEVIATIONS = 5.0  # least gain at all places together, in standard deviations
+SURE = 4.0  # gain at one place alone, in standard deviations
+CERTAIN = 0.99  # correlation: more counts as this, since atanh has no end
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A layer whose batch normalisation was trained with the weights that another layer holds."""
+
+    layer: str
+    holder: str  # the layer that holds them
+    own: float  # agreement of the layer's own weights with the statistics behind it
+    other: float  # agreement of the holder's
+    channels: int  # over which they are correlated
+
+
+def misplaced(
+    module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor
+) -> list[tuple[Misplaced, ...]]:
+    """The layers whose weights are exchanged: a tuple of two, or of more where they went around.
+
+    Every layer of the same kind and shape is tried in a layer's place, on what arrives there, and its `agreement` with
+    the statistics behind is compared. Layers are told where each agrees better, by `GAIN`, with the weights of the
+    next, and all together by `DEVIATIONS`. That of two independent agreements over n channels is 2 / sqrt(n - 3).
+
+    Where one place alone is far better served (`SURE`), the model runs on as if it were mended there: otherwise nothing
+    that arrives later would be right.
+
+    Costs one forward pass of `inputs` (N, C, H, W) without gradients, and one run of a layer for each that is tried in
+    its place. Weights are as they were afterwards, and no hook is left behind.
+    """
+    partners: dict[nn.Module, list[tuple[str, nn.Module]]] = {}
+    names: dict[nn.Module, str] = {}
+    for pair in alike(module)[:PAIRS]:
+        for (name, layer), other in (pair, pair[::-1]):
+            partners.setdefault(layer, []).append(other)
+            names[layer] = name
+    better: dict[str, Misplaced] = {}
+    held = {name: name for name in names.values()}  # by layer, whose weights it has at the moment
+    seen: set[nn.Module] = set()  # a layer's first run counts
+
+    def compare(layer: nn.Module, arrived: Tensor, norm: nn.Module, given: Tensor) -> Tensor | None:
+        name, now = names.get(layer, ""), agreement(norm, given)
+        if not name or layer in seen or now is None or (now >= GOOD and held[name] == name):
+            return None
+        seen.add(layer)
+        found = {held[name]: (now, given, layer)}
+        for holder, partner in partners[layer]:
+            with exchanged(layer, partner):
+                tried = layer.forward(arrived)  # not called, so that no hook sees it
+                if (other := agreement(norm, tried)) is not None:
+                    found[held[holder]] = (other, tried, partner)
+        whose = max(found, key=lambda one: found[one][0])
+        value, output, place = found[whose]
+        own = found[name][0] if name in found else now
+        channels = int(living(norm).sum())
+        if whose != name and value - own >= GAIN:
+            better[name] = Misplaced(name, whose, own, value, channels)
+        if value - now < GAIN or deviations([(value - now, channels)]) < SURE:
+            return None
+        mended.enter_context(exchanged(layer, place))
+        held[name], held[names[place]] = held[names[place]], held[name]
+        return output
+
+    with ExitStack() as mended:
+        _normalised(module, forward, inputs, compare)
+    return [
+        circle
+        for circle in _circles(better)
+        if deviations([(one.other - one.own, one.channels) for one in circle]) >= DEVIATIONS
+    ]
+
+
+def nearest(
+    module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor, most: int
+) -> tuple[str, str, bool] | None:
+    """Of `most` pairs of layers the one whose exchange makes all layers together agree best; whether with their norms.
+
+    Layers with a batch normalisation right behind are exchanged together with it. None where no exchange is better by
+    `DEVIATIONS`. Costs two forward passes of `inputs` (N, C, H, W), and one for each pair.
+    """
+    norms: dict[nn.Module, nn.Module] = {}
+    _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norms.update({layer: norm}))
+    before = _agreements(module, forward, inputs)
+    best, found = DEVIATIONS, None
+    for (first, one), (second, other) in alike(module)[:most]:
+        both = one in norms and other in norms
+        with exchanged(one, other), exchanged(norms[one], norms[other]) if both else nullcontext():
+            after = _agreements(module, forward, inputs)
+        gains = [
+            (after[name][0] - own, channels) for name, (own, channels) in before.items() if name in after
+        ]
+        if gains and (gain := deviations(gains)) >= best:
+            best, found = gain, (first, second, both)
+    return found
+
+
+def _agreements(
+    module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor
+) -> dict[str, tuple[float, int]]:
+    """By batch normalisation, at its first run: its agreement with what arrives, and over how many channels."""
+    found: dict[str, tuple[float, int]] = {}
+
+    def look(name: str, norm: nn.Module, arguments: tuple[Any, ...]) -> None:
+        given = arguments[0] if arguments else None
+        if name not in found and isinstance(given, Tensor) and (value := agreement(norm, given)) is not None:
+            found[name] = value, int(living(norm).sum())
+
+    handles = []
+    try:
+        for name, child in module.named_modules():
+            if keeps_statistics(child):
+                handles.append(child.register_forward_pre_hook(partial(look, name)))
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def agreement(norm: nn.Module, given: Tensor) -> float | None:
+    """How well what arrives at a batch normalisation (N, C, ...) agrees with what it remembers, channel by channel.
+
+    The correlation (Spearman's, as atanh) of the means, in running standard deviations, plus that of the variances.
+    None where fewer than four channels vary.
+    """
+    mean, variance = norm._buffers["running_mean"], norm._buffers["running_var"]
+    if not isinstance(mean, Tensor) or not isinstance(variance, Tensor) or given.shape[1:2] != mean.shape:
+        return None
+    kept = living(norm)
+    if int(kept.sum()) < 4:
+        return None
+    axes = tuple(axis for axis in range(given.ndim) if axis != 1)
+    spread, middle = torch.var_mean(given.float(), axes, correction=0)
+    deviation = variance.sqrt()
+    both = ((middle / deviation, mean / deviation), (spread, variance))
+    found = [_correlation(one[kept], other[kept]) for one, other in both]
+    return float(torch.tensor(found).clamp(-CERTAIN, CERTAIN).atanh().sum())
+
+
+def _normalised(
+    module: nn.Module,
+    forward: Callable[[Tensor], Any],
+    inputs: Tensor,
+    use: Callable[[nn.Module, Tensor, nn.Module, Tensor], Tensor | None],
+) -> None:
+    """Run the model and `use` each layer with a batch normalisation behind: it, its input, the norm, its input.
+
+    What `use` returns takes the place of the last.
+    """
+    last: list[tuple[nn.Module, Tensor, Any]] = []
+
+    def ran(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        last[:] = [(layer, arguments[0], output)] if arguments else []
+
+    def reached(norm: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not last or not arguments or arguments[0] is not last[0][2]:
+            return None
+        layer, arrived, given = last.pop()
+        instead = use(layer, arrived, norm, given)
+        return None if instead is None else (instead, *arguments[1:])
+
+    handles = []
+    try:
+        for child in module.modules():
+            if keeps_statistics(child):
+                handles.append(child.register_forward_pre_hook(reached))
+            elif child._parameters.get("weight") is not None:
+                handles.append(child.register_forward_hook(ran))
+        with torch.no_grad():
+            forward(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    """Spearman's, of two vectors; 0 where one is the same everywhere."""
+    if bool((one == one[0]).all()) or bool((other == other[0]).all()):
+        return 0.0
+    ranks = torch.stack((one, other)).argsort(dim=1).argsort(dim=1)
+    return float(torch.corrcoef(ranks.double())[0, 1].item())
+
+
+def deviations(gains: Sequence[tuple[float, int]]) -> float:
+    """Gains in agreement, each over so many channels: all together, in standard deviations of their sum by chance."""
+    return sum(gain for gain, _ in gains) / (2 * math.sqrt(sum(1 / (channels - 3) for _, channels in gains)))
+
+
+def _circles(better: dict[str, Misplaced]) -> list[tuple[Misplaced, ...]]:
+    """Those that lead back to where they began, layer to holder."""
+    found: list[tuple[Misplaced, ...]] = []
+    left = dict(better)
+    for start in better:
+        way = [start]
+        while (there := left.get(way[-1])) is not None and there.holder not in way:
+            way.append(there.holder)
+        if way[-1] in left and left[way[-1]].holder == start:
+            found.append(tuple(left.pop(name) for name in way))
+    return found

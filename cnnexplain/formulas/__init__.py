@@ -1,0 +1,1 @@
+"""Formulas of explanations: tensors in, tensors out. Public; each says its paper, its shapes, and has an example."""

@@ -1,0 +1,260 @@
+"""Baselines: a stored run, read from and written to one file, and whether it fits. Nothing doubtful ever fits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnexplain.checks.baseline import Baseline as Check
+from cnnexplain.checks.suite.stored import baseline, made_of, versions
+from cnnexplain.checks.suite.subject import Subject
+from cnnexplain.core.baseline import Answered, Baseline
+from cnnexplain.core.verdict import Skipped
+from cnnexplain.errors import CheckInputError, OptionError
+from cnnexplain.runner.checking.files import BASELINE as FLAG
+from cnnexplain.runner.checking.files import BASELINE_HEAD as HEAD
+from cnnexplain.runner.checking.files import require_own
+from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.output.write import write_file
+
+FORMAT = 1
+LARGEST = 1 << 28  # bytes: more than a hundred thousand pictures
+SIDE = 1 << 14  # of a map
+PRINTS = ("model", "layer", "classes", "weights", "preprocessing")
+# What a fingerprint is to `same`. Classes are always the same, since answers are compared by them.
+COVERED_BY = {"layer": "model"}
+
+
+def read(path: Path) -> Baseline:
+    """A stored run. Raises `CheckInputError` where there is none, or anything but a whole one."""
+    try:
+        if not path.is_file():  # a pipe would keep us waiting
+            raise CheckInputError(
+                f"there is no baseline {path}", f"write it first: the same command with {FLAG} {path}"
+            )
+        if path.stat().st_size > LARGEST:
+            _refuse(path, "it is far too large")
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckInputError(
+            f"the baseline {path} cannot be read: {error.strerror or error}", "make it readable"
+        ) from error
+    if not content.strip():
+        _refuse(path, "it is empty")
+    if not content.startswith(HEAD):
+        _refuse(path, "it is another kind of file")
+    try:
+        found = json.loads(content, parse_constant=_no_number, object_pairs_hook=_once)
+        return _understood(found)
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        why = error.args[0] if isinstance(error, _DamagedError) else "it ends too early or is damaged"
+        _refuse(path, str(why))
+
+
+def require_fit(stored: Baseline, subject: Subject, taken: Sequence[Chosen]) -> None:
+    """Raise `CheckInputError`, naming the difference, where the stored run was another."""
+    check = next((one.check for one in taken if isinstance(one.check, Check)), None)
+    if check is None:
+        raise OptionError(
+            "--baseline is given, and the check baseline is not carried out",
+            "add --only baseline, or leave --baseline out",
+        )
+    _require_unique(subject)
+    now = made_of(subject)
+    for name in PRINTS:
+        if (name == "classes" or COVERED_BY.get(name, name) in check.same) and stored.made_of[name] != now[
+            name
+        ]:
+            verb = "was" if name in ("model", "layer", "preprocessing") else "were"
+            _differ(f"the {name} {verb}", stored.made_of[name], now[name], name)
+    if any(index >= len(subject.model.labels) for one in stored.answers.values() for index, _ in one.best):
+        raise CheckInputError(
+            "the baseline names classes that there are none of", f"store it anew with {FLAG}"
+        )
+    examples = {one.key: one for one in subject.examples}
+    if missing := sorted(stored.answers.keys() - examples):
+        raise CheckInputError(
+            f"the baseline does not fit: {_some(missing)} missing",
+            "give all the pictures that it was made of, or store it anew with --update-baseline",
+        )
+    if new := sorted(examples.keys() - stored.answers):
+        raise CheckInputError(
+            f"the baseline does not fit: {_some(new)} not in it",
+            "give only the pictures that it was made of, or store it anew with --update-baseline",
+        )
+    changed = [key for key, one in examples.items() if one.sha256 != stored.answers[key].sha256]
+    if "images" in check.same and changed:
+        raise CheckInputError(
+            f"the baseline does not fit: {_some(changed)} not the same as then",
+            f"store it anew with {FLAG}, or leave images out of same in [baseline]",
+        )
+    if "versions" in check.same:
+        for name, version in versions(subject).items():
+            if stored.versions.get(name) != version:
+                _differ(f"{name} was", stored.versions.get(name, "unknown"), version, "versions")
+
+
+def text(subject: Subject) -> bytes:
+    """What to store of a run, in `borrowed()`. Raises `Skipped` or `ModelError` where something is not finite."""
+    _require_unique(subject)
+    if subject.broken:
+        raise Skipped("it holds NaN or infinite weights")
+    found = baseline(subject)
+    body: dict[str, Any] = {
+        "made_of": dict(found.made_of),
+        "versions": dict(found.versions),
+        "pictures": [
+            {
+                "image": key,
+                "sha256": one.sha256,
+                "best": [list(pair) for pair in one.best],
+                "map": None if one.values is None else _packed(one.values),
+            }
+            for key, one in found.answers.items()
+        ],
+    }
+    # A line a picture, so that a version control system shows which of them changed.
+    lines = ",\n".join(json.dumps(one) for one in body["pictures"])
+    content = (
+        f'{{"cnnexplain-baseline": {FORMAT},\n"made_of": {json.dumps(body["made_of"])},\n'
+        f'"versions": {json.dumps(body["versions"])},\n"pictures": [\n{lines}\n],\n"sha256": "{_digest(body)}"}}\n'
+    ).encode()
+    if len(content) > LARGEST:
+        raise CheckInputError("there are too many pictures for one baseline", "store fewer: --limit N")
+    return content
+
+
+def write(path: Path, content: bytes) -> None:
+    """Store a run, whole or not at all."""
+    require_own(path, HEAD, FLAG)
+    write_file(path, content, FLAG)
+
+
+class _DamagedError(ValueError):
+    """What is wrong with a file, in words."""
+
+
+def _understood(found: Any) -> Baseline:
+    """The baseline that a file's JSON holds; any error where it is not exactly what we write."""
+    if found["cnnexplain-baseline"] != FORMAT:
+        raise _DamagedError("it was written by another version of cnnexplain")
+    body = {name: found[name] for name in ("made_of", "versions", "pictures")}
+    if found["sha256"] != _digest(body):
+        raise _DamagedError("it was changed after it was written, or is damaged")
+    answers: dict[str, Answered] = {}
+    for one in body["pictures"]:
+        key = _text(one["image"])
+        if key in answers:
+            raise _DamagedError(f"it has {key} twice")
+        answers[key] = _answered(one)
+    if not answers:
+        raise _DamagedError("it holds no pictures")
+    prints = {name: _text(body["made_of"][name]) for name in PRINTS}
+    if any((one.values is not None) != bool(prints["layer"]) for one in answers.values()):
+        raise _DamagedError("some of its maps are missing")
+    return Baseline(
+        prints,
+        {_text(name): _text(version) for name, version in body["versions"].items()},
+        answers,
+    )
+
+
+def _answered(one: Mapping[str, Any]) -> Answered:
+    best = tuple((index, float(chance)) for index, chance in one["best"])
+    numbers = all(type(index) is int and 0 <= index < 1 << 31 and 0 <= chance <= 1 for index, chance in best)
+    digest = _text(one["sha256"])
+    if not best or not numbers or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise _DamagedError(f"what it says of {one['image']} makes no sense")
+    return Answered(digest, best, None if one["map"] is None else _unpacked(one["map"]))
+
+
+def _packed(values: NDArray[np.float32]) -> dict[str, Any]:
+    data = np.ascontiguousarray(values, "<f4").tobytes()
+    return {"shape": list(values.shape), "float32": base64.b64encode(data).decode()}
+
+
+def _unpacked(found: Mapping[str, Any]) -> NDArray[np.float32]:
+    height, width = found["shape"]
+    sizes = all(type(side) is int and 0 < side <= SIDE for side in (height, width))
+    data = base64.b64decode(found["float32"], validate=True)
+    if not sizes or len(data) != 4 * height * width:
+        raise _DamagedError("a map has not the size that it should have")
+    values = np.frombuffer(data, "<f4").astype(np.float32).reshape(height, width)
+    if not np.isfinite(values).all():
+        raise _DamagedError("a map is not finite")
+    return values
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise _DamagedError("it says something twice")
+    return dict(pairs)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _DamagedError(f"it holds {text}")
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise _DamagedError("it has something else where a text belongs")
+    return value
+
+
+def _require_unique(subject: Subject) -> None:
+    """Two arguments may hold pictures of one name, which a baseline could not tell apart."""
+    seen: dict[str, str] = {}
+    for one in subject.examples:
+        if one.key in seen:
+            raise CheckInputError(
+                f"two pictures are called {one.key}: {seen[one.key]} and {one.name}",
+                "give the folder above both, so that a baseline can tell them apart",
+            )
+        seen[one.key] = one.name
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise CheckInputError(
+        f"{path} is no whole baseline: {why}", f"store it anew: the same command with {FLAG}"
+    )
+
+
+def _differ(what: str, was: str, now: str, name: str) -> NoReturn:
+    words = (
+        f"{what} {was or 'none'}, now {now or 'none'}"
+        if len(was) + len(now) < 200
+        else _first(what, was, now)
+    )
+    raise CheckInputError(
+        f"the baseline does not fit: {words}",
+        f"store it anew with {FLAG}"
+        + (f", or leave {COVERED_BY.get(name, name)} out of same in [baseline]" if name != "classes" else ""),
+    )
+
+
+def _first(what: str, was: str, now: str) -> str:
+    """Long fingerprints: the preprocessing's first difference, else both cut short."""
+    try:
+        then, later = json.loads(was), json.loads(now)
+        name = next(one for one in then if then[one] != later.get(one))
+        return f"{what} another: {name} {then[name]}, now {later.get(name)}"
+    except (ValueError, TypeError, StopIteration, AttributeError, RecursionError):
+        return f"{what} {was[:40]}…, now {now[:40]}…"
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the picture {names[0]} is"
+    return f"{len(names)} pictures are, first {names[0]},"

@@ -1,0 +1,224 @@
+"""One explained picture on its way into OUT: drawn, written, recorded."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cnnexplain import __version__
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.records import is_listed, kind_of, readable
+from cnnexplain.core.results import Result
+from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
+from cnnexplain.images.find import Source
+from cnnexplain.render import kinds as drawn_kinds
+from cnnexplain.render import pictures
+from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.report.pages import record
+from cnnexplain.report.pages.answers import judged as judged_by
+from cnnexplain.report.pages.card import UNSOUND, require_sound
+from cnnexplain.report.pages.digest import sealed
+from cnnexplain.runner.output.folder import UMASK, Folder, written_by_us
+from cnnexplain.runner.output.names import result_names
+from cnnexplain.runner.output.png import write_png
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to explain, its place among those of the run, and what its files will be called."""
+
+    position: int
+    source: Source
+    stem: str
+    expected: int | None = None  # the class that the picture should be
+    file: Mapping[str, int] | None = None  # what the file was when it was opened; see `file_facts`
+
+    @property
+    def image(self) -> str:
+        """The picture's path as records give it."""
+        return readable(self.source.path)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What became of a job."""
+
+    job: Job
+    outcome: Explanation | Exception
+    suspected: bool = False  # whether that it failed may be due to the model or to us, and not to the picture
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Draws and writes the pictures of a run. Called from several threads."""
+
+    folder: Folder | None  # None where only records are wanted
+    command: str
+    model: str
+    asked: frozenset[str]
+    render: RenderOptions
+    save_raw: bool
+    draws: bool = True
+    labels: Sequence[str] = ()  # of the model's classes
+    only: str | None = None  # which pictures are drawn; see `is_listed`
+
+    def write(self, result: Explained) -> dict[str, Any]:
+        """Write all files of one picture and return its record."""
+        job, found = result.job, result.outcome
+        judged = judged_by(
+            found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
+        )
+        if isinstance(found, Explanation):
+            listed = is_listed({"status": "ok", **judged}, self.only)
+            try:
+                made = record.explained(
+                    found, self.command, self.model, *self._files(job, found, written=listed)
+                )
+            except Exception as error:
+                if isinstance(error, CnnexplainError) and error.stops_run:
+                    raise
+                made = record.failed(job.source.path, error, self.command, self.model)
+                judged.pop("right", None)
+        else:
+            made = record.failed(job.source.path, found, self.command, self.model)
+        return sealed({**made, **judged, "file": job.file or file_facts(job.source.file)})
+
+    def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
+        """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.
+
+        That a picture is deadly holds as well: whoever tries again dies again.
+        """
+        try:
+            require_sound(done)
+            listed = is_listed(done, self.only)
+            entries = done["explanations"]
+            files = {entry["raw"] for entry in entries if "raw" in entry}
+            if self.draws and listed:
+                drawn = (
+                    entry for entry in entries if entry.get("picture") or kind_of(entry) in drawn_kinds()
+                )
+                files |= {entry["picture"] for entry in drawn}
+            files |= {done["overview"]} if "overview" in done else set()
+            return (
+                (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
+                and done["file"] == file_facts(job.source.file)
+                and all(name.startswith(f"{job.stem}.{self.command}.") for name in files)
+                and self.folder is not None
+                and all(written_by_us(self.folder.path / name) for name in files)
+            )
+        except (*UNSOUND, OSError):
+            return False  # somebody edited it; the picture is explained again
+
+    def _files(self, job: Job, explanation: Explanation, *, written: bool) -> tuple[record.Files, str | None]:
+        """Draw and write everything, or nothing; the files of each result, and the overview."""
+        folder = self.folder
+        if folder is None or not written:
+            return dict.fromkeys(explanation.results, (None, None)), None
+        names = result_names(job.stem, self.command, explanation.results, self.asked)
+        files: dict[Result, tuple[str | None, str | None]] = dict.fromkeys(explanation.results, (None, None))
+        overview = None
+        shown: set[Result] = set()
+        for picture in pictures(explanation, self.render):
+            groups = _by_name(picture.shows, names)
+            name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
+            drawn = f"{name}.png" if self.draws else None
+            if drawn is not None:
+                folder.write(drawn, partial(save_png, picture.image))
+            if not picture.shows:
+                overview = drawn
+            shown.update(picture.shows)
+            files |= self._raw(folder, explanation, groups, drawn)
+        rest = [
+            result for result in explanation.results if result not in shown
+        ]  # of kinds that are not drawn
+        return files | self._raw(folder, explanation, _by_name(rest, names), None), overview
+
+    def _raw(
+        self, folder: Folder, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None
+    ) -> dict[Result, tuple[str | None, str | None]]:
+        """Write the values of results by name, where they are wanted; the files of each."""
+        files: dict[Result, tuple[str | None, str | None]] = {}
+        for name, results in groups.items():
+            arrays = results[0].arrays_of(results) if self.save_raw else {}
+            raw = f"{name}.npz" if arrays else None
+            if raw is not None:
+                folder.write(raw, partial(_save_raw, explanation, results[0], arrays))
+            files.update(dict.fromkeys(results, (drawn, raw)))
+        return files
+
+
+def _by_name(results: Sequence[Result], names: Mapping[Result, str]) -> dict[str, list[Result]]:
+    """What one picture shows together is saved together, but layers, whose maps differ in size, are not."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(names[result], []).append(result)
+    return groups
+
+
+def save_png(picture: Image.Image, file: IO[bytes]) -> None:
+    """Write a picture that tells where it is from."""
+    write_png(picture, file, f"cnnexplain {__version__}")
+
+
+def write_file(path: Path, content: bytes, flag: str) -> None:
+    """Write a single file that an option, `flag`, names: whole or not at all, and over none that is not ours."""
+    if os.path.lexists(path) and not written_by_us(path):
+        raise OutputError(
+            f"{path} is there already and is not from cnnexplain", f"choose another file with {flag}"
+        )
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cnnexplain-", delete=False) as file:
+            part = Path(file.name)
+            file.write(content)
+        part.chmod(0o666 & ~UMASK)
+        part.replace(path)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}", f"choose another file with {flag}"
+        ) from error
+
+
+def _save_raw(
+    explanation: Explanation, first: Result, arrays: Mapping[str, NDArray[Any]], file: IO[bytes]
+) -> None:
+    """The arrays of results, with the box that they cover in the original's pixels.
+
+    And what is needed to use them without the record: the input's pixels and the layer. docs/pictures.md lists the
+    keys and their shapes.
+    """
+    geometry = getattr(first, "geometry", explanation.geometry)
+    about = {"box": np.array(geometry.box), "layer": np.array(readable(first.layer))}
+    if explanation.pixels is not None:
+        about["picture"] = explanation.pixels
+    save_arrays({**arrays, **about}, file)
+
+
+def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
+    """Write an .npz file that tells where it is from."""
+    marked: dict[str, Any] = {
+        "cnnexplain": __version__,
+        **arrays,
+    }  # the mark goes first, where it is looked for
+    np.savez(file, **marked)
+
+
+def file_facts(path: str) -> dict[str, int] | None:
+    """What tells that a file is still the one that was explained."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}

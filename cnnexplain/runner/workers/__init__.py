@@ -1,0 +1,1 @@
+"""What explains pictures: within one process, in several, or on a cluster."""

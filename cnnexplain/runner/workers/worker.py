@@ -1,0 +1,188 @@
+"""What explains pictures within one process: decoding, computing, drawing and writing overlap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from cnnexplain.commands import ImageCommand
+from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.loading import Loaded
+from cnnexplain.engine.model import Model
+from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
+from cnnexplain.images.decode import read
+from cnnexplain.images.decoded import Wanted
+from cnnexplain.render.kit.panel import drawn
+from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
+from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
+from cnnexplain.runner.request import Request
+from cnnexplain.runner.tensorboard.board import Values, values_of
+from cnnexplain.runner.workers.pipeline import ahead
+from cnnexplain.runner.workers.process import step_back
+from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
+from cnnexplain.runner.workers.suspects import deadly
+
+UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
+SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job: its record, and the values that a board is told, where there is one."""
+
+    job: Job
+    record: dict[str, Any]
+    values: Values = field(default_factory=dict)
+    suspect: Exception | None = (
+        None  # what failed, where the model or we may be to blame, and not the picture
+    )
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A model, a method, and where the results go."""
+
+    model: Model
+    method: ImageCommand
+    writer: Writer
+    batch: BatchSize
+    threads: int
+    images: int  # of the whole run
+    told: bool = False  # whether a board wants the values
+    stages: Stages = field(default_factory=Stages)
+
+    def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
+        """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
+        depth = 2 * max(self.batch.size, self.threads)
+        with ThreadPoolExecutor(self.threads, initializer=step_back) as pool:
+            decoded = ahead(pool, self._prepared, jobs, depth)
+            yield from ahead(pool, self._written, self._found(decoded), depth)
+
+    def condemned(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
+        """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
+        under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
+        under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
+        found = deadly([job.source.file for job in under_way], self._wanted)
+        for job in under_way:
+            if job.source.file in found:
+                yield self._written(Explained(job, found[job.source.file]))
+
+    @property
+    def _wanted(self) -> Wanted:
+        """What is needed of a picture."""
+        preprocess = self.model.preprocess
+        return wanted(preprocess, (SHARPER * max(preprocess.resize), self.writer.render.max_side))
+
+    def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
+        """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
+        with self.stages.spent(DECODING):
+            job = replace(job, file=file_facts(job.source.file))  # now: it may be another one later
+            try:
+                preprocess = self.model.preprocess
+                found = prepared(job.source.path, read(job.source.file, self._wanted), preprocess)
+                shown = (
+                    drawn(found.picture, self.writer.render.max_side)
+                    if self.writer.draws
+                    else Image.new("RGB", (1, 1))
+                )
+                return job, replace(found, picture=shown, expected=job.expected)
+            except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
+                return job, error
+
+    def _found(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Explained]:
+        """What is found in every picture; batches are filled whatever comes between."""
+        waiting: dict[int, tuple[Job, Prepared]] = {}
+        for job, one in decoded:
+            if not isinstance(one, Prepared):
+                yield Explained(job, one)
+                continue
+            waiting[id(one)] = job, one
+            if len(waiting) >= self.batch.size:
+                yield from self._of_batch(waiting)
+                waiting = {}
+        yield from self._of_batch(waiting)
+
+    def _of_batch(self, waiting: dict[int, tuple[Job, Prepared]]) -> Iterator[Explained]:
+        if not waiting:
+            return
+        pictures = [one for _, one in waiting.values()]
+        # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
+        size = min(self.batch.size, self.images)
+        found = explain(
+            self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
+        )
+        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        while True:
+            with self.stages.spent(EXPLAINING, threads):
+                picture, explanation = next(found, (None, None))
+            if picture is None or explanation is None:
+                break
+            found_in = _of_picture(explanation)
+            ours = not isinstance(found_in, (Explanation, CnnexplainError))  # a defect, as it seems
+            yield Explained(
+                waiting[id(picture)][0], found_in, suspected=ours or isinstance(found_in, ImageModelError)
+            )
+
+    def _written(self, result: Explained) -> Done:
+        with self.stages.spent(WRITING):
+            record = self.writer.write(result)
+            found = result.outcome
+            if self.told and isinstance(found, Explanation) and record["status"] == "ok":
+                return Done(result.job, record, values_of(found, record))
+            suspect = found if result.suspected and isinstance(found, Exception) else None
+            return Done(result.job, record, suspect=suspect)
+
+
+def _of_picture(found: Explanation | Exception) -> Explanation | Exception:
+    """What is recorded of a picture, where its explanation failed with something that is not said of all pictures."""
+    if isinstance(found, (ModelError, LayerError)):
+        return ImageModelError(
+            found.problem,
+            "see how this picture differs from those that the model takes; --max-failures N allows some to fail",
+        )
+    if isinstance(found, CnnexplainError) and found.stops_run:
+        raise found
+    return found
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_of(
+    request: Request,
+    folder: Folder | None,
+    model: Model,
+    loaded: Loaded,
+    method: ImageCommand,
+    images: int,
+    threads: int | None = None,
+) -> Worker:
+    """What explains pictures in this process, as the request says; with as many threads as there are cores.
+
+    Without a folder nothing is drawn or written.
+    """
+    where = request.run
+    writer = Writer(
+        folder,
+        request.command,
+        loaded.reference,
+        request.asked,
+        request.render,
+        where.save_raw,
+        where.pictures and folder is not None,
+        model.labels,
+        request.answers.only,
+    )
+    batch = BatchSize(1 if one_by_one(model) else where.batch(model.device.type))
+    threads = threads or where.workers or cores()
+    return Worker(model, method, writer, batch, threads, images, told=where.tensorboard is not None)

@@ -1,0 +1,1 @@
+"""What sources share with those who load no model."""
