@@ -135,10 +135,10 @@ class Console:
         elif record["status"] == "error":
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
-            name = os.path.basename(record["image"])
             lines = list(summaries(record["explanations"]))
             kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
-            self._say(name, (lines[0] if len(lines) == 1 else f"{len(lines)} {kind}") + judged(record))
+            found = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
+            self._say(os.path.basename(record["image"]), found + judged(record))
             for found in lines if len(lines) > 1 else ():
                 self._say(" ", found)
             for note in record.get("notes", ()):

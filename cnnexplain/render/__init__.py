@@ -7,13 +7,14 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
-from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.results import Result
-from cnnexplain.render.kit.options import RenderOptions
+    from cnnexplain.core.explanation import Explanation
+    from cnnexplain.core.results import Result
+    from cnnexplain.render.kit.options import RenderOptions
 
 
 @dataclass(frozen=True, eq=False)
