@@ -137,8 +137,8 @@ class Console:
         elif self._each:
             lines = list(summaries(record["explanations"]))
             kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
-            found = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
-            self._say(os.path.basename(record["image"]), found + judged(record))
+            told = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
+            self._say(os.path.basename(record["image"]), told + judged(record))
             for found in lines if len(lines) > 1 else ():
                 self._say(" ", found)
             for note in record.get("notes", ()):
