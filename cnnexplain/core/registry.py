@@ -11,7 +11,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,15 @@ def find(room: ModuleType, name: str, noun: str) -> Any:
         f"there is no {noun} called {name!r}",
         f"did you mean {near[0]}?" if near else f"there are {', '.join(names(room))}",
     )
+
+
+@lru_cache(maxsize=256)  # asked for every record
+def module(room: str, name: str) -> Any:
+    """The file of a room that has this name, or what an entry point of its group names; None where neither is there."""
+    if name in own_names(importlib.import_module(room)):
+        return importlib.import_module(f"{room}.{name}")
+    plugin = plugins(room).get(name)
+    return None if plugin is None else load(plugin)
 
 
 def load(plugin: EntryPoint) -> Any:

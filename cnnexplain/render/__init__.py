@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cnnexplain.core import registry
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,22 +36,16 @@ def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Pictu
     for result in explanation.results:
         by_kind.setdefault(result.kind, []).append(result)
     for kind, results in by_kind.items():
-        if (drawing := _drawing(kind)) is not None:
+        if (drawing := registry.module(__name__, kind)) is not None:
             yield from drawing.pictures(results, explanation, options)
 
 
 def pictures_of_model(results: Sequence[Result], options: RenderOptions) -> Iterator[Picture]:
     """The pictures of results that are about a model, all of one kind; none of a kind that has no file here."""
-    if results and (drawing := _drawing(results[0].kind)) is not None:
+    if results and (drawing := registry.module(__name__, results[0].kind)) is not None:
         yield from drawing.pictures(results, options)
 
 
-@cache  # asked for every record
-def kinds() -> frozenset[str]:
-    """The kinds that are drawn: those that have a file here."""
-    return frozenset(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-
-
-def _drawing(kind: str) -> Any:
-    """The module that draws a kind; None where there is none."""
-    return importlib.import_module(f"{__name__}.{kind}") if kind in kinds() else None
+def is_drawn(kind: str) -> bool:
+    """Whether a kind of result has pictures."""
+    return registry.module(__name__, kind) is not None

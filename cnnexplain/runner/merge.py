@@ -23,6 +23,8 @@ from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 Read = TypeVar("Read")
 
+# What run.json of the whole has from that of a part; whatever else stands there is said of that part's images.
+SHARED = ("cnnexplain", "command", "model", "options", "choices", "started", "seed", "versions")
 OPEN = 100  # of so many parts the files are kept open; a system allows some hundreds
 
 
@@ -159,11 +161,7 @@ def _described(parts: Sequence[Part], request: MergeRequest, images: int) -> dic
         work.update(one.run.get("work", {}))  # as long as one after another would have taken
     work.pop("processors", None)
     return {
-        **{
-            name: value
-            for name, value in first.items()
-            if name not in ("shard", "silent_channels", "answers")
-        },
+        **{name: first[name] for name in SHARED if name in first},
         "status": "running",
         "arguments": request.arguments,
         "parts": [str(one.run.get("arguments", "")) for one in parts],

@@ -1,10 +1,11 @@
 """Where models come from. One file is one place, found by name; the files with an underscore are the machinery.
 
 A new source is a new file here with a `PREFIX`, a `HELP` line, `names()` and `build(name, variant)`, as `Source`
-in `_source.py` describes them. Nothing else changes.
+describes them. Nothing else changes. Another package names such a module in an entry point of `cnnexplain.sources`.
 """
 
 from cnnexplain.sources._load import adopt, load
 from cnnexplain.sources._registry import sources
+from cnnexplain.sources._source import Built, Source, UnknownNameError, Variant
 
-__all__ = ["adopt", "load", "sources"]
+__all__ = ["Built", "Source", "UnknownNameError", "Variant", "adopt", "load", "sources"]

@@ -20,13 +20,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import cnnexplain
 from cnnexplain.cli.console import Console, ConsoleOptions
+from cnnexplain.commands import ImageCommand, ModelCommand
+from cnnexplain.core import registry
+from cnnexplain.core import results as result_room
 from cnnexplain.core.explanation import Answer, Batch, Explanation
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.records import line
-from cnnexplain.core.results import Detail, Result, entry, kinds, result_class, summaries
-from cnnexplain.render import kinds as drawn_kinds
-from cnnexplain.render import pictures, pictures_of_model
+from cnnexplain.core.results import Detail, Result, entry, result_class, summaries
+from cnnexplain.render import is_drawn, pictures, pictures_of_model
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.card import require_sound
@@ -41,7 +43,7 @@ from cnnexplain.runner.tensorboard.board import Board
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 NOISE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-KINDS = sorted(kinds())
+KINDS = registry.own_names(result_room)
 OF_MODEL = ("kernels", "summary")
 
 
@@ -87,7 +89,7 @@ def test_a_kind_is_one_file_with_one_class(kind: str) -> None:
     assert made.__dataclass_params__.frozen  # type: ignore[attr-defined]
     for room in ("render", "report"):
         assert importlib.import_module(f"cnnexplain.{room}.{kind}")
-    assert kind in drawn_kinds()
+    assert is_drawn(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,9 +160,7 @@ def test_records_are_as_the_schema_says_and_every_entry_says_its_kind(kind: str)
         assert bool(made["explanations"]) != (kind in made)
     else:
         found = explained(kind)
-        made = valid(
-            record.explained(found, "explain", "net", dict.fromkeys(found.results, ("a.png", "a.npz")))
-        )
+        made = valid(record.explained(found, "explain", "net", [("a.png", "a.npz")] * len(found.results)))
         assert made["explanations"]
     assert {one["kind"] for one in made["explanations"]} <= {kind}
     require_sound(made)
@@ -327,10 +327,10 @@ class Place(Result):
 
 
 @dataclass(frozen=True)
-class Atlas:
+class Atlas(ImageCommand, ModelCommand):
     """Yields such results of every image, and of the model."""
 
-    needs_folder: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
 
     def bind(self, model: Any) -> tuple[Atlas, tuple[()]]:
         return self, ()

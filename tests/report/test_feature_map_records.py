@@ -53,10 +53,9 @@ def made(
         )
         for number, values in enumerate(layers)
     )
-    files = {
-        one: ("strip.png" if one_picture else f"{number}.png", f"{number}.npz")
-        for number, one in enumerate(maps)
-    }
+    files = [
+        ("strip.png" if one_picture else f"{number}.png", f"{number}.npz") for number in range(len(maps))
+    ]
     whole = Explanation(found.image, found.picture, found.geometry, found.predictions, results=maps)
     return explained(whole, "activations", "resnet50", files)
 

@@ -33,16 +33,12 @@ def unit(layer: str) -> Reconstruction:
 
 def map_names(stem: str, command: str, heatmaps: Sequence[Heatmap], asked: Collection[str]) -> list[str]:
     """The names of the files of maps, in their order."""
-    names = result_names(stem, command, heatmaps, asked)
-    return [names[one] for one in heatmaps]
+    return result_names(stem, command, heatmaps, asked)
 
 
 def sheet_names(layers: Sequence[str], asked: Collection[str]) -> dict[str, str]:
     """The names of the sheets of units of these layers, by layer."""
-    return {
-        one.layer: name
-        for one, name in result_names("cat.jpg", "deconv", [*map(unit, layers)], asked).items()
-    }
+    return dict(zip(layers, result_names("cat.jpg", "deconv", [*map(unit, layers)], asked), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,13 @@ A result becomes one entry of its image's record, in which `kind` stands. Those 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cnnexplain.core import registry
 from cnnexplain.core.records import fact, kind_of, readable
 
 if TYPE_CHECKING:
@@ -80,6 +79,11 @@ class Result(ABC):
         """What it is called in a sentence about it."""
         return f"{self.method} of {self.layer}"
 
+    @classmethod
+    def require_sound(cls, entry: Entry) -> None:
+        """Raise `ValueError`, `TypeError` or `LookupError` where an entry is not like those that this kind writes."""
+        _ = entry  # of a kind without rules of its own anything may be recorded
+
     def name_parts(self) -> Mapping[str, str]:
         """What tells its files from those of its neighbours, by the option that asks for it (method, layer, target)."""
         return {"layer": self.layer}
@@ -119,19 +123,13 @@ class Recorded(Result):
         return next(summaries([self.entry]))
 
 
-@cache  # asked for every record
-def kinds() -> frozenset[str]:
-    """Every kind that has a file here."""
-    return frozenset(module.name for module in pkgutil.iter_modules(__path__))
-
-
 def result_class(kind: str) -> type[Result] | None:
-    """The class of a kind; None where it is not known."""
-    if kind not in kinds():
-        return None
-    module: Any = importlib.import_module(f"{__name__}.{kind}")
-    (name,) = module.__all__
-    return cast("type[Result]", getattr(module, name))
+    """The class of a kind, which may be another package's; None where it is not known."""
+    known = registry.module(__name__, kind)
+    if isinstance(known, ModuleType):
+        (name,) = known.__all__
+        known = getattr(known, name)
+    return cast("type[Result] | None", known)
 
 
 def summaries(entries: Sequence[Entry]) -> Iterator[str]:
@@ -156,6 +154,20 @@ def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any
     if taken := recorded.keys() & result.detail.facts.keys():
         raise ValueError(f"a fact must not be called {', '.join(sorted(taken))}")
     return {**recorded, **{readable(name): fact(value, name) for name, value in result.detail.facts.items()}}
+
+
+def require_whole(*numbers: Any) -> None:
+    """Raise `ValueError` where one is no whole number."""
+    if not all(type(number) is int for number in numbers):
+        raise ValueError("a whole number is something else")
+
+
+def require_map(entry: Entry) -> None:
+    """Raise where an entry does not name a layer, or has not the shape of a map."""
+    height, width = entry["shape"]
+    require_whole(height, width)
+    if not isinstance(entry["layer"], str):
+        raise TypeError("a layer has no name")
 
 
 def _summary(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cnnexplain.core.records import layer_name, number, readable
-from cnnexplain.core.results import Detail, Entry, Result
+from cnnexplain.core.results import Detail, Entry, Result, require_map, require_whole
 from cnnexplain.core.words import count, reached
 
 if TYPE_CHECKING:
@@ -185,6 +185,12 @@ class FeatureMaps(Result):
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
         """How many channels, which is the strongest, and how many are silent."""
         return map(_summary, entries)
+
+    @classmethod
+    def require_sound(cls, entry: Entry) -> None:
+        """Raise where shape, layer or channels are not those of feature maps."""
+        require_map(entry)
+        require_whole(entry["channels"]["count"], *entry["channels"]["silent"])
 
     def distribution(self) -> Histogram:
         """How often values occur, of all channels, also of those that were not kept."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cnnexplain.core.records import layer_name, number, readable
-from cnnexplain.core.results import Detail, Entry, Result
+from cnnexplain.core.results import Detail, Entry, Result, require_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,6 +152,13 @@ class Kernels(Result):
             "max": self.max if self.max is None else number(self.max, f"the most of {self.layer}"),
             "peak": None,
         }
+
+    @classmethod
+    def require_sound(cls, entry: Entry) -> None:
+        """Raise where shape or layer are not those of filters."""
+        require_whole(*entry["shape"])
+        if not isinstance(entry["layer"], str):
+            raise TypeError("a layer has no name")
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_misplaced, layer_name, number, readable
-from cnnexplain.core.results import Detail, Entry, Result
+from cnnexplain.core.results import Detail, Entry, Result, require_map, require_whole
 from cnnexplain.core.words import likelihood
 
 if TYPE_CHECKING:
@@ -112,6 +112,13 @@ class Heatmap(Result):
     def name(self) -> str:
         """What it is called in a sentence about it."""
         return f"{self.method} map at {self.layer}"
+
+    @classmethod
+    def require_sound(cls, entry: Entry) -> None:
+        """Raise where shape, layer or class are not those of a map."""
+        require_map(entry)
+        if entry["target"]:
+            require_whole(entry["target"]["index"])
 
     def name_parts(self) -> dict[str, str]:
         """Method, layer and, where a class enters, its number."""

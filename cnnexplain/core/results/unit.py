@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cnnexplain.core import words
 from cnnexplain.core.laying import Laying
 from cnnexplain.core.records import layer_name, number
-from cnnexplain.core.results import Detail, Entry, Result
+from cnnexplain.core.results import Detail, Entry, Result, require_map, require_whole
 from cnnexplain.core.results.map import strongest
 from cnnexplain.core.words import count, listed
 
@@ -131,6 +131,12 @@ class Reconstruction(Result):
         for entry in entries:
             sheets.setdefault(entry.get("picture") or (entry["layer"],), []).append(entry)
         return map(_sheet, sheets.values())
+
+    @classmethod
+    def require_sound(cls, entry: Entry) -> None:
+        """Raise where shape, layer or unit are not those of a unit."""
+        require_map(entry)
+        require_whole(entry["unit"]["channel"])
 
     def distribution(self) -> NDArray[np.float32]:
         """All values of the part that the unit sees."""

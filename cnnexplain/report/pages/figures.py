@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import cnnexplain.report
+from cnnexplain.core import registry
 from cnnexplain.core.records import kind_of
 from cnnexplain.report.pages.words import clipped, href, words
 
@@ -67,19 +65,10 @@ def figures(record: Record) -> Iterator[Figure]:
     for entry in record["explanations"]:
         by_kind.setdefault(kind_of(entry), []).append(entry)
     for kind, entries in by_kind.items():
-        if kind in _kinds():
-            yield from importlib.import_module(f"{cnnexplain.report.__name__}.{kind}").figures(
-                entries, record
-            )
+        if (page := registry.module(cnnexplain.report.__name__, kind)) is not None:
+            yield from page.figures(entries, record)
         else:
             yield from map(_general, entries)
-
-
-@cache  # asked for every record
-def _kinds() -> frozenset[str]:
-    """The kinds that have a file in `report/`."""
-    modules = pkgutil.iter_modules(cnnexplain.report.__path__)
-    return frozenset(module.name for module in modules if not module.ispkg)
 
 
 def _general(entry: Entry) -> Figure:

@@ -7,32 +7,36 @@ from typing import Any
 
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.records import plain, readable
-from cnnexplain.core.results import Result, entry
+from cnnexplain.core.results import entry
 from cnnexplain.errors import CnnexplainError, first_line, shortage_behind
 
 SCHEMA = 1
 
-Files = Mapping[Result, tuple[str | None, str | None]]
+Files = tuple[str | None, str | None]  # the paths of a result's picture and of its raw values, below OUT
 
 
 def explained(
-    explanation: Explanation, command: str, model: str, files: Files, overview: str | None = None
+    explanation: Explanation,
+    command: str,
+    model: str,
+    files: Sequence[Files],
+    overview: str | None = None,
 ) -> dict[str, Any]:
     """The record of a picture that was explained.
 
-    `files` has, for every result, the paths of its picture and of its raw values, each or None, relative to OUT,
-    with forward slashes; results may share them. `overview` is the path of the picture of several layers.
+    `files` are those of every result in their order, each or None, relative to OUT, with forward slashes; results may
+    share them. `overview` is the path of the picture of several layers.
     Raises `ImageError` when the model answered with something that is not a number.
     """
-    if files.keys() != {*explanation.results}:
-        raise ValueError("every result needs its files, and there are no others")
     record = {
         **_start(explanation.image, "ok", command, model),
         "size": list(explanation.geometry.picture_size),
         "activation": explanation.activation,
         **({"scores": explanation.explained} if explanation.explained else {}),
         "predictions": [prediction.record() for prediction in explanation.predictions],
-        "explanations": [entry(result, *files[result]) for result in explanation.results],
+        "explanations": [
+            entry(result, *paths) for result, paths in zip(explanation.results, files, strict=True)
+        ],
     }
     if explanation.notes:
         record["notes"] = [readable(note) for note in explanation.notes]

@@ -41,17 +41,15 @@ def safe(name: str, longest: int = LONGEST) -> str:
     return clean if clean == name else f"{clean}-{_hash(name)}"
 
 
-def result_names(
-    stem: str, command: str, results: Sequence[Result], asked: Collection[str]
-) -> dict[Result, str]:
-    """The path below OUT, without its ending, of the files of every result of one picture.
+def result_names(stem: str, command: str, results: Sequence[Result], asked: Collection[str]) -> list[str]:
+    """The path below OUT, without its ending, of the files of every result of one picture, in their order.
 
     `asked` lists the options that the user gave: method, layer and target are part of a name where they are among
     them. So is the layer where several layers, that nobody named, have results that are alike otherwise, as those of
     parallel branches; and the class of a second map, of what the picture should be. Results of which a kind says
     nothing more (`Result.name_parts`), as the units of a layer, have one name together.
     """
-    names: dict[Result, str] = {}
+    names: list[str] = []
     taken: dict[str, Mapping[str, str]] = {}  # what each name stands for
     of_layer = _parts(result.layer for result in results)
     layers: dict[tuple[str, str | None], set[str]] = {}  # of what is alike otherwise
@@ -67,8 +65,8 @@ def result_names(
             name.append(of_layer[result.layer])
         if "target" in parts and ("target" in asked or taken.get(".".join(name), parts) != parts):
             name.append(parts["target"])
-        names[result] = ".".join(name)
-        taken.setdefault(names[result], parts)
+        names.append(".".join(name))
+        taken.setdefault(names[-1], parts)
     return names
 
 

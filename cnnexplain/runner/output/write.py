@@ -20,8 +20,7 @@ from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
 from cnnexplain.images.find import Source
-from cnnexplain.render import kinds as drawn_kinds
-from cnnexplain.render import pictures
+from cnnexplain.render import is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import judged as judged_by
@@ -103,9 +102,7 @@ class Writer:
             entries = done["explanations"]
             files = {entry["raw"] for entry in entries if "raw" in entry}
             if self.draws and listed:
-                drawn = (
-                    entry for entry in entries if entry.get("picture") or kind_of(entry) in drawn_kinds()
-                )
+                drawn = (entry for entry in entries if entry.get("picture") or is_drawn(kind_of(entry)))
                 files |= {entry["picture"] for entry in drawn}
             files |= {done["overview"]} if "overview" in done else set()
             return (
@@ -118,15 +115,18 @@ class Writer:
         except (*UNSOUND, OSError):
             return False  # somebody edited it; the picture is explained again
 
-    def _files(self, job: Job, explanation: Explanation, *, written: bool) -> tuple[record.Files, str | None]:
-        """Draw and write everything, or nothing; the files of each result, and the overview."""
-        folder = self.folder
+    def _files(
+        self, job: Job, explanation: Explanation, *, written: bool
+    ) -> tuple[Sequence[record.Files], str | None]:
+        """Draw and write everything, or nothing; the files of each result in their order, and the overview."""
+        folder, results = self.folder, explanation.results
         if folder is None or not written:
-            return dict.fromkeys(explanation.results, (None, None)), None
-        names = result_names(job.stem, self.command, explanation.results, self.asked)
-        files: dict[Result, tuple[str | None, str | None]] = dict.fromkeys(explanation.results, (None, None))
+            return [(None, None)] * len(results), None
+        names = dict(
+            zip(map(id, results), result_names(job.stem, self.command, results, self.asked), strict=True)
+        )
+        files: dict[int, record.Files] = {}
         overview = None
-        shown: set[Result] = set()
         for picture in pictures(explanation, self.render):
             groups = _by_name(picture.shows, names)
             name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
@@ -135,32 +135,30 @@ class Writer:
                 folder.write(drawn, partial(save_png, picture.image))
             if not picture.shows:
                 overview = drawn
-            shown.update(picture.shows)
             files |= self._raw(folder, explanation, groups, drawn)
-        rest = [
-            result for result in explanation.results if result not in shown
-        ]  # of kinds that are not drawn
-        return files | self._raw(folder, explanation, _by_name(rest, names), None), overview
+        not_drawn = [result for result in results if id(result) not in files]  # of kinds without pictures
+        files |= self._raw(folder, explanation, _by_name(not_drawn, names), None)
+        return [files[id(result)] for result in results], overview
 
     def _raw(
         self, folder: Folder, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None
-    ) -> dict[Result, tuple[str | None, str | None]]:
-        """Write the values of results by name, where they are wanted; the files of each."""
-        files: dict[Result, tuple[str | None, str | None]] = {}
+    ) -> dict[int, record.Files]:
+        """Write the values of results by name, where they are wanted; the files of each, by its identity."""
+        files: dict[int, record.Files] = {}
         for name, results in groups.items():
             arrays = results[0].arrays_of(results) if self.save_raw else {}
             raw = f"{name}.npz" if arrays else None
             if raw is not None:
                 folder.write(raw, partial(_save_raw, explanation, results[0], arrays))
-            files.update(dict.fromkeys(results, (drawn, raw)))
+            files |= {id(result): (drawn, raw) for result in results}
         return files
 
 
-def _by_name(results: Sequence[Result], names: Mapping[Result, str]) -> dict[str, list[Result]]:
+def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, list[Result]]:
     """What one picture shows together is saved together, but layers, whose maps differ in size, are not."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(names[result], []).append(result)
+        groups.setdefault(names[id(result)], []).append(result)
     return groups
 
 
