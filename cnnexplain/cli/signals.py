@@ -7,6 +7,7 @@ import os
 import signal
 from types import FrameType
 
+from cnnexplain.core.interrupts import interrupt
 from cnnexplain.errors import ExitCode, Terminated
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has not all of them
@@ -29,7 +30,10 @@ def watch() -> None:
 
 
 def at_work() -> None:
-    """From here on a signal raises `KeyboardInterrupt`, or `Terminated`, so that what was done is written down."""
+    """From here on a signal raises `KeyboardInterrupt`, or `Terminated`, so that what was done is written down.
+
+    Where locks are held it waits: see `core.interrupts`.
+    """
     global _at_work  # noqa: PLW0603 - as above
     _at_work = True
 
@@ -37,7 +41,8 @@ def at_work() -> None:
 def _stop(number: int, _frame: FrameType | None) -> None:
     by_keyboard = number == signal.SIGINT
     if _at_work:
-        raise KeyboardInterrupt if by_keyboard else Terminated
+        interrupt(KeyboardInterrupt if by_keyboard else Terminated)
+        return
     # Not by an exception: imports catch those, print them, or make others of them.
     problem, hint = BEFORE_ANYTHING
     with contextlib.suppress(OSError):  # nobody is there to read it

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnnexplain.checks.suite.subject import Example, Subject
+from cnnexplain.core.interrupts import closing
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
@@ -85,7 +86,7 @@ def prepared(model: Model, sources: Sequence[Source], labels: Mapping[str, int])
         key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))
         return Example(source.path, key, digest, found.pixels, labels.get(source.path))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with closing(ThreadPoolExecutor(os.cpu_count())) as pool:
         for source, found in zip(sources, ahead(pool, example, sources, 16), strict=True):
             if isinstance(found, Exception):
                 why = found.problem if isinstance(found, CnnexplainError) else str(found)

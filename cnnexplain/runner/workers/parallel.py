@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
+from cnnexplain.core.interrupts import closing, result, submit
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
@@ -58,21 +59,19 @@ def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], own:
     for device in devices:
         waiting.put(Share(request, own.images, device, threads, own.model.preprocess, own.model.given_labels))
     source = shards(jobs, own.batch.size)
-    with ProcessPoolExecutor(len(devices), context, _begin, (waiting,)) as pool:
-        under_way = deque(pool.submit(_shard, one) for one in islice(source, 2 * len(devices)))
+    with closing(ProcessPoolExecutor(len(devices), context, _begin, (waiting,))) as pool:
+        under_way = deque(submit(pool, _shard, shard) for shard in islice(source, 2 * len(devices)))
         try:
             while under_way:
-                answer = under_way[0].result()
+                answer = result(under_way[0])
                 under_way.popleft()
-                under_way.extend(pool.submit(_shard, one) for one in islice(source, 1))
+                under_way.extend(submit(pool, _shard, shard) for shard in islice(source, 1))
                 yield answer
         except KeyboardInterrupt:
             for one in under_way:
                 if not one.cancel():  # it was begun, and is noted: what is done is not to be lost
-                    yield one.result()
+                    yield result(one)
             raise
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _begin(waiting: Queue[Share]) -> None:

@@ -8,6 +8,8 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
 
+from cnnexplain.core.interrupts import held, result, submit
+
 From = TypeVar("From")
 To = TypeVar("To")
 
@@ -15,15 +17,16 @@ To = TypeVar("To")
 def ahead(pool: Executor, work: Callable[[From], To], items: Iterable[From], depth: int) -> Iterator[To]:
     """`work` of every item, in order, with up to `depth` of them done ahead of time in the pool."""
     source = iter(items)
-    waiting: deque[Future[To]] = deque(pool.submit(work, item) for item in islice(source, depth))
+    waiting: deque[Future[To]] = deque(submit(pool, work, item) for item in islice(source, depth))
     try:
         while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(source, 1))
-            yield result
+            done = result(waiting.popleft())
+            waiting.extend(submit(pool, work, item) for item in islice(source, 1))
+            yield done
     finally:
-        for future in waiting:
-            future.cancel()
+        with held:
+            for future in waiting:
+                future.cancel()
 
 
 def batched(items: Iterable[From], size: int) -> Iterator[list[From]]:

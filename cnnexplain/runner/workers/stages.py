@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 
+from cnnexplain.core.interrupts import held
+
 DECODING, EXPLAINING, WRITING = "decoding", "explaining", "drawing and writing"
 
 
@@ -32,13 +34,13 @@ class Stages:
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Count what was spent elsewhere."""
-        with self._lock:
+        with held, self._lock:
             for stage, more in seconds.items():
                 self._seconds[stage] += more
 
     def taken(self) -> dict[str, float]:
         """What was spent since this was asked last."""
-        with self._lock:
+        with held, self._lock:
             found = {stage: round(seconds, 3) for stage, seconds in self._seconds.items()}
             self._seconds = dict.fromkeys(self._seconds, 0.0)
         return found

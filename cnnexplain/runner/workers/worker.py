@@ -13,6 +13,7 @@ from PIL import Image
 
 from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Explanation
+from cnnexplain.core.interrupts import closing
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.mixing import one_by_one
@@ -62,7 +63,7 @@ class Worker:
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
         depth = 2 * max(self.batch.size, self.threads)
-        with ThreadPoolExecutor(self.threads, initializer=step_back) as pool:
+        with closing(ThreadPoolExecutor(self.threads, initializer=step_back)) as pool:
             decoded = ahead(pool, self._prepared, jobs, depth)
             yield from ahead(pool, self._written, self._found(decoded), depth)
 
