@@ -54,23 +54,23 @@ _under_way: WeakKeyDictionary[Executor, WeakSet[Future[Any]]] = WeakKeyDictionar
 @contextmanager
 def closing(pool: Executor) -> Iterator[Executor]:
     """A pool for a block. At its end what is under way is waited for, unless a signal comes; the rest is given up."""
-    _under_way[pool] = WeakSet()
+    futures = _under_way.setdefault(pool, WeakSet())
     try:
         yield pool
     finally:
         with held:
             pool.shutdown(wait=False, cancel_futures=True)
-        for future in list(_under_way[pool]):
+        for future in list(futures):
             _finish(future)
         with held:
             pool.shutdown()
 
 
 def submit(pool: Executor, work: Callable[..., To], *arguments: Any) -> Future[To]:
-    """Have a pool do some work."""
+    """Have a pool do some work, which `closing` waits for."""
     with held:
         future = pool.submit(work, *arguments)
-        _under_way[pool].add(future)
+        _under_way.setdefault(pool, WeakSet()).add(future)
         return future
 
 

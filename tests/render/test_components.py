@@ -67,7 +67,7 @@ def test_record_picture_and_terminal_say_that_the_sign_is_arbitrary(
     found = explainer.explain(Image.fromarray(noise), method=(method, "gradcam"))
     explainer.picture(found)
     assert "The sign of a principal component is arbitrary" in " ".join(said)
-    record = explained(found, "gradcam", "net", dict.fromkeys(found.heatmaps, (None, None)))
+    record = explained(found, "gradcam", "net", [(None, None)] * len(found.results))
     component, plain = record["explanations"]
     assert component["scale"] == "component"
     assert plain["scale"] == "evidence"

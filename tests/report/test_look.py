@@ -43,7 +43,7 @@ def html(
             one,
             "gradcam",
             "resnet50",
-            {found: (picture, None) for found, picture in zip(one.heatmaps, shown, strict=True)},
+            [(picture, None) for picture in shown],
         )
         for one, shown in zip(
             (
@@ -63,7 +63,7 @@ def html(
             several,
             "deconv",
             "resnet50",
-            {found: (sheets[found.layer], None) for found in several.reconstructions},
+            [(sheets[result.layer], None) for result in several.results],
             "wide.png",
         )
     )

@@ -20,8 +20,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from cnnexplain import commands as methods
 from cnnexplain import render
+from cnnexplain.commands import command as command_class
+from cnnexplain.core import registry
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.results import Detail, Result
@@ -104,7 +105,7 @@ def explain(tmp_path: Path) -> Explain:
         overwrite: bool = False,
         **options: Any,
     ) -> Watcher:
-        kind = methods.method(command)
+        kind = command_class(command)
         request = Request(
             command=command,
             reference=f"{tmp_path / 'own.py'}:{net}",
@@ -421,7 +422,7 @@ def test_what_is_found_in_a_model_is_told_layer_after_layer(
     (tmp_path / "drawings").mkdir()
     (tmp_path / "drawings" / "weights.py").write_text(DRAWING)
     monkeypatch.setattr(render, "__path__", [*render.__path__, str(tmp_path / "drawings")])
-    monkeypatch.setattr(render, "kinds", lambda: frozenset({"weights"}))
+    registry.module.cache_clear()
     monkeypatch.delitem(sys.modules, "cnnexplain.render.weights", raising=False)
     out = tmp_path / "out" if folder else None
     inspect(

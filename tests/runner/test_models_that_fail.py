@@ -252,7 +252,8 @@ def test_a_layer_without_a_map_is_refused_before_the_first_picture(method: Any, 
 
 
 @pytest.mark.parametrize(
-    ("trouble", "hint"), [(MemoryError("no room"), "--device cpu"), (ValueError("no"), "preprocessing")]
+    ("trouble", "hint"),
+    [(MemoryError("no room"), "use a smaller --input-size"), (ValueError("no"), "preprocessing")],
 )
 def test_a_model_that_fails_on_every_picture_is_given_up_early(
     tmp_path: Path, trouble: Exception, hint: str

@@ -191,6 +191,8 @@ class FeatureMaps(Result):
         """Raise where shape, layer or channels are not those of feature maps."""
         require_map(entry)
         require_whole(entry["channels"]["count"], *entry["channels"]["silent"])
+        if entry["target"] is not None:
+            raise ValueError("no class enters feature maps")
 
     def distribution(self) -> Histogram:
         """How often values occur, of all channels, also of those that were not kept."""

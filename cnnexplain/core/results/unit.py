@@ -137,6 +137,8 @@ class Reconstruction(Result):
         """Raise where shape, layer or unit are not those of a unit."""
         require_map(entry)
         require_whole(entry["unit"]["channel"])
+        if entry["target"] is not None:
+            raise ValueError("no class enters a unit")
 
     def distribution(self) -> NDArray[np.float32]:
         """All values of the part that the unit sees."""
