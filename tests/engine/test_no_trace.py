@@ -14,16 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cnnexplain
-from cnnexplain import commands as methods
+from cnnexplain.commands import ImageCommand, command, names
 from cnnexplain.core.params import declared
 from cnnexplain.errors import CnnexplainError, ImageError, LayerError, ModelError, TargetError
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
 FORMULAS = [
-    (command, formula)
-    for command in methods.names()
+    (name, formula)
+    for name in names()
+    if issubclass(command(name), ImageCommand)
     for formula in next(
-        (one.param.choices for one in declared(methods.method(command)) if one.name == "method"), (None,)
+        (one.param.choices for one in declared(command(name)) if one.name == "method"), (None,)
     )
 ]
 
