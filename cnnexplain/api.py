@@ -43,7 +43,7 @@ from cnnexplain.render import Picture, pictures
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.map import Easel
+from cnnexplain.render.map import MapCards
 from cnnexplain.runner.checking.check import class_maps, judged
 from cnnexplain.runner.checking.expected import class_index
 from cnnexplain.runner.checking.given import require_answers
@@ -182,7 +182,7 @@ class Explainer:
         if isinstance(explanation, Kernels):
             return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
         if isinstance(finding, Heatmap):
-            return Easel(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
+            return MapCards(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
         made = self.pictures(explanation, **options)
         return next((one.image for one in made if finding in one.shows), made[0].image)
 

@@ -60,7 +60,7 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
             for line in wrapped(" · ".join(_about(kernels, shown, note)), font(TEXT), width)
         ),
     ]
-    remarks = [line for one in kernels.detail.remarks for line in wrapped(one, font(SMALL), width)]
+    remarks = [line for remark in kernels.detail.remarks for line in wrapped(remark, font(SMALL), width)]
     top = MARGIN + TITLE + 8 + (len(heading) - 1) * (TEXT + 5) + GAP
     legend = top + body.height + 22
     below = legend + HIGH + 4 * TINY + 8
@@ -127,10 +127,10 @@ def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels
         else:
             norm = _short(kernels.statistics.norms[filter_])
         image.paste(colour, (left + 1, y), name)
-        told = word(norm)
-        if norm and name.width + AFTER + told.width <= laid.tile[0]:
+        norm_text = word(norm)
+        if norm and name.width + AFTER + norm_text.width <= laid.tile[0]:
             faint = FAINT if colour == INK else DEAD
-            image.paste(faint, (left + 1 + name.width + AFTER, y), told)
+            image.paste(faint, (left + 1 + name.width + AFTER, y), norm_text)
 
 
 def _short(norm: float) -> str:
@@ -158,8 +158,8 @@ def _about(kernels: Kernels, shown: int, note: str) -> Iterator[str]:
         yield "a row a filter, a column an input channel"
     if note:
         yield note
-    what = "row" if kernels.view == "matrix" else "filter"
-    yield f"each {what} has its own scale" if kernels.ends == "filter" else "one scale for all"
+    owner = "row" if kernels.view == "matrix" else "filter"
+    yield f"each {owner} has its own scale" if kernels.ends == "filter" else "one scale for all"
 
 
 def _channels(kernels: Kernels, slices: int) -> str:
@@ -186,7 +186,7 @@ def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: In
     draw = ImageDraw.Draw(paper)
     in_colour = kernels.view == "colour"
     title = "red, green, blue, each: dark is negative, light positive" if in_colour else (
-        ink.what
+        ink.quantity
     )  # fmt: skip
     write(draw, (left, top - 4), title, TINY, FAINT, width=width + 50)
     top += TINY + 4

@@ -44,12 +44,12 @@ def pictures(
     results: Sequence[Heatmap], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """A card for every map."""
-    easel = Easel(explanation, options)
-    return (Picture(partial(easel.card, heatmap), (heatmap,)) for heatmap in results)
+    cards = MapCards(explanation, options)
+    return (Picture(partial(cards.card, heatmap), (heatmap,)) for heatmap in results)
 
 
-class Easel:
-    """One explained picture, ready to have its heat maps drawn; what they share is done once."""
+class MapCards:
+    """Draws the cards of the heat maps of one explained picture; what the maps share is drawn once."""
 
     def __init__(self, explanation: Explanation, options: RenderOptions, *, part: bool = False) -> None:
         self.explanation = explanation
@@ -57,11 +57,11 @@ class Easel:
         self.part = part  # whether the geometry is that of a map which lies on a part of what the model saw
         self.shown = Shown(explanation, options.max_side)
 
-    def _of(self, heatmap: Heatmap) -> Easel:
-        """The easel for a map that lies on a part of what the model saw: all around it is hatched."""
+    def _of(self, heatmap: Heatmap) -> MapCards:
+        """The cards of a map that lies on a part of what the model saw: all around it is hatched."""
         if heatmap.geometry == self.explanation.geometry:
             return self
-        return Easel(replace(self.explanation, geometry=heatmap.geometry), self.options, part=True)
+        return MapCards(replace(self.explanation, geometry=heatmap.geometry), self.options, part=True)
 
     def card(self, heatmap: Heatmap) -> Image.Image:
         """The finished picture of one heat map."""
@@ -78,7 +78,9 @@ class Easel:
             [BAR_LABELS, *(math.ceil(font(SMALL).getlength(tick)) + 6 for tick in ticks or () if scale)]
         )
         inner = max(room + GAP + BAR_WIDTH + labels, NARROWEST)
-        remarks = [line for one in self._remarks(heatmap, scale) for line in wrapped(one, font(SMALL), inner)]
+        remarks = [
+            line for remark in self._remarks(heatmap, scale) for line in wrapped(remark, font(SMALL), inner)
+        ]
         top = MARGIN + TITLE + TEXT + 22
         below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
         bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
@@ -145,7 +147,7 @@ class Easel:
         box, size = self.shown.cells((rows, columns)), self.shown.seen_size
         times = [size[axis] / max(box[axis + 2] - box[axis], 1e-9) for axis in (0, 1)]
         # Bilinear enlarges smoothly. Where the map shrinks, thin lines would thin out; a mean keeps them.
-        smooth = smooth or all(1 <= one < LARGE_CELL for one in times)
+        smooth = smooth or all(1 <= factor < LARGE_CELL for factor in times)
         resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX
         levels = Image.fromarray(scale.levels(heatmap.values))
         return painted(levels.resize(size, resample, box=box), scale.colormap)

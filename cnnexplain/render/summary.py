@@ -91,8 +91,8 @@ class _Scale:
     """From cells and channels to pixels: by their square roots, so that 7 cells are seen beside 224."""
 
     def __init__(self, boxes: Sequence[Box]) -> None:
-        self.cells = TALLEST / math.sqrt(max(max(one.rows, one.columns) for one in boxes))
-        self.channels = THICKEST / math.sqrt(max(one.channels for one in boxes))
+        self.cells = TALLEST / math.sqrt(max(max(box.rows, box.columns) for box in boxes))
+        self.channels = THICKEST / math.sqrt(max(box.channels for box in boxes))
 
     def size(self, box: Box) -> tuple[int, int, int, int]:
         """Thickness and height of the front, and how far the back is to the right of it and above it."""
@@ -108,12 +108,12 @@ class _Scale:
 
 def _drawn(table: LayerTable, boxes: Sequence[Box]) -> Image.Image:
     scale = _Scale(boxes)
-    lines = {one.name: list(_lines(one)) for one in boxes}
-    columns = {one.name: max(scale.width(one), *map(_length, lines[one.name])) for one in boxes}
+    lines = {box.name: list(_lines(box)) for box in boxes}
+    columns = {box.name: max(scale.width(box), *map(_length, lines[box.name])) for box in boxes}
     rows = [boxes[start : start + IN_A_ROW] for start in range(0, len(boxes), IN_A_ROW)]
-    inner = max(NARROWEST, *(sum(columns[one.name] + BETWEEN for one in row) - BETWEEN for row in rows))
-    heights = [max(sum(scale.size(one)[1::2]) for one in row) for row in rows]
-    labels = [max(len(lines[one.name]) for one in row) * LINE_HEIGHT + 26 for row in rows]
+    inner = max(NARROWEST, *(sum(columns[box.name] + BETWEEN for box in row) - BETWEEN for row in rows))
+    heights = [max(sum(scale.size(box)[1::2]) for box in row) for row in rows]
+    labels = [max(len(lines[box.name]) for box in row) * LINE_HEIGHT + 26 for row in rows]
     remark = (
         "Height and depth of a box are the rows and columns of its map, thickness its channels, each by its square "
         "root. Sees: the pixels of the input that a cell depends on, far from the edges."

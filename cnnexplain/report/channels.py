@@ -81,7 +81,7 @@ def _layer_table(entries: Sequence[Entry]) -> Table:
 
 def _channel_table(entry: Entry) -> Table:
     every = entry["channels"]["shown"]
-    listed_ones = every[:LISTED_CHANNELS]
+    first = every[:LISTED_CHANNELS]
     rows = [
         (
             unit_name(channel["channel"], channel.get("label", ""), entry["channels"]["count"]),
@@ -89,7 +89,7 @@ def _channel_table(entry: Entry) -> Table:
             number(channel["strength"]),
             f"x {channel['at'][0]}, y {channel['at'][1]}" if channel["at"] else "–",
         )
-        for channel in listed_ones
+        for channel in first
     ]
     which = (
         f"The first {len(rows)} of {count(len(every), 'channel')}"

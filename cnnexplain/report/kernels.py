@@ -16,9 +16,9 @@ def figures(entries: Sequence[Entry], _record: Record) -> Iterator[Figure]:
 
 
 def _layer(entry: Entry) -> Figure:
-    known = entry["min"] is not None and entry["max"] is not None
+    finite = entry["min"] is not None and entry["max"] is not None
     facts = (
-        ("range", span(entry["min"], entry["max"]) if known else "nothing finite"),
+        ("range", span(entry["min"], entry["max"]) if finite else "nothing finite"),
         *_counted(entry.get("filters")),
         *facts_of(entry),
     )

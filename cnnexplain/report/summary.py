@@ -61,7 +61,7 @@ def layers(table: Mapping[str, Any]) -> Layers:
         block, _, last = row["name"].rpartition(".")
         level = min(row["depth"], DEEPEST)
         node = Node(
-            cells=tuple(_cell(one, row, longest) for one in COLUMNS[1:]),
+            cells=tuple(_cell(column, row, longest) for column in COLUMNS[1:]),
             level=level,
             block=f"{block}." if block else "",
             last=last,
@@ -80,8 +80,8 @@ def layers(table: Mapping[str, Any]) -> Layers:
 
 def stages(record: Mapping[str, Any]) -> Figure:
     """The picture of the stages, with all its sizes as its alternative text."""
-    found = layer_words.stages(record["summary"]["rows"])
-    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in found)
+    rows = layer_words.stages(record["summary"]["rows"])
+    sizes = ", ".join(f"{row['name']} {times(row['map'])}" for row in rows)
     return Figure(
         src=href(record["overview"]),
         alt=f"The stages of the model as boxes, resolution against channels: {sizes}",
@@ -102,10 +102,10 @@ def _cell(column: Column, row: Row, longest: float) -> Cell:
 
 def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     total = table["totals"]
-    found = [(scaled(total["parameters"]), "parameters")]
+    tiles = [(scaled(total["parameters"]), "parameters")]
     if total["multiply_adds"] is not None:
-        found.append((scaled(total["multiply_adds"]), "multiply-adds for one picture"))
-        found.append((scaled(total["activation_bytes"], "B"), "of activations for one picture"))
+        tiles.append((scaled(total["multiply_adds"]), "multiply-adds for one picture"))
+        tiles.append((scaled(total["activation_bytes"], "B"), "of activations for one picture"))
     number, words = layer_words.layers_and_blocks(len(table["rows"]) - 1).split(" ", 1)
-    found.append((number, words))
-    return found
+    tiles.append((number, words))
+    return tiles

@@ -32,7 +32,7 @@ def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
 
 def _sheet(entries: Sequence[Entry], picture_size: Sequence[int]) -> Figure:
     layer, units = entries[0]["layer"], _units(entries)
-    rules = listed(list(dict.fromkeys(one["method"] for one in entries)))
+    rules = listed(list(dict.fromkeys(entry["method"] for entry in entries)))
     best = max(units, key=lambda unit: unit["activation"])
     strongest = f"channel {best['channel']} ({number(best['activation'])})"
     many = count(len(units), "unit")

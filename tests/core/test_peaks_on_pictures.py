@@ -140,10 +140,10 @@ def test_the_heat_is_drawn_on_the_object(
     size: tuple[int, int],
     place: tuple[float, float],
 ) -> None:
-    monkeypatch.setattr(drawing.Easel, "_mark", lambda *_: None)  # the circle would be found instead
+    monkeypatch.setattr(drawing.MapCards, "_mark", lambda *_: None)  # the circle would be found instead
     box = placed(explainer, size, place)
     explanation = explainer.explain(painted(size, (box, 255)), target="bright")
-    easel = drawing.Easel(explanation, drawing.RenderOptions(alpha=1.0))
+    easel = drawing.MapCards(explanation, drawing.RenderOptions(alpha=1.0))
     overlay = easel.overlay(explanation.heatmaps[0])
     heat = np.asarray(overlay.convert("L")).astype(float)
     left, top, right, bottom = _drawn(explanation.geometry.seen, size, overlay.size)
@@ -162,11 +162,11 @@ def test_the_heat_is_drawn_on_the_object(
 def test_what_was_never_seen_is_pale_and_hatched(
     monkeypatch: pytest.MonkeyPatch, bright: nn.Module, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(drawing.Easel, "_mark", lambda *_: None)  # the circle may reach beyond
+    monkeypatch.setattr(drawing.MapCards, "_mark", lambda *_: None)  # the circle may reach beyond
     preprocess = Preprocess(mean=(0.0,), std=(1.0,)).with_crop((SIDE, SIDE), 0.8)
     explainer = cnnexplain.load(bright, preprocess=preprocess)
     explanation = explainer.explain(Image.new("RGB", size, (200, 10, 10)), target="1")
-    overlay = drawing.Easel(explanation, drawing.RenderOptions(alpha=0.5)).overlay(explanation.heatmaps[0])
+    overlay = drawing.MapCards(explanation, drawing.RenderOptions(alpha=0.5)).overlay(explanation.heatmaps[0])
     pixels = np.asarray(overlay).astype(int)
     left, top, right, bottom = _drawn(explanation.geometry.seen, size, overlay.size)
     seen = np.zeros(pixels.shape[:2], bool)

@@ -19,11 +19,11 @@ from cnnexplain.render import map as cards
 from cnnexplain.render.kit import feature_sheet, feature_strip, measures, panel
 from cnnexplain.render.kit import sheet as sheets
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.map import Easel
+from cnnexplain.render.map import MapCards
 
 
 @pytest.fixture
-def easel() -> Callable[..., tuple[Easel, Heatmap]]:
+def easel() -> Callable[..., tuple[MapCards, Heatmap]]:
     """An easel with one heat map, ready to be drawn."""
 
     def made(
@@ -37,7 +37,7 @@ def easel() -> Callable[..., tuple[Easel, Heatmap]]:
         of_class: bool = True,
         remarks: tuple[str, ...] = (),
         **options: Any,
-    ) -> tuple[Easel, Heatmap]:
+    ) -> tuple[MapCards, Heatmap]:
         picture = picture or Image.new("RGB", (300, 200), (90, 120, 90))
         geometry = (preprocess or Preprocess(crop_mode="squash", resize=(224, 224))).geometry(picture.size)
         target = Prediction(282, label, 0.393, 5.1)
@@ -52,7 +52,7 @@ def easel() -> Callable[..., tuple[Easel, Heatmap]]:
             Detail({}, remarks),
         )
         explanation = Explanation(image, picture, geometry, (target,), (heatmap,))
-        return Easel(explanation, RenderOptions(**options)), heatmap
+        return MapCards(explanation, RenderOptions(**options)), heatmap
 
     return made
 

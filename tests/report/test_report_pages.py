@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 from many import Lazy, failure, image, mixed, rows, series, told
 
-from cnnexplain.report.pages import gathered, listing
+from cnnexplain.report.pages import image_index, listing
 from cnnexplain.report.pages import long as large
 from cnnexplain.report.pages.long import PAGE, pages
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page
@@ -118,7 +118,7 @@ def test_names_are_sorted_as_people_sort_them(run: Run, monkeypatch: pytest.Monk
     ]
     wanted += [f"z/{number}.jpg" for number in range(200)]
     random.Random(0).shuffle(names)
-    monkeypatch.setattr(gathered, "BLOCK", 16)  # so that blocks are merged
+    monkeypatch.setattr(image_index, "BLOCK", 16)  # so that blocks are merged
     assert rows(told(run(), Lazy(len(names), lambda place: image(place, names[place]))), "names") == wanted
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_listed
-from cnnexplain.report.pages.answers import judged
+from cnnexplain.report.pages.answers import answer_fields
 from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.checking.expected import class_index
 from cnnexplain.runner.options import AnswerOptions
@@ -101,13 +101,13 @@ def prediction(index: int, logit: float) -> Prediction:
 def test_right_is_the_expected_class_alone_in_front(
     logits: list[tuple[int, float]], expected: int, right: bool
 ) -> None:
-    found = judged([prediction(*one) for one in logits], expected, ["a", "b", "c"])
+    found = answer_fields([prediction(*one) for one in logits], expected, ["a", "b", "c"])
     assert found == {"expected": {"index": expected, "label": "abc"[expected]}, "right": right}
 
 
 def test_what_is_not_known_is_not_said() -> None:
-    assert judged([prediction(0, 1.0)], None, ["a"]) == {}
-    assert judged([], 0, ["a"]) == {"expected": {"index": 0, "label": "a"}}  # after an error
+    assert answer_fields([prediction(0, 1.0)], None, ["a"]) == {}
+    assert answer_fields([], 0, ["a"]) == {"expected": {"index": 0, "label": "a"}}  # after an error
 
 
 def test_which_records_are_listed() -> None:

@@ -69,7 +69,7 @@ def ending(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return fitted(text[::-1], face, width)[::-1]
 
 
-def told(value: float) -> str:
+def value_text(value: float) -> str:
     """A number as it stands beside what is drawn of it."""
     if math.isnan(value):
         return "NaN"

@@ -76,7 +76,7 @@ class Channels:
         """The first three principal components as red, green and blue; None for a map of one cell."""
         if self.maps.components is None or not self.maps.variance[0] > 0:
             return None
-        levels = [self._levels(one) for one in self.maps.components]
+        levels = [self._levels(component) for component in self.maps.components]
         if not self.maps.variance[1] > 0:
             levels = [levels[0]] * 3  # one alone is grey
         return Image.fromarray(np.stack(levels, axis=-1))
@@ -110,17 +110,17 @@ class Channels:
 
     def remark(self) -> str:
         """What is to be known to read the colours."""
-        kind, what = "Dark is zero, light", "value that"
+        kind, bound = "Dark is zero, light", "value that"
         if self.scale.signed:
             warm, cold = ENDS[self.scale.colormap]
-            kind, what = f"{warm} is positive, {cold} negative, white zero; colours end at", "size that"
+            kind, bound = f"{warm} is positive, {cold} negative, white zero; colours end at", "size that"
             if self.scale.colormap == "ember":
                 kind = kind.replace("white", "dark")
         if self.maps.look.scale == "layer":
-            said = f"{kind} {number(self.scale.limit)}, the same for all channels of the layer."
+            remark = f"{kind} {number(self.scale.limit)}, the same for all channels of the layer."
         else:
-            said = f"{kind} the {what} {SHARE:g}% of the channel's own places do not exceed."
-        return said
+            remark = f"{kind} the {bound} {SHARE:g}% of the channel's own places do not exceed."
+        return remark
 
     @property
     def reduction(self) -> str:
@@ -157,4 +157,4 @@ def ink(maps: FeatureMaps, rank: int) -> str:
 
 def shares(maps: FeatureMaps) -> str:
     """How much of the variance the components hold: 31, 25, 17%."""
-    return ", ".join(f"{100 * one:.0f}" for one in maps.variance if one > 0) + "%"
+    return ", ".join(f"{100 * share:.0f}" for share in maps.variance if share > 0) + "%"

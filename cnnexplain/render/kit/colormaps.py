@@ -58,7 +58,7 @@ def palette(name: str) -> bytes:
     """256 RGB triples, as a picture of mode P takes them. Of a diverging map the last stands twice."""
     colours = np.array([list(bytes.fromhex(word)) for word in ANCHORS[name].split()], dtype=np.float64)
     last = 2 * MIDDLE if name in ENDS else 255
-    places, known = np.arange(256) / last, np.linspace(0, 1, len(colours))
-    channels = [np.interp(places, known, colours[:, channel]) for channel in range(3)]
+    places, stops = np.arange(256) / last, np.linspace(0, 1, len(colours))
+    channels = [np.interp(places, stops, colours[:, channel]) for channel in range(3)]
     table: bytes = np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
     return table

@@ -37,11 +37,11 @@ class _Part:
     ]  # pictures of each class, also those that were taken for a class that is not shown
 
 
-def confusion(found: Confusion) -> Image.Image:
+def confusion(data: Confusion) -> Image.Image:
     """The picture of the table."""
-    part, remarks = _chosen(found)
+    part, remarks = _chosen(data)
     if not part.names:
-        paper, _ = paper_with((NARROWEST, 0), (found.title, ""), ["There is no picture to count."])
+        paper, _ = paper_with((NARROWEST, 0), (data.title, ""), ["There is no picture to count."])
         return paper
     count, face = len(part.names), font(SMALL)
     widest = math.ceil(font(COUNT).getlength(f"{int(part.counts.max()):,}")) + 10
@@ -55,7 +55,7 @@ def confusion(found: Confusion) -> Image.Image:
     room = math.ceil(max(face.getlength(text) for text in sums)) + 14
     size = (max(NARROWEST, longest + 8 + count * cell + max(beyond, room)), above + count * cell + 6)
     paper, top = paper_with(
-        size, (found.title, "rows: what a picture is · columns: what it was taken for"), remarks
+        size, (data.title, "rows: what a picture is · columns: what it was taken for"), remarks
     )
     draw = ImageDraw.Draw(paper)
     left, start = MARGIN + longest + 8, top + above
@@ -74,9 +74,9 @@ def confusion(found: Confusion) -> Image.Image:
     return paper
 
 
-def _chosen(found: Confusion) -> tuple[_Part, list[str]]:
+def _chosen(data: Confusion) -> tuple[_Part, list[str]]:
     """All classes, where they are few, or else those that occur or are confused most; and what was left out."""
-    counts = np.asarray(found.counts, np.int64)
+    counts = np.asarray(data.counts, np.int64)
     every, occurs = counts.sum(1), counts.sum(1) + counts.sum(0)
     order: dict[int, None] = {}
     if len(counts) <= MOST:
@@ -85,10 +85,12 @@ def _chosen(found: Confusion) -> tuple[_Part, list[str]]:
         wrong = counts * ~np.eye(len(counts), dtype=bool)
         pairs = np.flatnonzero(wrong)
         pairs = pairs[np.argsort(-wrong.flat[pairs], kind="stable")][:MOST]
-        order = dict.fromkeys(int(one) for pair in pairs for one in divmod(int(pair), len(counts)))
-        order |= dict.fromkeys(int(one) for one in np.argsort(-occurs, kind="stable")[:MOST] if occurs[one])
+        order = dict.fromkeys(int(index) for pair in pairs for index in divmod(int(pair), len(counts)))
+        order |= dict.fromkeys(
+            int(index) for index in np.argsort(-occurs, kind="stable")[:MOST] if occurs[index]
+        )
     which = sorted(list(order)[:MOST])
-    part = _Part([visible(found.names[one]) for one in which], counts[np.ix_(which, which)], every[which])
+    part = _Part([visible(data.names[index]) for index in which], counts[np.ix_(which, which)], every[which])
     return part, list(_remarks(counts, part, int((occurs > 0).sum())))
 
 

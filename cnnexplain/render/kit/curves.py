@@ -42,15 +42,15 @@ class _Series:
         return self.parts[-1][-1] if self.parts else None
 
 
-def curves(found: Curves) -> Image.Image:
+def curves(data: Curves) -> Image.Image:
     """The picture of the series."""
-    shown = dict(list(found.series.items())[:MOST])
-    across = Axis.of(found.x)
+    shown = dict(list(data.series.items())[:MOST])
+    across = Axis.of(data.x)
     up = Axis.of([value for series in shown.values() for value in series], zero=_near_zero(shown.values()))
     series = [
         _Series(
             name,
-            list(_parts(found.x, values, across, up)),
+            list(_parts(data.x, values, across, up)),
             COLOURS[place % len(COLOURS)],
             STROKES[(place + place // len(COLOURS)) % len(STROKES)],
         )
@@ -58,13 +58,13 @@ def curves(found: Curves) -> Image.Image:
     ]
     width, height = PLOT
     left = max(math.ceil(font(TICK).getlength(text)) for _, text in up.ticks) + 12
-    labels = [(one, wrapped(one.name, font(SMALL), LABEL) or [""]) for one in series]
+    labels = [(line, wrapped(line.name, font(SMALL), LABEL) or [""]) for line in series]
     tall = sum(len(lines) * LINE_HEIGHT + 4 for _, lines in labels)
     face = font(SMALL)
     longest = math.ceil(max((face.getlength(line) for _, lines in labels for line in lines), default=0))
     body = (left + width + LEADER + SAMPLE + 8 + longest, ABOVE + max(height + 2 * TICK + 24, tall))
-    remarks = list(_remarks(found, shown))
-    paper, top = paper_with(body, (found.title, found.y_name), remarks)
+    remarks = list(_remarks(data, shown))
+    paper, top = paper_with(body, (data.title, data.y_name), remarks)
     left, top = left + MARGIN, top + ABOVE
     draw = ImageDraw.Draw(paper)
     for value, text in up.ticks:
@@ -76,7 +76,7 @@ def curves(found: Curves) -> Image.Image:
     write(
         draw,
         (left + width / 2, top + height + TICK + 12),
-        found.x_name,
+        data.x_name,
         SMALL,
         FAINT,
         width=width,
@@ -89,7 +89,7 @@ def curves(found: Curves) -> Image.Image:
 
 def _near_zero(series: Iterable[Sequence[float]]) -> bool:
     """Whether zero belongs on the axis: where it is not far below the smallest value, as for chances."""
-    finite = [value for one in series for value in one if math.isfinite(value)]
+    finite = [value for values in series for value in values if math.isfinite(value)]
     return bool(finite) and 0 <= min(finite) < max(finite) / 2
 
 
@@ -117,23 +117,23 @@ def _plot(series: Sequence[_Series], across: Axis, up: Axis) -> Image.Image:
         x = across.share(value) * right
         draw.line((x, bottom - 5 * FINER, x, bottom), fill=FAINT, width=FINER)
     draw.line((0, bottom - 1, right, bottom - 1), fill=FAINT, width=FINER)
-    for one in reversed(series):  # the first lies on top
-        for part in one.parts:
+    for line in reversed(series):  # the first lies on top
+        for part in line.parts:
             points = [(x * right, y * bottom) for x, y in part]
-            _stroke(draw, points, one, FINER)
+            _stroke(draw, points, line, FINER)
             if len(points) == 1:
                 (x, y), far = points[0], 4 * FINER
-                draw.ellipse((x - far, y - far, x + far, y + far), fill=one.colour)
+                draw.ellipse((x - far, y - far, x + far, y + far), fill=line.colour)
     return large.reduce(FINER)
 
 
-def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], one: _Series, finer: int) -> None:
+def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], line: _Series, finer: int) -> None:
     """A line through the points, in the strokes of its series."""
     width = 2 * finer + finer // 2
-    if not one.strokes:
-        draw.line(points, fill=one.colour, width=width, joint="curve")
+    if not line.strokes:
+        draw.line(points, fill=line.colour, width=width, joint="curve")
         return
-    lengths = [finer * length for length in one.strokes]
+    lengths = [finer * length for length in line.strokes]
     place, rest = 0, float(lengths[0])
     for (x, y), (to_x, to_y) in pairwise(points):
         far, gone = math.hypot(to_x - x, to_y - y), 0.0
@@ -141,7 +141,7 @@ def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], one: _Series, fi
             step = min(rest, far - gone)
             if place % 2 == 0:
                 ends = [(x + (to_x - x) * at / far, y + (to_y - y) * at / far) for at in (gone, gone + step)]
-                draw.line(ends, fill=one.colour, width=width)
+                draw.line(ends, fill=line.colour, width=width)
             gone, rest = gone + step, rest - step
             if rest <= 0:
                 place = (place + 1) % len(lengths)
@@ -154,34 +154,34 @@ def _label(
     """Every name where its series ends; those that would lie on each other are moved apart."""
     left, top = place
     draw = ImageDraw.Draw(paper)
-    ends = {one.name: top + (one.end[1] if one.end else 1.0) * (PLOT[1] - 1) for one, _ in labels}
+    ends = {line.name: top + (line.end[1] if line.end else 1.0) * (PLOT[1] - 1) for line, _ in labels}
     ordered = sorted(labels, key=lambda label: ends[label[0].name])
     tall = [len(lines) * LINE_HEIGHT + 4 for _, lines in ordered]
     highest, places = float(top), []
-    for (one, _), high in zip(ordered, tall, strict=True):
-        places.append(max(ends[one.name] - LINE_HEIGHT / 2, highest))
+    for (line, _), high in zip(ordered, tall, strict=True):
+        places.append(max(ends[line.name] - LINE_HEIGHT / 2, highest))
         highest = places[-1] + high
     lowest = max(float(top + PLOT[1] + LINE_HEIGHT), top + float(sum(tall)))
     for number in range(len(places) - 1, -1, -1):  # what was pushed out below goes up again
         places[number] = min(places[number], lowest - tall[number])
         lowest = places[number]
-    for (one, lines), y in zip(ordered, places, strict=True):
+    for (line, lines), y in zip(ordered, places, strict=True):
         middle = y + LINE_HEIGHT / 2
-        if one.end:
-            from_x = left + (one.end[0] - 1) * PLOT[0]
-            draw.line((from_x + 4, ends[one.name], left + LEADER - 4, middle), fill=LINE)
+        if line.end:
+            from_x = left + (line.end[0] - 1) * PLOT[0]
+            draw.line((from_x + 4, ends[line.name], left + LEADER - 4, middle), fill=LINE)
         sample = [(float(left + LEADER), middle), (float(left + LEADER + SAMPLE), middle)]
-        _stroke(draw, sample, one, 1)
-        for line, text in enumerate(lines):
+        _stroke(draw, sample, line, 1)
+        for row, text in enumerate(lines):
             write(
-                draw, (left + LEADER + SAMPLE + 8, middle + line * LINE_HEIGHT), text, SMALL, INK, anchor="lm"
+                draw, (left + LEADER + SAMPLE + 8, middle + row * LINE_HEIGHT), text, SMALL, INK, anchor="lm"
             )
 
 
-def _remarks(found: Curves, shown: dict[str, tuple[float, ...]]) -> Iterator[str]:
+def _remarks(data: Curves, shown: dict[str, tuple[float, ...]]) -> Iterator[str]:
     missing = {name: sum(not math.isfinite(value) for value in values) for name, values in shown.items()}
     lost = [f"{count:,} of {len(shown[name]):,} of {name}" for name, count in missing.items() if count]
     if lost:
         yield f"Left out, since they are NaN or infinite: {listed(lost)}."
-    if len(found.series) > len(shown):
-        yield f"{len(found.series) - len(shown):,} more series are not drawn."
+    if len(data.series) > len(shown):
+        yield f"{len(data.series) - len(shown):,} more series are not drawn."

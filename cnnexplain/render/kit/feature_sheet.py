@@ -93,8 +93,8 @@ class _Grid:
         below = (
             "Below each map: its channel and the largest value." if valued else "Below each map: its channel."
         )
-        said = (below, self.channels.remark(), self.channels.reduction)
-        self.remark = " ".join(filter(None, said))
+        sentences = (below, self.channels.remark(), self.channels.reduction)
+        self.remark = " ".join(filter(None, sentences))
         if not shown.seen_whole:
             self.remark += " Hatched: never seen by the model."
 
@@ -146,26 +146,26 @@ def _many(maps: FeatureMaps) -> str:
     if order == "by index" and maps.shown < maps.count:
         order = "the strongest, by index"
     many = len(maps.drawn)
-    said = "all shown" if many == maps.count else f"{many} of {maps.count} shown"
+    shown = "all shown" if many == maps.count else f"{many} of {maps.count} shown"
     left_out = maps.shown - many
     blank = f"; {left_out} more {'is' if left_out == 1 else 'are'} zero everywhere" if left_out else ""
-    return f"{said}, {order}{blank}"
+    return f"{shown}, {order}{blank}"
 
 
 def _statistics(maps: FeatureMaps) -> list[str]:
     silent = len(maps.silent)
     best = int(maps.statistics.max.argmax())
-    said = [
+    statistics = [
         f"mean {number(maps.mean)}",
         f"from {number(maps.min)} to {number(maps.max)}",
         f"largest in {'channel' if maps.size else 'unit'} {best}",
         f"not above zero: {percent(maps.sparsity)}",
     ]
     if maps.size:
-        said.append(f"silent channels: {silent} of {maps.count}")
+        statistics.append(f"silent channels: {silent} of {maps.count}")
     if maps.size and maps.peak:
-        said.append(f"peak at x {maps.peak[0]}, y {maps.peak[1]}")
-    return said
+        statistics.append(f"peak at x {maps.peak[0]}, y {maps.peak[1]}")
+    return statistics
 
 
 def _silent(maps: FeatureMaps) -> list[str]:

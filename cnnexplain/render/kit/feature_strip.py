@@ -40,15 +40,15 @@ def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -
     """The first channels of several layers, a row for each, from shallow to deep."""
     side = max(round(SIDE * shown.max_side), SMALLEST)
     rows = [_Row(Channels(shown, maps, options, side)) for maps in layers]
-    slot = max(NUMBERED, *(one.channels.size[0] for one in rows)), max(one.channels.size[1] for one in rows)
-    for one in rows:
-        one.slot = slot
+    slot = max(NUMBERED, *(row.channels.size[0] for row in rows)), max(row.channels.size[1] for row in rows)
+    for row in rows:
+        row.slot = slot
     photograph = Shown(shown.explanation, round(1.5 * side))
     picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
     tops, height = [], max(picture.height, TEXT + 2 * (SMALL + 4)) + 2 * GAP
-    for one in rows:
+    for row in rows:
         tops.append(height)
-        height += one.height + GAP
+        height += row.height + GAP
     name = os.path.basename(shown.explanation.image)
     columns = 1 + min(IN_A_ROW, max(len(maps.drawn) for maps in layers))
     width = max(NAMES + columns * (slot[0] + APART) - APART, NAMES + picture.width, NARROWEST)
@@ -62,8 +62,8 @@ def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -
     for line, text in enumerate(("the picture", size) if not shown.seen_whole else ("the picture",)):
         write(draw, (MARGIN, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
     paper.paste(picture, (MARGIN + NAMES, top))
-    for one, down in zip(rows, tops, strict=True):
-        one.draw(paper, (MARGIN, top + down))
+    for row, down in zip(rows, tops, strict=True):
+        row.draw(paper, (MARGIN, top + down))
     return paper
 
 
@@ -92,13 +92,13 @@ class _Row:
         name = end_of(self.maps.layer, TEXT, NAMES - APART)
         write(draw, (left, top - 4), name, TEXT, INK, bold=True, width=NAMES - APART)
         silent = len(self.maps.silent)
-        said = [
+        texts = [
             _shape(self.maps),
             f"mean {number(self.maps.mean)}",
             f"{percent(self.maps.sparsity)} not above 0",
             f"{silent} silent" if silent else "",
         ]
-        for line, text in enumerate(said):
+        for line, text in enumerate(texts):
             write(draw, (left, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
         step = self.slot[0] + APART
         left += NAMES
@@ -140,7 +140,7 @@ def _of_strip(shown: Shown, rows: Sequence[_Row]) -> list[str]:
     kinds = dict.fromkeys(row.channels.remark() for row in rows)
     reduced = [f"{row.maps.layer}: {row.channels.reduction}" for row in rows if row.channels.reduction]
     valued = "channel and largest value" if all(row.captions[1] for row in rows) else "channel"
-    said = [COMPONENTS, f"Then {which}. Below each map: its {valued}.", *kinds, *reduced]
+    sentences = [COMPONENTS, f"Then {which}. Below each map: its {valued}.", *kinds, *reduced]
     if not shown.seen_whole:
-        said.append("Hatched: never seen by the model.")
-    return [" ".join(said), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]
+        sentences.append("Hatched: never seen by the model.")
+    return [" ".join(sentences), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]

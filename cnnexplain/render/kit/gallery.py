@@ -24,25 +24,27 @@ Line = tuple[str, str]  # words and their colour
 COVER = 0.55  # how strongly a map covers its picture, as elsewhere
 
 
-def gallery(found: Gallery) -> Image.Image:
+def gallery(data: Gallery) -> Image.Image:
     """The picture of the pictures."""
-    shots = found.shots[:MOST]
-    panels = [_panel(one) for one in shots]
-    across = max([TILE, *(one.width for one in panels)])
-    captions = [_caption(one.caption, across) for one in shots]
+    shots = data.shots[:MOST]
+    panels = [_panel(shot) for shot in shots]
+    across = max([TILE, *(panel.width for panel in panels)])
+    captions = [_caption(shot.caption, across) for shot in shots]
     columns = min(IN_A_ROW, max(1, len(shots)))
     rows = [slice(start, start + columns) for start in range(0, len(shots), columns)]
     heights = [
-        max(one.height for one in panels[row]) + 8 + max(len(one) for one in captions[row]) * LINE_HEIGHT
+        max(panel.height for panel in panels[row])
+        + 8
+        + max(len(lines) for lines in captions[row]) * LINE_HEIGHT
         for row in rows
     ]
     width = max(NARROWEST, columns * (across + APART) - APART)
     height = sum(heights) + APART * max(0, len(rows) - 1)
     many = f"{len(shots):,} picture" + "s" * (len(shots) != 1)
-    which = f"the first {len(shots):,} of {len(found.shots):,} pictures" if len(found.shots) > MOST else many
-    paper, top = paper_with((width, height), (found.title, which), list(_remarks(shots)))
+    which = f"the first {len(shots):,} of {len(data.shots):,} pictures" if len(data.shots) > MOST else many
+    paper, top = paper_with((width, height), (data.title, which), list(_remarks(shots)))
     for row, tall in zip(rows, heights, strict=True):
-        highest = max(one.height for one in panels[row])
+        highest = max(panel.height for panel in panels[row])
         for column, (panel, lines) in enumerate(zip(panels[row], captions[row], strict=True)):
             left = MARGIN + column * (across + APART)
             paper.paste(panel, (left, top + highest - panel.height))  # just above its words
@@ -100,9 +102,9 @@ def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
 def _remarks(shots: Sequence[Shot]) -> Iterator[str]:
     if not shots:
         yield "There is no picture to show."
-    if any(one.values is not None for one in shots):
+    if any(shot.values is not None for shot in shots):
         yield "Colours: what is positive of each map, from black at zero to yellow at its own largest value."
-    channels = max((one.pixels.shape[2] for one in shots), default=3)
+    channels = max((shot.pixels.shape[2] for shot in shots), default=3)
     if channels not in (1, 3):
         yield f"Of {channels} channels " + (
             "the mean is shown." if channels == 2 else "the first three are shown."

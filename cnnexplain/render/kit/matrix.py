@@ -80,7 +80,7 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     if across.shared * down.shared > 1:  # the mean of several is smaller than each
         finite = np.abs(shares[np.isfinite(shares)])
         end = limit(finite) if finite.any() else 1.0
-        ink = replace(ink, ends=ink.ends and ink.ends * end, what="mean weight of a cell", share=end)
+        ink = replace(ink, ends=ink.ends and ink.ends * end, quantity="mean weight of a cell", share=end)
     panels = Panels(shares[None, None], None)
     colours = enlarged(
         painted(panels, np.full(1, end, np.float32), ink, in_colour=False),
@@ -101,16 +101,16 @@ def _means(
     """The mean of all weights that share a cell, as a share of the scale; not finite where one of them is not."""
     rows = weights[which]
     rows /= ink.limits(rows, which)[:, None]
-    found: NDArray[Any] = rows
+    means: NDArray[Any] = rows
     with np.errstate(invalid="ignore"):  # infinities of both signs
         for axis, shared in ((1, across), (0, down)):
             if shared > 1:
-                starts = np.arange(0, found.shape[axis], shared)
-                counts = np.diff(starts, append=found.shape[axis]).astype(
+                starts = np.arange(0, means.shape[axis], shared)
+                counts = np.diff(starts, append=means.shape[axis]).astype(
                     np.float32
                 )  # the last may have fewer
-                found = np.add.reduceat(found, starts, axis) / (counts if axis else counts[:, None])
-    return found
+                means = np.add.reduceat(means, starts, axis) / (counts if axis else counts[:, None])
+    return means
 
 
 def _numbers(

@@ -17,16 +17,16 @@ BAR, BAR_LENGTH, BAR_NAMES = 20, 300, 260
 LINES, BETWEEN = 32, 20  # bars in a column; columns
 
 
-def histogram(found: Histogram, size: tuple[int, int]) -> Image.Image:
+def histogram(data: Histogram, size: tuple[int, int]) -> Image.Image:
     """Bars whose heights are the square roots of the counts, with zero marked on the axis below."""
     width, height = size
     canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
     floor = height - TICKS - 5
-    most, steps = math.sqrt(max(found.counts)), len(found.counts)
-    span = found.high - found.low
-    zero = 0 if not span > 0 else round(-found.low / span * (width - 1))
-    for place, count in enumerate(found.counts if most else ()):
+    most, steps = math.sqrt(max(data.counts)), len(data.counts)
+    span = data.high - data.low
+    zero = 0 if not span > 0 else round(-data.low / span * (width - 1))
+    for place, count in enumerate(data.counts if most else ()):
         left, right = place * width // steps, (place + 1) * width // steps - 1
         tall = round(math.sqrt(count) / most * (floor - 2))
         if count:
@@ -34,7 +34,7 @@ def histogram(found: Histogram, size: tuple[int, int]) -> Image.Image:
             draw.rectangle((left, floor - max(tall, 1), right, floor - 1), fill=colour)
     draw.line((0, floor, width, floor), fill=FAINT)
     draw.line((zero, floor - 3, zero, floor + 3), fill=INK)
-    ends = [(0, number(found.low), "la"), (width - 1, number(found.high), "ra")]
+    ends = [(0, number(data.low), "la"), (width - 1, number(data.high), "ra")]
     for x, text, anchor in ends if span > 0 else ():
         write(draw, (x, floor + 3), text, TICKS, FAINT, anchor=anchor)
     taken = [font(TICKS).getlength(text) + 8 for _, text, _ in ends]
@@ -53,7 +53,7 @@ def histogram_words(maps: FeatureMaps) -> str:
 
 def bars(maps: FeatureMaps) -> Image.Image:
     """A bar from zero for every unit that is shown, with its number, the class's name where it is one, its value."""
-    values = [float(one) for one in maps.values[: maps.shown]]
+    values = [float(value) for value in maps.values[: maps.shown]]
     low, high = min(0.0, *values), max(0.0, *values)
     span = high - low or 1.0
     columns = math.ceil(len(values) / LINES)

@@ -21,16 +21,16 @@ LONGEST = 80  # letters of a name
 def html(explanation: Explanation) -> str:
     """The best classes and the first pictures, a few dozen kilobytes."""
     best = "".join(
-        f"<li>{escape(_short(one.label))} {likelihood(asdict(one))}</li>"
-        for one in explanation.predictions[:3]
+        f"<li>{escape(_short(prediction.label))} {likelihood(asdict(prediction))}</li>"
+        for prediction in explanation.predictions[:3]
     )
     shown: list[str] = []
     total = 0
-    for one in pictures(explanation, RenderOptions(max_side=SIDE)):
+    for picture in pictures(explanation, RenderOptions(max_side=SIDE)):
         total += 1
         if len(shown) < MOST:
             stream = io.BytesIO()
-            one.image.save(stream, "JPEG", quality=85)
+            picture.image.save(stream, "JPEG", quality=85)
             data = base64.b64encode(stream.getvalue()).decode()
             shown.append(
                 f'<img alt="{escape(_about(explanation, total))}" src="data:image/jpeg;base64,{data}">'
@@ -40,7 +40,7 @@ def html(explanation: Explanation) -> str:
         if total > MOST
         else ""
     )
-    notes = "".join(f"<p>{escape(one)}</p>" for one in explanation.notes)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in explanation.notes)
     name = escape(_short(os.path.basename(explanation.image)))
     return f"<div><p><b>{name}</b></p><ol>{best}</ol>{notes}<p>{''.join(shown)}</p>{more}</div>"
 
@@ -52,5 +52,5 @@ def _about(explanation: Explanation, place: int) -> str:
 
 def _short(text: str) -> str:
     """A name without what a browser would obey or hide, and no longer than a line."""
-    text = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -45,15 +45,15 @@ def outlined(shown: Shown, units: Sequence[Unit]) -> Image.Image:
 
 def _drawn(shown: Shown, unit: Unit) -> Box | None:
     """The outline of what a unit can see, clipped to the picture, in whole drawn pixels; None where that is nothing."""
-    box, found = shown.at(unit.any.box), []
+    box, sides = shown.at(unit.any.box), []
     for axis, side in enumerate(shown.picture.size):
         first, last = max(box[axis], 0.0), min(box[axis + 2], float(side))
         if not first < last:
             return None
         lacking = max(SMALLEST - (last - first), 0) / 2
         begin = min(round(max(first - lacking, 0)), side - 1)
-        found.append((begin, max(begin, round(min(last + lacking, side)) - 1)))
-    return found[0][0], found[1][0], found[0][1], found[1][1]
+        sides.append((begin, max(begin, round(min(last + lacking, side)) - 1)))
+    return sides[0][0], sides[1][0], sides[0][1], sides[1][1]
 
 
 def _tag(
@@ -68,7 +68,9 @@ def _tag(
     ]
     left, top = min(
         places,
-        key=lambda place: sum(_common((*place, place[0] + width, place[1] + height), one) for one in taken),
+        key=lambda place: sum(
+            _common((*place, place[0] + width, place[1] + height), other) for other in taken
+        ),
     )
     draw.rectangle((left, top, left + width, top + height), fill="#000000")
     lay(draw, (left + width / 2, top + height / 2), text, face, "#ffffff", "mm")
@@ -84,8 +86,8 @@ def _corners(box: Box, width: float, height: float) -> Iterator[tuple[float, flo
     yield right + 2, top
 
 
-def _common(one: Box, other: Box) -> float:
+def _common(box: Box, other: Box) -> float:
     """The area that two boxes share."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
+    across = min(box[2], other[2]) - max(box[0], other[0])
+    down = min(box[3], other[3]) - max(box[1], other[1])
     return max(across, 0) * max(down, 0)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Profile
 from cnnexplain.core.words import listed
-from cnnexplain.render.kit.axis import Axis, ending, told
+from cnnexplain.render.kit.axis import Axis, ending, value_text
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, MOUNT, SMALL, hatched, paper_with
 from cnnexplain.render.kit.text import font, visible, write
 
@@ -24,40 +24,40 @@ LINE_HEIGHT = 17  # of names
 FEW = 3  # so many are named in a remark
 
 
-def profile(found: Profile) -> Image.Image:
+def profile(data: Profile) -> Image.Image:
     """The picture of a profile."""
-    chart = _Chart(found)
-    count = len(found.values)
+    chart = _Chart(data)
+    count = len(data.values)
     order = f" · {count:,} from the first at the top to the last" if count > 1 else ""
-    scale = ", logarithmic" if found.logarithmic else ""
+    scale = ", logarithmic" if data.logarithmic else ""
     size = (chart.left + PLOT + VALUES, chart.top + chart.height + chart.below)
-    paper, start = paper_with(size, (found.title, f"{found.unit}{scale}{order}"), list(_remarks(found)))
+    paper, start = paper_with(size, (data.title, f"{data.unit}{scale}{order}"), list(_remarks(data)))
     chart.draw(paper, (MARGIN, start))
     return paper
 
 
 class _Chart:
-    def __init__(self, found: Profile) -> None:
-        self.found = found
-        count = max(1, len(found.values))
+    def __init__(self, data: Profile) -> None:
+        self.data = data
+        count = max(1, len(data.values))
         self.row = min(max(min(TALLEST_ROW, TALL / count), SHORTEST_ROW), TALLEST / count)
         self.height = math.ceil(self.row * count)
         self.axis = Axis.of(
-            (*found.values, *found.limits), logarithmic=found.logarithmic, zero=not found.logarithmic
+            (*data.values, *data.limits), logarithmic=data.logarithmic, zero=not data.logarithmic
         )
         self.named = self._named()
         face = font(SMALL, bold=True)
-        longest = max((face.getlength(visible(found.names[place])) for place in self.named), default=0)
+        longest = max((face.getlength(visible(data.names[place])) for place in self.named), default=0)
         self.left = math.ceil(min(longest, NAMES)) + 10 + TRIANGLE
-        self.top = LINE_HEIGHT * len(found.limits) + (4 if found.limits else 0)
+        self.top = LINE_HEIGHT * len(data.limits) + (4 if data.limits else 0)
         self.below = TICK + 14
 
     def _named(self) -> list[int]:
         """Whose names are written: all, or as many as there is room for, those that matter before the others."""
-        found, last = self.found, len(self.found.values) - 1
-        broken = [place for place, value in enumerate(found.values) if not math.isfinite(value)]
+        data, last = self.data, len(self.data.values) - 1
+        broken = [place for place, value in enumerate(data.values) if not math.isfinite(value)]
         every = math.ceil(LINE_HEIGHT / self.row)
-        wanted = (*sorted(found.marked), *broken, 0, last, *range(0, last + 1, every))
+        wanted = (*sorted(data.marked), *broken, 0, last, *range(0, last + 1, every))
         taken: dict[int, None] = {}
         lines: set[int] = set()
         for place in wanted:
@@ -74,7 +74,7 @@ class _Chart:
         left, top = place[0] + self.left, place[1] + self.top
         draw = ImageDraw.Draw(paper)
         self._grid(draw, left, top)
-        for number in range(len(self.found.values)):
+        for number in range(len(self.data.values)):
             self._row(paper, draw, number, left, top)
         self._limits(draw, left, top, place[1])
         draw.line((left, top, left, top + self.height), fill=FAINT)
@@ -88,19 +88,19 @@ class _Chart:
             write(draw, (x, bottom + 6), text, TICK, FAINT, anchor="ma")
 
     def _row(self, paper: Image.Image, draw: ImageDraw.ImageDraw, number: int, left: int, top: int) -> None:
-        value = self.found.values[number]
+        value = self.data.values[number]
         y, end = top + number * self.row, top + (number + 1) * self.row
         first, last = (
             round(y + self.row * 0.14),
             max(round(y + self.row * 0.14), round(end - self.row * 0.14) - 1),
         )
-        colour = MARKED if number in self.found.marked or not math.isfinite(value) else PLAIN
+        colour = MARKED if number in self.data.marked or not math.isfinite(value) else PLAIN
         if math.isnan(value):
             band = hatched(Image.new("RGB", (PLOT, last - first + 1), MOUNT))
             paper.paste(band, (left, first))
             return
         x = left + round(self.axis.share(value) * PLOT)
-        if self.found.logarithmic and math.isfinite(value):
+        if self.data.logarithmic and math.isfinite(value):
             # A bar would say that lengths may be compared; on this axis only places may.
             middle = (first + last) // 2
             half = max(1, min(4, (last - first) // 2))
@@ -109,7 +109,7 @@ class _Chart:
             box = (x - 4, middle - half, x + 4, middle + half)
             draw.rectangle(box, fill=colour if value > 0 else "white", outline=colour)
             return
-        zero = left + round(self.axis.share(-math.inf if self.found.logarithmic else 0.0) * PLOT)
+        zero = left + round(self.axis.share(-math.inf if self.data.logarithmic else 0.0) * PLOT)
         if x != zero:
             draw.rectangle((min(zero, x), first, max(zero, x), last), fill=colour)
         if math.isinf(value):
@@ -118,43 +118,45 @@ class _Chart:
 
     def _limits(self, draw: ImageDraw.ImageDraw, left: int, top: int, head: int) -> None:
         """Dashed lines, each with its number above it."""
-        for line, value in enumerate(sorted(self.found.limits)):
+        for line, value in enumerate(sorted(self.data.limits)):
             x = left + round(self.axis.share(value) * PLOT)
             start = head + line * LINE_HEIGHT
             for y in range(start + LINE_HEIGHT, top + self.height, 8):
                 draw.line((x, y, x, min(y + 4, top + self.height)), fill=INK, width=2)
             anchor = "la" if x < left + PLOT / 3 else "ra" if x > left + 2 * PLOT / 3 else "ma"
-            write(draw, (x, start), f"limit {told(value)}", TICK, INK, bold=True, anchor=anchor)
+            write(draw, (x, start), f"limit {value_text(value)}", TICK, INK, bold=True, anchor=anchor)
 
     def _words(self, draw: ImageDraw.ImageDraw, start: int, left: int, top: int) -> None:
         for place in self.named:
-            marked = place in self.found.marked
-            value = self.found.values[place]
+            marked = place in self.data.marked
+            value = self.data.values[place]
             colour = MARKED if marked or not math.isfinite(value) else INK if self.row > 12 else FAINT
             middle = top + (place + 0.5) * self.row
             face = font(SMALL, bold=marked)
-            name = ending(self.found.names[place], face, self.left - 10 - TRIANGLE)
+            name = ending(self.data.names[place], face, self.left - 10 - TRIANGLE)
             write(draw, (left - 8, middle), name, SMALL, colour, bold=marked, anchor="rm")
             if marked:
                 draw.polygon([(start, middle - 5), (start + 9, middle), (start, middle + 5)], fill=MARKED)
-            write(draw, (left + PLOT + 14, middle), told(value), SMALL, colour, bold=marked, anchor="lm")
+            write(
+                draw, (left + PLOT + 14, middle), value_text(value), SMALL, colour, bold=marked, anchor="lm"
+            )
 
 
-def _remarks(found: Profile) -> Iterator[str]:
-    count = len(found.values)
+def _remarks(data: Profile) -> Iterator[str]:
+    count = len(data.values)
     if not count:
         yield "There is nothing to draw."
-    if found.marked:
-        what = f"the {len(found.marked):,} of {count:,}" if count > 1 else "the one"
-        yield f"Orange, with a triangle: {what} to blame."
-    broken = [name for name, value in zip(found.names, found.values, strict=True) if math.isnan(value)]
+    if data.marked:
+        marked = f"the {len(data.marked):,} of {count:,}" if count > 1 else "the one"
+        yield f"Orange, with a triangle: {marked} to blame."
+    broken = [name for name, value in zip(data.names, data.values, strict=True) if math.isnan(value)]
     if broken:
         yield f"Hatched: {_some(broken)} {'is' if len(broken) == 1 else 'are'} NaN, not a number."
-    endless = [name for name, value in zip(found.names, found.values, strict=True) if math.isinf(value)]
+    endless = [name for name, value in zip(data.names, data.values, strict=True) if math.isinf(value)]
     if endless:
         yield f"Arrow: {_some(endless)} {'is' if len(endless) == 1 else 'are'} infinite."
-    lost = sum(1 for value in found.values if value <= 0 and math.isfinite(value))
-    if found.logarithmic and lost:
+    lost = sum(1 for value in data.values if value <= 0 and math.isfinite(value))
+    if data.logarithmic and lost:
         yield f"Hollow, at the left edge: {lost:,} that are not above zero, which this axis cannot show."
 
 

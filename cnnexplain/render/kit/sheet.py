@@ -41,19 +41,19 @@ SCALE = "Each reconstruction has its own scale, grey is zero."
 
 def sheet(shown: Shown, layer: str, units: Sequence[Unit]) -> Image.Image:
     """All units of a layer, beside the picture in which the numbers say where they are."""
-    found = rules(units)
-    tiles = _Tiles(shown, units, found)
+    rule_names = rules(units)
+    tiles = _Tiles(shown, units, rule_names)
     width, height = shown.picture.size
     beside = width <= 2 * height
     left, down = (width + APART, 0) if beside else (0, height + APART)
     inner = max(left + tiles.width, width, NARROWEST)
     name = os.path.basename(shown.explanation.image)
-    what = "whole channel" if units[0].any.cell is None else "unit"
-    counted = f"{len(units)} {what}{'s' if len(units) > 1 else ''}"
+    kind = "whole channel" if units[0].any.cell is None else "unit"
+    counted = f"{len(units)} {kind}{'s' if len(units) > 1 else ''}"
     sees = f"{'each sees' if len(units) > 1 else 'sees'} {field(units)}"
     paper, top = paper_with(
         (inner, max(height * beside, down + tiles.height)),
-        (layer, f"{', '.join(found)} · {counted} · {sees} · {name}"),
+        (layer, f"{', '.join(rule_names)} · {counted} · {sees} · {name}"),
         _remarks(shown, units),
     )
     paper.paste(outlined(shown, units), (MARGIN, top))
@@ -65,8 +65,8 @@ def strip(shown: Shown, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
     """The first units of every layer, from shallow to deep."""
     columns = [_Column(shown, layer, units[:FEATURED]) for layer, units in layers.items()]
     rows = [columns[start : start + IN_A_ROW] for start in range(0, len(columns), IN_A_ROW)]
-    width = max(sum(one.width + APART for one in row) - APART for row in rows)
-    heights = [max(one.height for one in row) for row in rows]
+    width = max(sum(column.width + APART for column in row) - APART for row in rows)
+    heights = [max(column.height for column in row) for row in rows]
     name = os.path.basename(shown.explanation.image)
     rule = rules(columns[0].units)[0]
     paper, top = paper_with(
@@ -86,14 +86,14 @@ def strip(shown: Shown, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
 class _Tiles:
     """The grid of a sheet: for every unit its reconstructions, its patch and its caption."""
 
-    def __init__(self, shown: Shown, units: Sequence[Unit], found: Sequence[str]) -> None:
+    def __init__(self, shown: Shown, units: Sequence[Unit], rule_names: Sequence[str]) -> None:
         self.shown, self.units = shown, units
         # One rule needs no name above it, the heading has it.
-        self.names = [*found, "picture"] if len(found) > 1 else []
-        self.rules = found
+        self.names = [*rule_names, "picture"] if len(rule_names) > 1 else []
+        self.rules = rule_names
         self.sizes = panel_sizes(units, _longest(shown, len(units)))
         self.slot = _slot(self.sizes)
-        panels = len(found) + 1
+        panels = len(rule_names) + 1
         self.tile = (
             max(panels * (self.slot[0] + BETWEEN) - BETWEEN, TILE),
             self.slot[1] + CAPTION + (SMALL + 4) * bool(self.names),
@@ -163,16 +163,21 @@ def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], unit: Unit, widt
 
 
 def _remarks(shown: Shown, units: Sequence[Unit]) -> list[str]:
-    said = [f"Beside each reconstruction is the part of the picture that the unit can see. {SCALE}"]
+    remarks = [f"Beside each reconstruction is the part of the picture that the unit can see. {SCALE}"]
     partial = sum(not unit.sees_all for unit in units)
     if not partial:
-        said.append("Every unit sees the whole input." if len(units) > 1 else "It sees the whole input.")
+        remarks.append("Every unit sees the whole input." if len(units) > 1 else "It sees the whole input.")
     elif partial > MOST:
-        said.append(f"Outlined: what the first {MOST} units can see.")
+        remarks.append(f"Outlined: what the first {MOST} units can see.")
     if not shown.seen_whole:
-        said.append("Hatched: never seen by the model.")
-    details = [remark for unit in units for one in unit.by_rule.values() for remark in one.detail.remarks]
-    return [" ".join(said), *dict.fromkeys(details)]
+        remarks.append("Hatched: never seen by the model.")
+    details = [
+        remark
+        for unit in units
+        for projection in unit.by_rule.values()
+        for remark in projection.detail.remarks
+    ]
+    return [" ".join(remarks), *dict.fromkeys(details)]
 
 
 def _longest(shown: Shown, units: int) -> int:

@@ -109,18 +109,18 @@ class Layout:
 def layout(kernels: Kernels, max_side: int) -> Layout:
     """The largest tiles with which all filters that are asked for are on one sheet; else as many as there is room."""
     single = _panel_count(kernels, kernels.slices) == 1
-    asked = kernels.top or (MANY if single else FEW)
-    count = min(asked, len(kernels.values))
-    found = None
+    wanted = kernels.top or (MANY if single else FEW)
+    count = min(wanted, len(kernels.values))
+    laid = None
     for slices, cell, highest in _attempts(kernels):
-        found = _laid(kernels, count, slices, cell, round(WIDEST * max_side))
-        if found.size[0] <= WIDEST * max_side and found.size[1] <= highest * max_side:
-            return found
-    if found is None:
+        laid = _laid(kernels, count, slices, cell, round(WIDEST * max_side))
+        if laid.size[0] <= WIDEST * max_side and laid.size[1] <= highest * max_side:
+            return laid
+    if laid is None:
         raise ValueError("no layout to begin with")
-    rows = max(1, round((HIGHEST * max_side + APART) // (found.tile[1] + APART)))
-    fewer = min(count, rows * found.columns)
-    return _laid(kernels, fewer, found.slices, found.cell[0], round(WIDEST * max_side))
+    rows = max(1, round((HIGHEST * max_side + APART) // (laid.tile[1] + APART)))
+    fewer = min(count, rows * laid.columns)
+    return _laid(kernels, fewer, laid.slices, laid.cell[0], round(WIDEST * max_side))
 
 
 def _attempts(kernels: Kernels) -> Iterator[tuple[int, int, float]]:
@@ -191,7 +191,7 @@ class Ink:
     ends: float | None  # where the colours end, for all filters; None: each has its own
     dead: NDArray[np.bool_]  # which filters are; these never have a scale of their own
     largest: float  # of the layer: the end for them
-    what: str = "weight"  # that is coloured
+    quantity: str = "weight"  # that is coloured
     share: float = 1.0  # of a filter's own scale, where its colours end
 
     @classmethod
@@ -205,19 +205,19 @@ class Ink:
             ends = limit(finite) if finite.size else 0.0
         dead = np.isin(np.arange(len(kernels.values)), counted.dead)
         largest = counted.limit if signed else float(np.nan_to_num(counted.norms).max(initial=0))
-        what = "weight" if signed else "norm over the input channels"
-        return cls(colormap(options, signed=signed), signed, ends, dead, largest, what)
+        quantity = "weight" if signed else "norm over the input channels"
+        return cls(colormap(options, signed=signed), signed, ends, dead, largest, quantity)
 
     def limits(self, values: NDArray[np.float32], which: NDArray[np.intp]) -> NDArray[np.float32]:
         """Where the colours of filters end, of which these are the numbers and (n, ...) the values; never at 0."""
         if self.ends is not None:
-            found = np.full(len(values), self.ends, np.float32)
+            limits_of = np.full(len(values), self.ends, np.float32)
         else:
             # Of what is not finite nothing counts.
             flat = values.reshape(len(values), -1)
-            found = np.abs(np.where(np.isfinite(flat), flat, 0)).max(1, initial=0).astype(np.float32)
-            found[self.dead[which]] = self.largest  # what rounding left of them is blank, not a pattern
-        return np.where(found > 0, found, np.float32(1))
+            limits_of = np.abs(np.where(np.isfinite(flat), flat, 0)).max(1, initial=0).astype(np.float32)
+            limits_of[self.dead[which]] = self.largest  # what rounding left of them is blank, not a pattern
+        return np.where(limits_of > 0, limits_of, np.float32(1))
 
     def levels(self, values: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The place in the palette of every value; anything where there is none."""
@@ -225,10 +225,10 @@ class Ink:
             -1, *(1 for _ in values.shape[1:])
         )
         np.clip(share, -1 if self.signed else 0, 1, out=share)
-        found: NDArray[np.uint8] = np.rint(
+        rounded: NDArray[np.uint8] = np.rint(
             share * (MIDDLE if self.signed else 255) + MIDDLE * self.signed
         ).astype(np.uint8)
-        return found
+        return rounded
 
     @property
     def table(self) -> Colours:

@@ -61,12 +61,14 @@ class Unit:
 
 def by_layer(reconstructions: Iterable[Reconstruction]) -> dict[str, list[Unit]]:
     """The units of every layer, all in the order in which they are first met."""
-    found: dict[str, dict[Any, dict[str, Reconstruction]]] = {}
-    for one in reconstructions:
-        found.setdefault(one.layer, {}).setdefault((one.channel, one.cell), {})[one.rule] = one
+    channels: dict[str, dict[Any, dict[str, Reconstruction]]] = {}
+    for reconstruction in reconstructions:
+        channels.setdefault(reconstruction.layer, {}).setdefault(
+            (reconstruction.channel, reconstruction.cell), {}
+        )[reconstruction.rule] = reconstruction
     return {
         layer: [Unit(rank, rules) for rank, rules in enumerate(units.values(), 1)]
-        for layer, units in found.items()
+        for layer, units in channels.items()
     }
 
 
@@ -107,8 +109,8 @@ def projected(reconstruction: Reconstruction, size: Size) -> Image.Image:
     values = _three(reconstruction.values)
     rows, columns = values.shape[1:]
     if columns > size[0] or rows > size[1]:  # before it is scaled, since means of both signs are small
-        shrunk = [Image.fromarray(one).resize(size, Image.Resampling.BOX) for one in values]
-        values = np.stack([np.asarray(one) for one in shrunk])
+        shrunk = [Image.fromarray(plane).resize(size, Image.Resampling.BOX) for plane in values]
+        values = np.stack([np.asarray(plane) for plane in shrunk])
     end = limit(np.abs(values))
     if not end > 0:
         canvas = Image.new("RGB", size, (GREY, GREY, GREY))

@@ -121,20 +121,24 @@ class Answers:
     @cached_property
     def groups(self) -> dict[int, list[Pair]]:
         """The cells of every class that is expected: the most frequent mistake first, what is right last."""
-        found: dict[int, list[Pair]] = {}
-        for pair in sorted(self.cells, key=lambda one: (one[0], one[0] == one[1], -self.cells[one], one[1])):
-            found.setdefault(pair[0], []).append(pair)
-        return found
+        by_class: dict[int, list[Pair]] = {}
+        for pair in sorted(
+            self.cells, key=lambda pair: (pair[0], pair[0] == pair[1], -self.cells[pair], pair[1])
+        ):
+            by_class.setdefault(pair[0], []).append(pair)
+        return by_class
 
     def places(self, pair: Pair) -> npt.NDArray[np.int64]:
         """Where the images of one cell stand among the records."""
         key = pair[0] * self._classes + pair[1]
         start, end = np.searchsorted(self._keys, (key, key + 1))
-        found: npt.NDArray[np.int64] = self._order[start:end]
-        return found
+        places: npt.NDArray[np.int64] = self._order[start:end]
+        return places
 
 
-def judged(predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]) -> dict[str, Any]:
+def answer_fields(
+    predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]
+) -> dict[str, Any]:
     """What a record says of the class that a picture should be; nothing where that is not known.
 
     It is right where that class has the highest score, and no other has the same: a model that says nothing of any
@@ -142,11 +146,11 @@ def judged(predictions: Sequence[Prediction], expected: int | None, labels: Sequ
     """
     if expected is None:
         return {}
-    found: dict[str, Any] = {"expected": {"index": expected, "label": readable(labels[expected])}}
+    entry: dict[str, Any] = {"expected": {"index": expected, "label": readable(labels[expected])}}
     if predictions:
         first, *others = predictions
-        found["right"] = first.index == expected and all(one.logit < first.logit for one in others)
-    return found
+        entry["right"] = first.index == expected and all(other.logit < first.logit for other in others)
+    return entry
 
 
 def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
@@ -161,7 +165,7 @@ def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
     weight: Counter[int] = Counter()
     for (should, taken), images in every.cells.items():
         weight.update({should: images, taken: images} if should != taken else {should: 0})
-    ranked = sorted(occurring, key=lambda one: (-weight[one], one))
+    ranked = sorted(occurring, key=lambda index: (-weight[index], index))
     kept = sorted(ranked[:MOST])
     remark = "Rows: what an image should be. Columns: what it was taken for."
     if len(kept) < len(occurring):
@@ -169,7 +173,7 @@ def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
     share = percent(every.right / every.labelled)
     return Matrix(
         title=f"{every.right:,} of {count(every.labelled, 'image')} right, {share} (by chance {percent(chance)})",
-        names=tuple(every.labels[one] for one in kept),
+        names=tuple(every.labels[index] for index in kept),
         rows=tuple(_row(every, should, kept, link) for should in kept),
         remark=remark,
     )
@@ -197,7 +201,7 @@ def anchor(pair: Pair) -> str:
 
 def group(answers: Answers, pair: Pair, shots: Sequence[Shot]) -> Group:
     """The images of a cell, of which `shots` are shown."""
-    should, taken = (answers.labels[one] for one in pair)
+    should, taken = (answers.labels[index] for index in pair)
     return Group(
         anchor(pair), should, taken, pair[0] == pair[1], count(answers.cells[pair], "image"), tuple(shots)
     )
@@ -216,9 +220,9 @@ def _pictures(record: Record) -> Iterator[Shown]:
     if record["right"]:
         wanted = {best["index"]: "right:"}
     for index, words in wanted.items():
-        if (found := of_class.get(index)) is not None:
-            target, method = found["target"], found.get("method") or kind_of(found)
+        if (entry := of_class.get(index)) is not None:
+            target, method = entry["target"], entry.get("method") or kind_of(entry)
             caption = f"{words} {target['label']}, {likelihood(target)}"
-            yield Shown(href(found["picture"]), f"{method} of {target['label']}", caption)
+            yield Shown(href(entry["picture"]), f"{method} of {target['label']}", caption)
     if not wanted.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
         yield Shown(href(drawn[0]["picture"]), str(drawn[0].get("method") or kind_of(drawn[0])), "")

@@ -40,7 +40,7 @@ class Card:
 
     anchor: str
     heading: str
-    judged: str = ""  # whether it is right, where that is known
+    correctness: str = ""  # whether it is right, where that is known
     facts: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -51,7 +51,7 @@ class Card:
     @property
     def wide(self) -> bool:
         """Whether the figures need all the room there is."""
-        return self.layers is not None or len(self.figures) > 1 or any(one.wide for one in self.figures)
+        return self.layers is not None or len(self.figures) > 1 or any(figure.wide for figure in self.figures)
 
     @property
     def best(self) -> Bar | None:
@@ -62,13 +62,13 @@ class Card:
 def card(record: Mapping[str, Any], position: int) -> Card:
     """The card of one record; `position` counts the run's images from 1 and makes the anchor."""
     error = record.get("error") or {}
-    asked = {target["index"] for entry in record["explanations"] if (target := class_of(entry))}
+    targets = {target["index"] for entry in record["explanations"] if (target := class_of(entry))}
     return Card(
         anchor=f"image-{position}",
         heading=record["image"] or record["model"],
-        judged=_judged(record),
+        correctness=_correctness(record),
         facts=tuple(_facts(record)),
-        bars=tuple(_bar(one, one["index"] in asked) for one in record["predictions"]),
+        bars=tuple(_bar(prediction, prediction["index"] in targets) for prediction in record["predictions"]),
         figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,
         problem=error.get("message", ""),
@@ -86,7 +86,7 @@ def _facts(record: Mapping[str, Any]) -> Iterator[str]:
     yield from map(str, record.get("notes", ()))
 
 
-def _judged(record: Mapping[str, Any]) -> str:
+def _correctness(record: Mapping[str, Any]) -> str:
     if "right" not in record:
         return ""
     return "right" if record["right"] else f"wrong: should be {record['expected']['label']}"

@@ -19,10 +19,10 @@ def is_unchanged(record: Mapping[str, Any]) -> bool:
     if "digest" not in record:
         return True
     try:
-        found = _digest({name: one for name, one in record.items() if name != "digest"})
+        expected = _digest({name: value for name, value in record.items() if name != "digest"})
     except (ValueError, TypeError, RecursionError):  # not even plain data any more
         return False
-    return bool(record["digest"] == found)
+    return bool(record["digest"] == expected)
 
 
 def _digest(record: Mapping[str, Any]) -> str:

@@ -109,23 +109,23 @@ def source(entry: Entry) -> str:
 
 def links_of(entries: Sequence[Entry], raw: str) -> tuple[Link, ...]:
     """The picture, and the raw values, which those in one picture may share."""
-    files = {one.get("picture"): "picture" for one in entries}
-    raws = {one["raw"]: f"raw {one.get('layer', '')}" for one in entries if one.get("raw")}
+    files = {entry.get("picture"): "picture" for entry in entries}
+    raws = {entry["raw"]: f"raw {entry.get('layer', '')}" for entry in entries if entry.get("raw")}
     files |= dict.fromkeys(raws, raw) if len(raws) == 1 else raws
     return tuple(Link(text, href(path)) for path, text in files.items() if path)
 
 
 def remarks_of(entries: Sequence[Entry]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(remark) for one in entries for remark in one.get("remarks") or ()))
+    return tuple(dict.fromkeys(str(remark) for entry in entries for remark in entry.get("remarks") or ()))
 
 
 def other_facts(entries: Sequence[Entry]) -> Iterator[Fact]:
     """What the methods found out besides: each thing once, however many findings share the picture."""
-    told: dict[str, dict[str, None]] = {}
-    for one in entries:
-        for name, text in facts_of(one):
-            told.setdefault(name, {})[text] = None
-    for name, texts in told.items():
+    texts_by_name: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for name, text in facts_of(entry):
+            texts_by_name.setdefault(name, {})[text] = None
+    for name, texts in texts_by_name.items():
         if len(texts) <= FEW:
             yield name, "; ".join(texts)
 

@@ -20,11 +20,11 @@ PROPERTY = (*DATA, (":", "%3A"), (",", "%2C"))
 def notes(verdicts: Sequence[Verdict], model: str) -> list[str]:
     """A workflow command for every check that failed or warns."""
     lines = []
-    for one in verdicts:
-        if one.status in KINDS:
-            title = _escaped(f"cnnexplain check {one.check}", PROPERTY)
-            said = f"{model}: {one.says}{f'. {one.do}' if one.do else ''}"
-            lines.append(f"::{KINDS[one.status]} title={title}::{_escaped(said, DATA)}")
+    for verdict in verdicts:
+        if verdict.status in KINDS:
+            title = _escaped(f"cnnexplain check {verdict.check}", PROPERTY)
+            message = f"{model}: {verdict.says}{f'. {verdict.do}' if verdict.do else ''}"
+            lines.append(f"::{KINDS[verdict.status]} title={title}::{_escaped(message, DATA)}")
     return lines
 
 
@@ -32,13 +32,13 @@ def summary(verdicts: Sequence[Verdict], model: str) -> str:
     """A table in Markdown; what failed first."""
     order = ("fail", "warn", "pass", "skipped")
     counts = [
-        f"{sum(one.status == status for one in verdicts)} {word}"
+        f"{sum(verdict.status == status for verdict in verdicts)} {word}"
         for status, word in zip(order, ("failed", "warned", "passed", "skipped"), strict=True)
     ]
     rows = [
-        f"| {SIGNS[one.status]} {one.status} | {one.check} | {_cell(one.says)}"
-        f"{f'<br>{_cell(one.do)}' if one.do else ''} |"
-        for one in sorted(verdicts, key=lambda one: order.index(one.status))
+        f"| {SIGNS[verdict.status]} {verdict.status} | {verdict.check} | {_cell(verdict.says)}"
+        f"{f'<br>{_cell(verdict.do)}' if verdict.do else ''} |"
+        for verdict in sorted(verdicts, key=lambda verdict: order.index(verdict.status))
     ]
     head = [
         f"### cnnexplain check {_cell(model)}",
@@ -61,6 +61,6 @@ def _escaped(text: str, rules: Sequence[tuple[str, str]]) -> str:
 def _cell(text: str) -> str:
     """Text that is nothing but text, wherever it comes from: on one line, without markup or links."""
     text = " ".join(readable(text).split())
-    text = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", text)

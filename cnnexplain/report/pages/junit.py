@@ -23,10 +23,10 @@ def report(verdicts: Sequence[Verdict], model: str, seconds: float) -> str:
     """
     counts = {
         "tests": str(len(verdicts)),
-        "failures": str(sum(one.status == "fail" for one in verdicts)),
+        "failures": str(sum(verdict.status == "fail" for verdict in verdicts)),
         "errors": "0",
     }
-    skipped = str(sum(one.status == "skipped" for one in verdicts))
+    skipped = str(sum(verdict.status == "skipped" for verdict in verdicts))
     whole = Element("testsuites", {"name": "cnnexplain check", **counts, "time": f"{seconds:.3f}"})
     name = _line(f"cnnexplain check {model}")
     suite = SubElement(
@@ -34,22 +34,22 @@ def report(verdicts: Sequence[Verdict], model: str, seconds: float) -> str:
     )
     # Readers take what stands before the last dot for a package, and merge cases of the same name.
     group = "cnnexplain.check." + (re.sub(r"[^\w-]+", "_", readable(model)).strip("_") or "model")
-    for one in verdicts:
-        times = {"time": f"{one.seconds:.3f}"}
-        case = SubElement(suite, "testcase", {"classname": group, "name": one.check, **times})
-        if one.status == "fail":
-            failure = SubElement(case, "failure", {"message": _line(one.says), "type": one.check})
-            failure.text = _told(one)
-        elif one.status == "skipped":
-            SubElement(case, "skipped", {"message": _line(one.says)})
+    for verdict in verdicts:
+        times = {"time": f"{verdict.seconds:.3f}"}
+        case = SubElement(suite, "testcase", {"classname": group, "name": verdict.check, **times})
+        if verdict.status == "fail":
+            failure = SubElement(case, "failure", {"message": _line(verdict.says), "type": verdict.check})
+            failure.text = _description(verdict)
+        elif verdict.status == "skipped":
+            SubElement(case, "skipped", {"message": _line(verdict.says)})
         else:
-            warned = "warning: " if one.status == "warn" else ""
-            SubElement(case, "system-out").text = warned + _told(one)
+            warned = "warning: " if verdict.status == "warn" else ""
+            SubElement(case, "system-out").text = warned + _description(verdict)
     ElementTree.indent(whole)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(whole, "unicode")}\n'
 
 
-def _told(verdict: Verdict) -> str:
+def _description(verdict: Verdict) -> str:
     """All that is known in plain text: the sentence, what to do, and the evidence in rows."""
     parts = [verdict.title, verdict.says, *([f"do: {verdict.do}"] if verdict.do else [])]
     if verdict.table is not None and verdict.status != "pass":

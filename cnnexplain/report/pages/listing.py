@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnexplain.core.records import LISTED, is_listed
 from cnnexplain.core.words import class_name, likelihood
-from cnnexplain.report.pages.gathered import Places, name_of
+from cnnexplain.report.pages.image_index import Places, name_of
 
 PAGE = 100  # cards on a page
 ROWS = 1_000
@@ -107,7 +107,9 @@ def listed(run: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Sequ
     only = (run.get("options") or {}).get("only")
     if only not in LISTED:  # check has an option of that name
         return records
-    return Listed(records, array("q", (place for place, one in enumerate(records) if is_listed(one, only))))
+    return Listed(
+        records, array("q", (place for place, record in enumerate(records) if is_listed(record, only)))
+    )
 
 
 def place_of(place: int) -> str:

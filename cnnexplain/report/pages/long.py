@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cnnexplain.core.words import class_name, count, percent
 from cnnexplain.report.pages.answers import SHOTS, Answers, Pair, anchor, group, matrix, shot
 from cnnexplain.report.pages.card import card
-from cnnexplain.report.pages.gathered import Class, Gathered, Places, name_of
+from cnnexplain.report.pages.image_index import Class, ImageIndex, Places, name_of
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Series, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
@@ -54,14 +54,16 @@ class _Report:
         self._data = run
         self.whole = run["status"] == "finished"
         self._records = records
-        self._found = Gathered(records)
-        self._failed, self._least = self._found.failures(), self._found.least_certain()
-        self._classes = sorted(self._found.classes, key=lambda one: -one.images)
+        self._index = ImageIndex(records)
+        self._failed, self._least = self._index.failures(), self._index.least_certain()
+        self._classes = sorted(self._index.classes, key=lambda class_: -class_.images)
         most = islice(self._classes, SHOWN_CLASSES)
         self._run = summary(
             run,
             image_tiles(run, len(records), len(self._failed)),
-            class_bars([(one.label, _note(one), one.images) for one in most], self._found.answers),
+            class_bars(
+                [(class_.label, _note(class_), class_.images) for class_ in most], self._index.answers
+            ),
             _LATER,
         )
         self._navigation = tuple(self._entries()) if self.whole else ()
@@ -74,10 +76,10 @@ class _Report:
         yield from self._galleries()
         if self._classes:
             yield self._index_of_classes()
-            for one, order in self._found.of_classes():
+            for class_, order in self._index.of_classes():
                 says = f"{count(len(order), 'image')} with this first answer, the least certain first"
                 yield from self._rows(
-                    Series(_stem(one), one.label, order, says, within="classes", answers=False), one
+                    Series(_stem(class_), class_.label, order, says, within="classes", answers=False), class_
                 )
 
     def first(self) -> str:
@@ -100,10 +102,10 @@ class _Report:
             matrix=self._every and matrix(self._every, self._data, self._place_of_cell),
             gallery=(),
             failed=len(self._failed),
-            failures=[Markup(one) for one in failures],  # noqa: S704 - rendered already
+            failures=[Markup(html) for html in failures],  # noqa: S704 - rendered already
             explained=len(self._least),
-            answers=self._found.answers,
-            cards=[Markup(one) for one in cards],  # noqa: S704 - rendered already
+            answers=self._index.answers,
+            cards=[Markup(html) for html in cards],  # noqa: S704 - rendered already
         )
 
     def _fitting(self, order: Places, room: int) -> tuple[list[str], int]:
@@ -111,10 +113,10 @@ class _Report:
         cards, taken = [], 0
         for place in map(int, order):
             link = f"./{FOLDER}/{place_of(place)}" if self.whole else ""
-            one = rendered_card(card(self._records[place], place + 1), link)
-            if taken + (size := len(one.encode()) + 1) <= room:
+            html = rendered_card(card(self._records[place], place + 1), link)
+            if taken + (size := len(html.encode()) + 1) <= room:
                 taken += size
-                cards.append(one)
+                cards.append(html)
         return cards, taken
 
     def _entries(self) -> Iterator[Entry]:
@@ -140,7 +142,7 @@ class _Report:
             order = self._least[self._shown.wrong[self._least]][::-1]
             says = "The most certain of them comes first"
             yield Series("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
-        yield Series("names", f"{many} by name", self._found.names(), "Folder by folder, 9 before 10")
+        yield Series("names", f"{many} by name", self._index.names(), "Folder by folder, 9 before 10")
         if self._classes:
             says = "The lowest probability of the first answer comes first"
             yield Series("confidence", f"{count(len(self._least), 'image')} by confidence", self._least, says)
@@ -182,8 +184,8 @@ class _Report:
                         pair,
                         [
                             shot(self._records[place], f"./{place_of(place)}")
-                            for one, place in here
-                            if one == pair
+                            for other, place in here
+                            if other == pair
                         ],
                     )
                     for pair in dict.fromkeys(pair for pair, _ in here)
@@ -203,8 +205,8 @@ class _Report:
         """Where the images of a cell begin."""
         if not self.whole or self._shown is None or pair not in self._shown.cells:
             return ""
-        before = list(takewhile(lambda one: one != pair, self._shown.groups[pair[0]]))
-        number = sum(self._shown.cells[one] for one in before) // SHOTS + 1
+        before = list(takewhile(lambda other: other != pair, self._shown.groups[pair[0]]))
+        number = sum(self._shown.cells[other] for other in before) // SHOTS + 1
         return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
 
     def _contents(self, series: Series) -> tuple[tuple[str, str, str], ...]:
@@ -231,18 +233,18 @@ class _Report:
         )
 
     def _index_of_classes(self) -> Made:
-        answers = self._found.answers
+        answers = self._index.answers
         rows = [
             ClassRow(
-                f"{_stem(one)}-1.html",
-                one.label,
-                _note(one),
-                f"{one.images:,}",
-                "–" if one.mean is None else percent(one.mean),
-                percent(one.images / answers),
-                one.images / answers,
+                f"{_stem(class_)}-1.html",
+                class_.label,
+                _note(class_),
+                f"{class_.images:,}",
+                "–" if class_.mean is None else percent(class_.mean),
+                percent(class_.images / answers),
+                class_.images / answers,
             )
-            for one in self._classes
+            for class_ in self._classes
         ]
         title = f"{count(len(rows), 'class', 'classes')} came first"
         return self._below("classes.html", "classes.html", title, "classes", rows=rows)
@@ -265,10 +267,10 @@ def _gallery(expected: int) -> str:
     return f"should-{expected}"
 
 
-def _stem(one: Class) -> str:
-    return f"class-{one.index}"
+def _stem(class_: Class) -> str:
+    return f"class-{class_.index}"
 
 
-def _note(one: Class) -> str:
-    note = class_name(one.index)
-    return "" if note == one.label else note
+def _note(class_: Class) -> str:
+    note = class_name(class_.index)
+    return "" if note == class_.label else note

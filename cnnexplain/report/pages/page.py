@@ -16,8 +16,8 @@ from markupsafe import Markup
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import Answers, Group, anchor, group, matrix, shot
 from cnnexplain.report.pages.card import Card, card
-from cnnexplain.report.pages.judged import groups
 from cnnexplain.report.pages.summary import Summary, frequent, summary, tiles
+from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import shown
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
@@ -37,13 +37,13 @@ def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: 
         "page.html",
         summary(run, tiles(run, cards, checks), frequent(cards)),
         # One page needs a script, and may run this one only; all others may run none.
-        script="layers.js" if any(one.layers for one in cards) else "",
+        script="layers.js" if any(card.layers for card in cards) else "",
         matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
         gallery=list(_gallery(shown, every)) if shown else (),
         shown_failures=SHOWN_FAILURES,
-        failures=[one for one in cards if one.problem],
+        failures=[card for card in cards if card.problem],
         checks=checks,
-        cards=[one for one in cards if not one.problem],
+        cards=[card for card in cards if not card.problem],
     )
 
 
@@ -72,10 +72,10 @@ def rendered(
     )
 
 
-def rendered_card(one: Card, link: str = "") -> str:
+def rendered_card(card: Card, link: str = "") -> str:
     """One card for a page in OUT itself; where it stands on another page as well, `link` leads there."""
     parts = _parts()
-    return str(parts.failure(one, link) if one.problem else parts.explained(one, link))
+    return str(parts.failure(card, link) if card.problem else parts.explained(card, link))
 
 
 @cache

@@ -47,20 +47,20 @@ def inspected(
     command: str, model: str, entries: Sequence[Mapping[str, Any]], whole: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The record of a model that was looked into, without a picture; `whole` is what is known beside its layers."""
-    found = {"size": None, "predictions": [], "explanations": list(entries)}
-    return {**_start("", "ok", command, model), "image": None, **found, **plain(whole or {})}
+    fields = {"size": None, "predictions": [], "explanations": list(entries)}
+    return {**_start("", "ok", command, model), "image": None, **fields, **plain(whole or {})}
 
 
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:
     """The record of a picture that could not be explained; its lists are empty and its size is null."""
-    what: dict[str, Any] = {"type": type(error).__name__}
+    description: dict[str, Any] = {"type": type(error).__name__}
     error = shortage_behind(error) or error
     if isinstance(error, CnnexplainError):
-        what |= {"message": readable(error.problem), "hint": readable(error.hint)}
+        description |= {"message": readable(error.problem), "hint": readable(error.hint)}
     else:
-        what["message"] = readable(first_line(error))
+        description["message"] = readable(first_line(error))
     start = _start(image, "error", command, model)
-    return {**start, "error": what, "size": None, "predictions": [], "explanations": []}
+    return {**start, "error": description, "size": None, "predictions": [], "explanations": []}
 
 
 def _start(image: str, status: str, command: str, model: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from cnnexplain.core.records import LISTED
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.card import Bar, Card
-from cnnexplain.report.pages.judged import Group
+from cnnexplain.report.pages.verdict_cards import Group
 from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape, words
 
 SHOWN_CLASSES = 8
@@ -75,10 +75,12 @@ def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar
         classes=tuple(classes),
         silent=tuple(_silent(run.get("silent_channels") or {})),
         choices=tuple(
-            {name: clipped(text) for name, text in one.items()} for one in run.get("choices") or ()
+            {name: clipped(text) for name, text in choice.items()} for choice in run.get("choices") or ()
         ),
         setup=_facts(_setup(run, model)),
-        options=_facts({name.replace("_", "-"): one for name, one in (run.get("options") or {}).items()}),
+        options=_facts(
+            {name.replace("_", "-"): option for name, option in (run.get("options") or {}).items()}
+        ),
         versions=_facts(run.get("versions")),
     )
 
@@ -86,8 +88,8 @@ def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar
 def _notice(status: str, more: str) -> str:
     if status == "finished":
         return ""
-    what = "This run was interrupted." if status == "interrupted" else "This run is not finished."
-    return f"{what} The same command goes on where it stopped; what is done is kept.{more}"
+    state = "This run was interrupted." if status == "interrupted" else "This run is not finished."
+    return f"{state} The same command goes on where it stopped; what is done is kept.{more}"
 
 
 def _left_out(run: Mapping[str, Any]) -> str:
@@ -95,10 +97,10 @@ def _left_out(run: Mapping[str, Any]) -> str:
     only = (run.get("options") or {}).get("only")
     if only not in LISTED:
         return ""
-    what = (
+    listing = (
         "What failed is listed" if only == "errors" else f"Images that are {only} are listed, and what failed"
     )
-    return f" {what} (--only {only}); all are counted."
+    return f" {listing} (--only {only}); all are counted."
 
 
 def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> list[Tile]:
@@ -107,26 +109,26 @@ def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group]
     if checks:
         looked = run.get("images", {}).get("count", 0)
         pictures = [Tile(f"{looked:,}", "picture" if looked == 1 else "pictures")] if looked else []
-        return [*(_counted(one) for one in checks), *pictures, *end]
+        return [*(_counted(group) for group in checks), *pictures, *end]
     if "images" not in run:
         if cards and cards[0].layers:
             return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
-        found = sum(len(one.figures) for one in cards)
-        return [Tile(f"{found:,}", "layer shown" if found == 1 else "layers shown"), *end]
-    return image_tiles(run, len(cards), sum(bool(one.problem) for one in cards))
+        layers = sum(len(card.figures) for card in cards)
+        return [Tile(f"{layers:,}", "layer shown" if layers == 1 else "layers shown"), *end]
+    return image_tiles(run, len(cards), sum(bool(card.problem) for card in cards))
 
 
 def image_tiles(run: Mapping[str, Any], done: int, bad: int) -> list[Tile]:
     """The figures of a run over images: how many are `done`, and how many of them failed."""
     images = run.get("images") or {}
-    known = images.get("count", done)
+    total = images.get("count", done)
     bad, good = images.get("error", bad), images.get("ok", done - bad)
-    found = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
+    figures = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
     if bad:
-        found.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
-    if known > good + bad:
-        found.append(Tile(f"{known - good - bad:,}", "not done yet"))
-    return found + _took(run)
+        figures.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
+    if total > good + bad:
+        figures.append(Tile(f"{total - good - bad:,}", "not done yet"))
+    return figures + _took(run)
 
 
 def _took(run: Mapping[str, Any]) -> list[Tile]:
@@ -141,9 +143,9 @@ def _counted(group: Group) -> Tile:
 
 def frequent(cards: Sequence[Card]) -> list[Bar]:
     """The classes that came first most often; nothing where there is nothing to compare."""
-    found = Counter((one.best.label, one.best.note) for one in cards if one.best)
+    classes = Counter((card.best.label, card.best.note) for card in cards if card.best)
     return class_bars(
-        [(label, note, many) for (label, note), many in found.most_common(SHOWN_CLASSES)], found.total()
+        [(label, note, many) for (label, note), many in classes.most_common(SHOWN_CLASSES)], classes.total()
     )
 
 
@@ -158,10 +160,10 @@ def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Ba
 
 
 def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
-    for layer, found in islice(layers.items(), SHOWN_SILENT_LAYERS):
-        channels = found["channels"]
+    for layer, entry in islice(layers.items(), SHOWN_SILENT_LAYERS):
+        channels = entry["channels"]
         more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
-        share = f"{len(channels):,} of {count(found['count'], 'channel')}"
+        share = f"{len(channels):,} of {count(entry['count'], 'channel')}"
         yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
     if len(layers) > SHOWN_SILENT_LAYERS:
         yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
@@ -190,9 +192,9 @@ def _preprocessing(steps: Mapping[str, Any]) -> str:
     )
 
 
-def _facts(known: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+def _facts(facts: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     return tuple(
         (clipped(name, LONGEST_NAME), clipped(words(value)))
-        for name, value in (known or {}).items()
+        for name, value in (facts or {}).items()
         if value not in (None, "", [], ())
     )

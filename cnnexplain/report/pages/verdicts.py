@@ -14,12 +14,12 @@ from cnnexplain.report.pages.record import inspected
 def checked(verdicts: Sequence[Verdict], pictures: Mapping[str, str], model: str) -> dict[str, Any]:
     """The record of a model that was checked; `pictures` has the path of a check's picture by its id."""
     return inspected(
-        "check", model, (), {"checks": [_plain(one, pictures.get(one.check)) for one in verdicts]}
+        "check", model, (), {"checks": [_plain(verdict, pictures.get(verdict.check)) for verdict in verdicts]}
     )
 
 
 def _plain(verdict: Verdict, picture: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "id": verdict.check,
         "title": verdict.title,
         "why": verdict.why,
@@ -31,14 +31,14 @@ def _plain(verdict: Verdict, picture: str | None) -> dict[str, Any]:
         "seconds": round(verdict.seconds, 3),
     }
     if verdict.do:
-        found["do"] = readable(verdict.do)
+        entry["do"] = readable(verdict.do)
     if verdict.table is not None:
         rows = [[readable(cell) for cell in row] for row in verdict.table.rows]
-        found["table"] = {"head": list(verdict.table.head), "rows": rows}
+        entry["table"] = {"head": list(verdict.table.head), "rows": rows}
     if picture is not None and verdict.drawing is not None:
-        found["picture"] = picture
-        found["shows"] = readable(verdict.drawing.title)  # for those who cannot see it
-    return found
+        entry["picture"] = picture
+        entry["shows"] = readable(verdict.drawing.title)  # for those who cannot see it
+    return entry
 
 
 def _number(value: float | None) -> float | None:

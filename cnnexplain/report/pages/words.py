@@ -50,9 +50,9 @@ def span(low: float, high: float) -> str:
 def words(value: Any) -> str:
     """Plain data as people write it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {words(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {words(entry)}" for name, entry in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(words(one) for one in value)
+        return ", ".join(words(entry) for entry in value)
     if value is None:
         return "none"
     if isinstance(value, bool):

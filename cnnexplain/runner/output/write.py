@@ -23,7 +23,7 @@ from cnnexplain.images.find import Source
 from cnnexplain.render import is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
-from cnnexplain.report.pages.answers import judged as judged_by
+from cnnexplain.report.pages.answers import answer_fields
 from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.digest import sealed
 from cnnexplain.runner.output.folder import UMASK, Folder, written_by_us
@@ -73,11 +73,11 @@ class Writer:
     def write(self, result: Explained) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
         job, found = result.job, result.outcome
-        judged = judged_by(
+        answer = answer_fields(
             found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
         )
         if isinstance(found, Explanation):
-            listed = is_listed({"status": "ok", **judged}, self.only)
+            listed = is_listed({"status": "ok", **answer}, self.only)
             try:
                 made = record.explained(
                     found, self.command, self.model, *self._files(job, found, written=listed)
@@ -86,10 +86,10 @@ class Writer:
                 if isinstance(error, CnnexplainError) and error.stops_run:
                     raise
                 made = record.failed(job.source.path, error, self.command, self.model)
-                judged.pop("right", None)
+                answer.pop("right", None)
         else:
             made = record.failed(job.source.path, found, self.command, self.model)
-        return sealed({**made, **judged, "file": job.file or file_facts(job.source.file)})
+        return sealed({**made, **answer, "file": job.file or file_facts(job.source.file)})
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
         """Whether an earlier run's record still holds: whole, well, its files there, the picture the same.

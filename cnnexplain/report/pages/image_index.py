@@ -32,8 +32,8 @@ class Class:
     mean: float | None  # None where scores are no probabilities
 
 
-class Gathered:
-    """The records of a run, read once."""
+class ImageIndex:
+    """The class and the probability of every image of a run, read once, and the orders made of them."""
 
     def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
         self.by_name_already = True  # the images come as people would sort them
@@ -69,7 +69,7 @@ class Gathered:
     @property
     def answers(self) -> int:
         """How many images have a first answer."""
-        return sum(one.images for one in self.classes)
+        return sum(entry.images for entry in self.classes)
 
     def failures(self) -> Places:
         """The places of the images that failed."""
@@ -86,7 +86,7 @@ class Gathered:
         order = self.least_certain()
         which = np.asarray(self._class)[order]
         order = order[np.argsort(which, kind="stable")]
-        ends = np.cumsum([np.count_nonzero(which < 0), *(one.images for one in self.classes)])
+        ends = np.cumsum([np.count_nonzero(which < 0), *(entry.images for entry in self.classes)])
         for place in sorted(range(len(self.classes)), key=lambda place: -self.classes[place].images):
             yield self.classes[place], order[ends[place] : ends[place + 1]]
 
@@ -109,7 +109,7 @@ Key = tuple[list[Any], str]
 def by_name(name: str) -> Key:
     """Names sort by this as people sort them: folder by folder, photo 9 before photo 10, capitals beside the small."""
     parts: list[Any] = re.split("([0-9]+)", name.casefold().replace("/", "\0"))
-    parts[1::2] = [(len(digits), digits) for digits in (one.lstrip("0") for one in parts[1::2])]
+    parts[1::2] = [(len(digits), digits) for digits in (entry.lstrip("0") for entry in parts[1::2])]
     return parts, name
 
 

@@ -15,8 +15,8 @@ LONG_TABLE = 12  # rows; a longer one is folded away
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One verdict."""
+class VerdictCard:
+    """The verdict of a check as the page shows it; `why`, `do`, `figure` and `table` may be empty."""
 
     anchor: str
     id: str
@@ -37,7 +37,7 @@ class Group:
 
     status: str
     word: str
-    all: tuple[Judged, ...]
+    all: tuple[VerdictCard, ...]
 
     @property
     def folded(self) -> bool:
@@ -47,47 +47,47 @@ class Group:
 
 def groups(records: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
     """The verdicts of a checked model by status, what failed first; none where no model was checked."""
-    every = [one for record in records for one in record.get("checks", ())]
-    found = []
+    every = [entry for record in records for entry in record.get("checks", ())]
+    status_groups = []
     for status, word in GROUPS:
-        some = tuple(_judged(one, word) for one in every if one["status"] == status)
+        some = tuple(_card(entry, word) for entry in every if entry["status"] == status)
         if some:
-            found.append(Group(status, word, some))
-    return tuple(found)
+            status_groups.append(Group(status, word, some))
+    return tuple(status_groups)
 
 
-def _judged(one: Mapping[str, Any], word: str) -> Judged:
-    table = one.get("table")
-    return Judged(
-        anchor=f"check-{one['id']}",
-        id=one["id"],
-        title=one["title"],
-        status=one["status"],
+def _card(entry: Mapping[str, Any], word: str) -> VerdictCard:
+    table = entry.get("table")
+    return VerdictCard(
+        anchor=f"check-{entry['id']}",
+        id=entry["id"],
+        title=entry["title"],
+        status=entry["status"],
         word=word,
-        says=one["says"],
-        do=one.get("do", ""),
-        why=one.get("why", ""),
-        facts=tuple(_facts(one)),
-        figure=_figure(one) if one.get("picture") else None,
+        says=entry["says"],
+        do=entry.get("do", ""),
+        why=entry.get("why", ""),
+        facts=tuple(_facts(entry)),
+        figure=_figure(entry) if entry.get("picture") else None,
         table=_table(table) if table and table["rows"] else None,
     )
 
 
-def _facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if one["value"] is not None:
-        yield "measured", words(one["value"])
-    if one["limits"]:
-        yield "limits", words({name.replace("_", "-"): limit for name, limit in one["limits"].items()})
-    yield "level", one["level"]
-    yield "took", duration(one["seconds"])
+def _facts(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if entry["value"] is not None:
+        yield "measured", words(entry["value"])
+    if entry["limits"]:
+        yield "limits", words({name.replace("_", "-"): limit for name, limit in entry["limits"].items()})
+    yield "level", entry["level"]
+    yield "took", duration(entry["seconds"])
 
 
-def _figure(one: Mapping[str, Any]) -> Figure:
-    shows = one.get("shows") or one["title"]
-    path = href(one["picture"])
+def _figure(entry: Mapping[str, Any]) -> Figure:
+    shows = entry.get("shows") or entry["title"]
+    path = href(entry["picture"])
     return Figure(
         src=path,
-        alt=f"{shows}: {one['says']}",
+        alt=f"{shows}: {entry['says']}",
         title=shows,
         subject="",
         links=(Link("picture", path),),
