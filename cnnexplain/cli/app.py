@@ -1,4 +1,4 @@
-"""The command line: one command for every method found, and the one place where errors become exit codes."""
+"""The command line: a command for every registered method, and the place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cnnexplain import __version__
-from cnnexplain.cli.boundary import told
+from cnnexplain.cli.boundary import shown_error
 from cnnexplain.cli.command import Command
 from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
@@ -70,48 +70,48 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or not there
             stream.flush()
-    os._exit(code)  # torch's libraries take 0.1 GB and a moment to be taken down one by one
+    os._exit(code)  # torch's libraries take 0.1 GB and a moment to be unloaded
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out a command line and return its exit code."""
+    """Carry out a command line, without the program's name, and return its exit code."""
     watch()
     try:
         return _run(arguments)
-    except Exception as error:  # noqa: BLE001 - the one boundary
-        shown = told(error)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        shown = shown_error(error)
         show_error(shown)
         return int(shown.exit_code)
 
 
 def _run(arguments: Sequence[str]) -> int:
-    command = typer.main.get_command(application())
-    # `--help` and `--version` have no use for a pyproject.toml, and should not trip over a broken one.
-    known = commands()
-    asked = next((one for one in arguments if one in known), None)
-    if asked:
-        known[asked].forget(arguments, _here())
-    fields = {name: one.fields for name, one in known.items()}
+    group = typer.main.get_command(application())
+    # `--help` and `--version` have no use for a pyproject.toml, and must not fail where it is broken.
+    available = commands()
+    typed = next((word for word in arguments if word in available), None)
+    if typed:
+        available[typed].forget(arguments, _here())
+    fields = {name: command.fields for name, command in available.items()}
     names = itertools.takewhile(lambda word: word != "--", arguments)
-    if dashed := next((one for one in names if _is_dashed(one) and os.path.isfile(one)), None):
+    if dashed := next((word for word in names if _is_dashed(word) and os.path.isfile(word)), None):
         raise _read_as_options(dashed)
-    used = settings(_here(), asked, fields) if asked else {}
-    defaults = {asked: {name: one.value for name, one in used.items()}} if asked else {}
-    main = partial(command.main, prog_name="cnnexplain", standalone_mode=False, default_map=defaults)
+    used = settings(_here(), typed, fields) if typed else {}
+    defaults = {typed: {option: setting.value for option, setting in used.items()}} if typed else {}
+    main = partial(group.main, prog_name="cnnexplain", standalone_mode=False, default_map=defaults)
     try:
         code = with_output(main, arguments)
     except typer.TyperException as error:
         usage = _usage_error(error, arguments)
-        with_origin(usage, used, fields.get(asked or "", {}), arguments)
+        with_origin(usage, used, fields.get(typed or "", {}), arguments)
         raise usage from error
     except CnnexplainError as error:
-        with_origin(error, used, fields.get(asked or "", {}), arguments)
+        with_origin(error, used, fields.get(typed or "", {}), arguments)
         raise
     return int(code or 0)
 
 
 def application() -> typer.Typer:
-    """The typer application, built from what is declared."""
+    """The typer application, built from the declared options of every command."""
     app = typer.Typer(
         cls=HelpfulGroup,
         pretty_exceptions_enable=False,
@@ -138,7 +138,7 @@ def _common(
 
 
 def _command(command: Command) -> Callable[..., int]:
-    """The function that typer calls for one command."""
+    """The function that typer calls for a command."""
 
     def call(context: typer.Context, **values: Any) -> int:
         try:
@@ -167,7 +167,7 @@ def _command(command: Command) -> Callable[..., int]:
         *([_IMAGES] if command.takes_pictures else []),
         *([_PARTS] if command.takes_parts else []),
         *parameters(command.kind),
-        *(one for cls in command.shared.values() for one in parameters(cls, command.unused)),
+        *(parameter for cls in command.shared.values() for parameter in parameters(cls, command.unused)),
         inspect.Parameter(
             "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, help_all]
         ),
@@ -178,9 +178,9 @@ def _command(command: Command) -> Callable[..., int]:
 
 
 def _carry_out(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
-    sources = {one: getattr(context.get_parameter_source(one), "name", "DEFAULT") for one in values}
-    given = {one for one in values if sources[one] != "DEFAULT"}
-    values = command.settled(values, {one for one in values if sources[one] == "COMMANDLINE"})
+    sources = {name: getattr(context.get_parameter_source(name), "name", "DEFAULT") for name in values}
+    chosen = {name for name in values if sources[name] != "DEFAULT"}
+    values = command.settled(values, {name for name in values if sources[name] == "COMMANDLINE"})
     if (draw := command.shown(values)) is not None:
         show_lines(sys.stdout, draw)
         return int(ExitCode.OK)
@@ -195,7 +195,7 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     command.prepare()
     at_work()
     with console.watching():
-        outcome = command.carry_out(values, given, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
+        outcome = command.carry_out(values, chosen, shlex.join(["cnnexplain", *sys.argv[1:]]), console)
     try:
         console.finished(outcome)
     except KeyboardInterrupt as error:
@@ -216,7 +216,7 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
         )
     if outcome.stopped is not None:
         raise outcome.stopped
-    if bad := [one.check for one in outcome.verdicts if one.status == "fail"]:
+    if bad := [verdict.check for verdict in outcome.verdicts if verdict.status == "fail"]:
         raise CheckFailedError(
             f"{count(len(bad), 'check')} failed: {', '.join(bad)}",
             f"each says what to do; {outcome.report or 'add -o out, which'} shows the evidence",
@@ -236,7 +236,7 @@ def _require_model(command: Command, model: str | None) -> None:
 
 
 def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> OptionError:
-    """What typer found wrong, in two lines."""
+    """The error of typer as a problem and a hint."""
     problem = error.format_message().rstrip(".")
     problem = problem[:1].lower() + problem[1:]
     context = getattr(error, "ctx", None)
@@ -245,10 +245,10 @@ def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> Optio
     help_line = f"{context.command_path if context else 'cnnexplain'} --help lists what there is"
     if possible:
         return OptionError(problem.split(" (", maxsplit=1)[0], f"did you mean {' or '.join(possible)}?")
-    if dashed := next((one for one in arguments if _is_dashed(one)), None):
+    if dashed := next((word for word in arguments if _is_dashed(word)), None):
         return _read_as_options(dashed)
     if problem.startswith("no such command"):
-        near = near_misses(next((one for one in arguments if not one.startswith("-")), ""), commands())
+        near = near_misses(next((word for word in arguments if not word.startswith("-")), ""), commands())
         problem = problem.split(". ", maxsplit=1)[0]
         return OptionError(problem, f"did you mean cnnexplain {near[0]}?" if near else help_line)
     return OptionError(problem, help_line)

@@ -1,4 +1,4 @@
-"""What is told of an error: the one place where what nobody foresaw becomes two lines and an exit code."""
+"""The boundary where any exception becomes an error with two lines and an exit code."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cnnexplain.errors import (
 )
 
 
-def told(error: Exception) -> CnnexplainError:
-    """The error to show in the place of one that reached the command line; its exit code is the command's."""
+def shown_error(error: Exception) -> CnnexplainError:
+    """The error to show for an exception that reached the command line; its exit code is the command's."""
     if (shortage := shortage_behind(error)) is not None:
         return shortage
     if isinstance(error, CnnexplainError):
         return error
     if isinstance(error, OSError):  # a disk that fails, a file that vanished or is not ours any more
-        what = f"{error.filename}: " if error.filename is not None else ""
+        file = f"{error.filename}: " if error.filename is not None else ""
         return OutputError(
-            f"a file could not be read or written: {what}{error.strerror or first_line(error)}",
+            f"a file could not be read or written: {file}{error.strerror or first_line(error)}",
             "see whether it is still there, and whether there is room; run it again with --debug for details",
         )
     if (place := place_in_own_code(error)) is not None:
@@ -36,6 +36,6 @@ def told(error: Exception) -> CnnexplainError:
 
 
 class DefectError(CnnexplainError):
-    """What is nobody's fault but ours."""
+    """A defect of cnnexplain itself."""
 
     exit_code = ExitCode.DEFECT

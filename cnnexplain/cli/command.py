@@ -1,4 +1,4 @@
-"""What every command is: its options, and how it is carried out."""
+"""The base class of commands: a command's options, and how it is carried out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command(ABC):
-    """One command. `kind` is the dataclass whose declared fields are its own options."""
+    """A command. `kind` is the dataclass whose declared fields are its own options."""
 
     name: str
     kind: type[Any]
@@ -60,14 +60,14 @@ class Command(ABC):
         }
 
     def shown(self, values: Mapping[str, Any]) -> Callable[..., list[str]] | None:  # noqa: ARG002
-        """What draws that which it shows at once, without a model, where that is all that was asked for.
+        """A function that draws the lines to show at once, without a model; None where a model is needed.
 
         Needs no torch. See `console.show_lines`.
         """
         return None
 
     def common(self, values: Mapping[str, Any], arguments: str) -> dict[str, Any]:
-        """What a request of either kind holds."""
+        """The arguments that all kinds of requests share."""
         return {
             "command": self.name,
             "reference": values["model"],
@@ -78,21 +78,21 @@ class Command(ABC):
         }
 
     def forget(self, arguments: Sequence[str], start: Path) -> None:  # noqa: B027 - most leave nothing of the kind
-        """Remove what an earlier run left that must not be taken for this one's, whatever becomes of this one.
+        """Remove files of an earlier run that must not be taken for this run's, even if this run fails.
 
         Paths are relative to `start`.
         """
 
     def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:  # noqa: ARG002
-        """The values without those settings that do not go with what was `typed`, and are meant for other calls."""
+        """The values without settings that conflict with the `typed` options: those are meant for other calls."""
         return dict(values)
 
     def prepare(self) -> None:
-        """Import what carries it out."""
+        """Import the module that carries it out."""
         importlib.import_module(self.runner)
 
     @abstractmethod
     def carry_out(
-        self, values: Mapping[str, Any], given: set[str], arguments: str, observer: Observer
+        self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer
     ) -> Outcome:
-        """Do it: `given` are the options that a user gave, `arguments` is the command line. Needs torch."""
+        """Carry the command out, which needs torch. `chosen`: the options that the user set; `arguments`: the call."""

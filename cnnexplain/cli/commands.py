@@ -1,4 +1,4 @@
-"""Every command: what declares its options, what it shares with others, and what carries it out."""
+"""Every command: the class that declares its options, the options it shares with others, and its runner."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OfPictures(Command):
     }
 
     def carry_out(
-        self, values: Mapping[str, Any], given: set[str], arguments: str, observer: Observer
+        self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer
     ) -> Outcome:
         """Explain the pictures."""
         from cnnexplain.runner.run import run
@@ -65,8 +65,8 @@ class OfPictures(Command):
         request = Request(
             images=tuple(values["images"] or ()),
             method=built(self.kind, values),
-            asked=frozenset(field.name for field in declared(self.kind) if field.name in given),
-            run=_written(built(RunOptions, values), values, given),
+            asked=frozenset(field.name for field in declared(self.kind) if field.name in chosen),
+            run=_written(built(RunOptions, values), values, chosen),
             find=built(ImageOptions, values),
             answers=built(AnswerOptions, values),
             **self.common(values, arguments),
@@ -93,7 +93,7 @@ class OfModel(Command):
     def carry_out(
         self,
         values: Mapping[str, Any],
-        given: set[str],
+        chosen: set[str],
         arguments: str,
         observer: Observer,
     ) -> Outcome:
@@ -102,14 +102,14 @@ class OfModel(Command):
 
         request = ModelRequest(
             inspection=built(self.kind, values),
-            output=_written(built(self.shared["Results"], values), values, given),
+            output=_written(built(self.shared["Results"], values), values, chosen),
             **self.common(values, arguments),
         )
         return inspect(request, observer)
 
 
 class OfDrawnModel(OfModel):
-    """The same where the results are pictures."""
+    """A way of looking into a model whose results are figures."""
 
     shared: ClassVar[Mapping[str, type]] = {**OfModel.shared, "Results": FolderOptions}
 
@@ -129,16 +129,16 @@ class Checking(Command):
     }
 
     def forget(self, arguments: Sequence[str], start: Path) -> None:
-        """A JUnit file that says that all is well, beside a misspelt option, say."""
+        """Remove the JUnit file of an earlier run, which would stand for this run if it fails early."""
         if {"-h", "--help", "--help-all"}.isdisjoint(arguments):
             named = [next(filter(None, map(os.environ.get, variables(self.name, "junit"))), None)]
-            named += [one.partition("=")[2] for one in arguments if one.startswith("--junit=")]
+            named += [word.partition("=")[2] for word in arguments if word.startswith("--junit=")]
             named += [path for flag, path in itertools.pairwise(arguments) if flag == "--junit"]
             if named[-1]:
                 forget(Path(named[-1]), start)
 
     def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:
-        """Without a stored run and labels where there is nothing to hold them against."""
+        """Leave out a stored run and labels where there are no images to compare with them."""
         settled = super().settled(values, typed)
         only = {part.strip() for word in values["only"] or () for part in word.split(",")}
         useless = (
@@ -165,7 +165,7 @@ class Checking(Command):
     def carry_out(
         self,
         values: Mapping[str, Any],
-        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        chosen: set[str],  # noqa: ARG002 - no file name depends on the options here
         arguments: str,
         observer: Observer,
     ) -> Outcome:
@@ -199,7 +199,7 @@ class Merging(Command):
     def carry_out(
         self,
         values: Mapping[str, Any],
-        given: set[str],  # noqa: ARG002 - what was asked for is in no file's name here
+        chosen: set[str],  # noqa: ARG002 - no file name depends on the options here
         arguments: str,
         observer: Observer,
     ) -> Outcome:
@@ -209,9 +209,9 @@ class Merging(Command):
         return merge(MergeRequest(tuple(values["parts"]), built(MergeOptions, values), arguments), observer)
 
 
-def _written(options: Options, values: Mapping[str, Any], given: set[str]) -> Options:
-    """`options` without a folder where --json asks for records and no folder was named: they are all that is wanted."""
-    if not values["json"] or "output" in given or options.output is None:
+def _written(options: Options, values: Mapping[str, Any], chosen: set[str]) -> Options:
+    """`options` without a folder where --json is set and the user named none: then only records are wanted."""
+    if not values["json"] or "output" in chosen or options.output is None:
         return options
     for name in ("save_raw", "tensorboard"):
         if values[name]:
@@ -222,14 +222,14 @@ def _written(options: Options, values: Mapping[str, Any], given: set[str]) -> Op
 
 
 def commands() -> dict[str, Command]:
-    """Every command by its name, in the order of the alphabet."""
-    found: dict[str, Command] = {}
+    """Every command by its name, in alphabetical order."""
+    by_name: dict[str, Command] = {}
     for name in names():
         kind = command(name)
         if issubclass(kind, ImageCommand):
-            found[name] = OfPictures(name, kind)
+            by_name[name] = OfPictures(name, kind)
         else:
-            found[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
-    found["check"] = Checking("check", CheckOptions)
-    found["merge"] = Merging("merge", MergeOptions)
-    return dict(sorted(found.items()))
+            by_name[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
+    by_name["check"] = Checking("check", CheckOptions)
+    by_name["merge"] = Merging("merge", MergeOptions)
+    return dict(sorted(by_name.items()))

@@ -1,4 +1,4 @@
-"""What a person reads: data on stdout, everything else on stderr. Nothing else in the package prints."""
+"""The terminal: data on stdout, everything else on stderr. No other module of the package prints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.cli.apart import apart
-from cnnexplain.cli.findings import judged, of_answers, of_stages
+from cnnexplain.cli.findings import of_answers, of_recognition, of_stages
 from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.text import printable
 from cnnexplain.cli.workflow import harmless, harmless_json
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from cnnexplain.errors import CnnexplainError
     from cnnexplain.runner.request import Outcome
 
-LONGEST = 4096  # letters of a line
-FEW = 10  # up to so many images are told one by one
+LONGEST = 4096  # characters of a line
+FEW = 10  # up to so many images, each is reported
 
 
 @dataclass(frozen=True)
 class ConsoleOptions:
-    """What is shown while a command runs."""
+    """The options that say how much a command shows while it runs."""
 
     json: Annotated[
         bool, Param("Write one record a line to stdout instead of the report's path.", common=True)
@@ -54,19 +54,19 @@ class ConsoleOptions:
 
 
 def show_error(error: CnnexplainError) -> None:
-    """The two lines of an error."""
+    """Write the two lines of an error, problem and hint, to stderr."""
     _tell(f"{_styled('error:', '1;31')} {printable(capped(error.problem, LONGEST))}")
     _tell(f"{_styled('hint:', '1;36')} {printable(capped(error.hint, LONGEST))}")
 
 
 def show_trace(error: BaseException) -> None:
-    """Where an error was raised."""
+    """Write the traceback of an error to stderr."""
     for line in "".join(traceback.format_exception(error)).splitlines():
         _tell(printable(line))
 
 
 def show_lines(stream: TextIO | None, draw: Callable[..., list[str]]) -> None:
-    """What `draw` makes of `width` (None where nothing limits it), `style` and `encoding` of a stream, on it."""
+    """Write lines to a stream, as `draw(width, style, encoding)` makes them for it; `width` is None without a limit."""
     if stream is None:
         return
     width = shutil.get_terminal_size().columns if stream.isatty() else None
@@ -76,11 +76,11 @@ def show_lines(stream: TextIO | None, draw: Callable[..., list[str]]) -> None:
 
 
 class Console:
-    """Tells a person how a run goes; the runner's observer."""
+    """The runner's observer that reports a run on the terminal."""
 
     def __init__(self, options: ConsoleOptions) -> None:
         self._options = options
-        self._out = sys.stdout  # what strangers' code prints while it runs goes elsewhere
+        self._out = sys.stdout  # the output of other code is redirected while a command runs
         self._progress: Progress | None = None
         self._each = options.verbose
         self._total = self._before = self._failed_again = 0
@@ -89,9 +89,9 @@ class Console:
 
     @contextmanager
     def watching(self) -> Iterator[Console]:
-        """While the block runs a progress bar may be shown; it is gone after it.
+        """Allow a progress bar while the block runs; it is removed at the end.
 
-        What a model's own code prints goes to stderr: stdout is for data.
+        Output of a model's own code goes to stderr: stdout is for data.
         """
         try:
             with apart(self._out) as self._out, redirect_stdout(sys.stderr):
@@ -103,7 +103,7 @@ class Console:
                 self._status.stop()
 
     def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
-        """Show the model, and what was chosen by default."""
+        """Show the model, and the values that were chosen by default."""
         self._say("model", f"{model.name}: {source}")
         self._say("input", model.preprocess.words)
         for choice in choices:
@@ -119,9 +119,9 @@ class Console:
             self._progress = progress_bar(images, done)
 
     def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
-        """Tell one finished image, where it is `listed`; one that failed before is counted, and told with --verbose."""
+        """Report a finished image that is `listed`; a repeated failure is only counted, unless --verbose is set."""
         if self._before:
-            self._before -= 1  # of an earlier run, which says nothing about this one's rate
+            self._before -= 1  # of an earlier run, which says nothing about the rate of this run
         elif self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
         if not listed:
@@ -129,7 +129,7 @@ class Console:
         if self._options.json:
             self._show_data(harmless_json(json.dumps(record)))
         if record["image"] is None:
-            return  # each thing was told when it was found
+            return  # each result was reported as it came
         if record["status"] == "error" and again and not self._options.verbose:
             self._failed_again += 1
         elif record["status"] == "error":
@@ -137,15 +137,15 @@ class Console:
         elif self._each:
             lines = list(summaries(record["explanations"]))
             kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
-            told = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
-            self._say(os.path.basename(record["image"]), told + judged(record))
-            for found in lines if len(lines) > 1 else ():
-                self._say(" ", found)
+            text = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
+            self._say(os.path.basename(record["image"]), text + of_recognition(record))
+            for line in lines if len(lines) > 1 else ():
+                self._say(" ", line)
             for note in record.get("notes", ()):
                 self._say("note", note)
 
     def found(self, result: Result) -> None:
-        """Tell one result that is about a model; the table of its layers is shown at the end."""
+        """Report a result about the model itself; the table of its layers is shown at the end."""
         if isinstance(result, LayerTable):
             self._table = result
         else:
@@ -165,22 +165,22 @@ class Console:
         self._status.update(text)
 
     def judged(self, verdict: Verdict) -> None:
-        """Tell what became of one check, where each is to be told; the table at the end tells all."""
+        """Report the verdict of a check with --verbose; the table at the end shows all verdicts."""
         if self._options.verbose:
             self._say(verdict.check, f"{verdict.status}: {verdict.says}")
 
     def annotated(self, line: str) -> None:
-        """A line for the machine that runs the command."""
+        """Write a line for the machine that runs the command, such as GitHub's workflow."""
         _put_encoded(printable(line))
 
-    def told(self, what: str, text: str) -> None:
-        """Tell something that stops nothing."""
-        self._say(what, text)
+    def told(self, topic: str, text: str) -> None:
+        """Report a remark that does not stop the run."""
+        self._say(topic, text)
 
     def finished(self, outcome: Outcome) -> None:
-        """Tell how it went, and where to look."""
+        """Report how the run went, and where its results are."""
         if outcome.images and not outcome.verdicts:
-            self._told_images(outcome)
+            self._summarise_images(outcome)
         else:
             self._say("done", f"in {outcome.seconds:.1f} s")
         data = outcome.report is None and not self._options.json
@@ -192,7 +192,7 @@ class Console:
             self._show_data(os.fspath(outcome.report))
 
     def _show_table(self, table: LayerTable, *, data: bool) -> None:
-        """The table of layers: on stdout where it is all that was asked for, else beside the other messages."""
+        """Show the table of layers: on stdout where it is the command's only data, else on stderr."""
         from cnnexplain.cli.table import drawn
 
         if data or not self._options.quiet:
@@ -200,18 +200,20 @@ class Console:
             show_lines(stream, lambda **sheet: drawn(table, **sheet))
 
     def _show_verdicts(self, verdicts: Sequence[Verdict], *, data: bool) -> None:
-        """The table of verdicts; where it is to be quiet, those that failed."""
+        """Show the table of verdicts; with --quiet only the failed checks."""
         from cnnexplain.cli.verdicts import drawn
 
-        shown = [one for one in verdicts if one.status == "fail"] if self._options.quiet else verdicts
-        skipped = [one.check for one in verdicts if one.status == "skipped"]
+        shown = (
+            [verdict for verdict in verdicts if verdict.status == "fail"] if self._options.quiet else verdicts
+        )
+        skipped = [verdict.check for verdict in verdicts if verdict.status == "skipped"]
         if self._options.quiet and skipped:
             self._warn("skipped", f"{len(skipped)} of {count(len(verdicts), 'check')}: {', '.join(skipped)}")
         stream = self._out if data else sys.stderr
         if shown:
             show_lines(stream, lambda **sheet: drawn(shown, counts=not self._options.quiet, **sheet))
 
-    def _told_images(self, outcome: Outcome) -> None:
+    def _summarise_images(self, outcome: Outcome) -> None:
         done = outcome.images - outcome.failed
         if answers := outcome.answers:
             self._say("right", of_answers(answers))
@@ -235,25 +237,25 @@ class Console:
             self._say("work", of_stages(outcome))
 
     def _show_data(self, line: str) -> None:
-        """One line on stdout. File names go out as the bytes that they are, whatever the locale."""
+        """Write a line to stdout. File names go out as the bytes that they are, whatever the locale."""
         _put(self._out, os.fsencode(line))
 
-    def _say(self, what: str, text: str) -> None:
+    def _say(self, topic: str, text: str) -> None:
         if not self._options.quiet:
-            self._warn(what, text)
+            self._warn(topic, text)
 
-    def _warn(self, what: str, text: str) -> None:
-        """Tell what is to be known even where it is to be quiet: that less was done than was asked for."""
-        what, text = printable(capped(what)), printable(capped(text, LONGEST))
+    def _warn(self, topic: str, text: str) -> None:
+        """Report, also with --quiet, that less was done than the user wanted."""
+        topic, text = printable(capped(topic)), printable(capped(text, LONGEST))
         live = self._progress or self._status
         if live is None:
-            _tell(f"{_styled(what, '1')}  {text}")
+            _tell(f"{_styled(topic, '1')}  {text}")
         else:
             from rich.text import Text
 
             # Above the line, which would otherwise be written over.
             style = "bold" if _may_style() else ""
-            live.console.print(Text.assemble((what, style), f"  {text}"))
+            live.console.print(Text.assemble((topic, style), f"  {text}"))
 
 
 def _styled(text: str, code: str) -> str:
@@ -278,7 +280,7 @@ def _put_encoded(line: str) -> None:
 
 
 def _put(stream: TextIO | None, line: bytes) -> None:
-    """Write one line. A reader that has gone away, as `head` does, does not end the work."""
+    """Write a line. A reader that has gone away, as `head` does, does not end the work."""
     if stream is None:  # closed by whoever started us
         return
     try:

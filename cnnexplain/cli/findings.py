@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from cnnexplain.runner.request import Outcome
 
 
-def judged(record: Mapping[str, Any]) -> str:
-    """Whether a picture was recognised, where that is known."""
+def of_recognition(record: Mapping[str, Any]) -> str:
+    """Whether an image was recognised, as the end of its line; nothing where its class is unknown."""
     if "right" not in record:
         return ""
     return "; right" if record["right"] else f"; wrong, should be {record['expected']['label']}"

@@ -1,4 +1,4 @@
-"""What --help and --help-all say: examples first, then a command's own options; what is shared is folded."""
+"""The pages of --help and --help-all: examples, a command's own options, then the most common shared options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXAMPLES = (
     "cnnexplain check net.pth --arch resnet18 photos/ --labels-from folder",
 )
 NARROWEST, WIDEST = 60, 100  # columns that are used
-ENTRY = 28  # of them at most for what is typed, where its meaning stands beside it
+ENTRY = 28  # of them at most for an option, where its meaning stands beside it
 
 Row = tuple[str, str]
 
@@ -48,20 +48,23 @@ class HelpfulGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the formatter stays empty
         """Show the help of the program."""
-        options = [(", ".join(one.opts), str(getattr(one, "help", ""))) for one in self.get_params(ctx)]
+        options = [
+            (", ".join(parameter.opts), str(getattr(parameter, "help", "")))
+            for parameter in self.get_params(ctx)
+        ]
         show_lines(sys.stdout, partial(of_program, options))
 
 
 def of_program(options: Sequence[Row], width: int | None, style: bool, encoding: str) -> list[str]:  # noqa: ARG001
     """The lines of the program's help. The last three arguments are those of `show_lines`."""
     page = _Page(width, style)
-    known = [(name, _paragraphs(one)[0]) for name, one in commands().items()]
+    rows = [(name, _paragraphs(command)[0]) for name, command in commands().items()]
     return [
         "Usage: cnnexplain COMMAND MODEL [IMAGES]... [options]",
         "",
         *page.wrapped("Shows what a convolutional network looked at."),
         *page.examples(EXAMPLES),
-        *page.section("Commands", known),
+        *page.section("Commands", rows),
         *page.section("Options", options),
         *page.wrapped(
             "Every option can also be set as CNNEXPLAIN_<OPTION> or in [tool.cnnexplain] of pyproject.toml."
@@ -76,7 +79,7 @@ def of_command(
     encoding: str,  # noqa: ARG001
     everything: bool = False,
 ) -> list[str]:
-    """The lines of a command's help; without `everything` its own options and the most common of the shared ones."""
+    """The lines of a command's help; without `everything` only its own options and the most common shared options."""
     page = _Page(width, style)
     arguments = list(_arguments(command))
     says = _paragraphs(command)
@@ -90,24 +93,24 @@ def of_command(
         for title, fields in command.shared_fields.items():
             lines += page.section(title, map(row_of, fields))
     else:
-        shared = [one for fields in command.shared_fields.values() for one in fields]
-        lines += page.section("Common options", [row_of(one) for one in shared if one.param.common])
+        shared = [field for fields in command.shared_fields.values() for field in fields]
+        lines += page.section("Common options", [row_of(field) for field in shared if field.param.common])
     lines += page.section("Help", [("-h, --help", "Show this."), ("--help-all", "Show every option.")])
     return lines[:-1]
 
 
 def row_of(field: Field) -> Row:
-    """How an option is typed, and what it does."""
+    """How an option is typed, and its meaning."""
     spelled = spellings(field)
     if field.type is bool and not field.default and not field.param.flags:
-        spelled = (spelled[0].partition("/")[0],)  # what turns it off is of no use here
-    typed = ", ".join(one for spelling in spelled for one in spelling.split("/"))
+        spelled = (spelled[0].partition("/")[0],)  # the spelling that turns it off is of no use here
+    typed = ", ".join(name for spelling in spelled for name in spelling.split("/"))
     value = "" if field.type is bool else f" {field.param.metavar or kind_of(field)}"
     return typed + value, meaning(field) + _default(field)
 
 
 def kind_of(field: Field) -> str:
-    """What stands for an option's value where its declaration names nothing."""
+    """The placeholder of an option's value where its declaration has no metavar."""
     return "NAME" if field.param.choices else {int: "N", float: "X"}.get(field.type, "TEXT")
 
 
@@ -118,8 +121,8 @@ def _default(field: Field) -> str:
 
 
 def _paragraphs(command: Command) -> list[str]:
-    """What a command does, each paragraph on one line."""
-    return [" ".join(one.split()) for one in (inspect.getdoc(command.kind) or "").split("\n\n")]
+    """The paragraphs of a command's description, each on a line."""
+    return [" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command.kind) or "").split("\n\n")]
 
 
 def _arguments(command: Command) -> Iterator[Row]:
@@ -142,24 +145,25 @@ class _Page:
         return [*textwrap.wrap(text, self._width, break_on_hyphens=False), ""]
 
     def examples(self, calls: Sequence[str]) -> list[str]:
-        """Calls to copy, which are never broken."""
-        return [self._heading("Examples"), *(f"  {one}" for one in calls), ""] if calls else []
+        """The lines of example calls, which are never wrapped."""
+        return [self._heading("Examples"), *(f"  {call}" for call in calls), ""] if calls else []
 
     def section(self, title: str, rows: Iterable[Row]) -> list[str]:
-        """A heading and below it what is typed, each beside its meaning."""
-        known = list(rows)
-        if not known:
+        """A heading and the rows below it: how each entry is typed, beside its meaning."""
+        entries = list(rows)
+        if not entries:
             return []
-        entry = min(ENTRY, max(len(typed) for typed, _ in known)) + 4
+        entry = min(ENTRY, max(len(typed) for typed, _ in entries)) + 4
         lines = [self._heading(title)]
-        for typed, text in known:
-            said = textwrap.wrap(text, self._width - entry, break_on_hyphens=False)
+        for typed, text in entries:
+            meaning_lines = textwrap.wrap(text, self._width - entry, break_on_hyphens=False)
             if len(typed) + 4 > entry:
                 lines.append(f"  {typed}")
                 typed = ""  # noqa: PLW2901 - it has a line of its own
-            beside = [f"  {typed}", *[""] * len(said)]
+            beside = [f"  {typed}", *[""] * len(meaning_lines)]
             lines += [
-                f"{left:<{entry}}{right}".rstrip() for left, right in zip(beside, said or [""], strict=False)
+                f"{left:<{entry}}{right}".rstrip()
+                for left, right in zip(beside, meaning_lines or [""], strict=False)
             ]
         return [*lines, ""]
 

@@ -51,7 +51,7 @@ def _parameter(field: Field, *, hidden: bool) -> inspect.Parameter:
 
 
 def spellings(field: Field) -> tuple[str, ...]:
-    """How an option is typed; a slash stands before what turns it off."""
+    """How an option is typed; a slash stands before the spelling that turns it off."""
     if field.param.flags:
         return field.param.flags
     name = flag(field.name)

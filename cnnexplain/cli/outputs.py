@@ -1,4 +1,4 @@
-"""`--output`: a folder, as -o, and where that is given or a model has several outputs, which of these is meant."""
+"""`--output`: a folder, as -o; where -o is present or a model has several outputs, the name of an output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FOLDER = re.compile(
 
 
 def with_output(main: Callable[..., Any], arguments: Sequence[str]) -> Any:
-    """What `main` makes of the arguments, once it is settled what --output means."""
+    """Call `main` with the arguments, once the meaning of --output is settled, and return its result."""
     try:
         return main(args=_with_folder(arguments) or ["--help"])
     except SeveralOutputsError as error:
         again = _choosing(arguments, error.names)
         if again is None:
             raise
-        if any(one == "-" or one.endswith("=-") for one in again):  # it was read to its end
+        if any(word == "-" or word.endswith("=-") for word in again):  # it was read to its end
             raise SeveralOutputsError(
                 error.problem, f"type {CHOICE} in the place of {LONG}, which names a folder here", error.names
             ) from error
@@ -36,25 +36,25 @@ def _with_folder(arguments: Sequence[str]) -> list[str]:
 
 
 def _choosing(arguments: Sequence[str], names: Collection[str]) -> list[str] | None:
-    """The arguments with --model-output for an --output that names one of a model's outputs; None where none does.
+    """The arguments with --model-output for an --output that names an output of the model; None where none does.
 
     Then no folder of that name was meant, though no -o stands beside it.
     """
     options = _options(arguments)
-    values = [one.partition("=")[2] for one in options if one.startswith(f"{LONG}=")]
-    values += [after for one, after in itertools.pairwise(options) if one == LONG]
+    values = [word.partition("=")[2] for word in options if word.startswith(f"{LONG}=")]
+    values += [value for word, value in itertools.pairwise(options) if word == LONG]
     return _renamed(arguments) if len(values) == 1 and values[0] in names else None
 
 
 def _options(arguments: Sequence[str]) -> list[str]:
-    """What stands before --, behind which nothing is an option."""
+    """The arguments before --, behind which nothing is an option."""
     return list(arguments[: list(arguments).index("--")] if "--" in arguments else arguments)
 
 
 def _renamed(arguments: Sequence[str]) -> list[str]:
     before = _options(arguments)
     named = [
-        CHOICE + one.removeprefix(LONG) if one == LONG or one.startswith(f"{LONG}=") else one
-        for one in before
+        CHOICE + word.removeprefix(LONG) if word == LONG or word.startswith(f"{LONG}=") else word
+        for word in before
     ]
     return [*named, *arguments[len(before) :]]

@@ -26,7 +26,7 @@ Commands = Mapping[str, Mapping[str, Field]]  # the fields of every command, by 
 
 @dataclass(frozen=True)
 class Setting:
-    """The value of an option, as typer takes it, and where it stands."""
+    """The value of an option, as typer takes it, and the place where it is set."""
 
     value: Any
     origin: str
@@ -43,14 +43,14 @@ def settings(folder: Path, command: str, commands: Commands) -> dict[str, Settin
 
 
 def variables(command: str, option: str) -> tuple[str, str]:
-    """The environment variables that set an option: of one command alone, and of all."""
+    """The environment variables that set an option: of this command alone, and of all commands."""
     return f"CNNEXPLAIN_{command}_{option}".upper(), f"CNNEXPLAIN_{option}".upper()
 
 
 def with_origin(
     error: CnnexplainError, used: Mapping[str, Setting], fields: Mapping[str, Field], arguments: Sequence[str]
 ) -> None:
-    """Have an error say where the setting stands that it is about: one whose option or value it names."""
+    """Add to an error the place of the setting it is about: a setting whose option or value it names."""
     for name, setting in used.items():
         if _is_typed(fields[name], arguments):
             continue
@@ -98,34 +98,34 @@ def _in_file(folder: Path, command: str, commands: Commands) -> Iterator[tuple[s
         if command != TABLED or type(value) is not dict
     }
     where = f"[tool.cnnexplain.{command}] in {file}"
-    mine = _known(options, fields, where)
+    mine = _known_options(options, fields, where)
     for name, value in mine.items():
         yield name, Setting(_from_file(value, fields[name], file), where)
     everything = {*commands, *(name for fields in commands.values() for name in fields)}
     where = f"[tool.cnnexplain] in {file}"
-    for name, value in _known(table, everything, where).items():
+    for name, value in _known_options(table, everything, where).items():
         if name in fields and name not in mine and _is_meant(value, fields[name], commands):
             yield name, Setting(_from_file(value, fields[name], file), where)
 
 
 def _is_meant(value: Any, field: Field, commands: Commands) -> bool:
-    """Whether a setting for all commands is meant for this one's option.
+    """Whether a setting for all commands is meant for this command's option.
 
     Options of one name may take other words in another command, or a file: `--method`, `--baseline`. A setting is for
-    those commands that know its words; one that no command knows is for those that take anything, and where there are
-    none it is an error of all of them.
+    those commands that accept its words; a setting that no command accepts is for those that take anything, and where
+    there are none it is an error of all of them.
     """
     kin = [fields[field.name] for fields in commands.values() if field.name in fields]
-    if len({one.param.choices for one in kin}) < 2:
+    if len({other.param.choices for other in kin}) < 2:
         return True
     if field.param.choices:
-        others = any(not one.param.choices or _knows(one, value) for one in kin)
+        others = any(not other.param.choices or _knows(other, value) for other in kin)
         return _knows(field, value) or not others
-    return not any(_knows(one, value) for one in kin)
+    return not any(_knows(other, value) for other in kin)
 
 
 def _knows(field: Field, value: Any) -> bool:
-    """Whether all that a setting says is among the words that an option takes."""
+    """Whether all words of a setting are among those that an option accepts."""
     parts = value if isinstance(value, list) else str(value).split() if field.repeated else [value]
     words = [
         word.strip()
@@ -136,7 +136,7 @@ def _knows(field: Field, value: Any) -> bool:
 
 
 def tables(folder: Path) -> dict[str, dict[str, Any]]:
-    """The tables within `[tool.cnnexplain.check]` of the nearest pyproject.toml, one for each check."""
+    """The tables of checks within `[tool.cnnexplain.check]` of the nearest pyproject.toml, by the check's id."""
     file = _nearest(folder)
     own = _table(file).get(TABLED, {}) if file is not None else {}
     return {name: value for name, value in own.items() if type(value) is dict} if type(own) is dict else {}
@@ -144,7 +144,7 @@ def tables(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _nearest(folder: Path) -> Path | None:
     return next(
-        (one for place in (folder, *folder.parents) if (one := place / "pyproject.toml").is_file()), None
+        (file for place in (folder, *folder.parents) if (file := place / "pyproject.toml").is_file()), None
     )
 
 
@@ -162,17 +162,17 @@ def _table(file: Path) -> dict[str, Any]:
     return table
 
 
-def _known(table: Mapping[str, Any], known: Collection[str], where: str) -> dict[str, Any]:
-    """A table's options by their fields' names; unknown ones are errors."""
+def _known_options(table: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Any]:
+    """A table's options by their fields' names. Raises `OptionError` for an unknown option."""
     table = {name.replace("-", "_"): value for name, value in table.items()}
     if "resume" in table:
         table["overwrite"] = not table.pop("resume")
     for name in table:
-        if name not in known:
-            near = near_misses(name, known)
+        if name not in names:
+            near = near_misses(name, names)
             raise OptionError(
                 f"{where} has {name!r}, which is no option",
-                f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(known))}",
+                f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(names))}",
             )
     return table
 

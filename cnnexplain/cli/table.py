@@ -31,7 +31,7 @@ UNLIMITED = 10_000
 
 
 def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -> list[str]:
-    """The table in lines of at most `width` letters; None where nothing limits them, as in a pipe."""
+    """The table in lines of at most `width` characters; None where nothing limits them, as in a pipe."""
     plain = table.record()
     names = {row.name for row in table.shown()}
     rows = [row for row in plain["rows"] if row["name"] in names and row["name"]]
@@ -39,7 +39,7 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
     console = paper(width, style=style)
     columns = _fitting(rows, console.width)
     layers = _layers(rows, columns, signs)
-    missing = [one.heading for one in used(rows) if one.key not in columns]
+    missing = [column.heading for column in used(rows) if column.key not in columns]
     wider: list[Text | str] = (
         ["", Text(f"no room for {listed(missing)}: a wider terminal or a pipe has it", "dim")]
         if missing
@@ -52,7 +52,7 @@ def drawn(table: LayerTable, width: int | None, *, style: bool, encoding: str) -
 
 
 def paper(width: int | None, *, style: bool) -> Console:
-    """What a table is drawn on, of so many letters; None where nothing limits them."""
+    """The console that a table is drawn on, `width` characters wide; None where nothing limits it."""
     return Console(
         file=io.StringIO(),
         width=width or UNLIMITED,
@@ -69,8 +69,8 @@ def _fitting(rows: Sequence[Row], width: int) -> list[str]:
     """The columns for which there is room: the least important go first, and come back where they are narrow."""
     # Measured here, since rich takes as long over it as the model takes over a picture.
     widths = {
-        one.key: max(map(cell_len, (one.heading, *(printable(one.text(row)) for row in rows))))
-        for one in used(rows)
+        column.key: max(map(cell_len, (column.heading, *(printable(column.text(row)) for row in rows))))
+        for column in used(rows)
     }
     widths["layer"] = max(
         (2 * (row["depth"] - 1) + cell_len(printable(row["name"])) for row in rows), default=5
@@ -80,8 +80,8 @@ def _fitting(rows: Sequence[Row], width: int) -> list[str]:
     if any(row["default_of"] for row in rows):
         widths["default"] = max(len(DEFAULT), *(len(default_of(row)) for row in rows))
 
-    def fit(columns: Collection[str]) -> bool:
-        return sum(widths[one] + BETWEEN for one in columns) - BETWEEN <= width
+    def fit(keys: Collection[str]) -> bool:
+        return sum(widths[key] + BETWEEN for key in keys) - BETWEEN <= width
 
     columns = list(widths)
     gone = []
@@ -96,7 +96,7 @@ def _fitting(rows: Sequence[Row], width: int) -> list[str]:
 
 
 class Signs:
-    """What an encoding can show: bars of blocks, or of plain letters."""
+    """The characters that an encoding can show: bars of blocks, or of plain letters."""
 
     def __init__(self, encoding: str) -> None:
         self.encoding = encoding
@@ -133,17 +133,17 @@ def _layers(rows: Sequence[Row], columns: Sequence[str], signs: Signs) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    shown = [one for one in used(rows) if one.key in columns]
-    for one in shown:
-        right = one.key in NUMBERS
+    shown = [column for column in used(rows) if column.key in columns]
+    for column in shown:
+        right = column.key in NUMBERS
         table.add_column(
-            one.heading,
+            column.heading,
             justify="right" if right else "left",
-            no_wrap=one.key != "layer",
+            no_wrap=column.key != "layer",
             overflow="fold",
             header_style="bold",
         )
-        if one.key == "share":
+        if column.key == "share":
             table.add_column("", no_wrap=True)
     if "default" in columns:
         table.add_column(DEFAULT, no_wrap=True, header_style="bold")
@@ -154,18 +154,18 @@ def _layers(rows: Sequence[Row], columns: Sequence[str], signs: Signs) -> Table:
 
 
 def _cells(row: Row, columns: Sequence[Column], signs: Signs, longest: float) -> Iterator[Text]:
-    for one in columns:
-        if one.key == "layer":
+    for column in columns:
+        if column.key == "layer":
             yield _name(row)
             continue
-        quiet = one.key in ("kind", "memory", "padding", "stride")
-        yield Text(printable(one.text(row)), "dim" if quiet else "")
-        if one.key == "share":
+        quiet = column.key in ("kind", "memory", "padding", "stride")
+        yield Text(printable(column.text(row)), "dim" if quiet else "")
+        if column.key == "share":
             yield Text(signs.bar((row["share"] or 0) / longest if longest else 0), "cyan")
 
 
 def _name(row: Row) -> Text:
-    """The whole name, which --layer takes; what the block around it says already is dim."""
+    """The full name, which --layer takes; the part that the surrounding block shares is dim."""
     block, dot, last = row["name"].rpartition(".")
     style = "bold green" if row["default_of"] else "" if row["leaf"] else "bold"
     return Text.assemble("  " * (row["depth"] - 1), (printable(block) + dot, "dim"), (printable(last), style))

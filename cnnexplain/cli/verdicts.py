@@ -35,8 +35,8 @@ INDENT = 4
 def drawn(
     verdicts: Sequence[Verdict], width: int | None, *, style: bool, encoding: str, counts: bool = True
 ) -> list[str]:
-    """The verdicts in lines of at most `width` letters; None where nothing limits them, as in a pipe."""
-    rows = [_row(one) for one in verdicts]
+    """The verdicts in lines of at most `width` characters; None where nothing limits them, as in a pipe."""
+    rows = [_row(verdict) for verdict in verdicts]
     parts: list[RenderableType] = [_table(rows, width)]
     if counts:
         parts += ["", _counts(verdicts)]
@@ -46,34 +46,34 @@ def drawn(
 def listing(taken: Sequence[Chosen], width: int | None, *, style: bool, encoding: str) -> list[str]:
     """All checks: id, level and meaning, and below it why it matters, what it needs, its limits with their reasons."""
     parts: list[RenderableType] = []
-    for one in taken:
-        level = Text(one.level, "red" if one.level == "error" else "yellow")
-        head = Text.assemble((printable(one.id), "bold"), "  ", level, "  ", printable(one.title))
-        parts += [head, Padding(Text(printable(one.check.why), "dim"), (0, 0, 0, INDENT))]
-        if one.check.needs:
-            parts.append(Padding(Text(f"needs {listed(one.check.needs)}"), (0, 0, 0, INDENT)))
-        for field in declared(type(one.check)):
-            name, value = field.name.replace("_", "-"), one.limits[field.name]
+    for entry in taken:
+        level = Text(entry.level, "red" if entry.level == "error" else "yellow")
+        head = Text.assemble((printable(entry.id), "bold"), "  ", level, "  ", printable(entry.title))
+        parts += [head, Padding(Text(printable(entry.check.why), "dim"), (0, 0, 0, INDENT))]
+        if entry.check.needs:
+            parts.append(Padding(Text(f"needs {listed(entry.check.needs)}"), (0, 0, 0, INDENT)))
+        for field in declared(type(entry.check)):
+            name, value = field.name.replace("_", "-"), entry.limits[field.name]
             limit = Text.assemble((f"{name} = {value}", "cyan"), f"  {printable(field.param.help)}")
             parts.append(Padding(limit, (0, 0, 0, INDENT)))
         parts.append("")
     return _lines(parts[:-1], width, style=style, encoding=encoding)
 
 
-def _row(one: Verdict) -> tuple[Text, Text, Text]:
-    word, look = WORDS[one.status]
-    says = Text(printable(one.says), "dim" if one.status == "skipped" else "")
-    if one.do and one.status in ("fail", "warn"):
-        says.append(f"\n→ {printable(one.do)}", "cyan")
+def _row(verdict: Verdict) -> tuple[Text, Text, Text]:
+    word, look = WORDS[verdict.status]
+    says = Text(printable(verdict.says), "dim" if verdict.status == "skipped" else "")
+    if verdict.do and verdict.status in ("fail", "warn"):
+        says.append(f"\n→ {printable(verdict.do)}", "cyan")
     return (
         Text(word, look),
-        Text(printable(one.check), "bold" if one.status in ("fail", "warn") else ""),
+        Text(printable(verdict.check), "bold" if verdict.status in ("fail", "warn") else ""),
         says,
     )
 
 
 def _table(rows: Sequence[tuple[Text, Text, Text]], width: int | None) -> Table:
-    """Side by side where there is room for the sentence, or else the sentence below the rest."""
+    """The table of verdicts: the sentence beside the check where there is room for it, or else below."""
     longest = max((name.cell_len for _, name, _ in rows), default=0)
     beside = width is None or width - WORD - longest - 4 >= SENTENCE
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -91,10 +91,10 @@ def _table(rows: Sequence[tuple[Text, Text, Text]], width: int | None) -> Table:
 
 
 def _counts(verdicts: Sequence[Verdict]) -> Text:
-    many = Counter(one.status for one in verdicts)
+    many = Counter(verdict.status for verdict in verdicts)
     parts = [(f"{many[status]} {word}", look) for status, (word, look) in WORDS.items() if many[status]]
-    what = f"{len(verdicts)} check" + "s" * (len(verdicts) != 1)
-    return Text.assemble(f"{what}: ", *(piece for part in parts for piece in (part, ", ")))[:-2]
+    total = f"{len(verdicts)} check" + "s" * (len(verdicts) != 1)
+    return Text.assemble(f"{total}: ", *(piece for part in parts for piece in (part, ", ")))[:-2]
 
 
 def _lines(parts: Sequence[RenderableType], width: int | None, *, style: bool, encoding: str) -> list[str]:
