@@ -28,7 +28,7 @@ from cnnexplain.runner.output.folder import REPORT, Folder, checked_folder
 from cnnexplain.runner.output.names import part_of
 from cnnexplain.runner.output.write import save_arrays, save_png
 from cnnexplain.runner.request import ModelRequest, Observer, Outcome
-from cnnexplain.runner.tensorboard.board import Board, board_at
+from cnnexplain.runner.tensorboard.log import TensorBoardLog, log_at
 
 
 def inspect(request: ModelRequest, observer: Observer) -> Outcome:
@@ -39,7 +39,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     started, clock = time.time(), time.monotonic()
     torch.manual_seed(request.model.seed)
     folder = None if request.output.output is None else checked_folder(request.output.output)
-    board = board_at(request.output.tensorboard, request.command)
+    log = log_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = request.inspection.bind(model)
     observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
@@ -47,14 +47,14 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     content = _Content()
 
     def look(folder: Folder | None) -> None:
-        take, taken = partial(content.take, request, folder, board, observer), set[str]()
-        with model.borrowed(), board or nullcontext():
-            if board is not None:
-                board.begin(describe(), model, observer)
+        take, taken = partial(content.take, request, folder, log, observer), set[str]()
+        with model.borrowed(), log or nullcontext():
+            if log is not None:
+                log.begin(describe(), model, observer)
             # Nothing holds a result while the next is made, which may be as large.
             deque((take(result, taken) for result in inspection.inspect(model)), maxlen=0)
-            if board is not None and content.entries:
-                board.findings(content.entries)
+            if log is not None and content.entries:
+                log.findings(content.entries)
 
     def record() -> dict[str, Any]:
         return inspected(request.command, loaded.reference, content.entries, content.whole)
@@ -90,7 +90,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
                     "run the same command again",
                     interruption,
                 ) from interruption
-    return Outcome(folder.given / REPORT, time.monotonic() - clock, stopped=content.stopped)
+    return Outcome(folder.as_named / REPORT, time.monotonic() - clock, stopped=content.stopped)
 
 
 @dataclass
@@ -105,7 +105,7 @@ class _Content:
         self,
         request: ModelRequest,
         folder: Folder | None,
-        board: Board | None,
+        log: TensorBoardLog | None,
         observer: Observer,
         result: Result,
         taken: set[str],
@@ -119,8 +119,8 @@ class _Content:
                 self.stopped = ModelError(result.problem, result.hint) if result.problem else None
         else:
             self.entries.append(entry(result, picture, raw))
-        if board is not None:
-            board.of_model(result, picture, None if folder is None else folder.path, self.entries)
+        if log is not None:
+            log.of_model(result, picture, None if folder is None else folder.path, self.entries)
         observer.found(result)
 
 

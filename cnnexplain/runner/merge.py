@@ -97,7 +97,7 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         ) from interruption
     finally:
         folder.close()
-    report = folder.given / REPORT
+    report = folder.as_named / REPORT
     return Outcome(
         report,
         time.monotonic() - clock,

@@ -20,7 +20,7 @@ from cnnexplain.runner.output.journal import Journal, Records
 from cnnexplain.runner.output.write import Job, Writer
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Task, settle
-from cnnexplain.runner.tensorboard.teller import Teller
+from cnnexplain.runner.tensorboard.feed import LogFeed
 from cnnexplain.runner.workers.shard import BATCHES
 from cnnexplain.runner.workers.worker import Done, Worker, cores
 
@@ -52,7 +52,7 @@ def _written(task: Task, folder: Folder) -> Outcome:
         worker = task.worker()
         records = _kept(journal, worker.writer, task.jobs, observer)
         before, begun = len(records), time.monotonic()
-        teller = Teller(task.board, folder.path, task.jobs, records, described["identity"])
+        feed = LogFeed(task.log, folder.path, task.jobs, records, described["identity"])
 
         def content(status: Status) -> dict[str, Any]:
             """The content of run.json at the end."""
@@ -73,9 +73,9 @@ def _written(task: Task, folder: Folder) -> Outcome:
                 for kept in records:
                     task.reductions.update(kept)
                     observer.recorded(kept, again=True, listed=task.answers.take(kept))
-                with task.model.borrowed(), task.board or nullcontext(), teller:
-                    teller.begin(described, task.model, observer)
-                    _explain(task, worker, records, folder, teller)
+                with task.model.borrowed(), task.log or nullcontext(), feed:
+                    feed.begin(described, task.model, observer)
+                    _explain(task, worker, records, folder, feed)
             except WorkerError:
                 folder.was_killed = True
                 raise
@@ -86,7 +86,7 @@ def _written(task: Task, folder: Folder) -> Outcome:
                     interruption,
                 ) from interruption
     return Outcome(
-        folder.given / REPORT,
+        folder.as_named / REPORT,
         task.seconds(),
         len(task.jobs),
         records.failed,
@@ -99,7 +99,7 @@ def _written(task: Task, folder: Folder) -> Outcome:
     )
 
 
-def _explain(task: Task, worker: Worker, records: Records, folder: Folder, teller: Teller) -> None:
+def _explain(task: Task, worker: Worker, records: Records, folder: Folder, feed: LogFeed) -> None:
     """Explain the images that have no record yet, and note what becomes of each."""
     observer = task.observer
     with closing(_made(task.request, worker, task.jobs, records, folder, observer)) as made:
@@ -109,7 +109,7 @@ def _explain(task: Task, worker: Worker, records: Records, folder: Folder, telle
             task.reductions.update(record)
             again = records.failed_before(position)
             observer.recorded(record, again=again, listed=task.answers.take(record))
-            teller.add(done)
+            feed.add(done)
 
 
 def _of_all(task: Task, worker: Worker, seconds: float) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from cnnexplain.runner.output.folder import Folder, checked_folder, written_by_u
 from cnnexplain.runner.output.names import stems
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Observer, Request
-from cnnexplain.runner.tensorboard.board import Board, board_at
+from cnnexplain.runner.tensorboard.log import TensorBoardLog, log_at
 from cnnexplain.runner.workers.worker import Worker, worker_of
 
 
@@ -35,7 +35,7 @@ class Task:
     started: float  # seconds since 1970
     clock: float  # seconds of a clock that nobody sets
     folder: Folder | None  # None where nothing is to be written
-    board: Board | None
+    log: TensorBoardLog | None
     sources: Sequence[Source]  # of the whole run
     jobs: Sequence[Job]  # of this part of it
     allowed: float  # how many of them may fail
@@ -60,7 +60,7 @@ def settle(request: Request, observer: Observer) -> Task:
     started, clock = time.time(), time.monotonic()
     _begin(request)
     folder = None if request.run.output is None else checked_folder(request.run.output)
-    board = board_at(request.run.tensorboard, request.command)
+    log = log_at(request.run.tensorboard, request.command)
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     jobs = _jobs(request, sources)
     allowed = allowed_failures(request.run.max_failures, len(jobs))
@@ -77,7 +77,7 @@ def settle(request: Request, observer: Observer) -> Task:
         started=started,
         clock=clock,
         folder=folder,
-        board=board,
+        log=log,
         sources=sources,
         jobs=answers.settled(model, sources, jobs),
         allowed=allowed,

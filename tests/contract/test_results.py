@@ -39,7 +39,7 @@ from cnnexplain.runner.merge import merge
 from cnnexplain.runner.options import MergeOptions, OutputOptions, RunOptions
 from cnnexplain.runner.request import MergeRequest, ModelRequest, Request
 from cnnexplain.runner.run import run
-from cnnexplain.runner.tensorboard.board import Board
+from cnnexplain.runner.tensorboard.log import TensorBoardLog
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 NOISE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
@@ -295,7 +295,7 @@ def test_an_unknown_kind_in_a_model_is_on_the_page(one: dict[str, Any]) -> None:
 @pytest.mark.parametrize("one", UNKNOWN[:3])
 def test_tensorboard_is_told_of_an_unknown_kind(one: dict[str, Any], tmp_path: Path) -> None:
     made = image(one, entry(samples("map")[0], None, None))
-    with Board(tmp_path, "atlas") as board:
+    with TensorBoardLog(tmp_path, "atlas") as board:
         board.images([made], {"a.png": 1})
         board.record(made, tmp_path, "a.png", 1)
     found = EventAccumulator(str(tmp_path)).Reload()

@@ -35,8 +35,8 @@ from cnnexplain.runner.options import OutputOptions, RunOptions
 from cnnexplain.runner.request import ModelRequest, Request
 from cnnexplain.runner.run import run
 from cnnexplain.runner.tensorboard import events
-from cnnexplain.runner.tensorboard.board import Board
 from cnnexplain.runner.tensorboard.events import EventFile
+from cnnexplain.runner.tensorboard.log import TensorBoardLog
 
 NET = """
 import torch
@@ -513,7 +513,7 @@ def test_tracing_is_quiet_and_leaves_the_module_as_it_was(
     with (
         warnings.catch_warnings(record=True) as warned,
         model.borrowed(),
-        Board(tmp_path, "gradcam") as board,
+        TensorBoardLog(tmp_path, "gradcam") as board,
     ):
         warnings.simplefilter("always")
         problem = board.graph(model)

@@ -117,7 +117,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
             start / options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit"
         )
     _tell_github(verdicts, loaded.reference, observer)
-    report = None if folder is None else folder.given / REPORT
+    report = None if folder is None else folder.as_named / REPORT
     return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
 
 

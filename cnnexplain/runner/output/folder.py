@@ -31,7 +31,7 @@ class Folder:
     """A run's folder. `identity` is what the run is; only a folder of the same identity is continued."""
 
     def __init__(self, path: Path) -> None:
-        self.given = path  # as messages name it
+        self.as_named = path  # as messages name it
         self.path = path.absolute()  # code of the user's own may go to another folder
         self._aside = self.path / ASIDE
         self._held: Lock | None = None
@@ -40,7 +40,7 @@ class Folder:
 
     def check(self) -> None:
         """See that the folder can be made and written to, before any time is spent; make nothing yet."""
-        check_folder(self.given, "-o")
+        check_folder(self.as_named, "-o")
 
     def open(self, identity: Mapping[str, Any], *, overwrite: bool) -> Journal:
         """Continue the run that the folder holds, or start one. Raises `OutputError` where it holds another."""
@@ -65,7 +65,7 @@ class Folder:
             Journal(self.path).remove()  # of a run that got no further
         elif overwrite:
             self._clear()
-        elif what := difference(before, identity):
+        elif change := difference(before, identity):
             if Journal(self.path).is_empty():  # the run before was wrong from its first picture
                 self._clear()
                 return
@@ -73,7 +73,7 @@ class Folder:
             if {**before, "images": ""} == {**identity, "images": ""}:
                 # As xargs and loops of a shell do it, which call again for the next pictures.
                 choose = f"name all pictures in one call, long lists with --files-from FILE (- is a pipe); or {choose}"
-            raise OutputError(f"{self.given} holds another run: {what}", choose)
+            raise OutputError(f"{self.as_named} holds another run: {change}", choose)
 
     def close(self) -> None:
         """Let go of the folder and remove what was only needed on the way; files of others stay.
@@ -99,7 +99,7 @@ class Folder:
                 continue
             except BlockingIOError as error:
                 raise OutputError(
-                    f"another run is writing into {self.given}",
+                    f"another run is writing into {self.as_named}",
                     "wait until it is done, or choose another folder with -o",
                 ) from error
 
@@ -174,8 +174,8 @@ class Folder:
         """The pages of the report beside index.html."""
         if (self.path / PAGES).is_symlink():
             return []
-        found = (self.path / PAGES).glob("*.html")
-        return [one for one in found if PAGE_NAMES.fullmatch(one.name) and written_by_us(one)]
+        paths = (self.path / PAGES).glob("*.html")
+        return [path for path in paths if PAGE_NAMES.fullmatch(path.name) and written_by_us(path)]
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Have `write` fill a file that appears under its name only when it is whole."""
@@ -198,18 +198,18 @@ class Folder:
 
     def _gone(self) -> OutputError:
         return OutputError(
-            f"{self.given} was removed, moved or replaced while the run was writing into it",
+            f"{self.as_named} was removed, moved or replaced while the run was writing into it",
             "run the same command again: it goes on with what is there",
         )
 
     def _words(self, path: Path) -> str:
         """A path below the folder as messages name it."""
-        return str(self.given / path.relative_to(self.path))
+        return str(self.as_named / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
         if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
             raise OutputError(
-                f"{self._words(folder)} leads out of {self.given}",
+                f"{self._words(folder)} leads out of {self.as_named}",
                 "remove the link, or choose another folder with -o",
             )
         try:
@@ -239,8 +239,8 @@ class Folder:
     def _clear(self) -> None:
         """Remove what the run before wrote, and nothing else."""
         for record in Journal(self.path).records():
-            found = [one.get(kind) for one in record.get("explanations", ()) for kind in ("picture", "raw")]
-            for name in (*found, record.get("overview")):
+            names = [item.get(kind) for item in record.get("explanations", ()) for kind in ("picture", "raw")]
+            for name in (*names, record.get("overview")):
                 with contextlib.suppress(OSError, ValueError):  # a name that no file of ours has
                     path = self.path / str(name or "")
                     inside = self.path.resolve() in path.resolve().parents
@@ -293,7 +293,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first thing in which two runs are not the same, in words; nothing where they are."""
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
-            was, is_now = (str(one.get(name, "nothing")) for one in (before, now))
+            was, is_now = (str(identity.get(name, "nothing")) for identity in (before, now))
             if len(was) + len(is_now) > 160:
                 return f"{name} was different"
             return f"{name} was {was}, and is now {is_now}"

@@ -71,10 +71,10 @@ class Journal:
         """The record at a place. Raises `OutputError` where the file is not as it was any more."""
         line = self.line(place)
         try:
-            found: dict[str, Any] = json.loads(line)
+            record: dict[str, Any] = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise self._changed(place % len(self._files)) from error
-        return found
+        return record
 
     def _changed(self, which: int) -> OutputError:
         return OutputError(
@@ -155,7 +155,7 @@ class Lines(Sequence[Record], ABC):
     def __getitem__(self, index: slice) -> list[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
         if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         return self.record(index)
 
 
@@ -275,4 +275,4 @@ def _ends_a_line(path: Path) -> bool:
 def _is_record(value: Any) -> bool:
     """Whether a line is a record, as far as a run relies on it."""
     explanations = value.get("explanations", []) if isinstance(value, dict) else None
-    return isinstance(explanations, list) and all(isinstance(one, dict) for one in explanations)
+    return isinstance(explanations, list) and all(isinstance(entry, dict) for entry in explanations)

@@ -22,7 +22,7 @@ def stems(sources: Iterable[Source]) -> list[str]:
     A name that had to be changed, or that another picture took first, carries a hash of the picture's path.
     """
     taken: set[str] = set()
-    found = []
+    chosen = []
     for source in sources:
         folder = "/".join(safe(part) for part in source.folder.split(os.sep) if part)
         name = safe(os.path.basename(source.path))
@@ -30,8 +30,8 @@ def stems(sources: Iterable[Source]) -> list[str]:
         while stem.casefold() in taken:
             stem = f"{stem}-{_hash(source.path + str(len(stem)))}"
         taken.add(stem.casefold())
-        found.append(stem)
-    return found
+        chosen.append(stem)
+    return chosen
 
 
 def safe(name: str, longest: int = LONGEST) -> str:
@@ -41,10 +41,10 @@ def safe(name: str, longest: int = LONGEST) -> str:
     return clean if clean == name else f"{clean}-{_hash(name)}"
 
 
-def result_names(stem: str, command: str, results: Sequence[Result], asked: Collection[str]) -> list[str]:
+def result_names(stem: str, command: str, results: Sequence[Result], named: Collection[str]) -> list[str]:
     """The path below OUT, without its ending, of the files of every result of one picture, in their order.
 
-    `asked` lists the options that the user gave: method, layer and target are part of a name where they are among
+    `named` lists the options that the user gave: method, layer and target are part of a name where they are among
     them. So is the layer where several layers, that nobody named, have results that are alike otherwise, as those of
     parallel branches; and the class of a second map, of what the picture should be. Results of which a kind says
     nothing more (`Result.name_parts`), as the units of a layer, have one name together.
@@ -59,11 +59,11 @@ def result_names(stem: str, command: str, results: Sequence[Result], asked: Coll
     for result in results:
         parts = result.name_parts()
         name = [stem, command]
-        if "method" in asked and "method" in parts:
+        if "method" in named and "method" in parts:
             name.append(parts["method"])
-        if "layer" in asked or result.kind in several:
+        if "layer" in named or result.kind in several:
             name.append(of_layer[result.layer])
-        if "target" in parts and ("target" in asked or taken.get(".".join(name), parts) != parts):
+        if "target" in parts and ("target" in named or taken.get(".".join(name), parts) != parts):
             name.append(parts["target"])
         names.append(".".join(name))
         taken.setdefault(names[-1], parts)

@@ -59,9 +59,9 @@ class Part:
             require_sound(record)
             if not is_unchanged(record):
                 raise ValueError(f"that of {record['image']} was edited")
-            found = [one.get(kind) for one in record["explanations"] for kind in ("picture", "raw")]
-            found.append(record.get("overview"))
-            readable = [name.encode() for name in found if name is not None]
+            names = [entry.get(kind) for entry in record["explanations"] for kind in ("picture", "raw")]
+            names.append(record.get("overview"))
+            readable = [name.encode() for name in names if name is not None]
         except UNSOUND as error:
             problem = f"a record in {self.path / RECORDS} is not as it was written: {first_line(error)}"
             raise self.broken(problem) from error
@@ -110,40 +110,40 @@ def _is_over_pictures(run: Any) -> bool:
     ):
         return False
     if run["status"] == "finished" and not all(
-        type(run["images"].get(one)) is int for one in ("ok", "error")
+        type(run["images"].get(status)) is int for status in ("ok", "error")
     ):
         return False
     words = ("what", "value", "reason")
-    if not all(isinstance(one, dict) and {*words} <= one.keys() for one in run.get("choices", [])):
+    if not all(isinstance(choice, dict) and {*words} <= choice.keys() for choice in run.get("choices", [])):
         return False
     shard = run.get("shard")
     if shard is not None and not (isinstance(shard, str) and SHARD.fullmatch(shard)):
         return False
     numbers = (run.get("seconds", 0), *run.get("work", {}).values())
-    return all(isinstance(one, int | float) and abs(one) < 1e15 for one in numbers)
+    return all(isinstance(number, int | float) and abs(number) < 1e15 for number in numbers)
 
 
 def whole(parts: list[Part]) -> list[Part]:
     """The parts in order. Raises `OutputError` where they do not belong together, or one is missing."""
-    places = [one.path.resolve() for one in parts]
-    for position, one in enumerate(parts):
+    places = [part.path.resolve() for part in parts]
+    for position, part in enumerate(parts):
         if places[position] in places[:position]:
-            raise OutputError(f"{one.path} is named twice", "name each folder once")
+            raise OutputError(f"{part.path} is named twice", "name each folder once")
     first = parts[0]
     for other in parts[1:]:
-        if what := difference(_shared(first), _shared(other)):
+        if change := difference(_shared(first), _shared(other)):
             raise OutputError(
-                f"{first.path} and {other.path} are not parts of one run: {what}",
+                f"{first.path} and {other.path} are not parts of one run: {change}",
                 "join parts of one run only",
             )
-    shards = [one.shard for one in parts]
+    shards = [part.shard for part in parts]
     if not any(shards):
-        pictures = [one.run["identity"].get("images") for one in parts]
-        for position, one in enumerate(parts):
+        pictures = [part.run["identity"].get("images") for part in parts]
+        for position, part in enumerate(parts):
             if pictures[position] in pictures[:position]:
                 other = parts[pictures.index(pictures[position])]
                 raise OutputError(
-                    f"{other.path} and {one.path} are of the same pictures", "leave one of them out"
+                    f"{other.path} and {part.path} are of the same pictures", "leave one of them out"
                 )
         return parts
     counts = {shard[1] if shard else 0 for shard in shards}
@@ -158,15 +158,15 @@ def whole(parts: list[Part]) -> list[Part]:
     if missing := sorted({*range(1, of + 1)} - {*numbers}):
         more = f" and {len(missing) - FEW} more" if len(missing) > FEW else ""
         raise OutputError(
-            f"of {of} parts {listed([f'{one}/{of}' for one in missing[:FEW]])}{more} are not there",
+            f"of {of} parts {listed([f'{number}/{of}' for number in missing[:FEW]])}{more} are not there",
             "name the folders of all shards",
         )
     for other in parts[1:]:
-        if what := difference(*({"images": one.run["identity"].get("images")} for one in (first, other))):
+        if change := difference(*({"images": part.run["identity"].get("images")} for part in (first, other))):
             raise OutputError(
-                f"the parts are of different pictures: {what}", "explain the same list in every part"
+                f"the parts are of different pictures: {change}", "explain the same list in every part"
             )
-    return sorted(parts, key=lambda one: one.shard or (0, 0))
+    return sorted(parts, key=lambda part: part.shard or (0, 0))
 
 
 def _shared(part: Part) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Writer:
     folder: Folder | None  # None where only records are wanted
     command: str
     model: str
-    asked: frozenset[str]
+    named: frozenset[str]
     render: RenderOptions
     save_raw: bool
     draws: bool = True
@@ -72,15 +72,15 @@ class Writer:
 
     def write(self, result: Explained) -> dict[str, Any]:
         """Write all files of one picture and return its record."""
-        job, found = result.job, result.outcome
+        job, outcome = result.job, result.outcome
         answer = answer_fields(
-            found.predictions if isinstance(found, Explanation) else (), job.expected, self.labels
+            outcome.predictions if isinstance(outcome, Explanation) else (), job.expected, self.labels
         )
-        if isinstance(found, Explanation):
+        if isinstance(outcome, Explanation):
             listed = is_listed({"status": "ok", **answer}, self.only)
             try:
                 made = record.explained(
-                    found, self.command, self.model, *self._files(job, found, written=listed)
+                    outcome, self.command, self.model, *self._files(job, outcome, written=listed)
                 )
             except Exception as error:
                 if isinstance(error, CnnexplainError) and error.stops_run:
@@ -88,7 +88,7 @@ class Writer:
                 made = record.failed(job.source.path, error, self.command, self.model)
                 answer.pop("right", None)
         else:
-            made = record.failed(job.source.path, found, self.command, self.model)
+            made = record.failed(job.source.path, outcome, self.command, self.model)
         return sealed({**made, **answer, "file": job.file or file_facts(job.source.file)})
 
     def still_there(self, job: Job, done: Mapping[str, Any]) -> bool:
@@ -123,7 +123,7 @@ class Writer:
         if folder is None or not written:
             return [(None, None)] * len(results), None
         names = dict(
-            zip(map(id, results), result_names(job.stem, self.command, results, self.asked), strict=True)
+            zip(map(id, results), result_names(job.stem, self.command, results, self.named), strict=True)
         )
         files: dict[int, record.Files] = {}
         overview = None
@@ -216,7 +216,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
 def file_facts(path: str) -> dict[str, int] | None:
     """What tells that a file is still the one that was explained."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}

@@ -72,7 +72,7 @@ class EventFile:
         """Numbers by their tags, all of one step."""
         from tensorboard.compat.proto import summary_pb2
 
-        self._summary([summary_pb2.Summary.Value(tag=tag, simple_value=one) for tag, one in values], step)
+        self._summary([summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in values], step)
 
     def histogram(self, tag: str, values: NDArray[Any] | Histogram, step: int) -> None:
         """How often values occur; what is not finite is told, and left out."""
@@ -131,7 +131,7 @@ class EventFile:
 
         self._event(summary=summary_pb2.Summary(value=values), step=step)
 
-    def _event(self, **what: Any) -> None:
+    def _event(self, **content: Any) -> None:
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -139,7 +139,7 @@ class EventFile:
             if self._file is None:
                 self._file = self._opened()
                 self._event(file_version="brain.Event:2")
-            event = event_pb2.Event(wall_time=time.time(), **what)
+            event = event_pb2.Event(wall_time=time.time(), **content)
             RecordWriter(self._file).write(event.SerializeToString())
             self._file.flush()
         except OSError as error:
@@ -165,21 +165,21 @@ def _metadata(about: str, plugin: str = "") -> Any:
     return summary_pb2.SummaryMetadata(summary_description=about, plugin_data=data)
 
 
-def _with_zeros(found: Histogram) -> dict[str, Any]:
+def _with_zeros(histogram: Histogram) -> dict[str, Any]:
     """The fields of a histogram that was counted before: exact zeros in the step that they fall into."""
-    if not found.low < found.high:  # there are none but zeros
-        edges, counts = [0.0, 0.0], [found.zeros]
+    if not histogram.low < histogram.high:  # there are none but zeros
+        edges, counts = [0.0, 0.0], [histogram.zeros]
     else:
-        edges = np.linspace(found.low, found.high, len(found.counts) + 1).tolist()
-        counts = [*found.counts]
-        steps = found.low / (found.low - found.high) * len(counts)
-        counts[min(int(steps), len(counts) - 1)] += found.zeros
+        edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1).tolist()
+        counts = [*histogram.counts]
+        steps = histogram.low / (histogram.low - histogram.high) * len(counts)
+        counts[min(int(steps), len(counts) - 1)] += histogram.zeros
     return {
-        "min": found.low,
-        "max": found.high,
+        "min": histogram.low,
+        "max": histogram.high,
         "num": sum(counts),
-        "sum": found.sum,
-        "sum_squares": found.squares,
+        "sum": histogram.sum,
+        "sum_squares": histogram.squares,
         "bucket_limit": edges,
         "bucket": [0, *counts],
     }

@@ -14,5 +14,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def plain(text: str) -> str:
     """Text of which neither Markdown nor HTML makes anything but text, on one line."""
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    shown = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
     return re.sub(r"[^\w ]|_", lambda sign: f"&#{ord(sign[0])};", shown)

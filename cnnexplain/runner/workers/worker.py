@@ -25,7 +25,7 @@ from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wa
 from cnnexplain.runner.output.folder import Folder
 from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
-from cnnexplain.runner.tensorboard.board import Values, values_of
+from cnnexplain.runner.tensorboard.log import Values, values_of
 from cnnexplain.runner.workers.pipeline import ahead
 from cnnexplain.runner.workers.process import step_back
 from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
@@ -37,7 +37,7 @@ SHARPER = 2  # a picture is decoded to at least so many times the size that the 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job: its record, and the values that a board is told, where there is one."""
+    """What became of a job: its record, and the values for the TensorBoard log, where there is one."""
 
     job: Job
     record: dict[str, Any]
@@ -57,7 +57,7 @@ class Worker:
     batch: BatchSize
     threads: int
     images: int  # of the whole run
-    told: bool = False  # whether a board wants the values
+    told: bool = False  # whether the TensorBoard log wants the values
     stages: Stages = field(default_factory=Stages)
 
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:

@@ -1,6 +1,6 @@
-"""What a run tells TensorBoard: its pictures, numbers, histograms and texts, and the model's graph and weights.
+"""The TensorBoard log of a run: its pictures, numbers, histograms and texts, and the model's graph and weights.
 
-A board reads what was written down, records and picture files, and is told of them in the order of the images:
+The log is made of what was written down, records and picture files, in the order of the images:
 TensorBoard drops what it has of later steps when an earlier one comes.
 """
 
@@ -43,22 +43,22 @@ Record = Mapping[str, Any]
 Values = Mapping[str, NDArray[Any] | Histogram]  # by what they are values of
 
 
-def board_at(folder: Path | None, command: str) -> Board | None:
-    """The board that was asked for, if any. Raises, before anything is written, where there cannot be one."""
+def log_at(folder: Path | None, command: str) -> TensorBoardLog | None:
+    """The log in a folder, if there is one to write. Raises, before anything is written, where it cannot be written."""
     if folder is None:
         return None
     require(folder)
-    return Board(folder.absolute(), command)  # code of the user's own may go to another folder
+    return TensorBoardLog(folder.absolute(), command)  # code of the user's own may go to another folder
 
 
-class Board:
-    """One run's share of a folder that TensorBoard reads."""
+class TensorBoardLog:
+    """Writes the pictures, numbers, histograms and texts of one run into a folder that TensorBoard reads."""
 
     def __init__(self, folder: Path, command: str) -> None:
         self._events = EventFile(folder)
         self._command = command
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TensorBoardLog:
         return self
 
     def __exit__(
@@ -67,13 +67,13 @@ class Board:
         with contextlib.suppress(*(() if kind is None else (OutputError,))):  # what went wrong first counts
             self._events.close()
 
-    def knows(self, identity: Mapping[str, str]) -> bool:
-        """Whether the folder has been told of this run before; what it is told from now on is of this run."""
+    def continues(self, identity: Mapping[str, str]) -> bool:
+        """Whether the folder has events of this run already; what is written from now on is of this run."""
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return self._events.of_run(digest)
 
     def begin(self, described: Record, model: Model, observer: Observer) -> None:
-        """What is told once: the run, the weights, the graph. Call it inside `borrowed()`."""
+        """Write what is written once: the run, the weights, the graph. Call it inside `borrowed()`."""
         self.run(described)
         self.weights(model)
         problem = self.graph(model)
@@ -83,12 +83,16 @@ class Board:
     def run(self, described: Record) -> None:
         """The command and what was settled, as run.json has it."""
         rows = [row for name in SETTLED for row in _flat(described.get(name), name)]
-        rows += [(one["what"], f"{one['value']} ({one['reason']})") for one in described["choices"]]
+        rows += [
+            (choice["what"], f"{choice['value']} ({choice['reason']})") for choice in described["choices"]
+        ]
         self._events.text(f"{self._command}/run", table(("what", "value"), rows))
 
     def images(self, records: Sequence[Record], steps: Mapping[str, int]) -> None:
         """Which image is which step."""
-        rows = [(str(steps[one["image"]]), one["image"], _answer(one)) for one in records[:LISTED]]
+        rows = [
+            (str(steps[record["image"]]), record["image"], _answer(record)) for record in records[:LISTED]
+        ]
         more = f"\n\nand {len(records) - LISTED:,} more" if len(records) > LISTED else ""
         self._events.text(f"{self._command}/images", table(("step", "image", "best class"), rows) + more)
 
@@ -122,22 +126,22 @@ class Board:
 
     def numbers(self, record: Record, step: int) -> None:
         """The numbers of one image that was explained; none of one that was not."""
-        found = dict(_predicted(record))
-        for what, one in zip(whats(record["explanations"]), record["explanations"], strict=True):
-            for name, value in _numbers(one):
-                found.setdefault(f"{what}/{name}", value)  # of several units the first, the strongest
-        self._events.numbers(((f"{self._command}/{what}", value) for what, value in found.items()), step)
+        numbers = dict(_predicted(record))
+        for tag, entry in zip(tags(record["explanations"]), record["explanations"], strict=True):
+            for name, value in _numbers(entry):
+                numbers.setdefault(f"{tag}/{name}", value)  # of several units the first, the strongest
+        self._events.numbers(((f"{self._command}/{tag}", value) for tag, value in numbers.items()), step)
 
-    def picture(self, what: str, file: Path, step: int, about: str = "") -> None:
+    def picture(self, tag: str, file: Path, step: int, about: str = "") -> None:
         """A picture that was written, byte by byte."""
         with Image.open(file) as picture:
             size = picture.size
-        self._events.picture(f"{self._command}/{what}", file.read_bytes(), size, step, about)
+        self._events.picture(f"{self._command}/{tag}", file.read_bytes(), size, step, about)
 
     def histograms(self, values: Values, step: int) -> None:
         """How often the values of each kind occur."""
-        for what, found in values.items():
-            self._events.histogram(f"{self._command}/{what}", found, step)
+        for name, array in values.items():
+            self._events.histogram(f"{self._command}/{name}", array, step)
 
     def of_model(
         self, result: Result, picture: str | None, out: Path | None, entries: Sequence[Record]
@@ -176,21 +180,21 @@ class Board:
         """The table of a model's layers, and its totals as numbers."""
         rows = [row for row in summary["rows"] if row["name"]]
         columns = used(rows)
-        cells = [[one.text(row) for one in columns] for row in rows]
-        self._events.text(f"{self._command}/layers", table([one.heading for one in columns], cells))
+        cells = [[column.text(row) for column in columns] for row in rows]
+        self._events.text(f"{self._command}/layers", table([column.heading for column in columns], cells))
         self._events.numbers(
             ((f"{self._command}/{name}", value) for name, value in _numbers(summary["totals"], (int,))), 0
         )
 
 
-def whats(explanations: Iterable[Record]) -> Iterator[str]:
-    """What each finding is called; the same for all units of a layer."""
+def tags(explanations: Iterable[Record]) -> Iterator[str]:
+    """The tag of each finding; the same for all units of a layer."""
     times: Counter[str] = Counter()
-    for one in explanations:
-        what = f"{safe(str(one.get('method', '')))} at {safe(str(one.get('layer', '')))}"
-        if kind_of(one) != "unit":
-            times[what] += 1
-        yield what if times[what] < 2 else f"{what}, rank {times[what]}"
+    for entry in explanations:
+        tag = f"{safe(str(entry.get('method', '')))} at {safe(str(entry.get('layer', '')))}"
+        if kind_of(entry) != "unit":
+            times[tag] += 1
+        yield tag if times[tag] < 2 else f"{tag}, rank {times[tag]}"
 
 
 def values_of(explanation: Explanation, record: Record) -> Values:
@@ -198,15 +202,15 @@ def values_of(explanation: Explanation, record: Record) -> Values:
 
     Of feature maps, of which not all channels may have been kept, how often the values of all of them occur.
     """
-    found: dict[str, list[NDArray[Any]]] = {}
+    arrays: dict[str, list[NDArray[Any]]] = {}
     counted: dict[str, Histogram] = {}
-    for name, result in zip(whats(record["explanations"]), explanation.results, strict=True):
+    for name, result in zip(tags(record["explanations"]), explanation.results, strict=True):
         values = result.distribution()
         if isinstance(values, Histogram):
             counted[name] = values
         elif values is not None:
-            found.setdefault(name, []).append(values)
-    return {**{name: np.concatenate(parts) for name, parts in found.items()}, **counted}
+            arrays.setdefault(name, []).append(values)
+    return {**{name: np.concatenate(parts) for name, parts in arrays.items()}, **counted}
 
 
 def _title(entry: Record) -> str:
@@ -215,17 +219,17 @@ def _title(entry: Record) -> str:
 
 
 def _predicted(record: Record) -> Iterator[tuple[str, float]]:
-    for place, one in zip(("best", "second"), record["predictions"], strict=False):
-        if one["probability"] is not None:
-            yield f"{place} class/probability", one["probability"]
-        yield f"{place} class/logit", one["logit"]
+    for place, prediction in zip(("best", "second"), record["predictions"], strict=False):
+        if prediction["probability"] is not None:
+            yield f"{place} class/probability", prediction["probability"]
+        yield f"{place} class/logit", prediction["logit"]
 
 
 def _numbers(value: Any, kinds: tuple[type, ...] = (float,), name: str = "") -> Iterator[tuple[str, float]]:
     """Every number of the `kinds` by its place in a record; what is listed is left to the record."""
     if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _numbers(one, kinds, f"{name}/{safe(key)}" if name else safe(key))
+        for key, item in value.items():
+            yield from _numbers(item, kinds, f"{name}/{safe(key)}" if name else safe(key))
     elif isinstance(value, (int, float)) and isinstance(value, kinds) and not isinstance(value, bool):
         yield name, value
 
@@ -239,7 +243,7 @@ def _answer(record: Record) -> str:
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _flat(one, f"{name} {key}".replace("_", " "))
+        for key, item in value.items():
+            yield from _flat(item, f"{name} {key}".replace("_", " "))
     elif value not in (None, "", [], ()):
         yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
