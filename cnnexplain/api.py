@@ -44,7 +44,7 @@ from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.map import MapCards
-from cnnexplain.runner.checking.check import class_maps, judged
+from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.expected import class_index
 from cnnexplain.runner.checking.given import require_answers
 from cnnexplain.runner.checking.options import CheckOptions
@@ -165,7 +165,7 @@ class Explainer:
             examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
         with self.model.borrowed():
             told = any(one.id == "finite" for one in taken)
-            subject = Subject(self.model, tuple(examples), class_maps, told=told)
+            subject = Subject(self.model, tuple(examples), told=told)
             require_answers(subject)
             return [judged(one, subject) for one in taken]
 

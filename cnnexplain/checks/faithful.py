@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Faithful"]
-# Shares of the cells; alike from both ends, so that one random order serves both ways.
-STEPS = (0.2, 0.5, 0.8)
-GRID = 8  # cells a side at most, so that what is replaced has the size of things
-BLURRED = 4  # a picture of so few cells a side is what is put in place
 LOST = 0.05  # of probability: what a picture must lose when it is blurred, to say anything
 MOST = 8  # pictures
 ENOUGH = 4  # pictures, for a mean and its error
@@ -50,11 +46,13 @@ class Faithful:
 
         from cnnexplain.checks.suite import explained as _explained
         from cnnexplain.core.words import count as counted
+        from cnnexplain.formulas.faithfulness import coarse, deletion_curves, order
+        from cnnexplain.formulas.perturbation import averaged
 
         subject = _explained.at_most(subject, MOST)
         maps = _explained.maps(subject)
         inputs = subject.inputs()
-        blurred = _blurred(inputs)
+        blurred = averaged(inputs)
         whole = _chance(subject, inputs, subject.best)
         empty = _chance(subject, blurred, subject.best)
         varied, lost = _explained.varied(maps), whole - empty > LOST
@@ -65,20 +63,27 @@ class Faithful:
                 f"with a map that is the same everywhere: {int((~varied).sum())}, "
                 f"with a class that loses less than {LOST:.0%} of probability when all is blurred: {int((~lost).sum())}"
             )
-        grid = _coarse(maps)
-        marked = grid.flatten(1).argsort(dim=1, descending=True, stable=True)
+        grid = coarse(maps)
+        marked = order(grid)
         generator = torch.Generator().manual_seed(subject.model.seed)
         cells = grid.shape[1:]
         count = cells.numel()
         deleted, inserted, random = [], [], []
         for place in kept.tolist():
+            index = subject.best[place]
+
+            def chance(images: Tensor, index: Tensor = index) -> Tensor:
+                return _chance(subject, images, index.expand(len(images)))
+
             orders = [torch.randperm(count, generator=generator) for _ in range(self.orders)]
-            masks = torch.cat([_masks(one, cells) for one in (marked[place], marked[place].flip(0), *orders)])
-            full = _enlarged(masks.to(inputs), inputs.shape[2], inputs.shape[3])
-            mixed = torch.where(full > 0, blurred[place], inputs[place])
-            found = _chance(subject, mixed, subject.best[place].expand(len(mixed))).reshape(-1, len(STEPS))
-            ends = torch.stack((whole[place], empty[place])).expand(len(found), 2)
-            curves = torch.cat((ends[:, :1], found, ends[:, 1:]), 1)  # falling: more and more is deleted
+            curves = deletion_curves(
+                chance,
+                inputs[place],
+                blurred[place],
+                [marked[place], marked[place].flip(0), *orders],
+                cells,
+                torch.stack((whole[place], empty[place])),
+            )
             deleted.append(curves[0])
             # What is left when all but the most marked is deleted, read backwards.
             inserted.append(curves[1].flip(0))
@@ -88,11 +93,10 @@ class Faithful:
         return _explained.limited(self._found(names, *curves_of), subject)
 
     def _found(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
-        import torch
+        from cnnexplain.formulas.faithfulness import STEPS, area
 
-        x = torch.tensor((0.0, *STEPS, 1.0))
         back = random.flip(1)  # the same random orders, inserted
-        worse, better = (torch.trapezoid(one, x) for one in (random - deleted, inserted - back))
+        worse, better = (area(one) for one in (random - deleted, inserted - back))
         gains = (worse + better) / 2
         value, error = float(gains.mean()), float(gains.std()) / len(gains) ** 0.5
         if value <= self.gain < value + error:
@@ -121,7 +125,7 @@ class Faithful:
             table=Table(("picture", "deletion", "insertion"), rows),
             drawing=Curves(
                 "Probability of the class while cells are deleted and inserted",
-                tuple(x.tolist()),
+                (0.0, *STEPS, 1.0),
                 {name: tuple(one.mean(0).tolist()) for name, one in series.items()},
                 "share of cells",
                 "mean probability",
@@ -139,35 +143,3 @@ def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
         parts = subject.in_parts(len(inputs), lambda part: subject.model.forward(inputs[part].clone()).cpu())
         logits = torch.cat(same_width(list(parts)))
     return subject.chances_of(logits).gather(1, index[:, None])[:, 0]
-
-
-def _masks(order: Tensor, cells: tuple[int, ...]) -> Tensor:
-    """Which cells are replaced at each step (steps, h, w), in this order."""
-    import torch
-
-    found = torch.zeros(len(STEPS), len(order))
-    for place, share in enumerate(STEPS):
-        found[place, order[: round(share * len(order))]] = 1
-    return found.reshape(-1, *cells)
-
-
-def _coarse(maps: Tensor) -> Tensor:
-    import torch.nn.functional as F
-
-    size = min(GRID, maps.shape[1]), min(GRID, maps.shape[2])
-    return F.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
-
-
-def _enlarged(masks: Tensor, height: int, width: int) -> Tensor:
-    import torch.nn.functional as F
-
-    return F.interpolate(masks[:, None], (height, width), mode="nearest")
-
-
-def _blurred(inputs: Tensor) -> Tensor:
-    """Pictures of which only a few cells' means are left, with smooth transitions."""
-    import torch.nn.functional as F
-
-    small = F.adaptive_avg_pool2d(inputs.float(), BLURRED)
-    enlarged = F.interpolate(small, inputs.shape[2:], mode="bilinear", align_corners=False)
-    return enlarged.to(inputs)

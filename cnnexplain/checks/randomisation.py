@@ -121,7 +121,7 @@ def _alike(before: Tensor, after: Tensor) -> Tensor:
     import torch
 
     from cnnexplain.checks.suite import explained as _explained
-    from cnnexplain.checks.suite.ranks import rank_correlation
+    from cnnexplain.formulas.ranks import rank_correlation
 
     pairs = zip(before, after, _explained.varied(after).tolist(), strict=True)
     return torch.tensor([rank_correlation(a.numpy(), b.numpy()) if fine else 0.0 for a, b, fine in pairs])

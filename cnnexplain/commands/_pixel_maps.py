@@ -12,11 +12,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnnexplain.commands._integral import IntegralOptions, integrated
-from cnnexplain.commands._noise import noisy
+from cnnexplain.commands._passes import evaluator
 from cnnexplain.commands._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import Scale
-from cnnexplain.formulas.cam import gradcam
+from cnnexplain.formulas.cam import enlarged, gradcam
+from cnnexplain.formulas.gradients import guided_gradcam as product
+from cnnexplain.formulas.gradients import input_x_gradient as times_input
+from cnnexplain.formulas.gradients import largest, summed
+from cnnexplain.formulas.noise import noisy_gradients
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.target import Target
     from cnnexplain.engine.backward.rectifiers import Rectifiers, Rule
     from cnnexplain.engine.model import Model
+    from cnnexplain.formulas.noise import Moments
 
 
 BRIGHT = (
@@ -70,36 +75,28 @@ class Passes:
         return self._gradients[rule]
 
     @cached_property
-    def noisy(self) -> tuple[Tensor, Tensor]:
+    def noisy(self) -> Moments:
         """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
-        return noisy(self.model, self.inputs, self.target.index, self.samples, self.noise)
+        evaluate, seed = evaluator(self.model, self.target.index), self.model.seed
+        return noisy_gradients(evaluate, self.inputs, samples=self.samples, noise=self.noise, seed=seed)
 
     def gradcam(self) -> Tensor:
         """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).
 
         Of several runs or branches the sum, each laid where it came from.
         """
-        from torch.nn.functional import interpolate
-
         self._obey("gradient")
         maps = list(self.layer_maps.values())
         gradients = self.model.gradients(self.target.score, maps, keep_graph=next(self.keep_graph))
         if not any(g is not None for g in gradients):
             raise self.model.runs.independent()
-        height, width = self.pixels.shape[2:]
-        total = self.pixels.new_zeros((len(self.pixels), 1, height, width), dtype=maps[0].float().dtype)
+        size = (self.pixels.shape[2], self.pixels.shape[3])
+        total = self.pixels.new_zeros((len(self.pixels), 1, *size), dtype=maps[0].float().dtype)
         for run, a, g in zip(self.layer_maps, maps, gradients, strict=True):
-            if g is None:
-                continue
-            laying = self.model.runs.laying(run)
-            found = laying.upright(gradcam(a.detach().float(), g).relu())[:, None]
-            left, top, right, bottom = (
-                round(edge * side) for edge, side in zip(laying.box(), (width, height) * 2, strict=True)
-            )
-            size = (max(1, bottom - top), max(1, right - left))
-            total[:, :, top : top + size[0], left : left + size[1]] += interpolate(
-                found, size=size, mode="bilinear"
-            )
+            if g is not None:
+                laying = self.model.runs.laying(run)
+                upright = laying.upright(gradcam(a.detach().float(), g).relu())
+                total += enlarged(upright, size, laying.box())
         return total
 
     def _obey(self, rule: Rule) -> None:
@@ -115,13 +112,13 @@ def gradient(passes: Passes) -> Found:
 
 def input_x_gradient(passes: Passes) -> Found:
     """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
-    return Found(passes.gradient().values * passes.inputs.float())
+    return Found(times_input(passes.inputs, passes.gradient().values))
 
 
 def smoothgrad(passes: Passes) -> Found:
     """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
     copies = f"Mean over {passes.samples} copies with noise of {passes.noise:g} of the input's range."
-    return Found(passes.noisy[0], (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
+    return Found(passes.noisy.mean, (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
 
 
 def vargrad(passes: Passes) -> Found:
@@ -130,7 +127,7 @@ def vargrad(passes: Passes) -> Found:
         f"Bright: the gradient differs most between {passes.samples} copies with noise of {passes.noise:g} of the "
         "input's range."
     )
-    return Found(passes.noisy[1], (Detail(remarks=(remark,)),) * len(passes.pixels))
+    return Found(passes.noisy.variance, (Detail(remarks=(remark,)),) * len(passes.pixels))
 
 
 def integrated_gradients(passes: Passes) -> Found:
@@ -151,22 +148,12 @@ def deconvnet(passes: Passes) -> Found:
 def guided_gradcam(passes: Passes) -> Found:
     """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
     values, details = passes.gradient("guided")
-    return _warned(Found(values * passes.gradcam(), details), FINE_BUT_BLIND)
+    return _warned(Found(product(values, passes.gradcam()), details), FINE_BUT_BLIND)
 
 
 def _warned(found: Found, remark: str) -> Found:
     details = tuple(replace(one, remarks=(*one.remarks, remark)) for one in found.details)
     return found._replace(details=details)
-
-
-def largest(values: Tensor) -> Tensor:
-    """One value a pixel: the largest absolute value over the channels (Simonyan et al. 2013, section 3.1)."""
-    return values.abs().amax(1)
-
-
-def summed(values: Tensor) -> Tensor:
-    """One value a pixel: the sum over the channels, which keeps sign and total."""
-    return values.sum(1)
 
 
 @dataclass(frozen=True)

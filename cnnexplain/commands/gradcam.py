@@ -16,7 +16,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
-from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, cams
+from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, branch_shares, cams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ class GradCAM(ImageCommand):
             gradients: Sequence[Tensor | None] = maps
             if not CLASS_FREE.issuperset(formulas):
                 gradients = self._gradients(model, target, captured, last=rank == len(targets) - 1)
-            shares = _shares(maps, gradients) if self.branches and gradients is not maps else None
+            shares = branch_shares(maps, gradients) if self.branches and gradients is not maps else None
             for place, (run, a, g) in enumerate(zip(captured, maps, gradients, strict=True)):
                 for name in formulas:
                     if g is None:
@@ -170,19 +170,6 @@ def _place(rank: int, share: float | None) -> tuple[float, ...]:
     """Where a map stands among those of its picture: of parallel branches what counts most comes first."""
     # Rounded: of equal branches the order must not hang on the last digits.
     return rank, 0.0 if share is None or math.isnan(share) else -round(share, 2)
-
-
-def _shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
-    """The share of every map in all that counted, the sum of |gradient x map|, of each picture (N,); NaN of nothing."""
-    import torch
-
-    counted = torch.stack(
-        [
-            torch.zeros(len(a)) if g is None else (g * a.detach()).abs().float().flatten(1).sum(1).cpu()
-            for a, g in zip(maps, gradients, strict=True)
-        ]
-    )
-    return list(counted / counted.sum(0))
 
 
 def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._baselines import BASELINES
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.results.map import Heatmap
     from cnnexplain.engine.model import Model
+    from cnnexplain.formulas.integrated import Quadrature
 
 __all__ = ["Saliency"]
 
@@ -151,7 +152,9 @@ class Saliency(ImageCommand):
             rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
             logits = model.forward(pixels.clone())
-        integral = IntegralOptions(self.steps, self.baseline, self.quadrature, self.max_gap)
+        integral = IntegralOptions(
+            self.steps, self.baseline, cast("Quadrature", self.quadrature), self.max_gap
+        )
         results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
         targets = model.targets(settled(self.target), logits, batch.expected)
         rules = {one.rule for one in used if not one.of_copies}

@@ -2,16 +2,11 @@
 
 A formula takes `a`, the maps, and `g`, the gradient of the class score with respect to them, both (N, C, h, w), and
 returns (N, h, w) before any rectification. To add one, write it and put it into `CAMS`.
-
-    >>> import torch
-    >>> a, g = torch.ones(1, 2, 3, 3), torch.full((1, 2, 3, 3), 0.5)
-    >>> gradcam(a, g)[0, 0]
-    tensor([1., 1., 1.])
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,19 +31,61 @@ class Cam:
 
 
 def gradcam(a: Tensor, g: Tensor) -> Tensor:
-    """Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1-2: channels weighted by their mean gradient."""
+    """Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1-2: channels weighted by their mean gradient.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed: before the paper's rectification.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 2.0]).reshape(1, 1, 1, 2), torch.tensor([3.0, -1.0]).reshape(1, 1, 1, 2)
+        >>> gradcam(a, g)
+        tensor([[[1., 2.]]])
+    """
     return (g.mean((2, 3), keepdim=True) * a).sum(1)
 
 
 def gradcam_pp(a: Tensor, g: Tensor) -> Tensor:
-    """Chattopadhyay et al. 2018 (arXiv:1710.11063), eq. 5 and 19; their g² is cancelled from the fraction."""
+    """Chattopadhyay et al. 2018 (arXiv:1710.11063), eq. 5 and 19; their g² is cancelled from the fraction.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed: before the paper's rectification.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 2.0]).reshape(1, 1, 1, 2), torch.tensor([2.0, -1.0]).reshape(1, 1, 1, 2)
+        >>> gradcam_pp(a, g)
+        tensor([[[0.2500, 0.5000]]])
+    """
     denominator = 2 + a.sum((2, 3), keepdim=True) * g
     alpha = (1 / denominator).where((g != 0) & (denominator != 0), 0)
     return ((alpha * g.relu()).sum((2, 3), keepdim=True) * a).sum(1)
 
 
 def xgradcam(a: Tensor, g: Tensor) -> Tensor:
-    """Fu et al. 2020 (arXiv:2008.02312), eq. 8: the gradient's mean weighted by the map itself."""
+    """Fu et al. 2020 (arXiv:2008.02312), eq. 8: the gradient's mean weighted by the map itself.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed: before the paper's rectification.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2), torch.tensor([4.0, 0.0]).reshape(1, 1, 1, 2)
+        >>> xgradcam(a, g)
+        tensor([[[1., 3.]]])
+    """
     total = a.sum((2, 3), keepdim=True)
     # Where positive and negative values cancel to rounding noise the weight is not defined, and is left out.
     defined = total.abs() > CANCELLED * a.abs().sum((2, 3), keepdim=True)
@@ -57,23 +94,144 @@ def xgradcam(a: Tensor, g: Tensor) -> Tensor:
 
 
 def layercam(a: Tensor, g: Tensor) -> Tensor:
-    """Jiang et al. 2021 (doi:10.1109/TIP.2021.3089943), eq. 6: every place weighted by its positive gradient."""
+    """Jiang et al. 2021 (doi:10.1109/TIP.2021.3089943), eq. 6: every place weighted by its positive gradient.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed: before the paper's rectification.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 2.0]).reshape(1, 1, 1, 2), torch.tensor([3.0, -1.0]).reshape(1, 1, 1, 2)
+        >>> layercam(a, g)
+        tensor([[[3., 0.]]])
+    """
     return (g.relu() * a).sum(1)
 
 
 def hirescam(a: Tensor, g: Tensor) -> Tensor:
-    """Draelos & Carin 2020 (arXiv:2011.08891), eq. 3: gradient times map, place by place."""
+    """Draelos & Carin 2020 (arXiv:2011.08891), eq. 3: gradient times map, place by place.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed: before the paper's rectification.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 2.0]).reshape(1, 1, 1, 2), torch.tensor([3.0, -1.0]).reshape(1, 1, 1, 2)
+        >>> hirescam(a, g)
+        tensor([[[ 3., -2.]]])
+    """
     return (g * a).sum(1)
 
 
 def eigencam(a: Tensor, g: Tensor | None = None) -> Tensor:  # noqa: ARG001  (every formula takes both)
-    """Muhammad & Yeasin 2020 (arXiv:2008.00299): the first principal component of the maps; no class in it."""
+    """Muhammad & Yeasin 2020 (arXiv:2008.00299): the first principal component of the maps; no class in it.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: Not used.
+
+    Returns:
+        (N, h, w), signed; the sign is arbitrary, and such that the map rises with the mean over the channels.
+
+    Example:
+        >>> import torch
+        >>> eigencam(torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 2))
+        tensor([[[-2.,  2.]]])
+    """
     return _first_component(a)
 
 
 def eigengradcam(a: Tensor, g: Tensor) -> Tensor:
-    """The first principal component of gradient times map, which makes Eigen-CAM depend on the class."""
+    """The first principal component of gradient times map, which makes Eigen-CAM depend on the class.
+
+    After Muhammad & Yeasin 2020 (arXiv:2008.00299), as pytorch-grad-cam has it.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        g: The gradient of the class score with respect to them, (N, C, h, w).
+
+    Returns:
+        (N, h, w), signed; the sign is arbitrary, and such that the map rises with the mean over the channels.
+
+    Example:
+        >>> import torch
+        >>> a, g = torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 2), torch.tensor([0.0, 2.0]).reshape(1, 1, 1, 2)
+        >>> eigengradcam(a, g)
+        tensor([[[-5.,  5.]]])
+    """
     return _first_component(g * a)
+
+
+def enlarged(
+    cam: Tensor, size: tuple[int, int], box: tuple[float, float, float, float] = (0, 0, 1, 1)
+) -> Tensor:
+    """A map at the size of the input, as guided Grad-CAM needs it, by bilinear interpolation.
+
+    Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2.
+
+    Args:
+        cam: (N, h, w).
+        size: Height and width of the input.
+        box: Left, top, right and bottom of what the map covers, as shares of the input's width and height.
+
+    Returns:
+        (N, 1, height, width), zero outside the box.
+
+    Example:
+        >>> import torch
+        >>> enlarged(torch.ones(1, 1, 1), (2, 4), box=(0.5, 0, 1, 1))
+        tensor([[[[0., 0., 1., 1.],
+                  [0., 0., 1., 1.]]]])
+    """
+    from torch.nn.functional import interpolate
+
+    height, width = size
+    left, top, right, bottom = (
+        round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True)
+    )
+    high, wide = max(1, bottom - top), max(1, right - left)
+    whole = cam.new_zeros((len(cam), 1, height, width))
+    whole[:, :, top : top + high, left : left + wide] = interpolate(
+        cam[:, None], size=(high, wide), mode="bilinear"
+    )
+    return whole
+
+
+def branch_shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """How much of what counts for a class lies in each of several maps, as of parallel branches.
+
+    Gradient times map, summed without its sign: to first order, by how much the score would change if single values
+    were taken away (Molchanov et al. 2017, arXiv:1611.06440).
+
+    Args:
+        maps: One or more, (N, C, h, w), each of a size of its own.
+        gradients: The gradient of the class score with respect to each; None where there is none.
+
+    Returns:
+        The share of each map, (N,), float32, on the CPU; they add up to 1, or are NaN where nothing counts.
+
+    Example:
+        >>> import torch
+        >>> branch_shares([torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 3)], [torch.ones(1, 1, 1, 1), None])
+        [tensor([1.]), tensor([0.])]
+    """
+    import torch
+
+    counted = torch.stack(
+        [
+            torch.zeros(len(a)) if g is None else (g * a.detach()).abs().float().flatten(1).sum(1).cpu()
+            for a, g in zip(maps, gradients, strict=True)
+        ]
+    )
+    return list(counted / counted.sum(0))
 
 
 CANCELLED = 1e-6  # about float32's own precision

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.model import Model
-from cnnexplain.runner.checking.check import class_maps
 
 MEAN, STD = 0.305, 0.376  # of the digits, for values in 0..1
 TRAINED_ON = 1400  # the first; the other 397 are for looking at
@@ -167,4 +166,4 @@ def examples(count: int = 32, labelled: bool = True) -> tuple[Example, ...]:
 def subject(kind: str | nn.Module = "well", count: int = 32, labelled: bool = True) -> Subject:
     """A kind of network, or a module of your own, and pictures to check it with."""
     model = digits(kind) if isinstance(kind, str) else as_digits(kind)
-    return Subject(model, examples(count, labelled), class_maps, rows=count)
+    return Subject(model, examples(count, labelled), rows=count)

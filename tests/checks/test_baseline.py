@@ -23,7 +23,7 @@ from cnnexplain.core.verdict import Found, Gallery, Skipped
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, ModelError, OptionError, OutputError
 from cnnexplain.runner.checking import baselines
-from cnnexplain.runner.checking.check import class_maps, judged
+from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
 
 NAMES = ("a.png", "b/c.png", "b/ü.png")
@@ -42,7 +42,7 @@ def fresh(seed: int = 0) -> Model:
 
 def subject(model: Model | None = None, **fields: Any) -> Subject:
     examples = tuple(example(key, seed) for seed, key in enumerate(NAMES))
-    return Subject(model or fresh(), **{"examples": examples, "explain": class_maps, **fields})
+    return Subject(model or fresh(), **{"examples": examples, **fields})
 
 
 def stored(one: Subject) -> bytes:

@@ -18,7 +18,6 @@ from cnnexplain.checks.faithful import Faithful
 from cnnexplain.checks.looks_at_border import LooksAtBorder
 from cnnexplain.checks.randomisation import Randomisation
 from cnnexplain.checks.saturated import Saturated
-from cnnexplain.checks.suite.ranks import rank_correlation
 from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.checks.vanishing_gradients import VanishingGradients
 from cnnexplain.core.verdict import Found, Skipped
@@ -26,6 +25,7 @@ from cnnexplain.engine.activity import joined, watched
 from cnnexplain.engine.flow import influences
 from cnnexplain.engine.weights.layers import fingerprint
 from cnnexplain.engine.weights.redraw import backwards, redrawn
+from cnnexplain.formulas.ranks import rank_correlation
 
 MINE = (
     DeadUnits,
@@ -363,7 +363,7 @@ def _bright(frame: bool) -> Subject:
     pixels[1:-1, 1:-1] = 0 if frame else 255
     examples = tuple(Example(f"{number}.png", f"{number}.png", "0", pixels) for number in range(8))
     subject = digits.subject(module)
-    return Subject(subject.model, examples, subject.explain)
+    return Subject(subject.model, examples)
 
 
 def test_evidence_in_the_margin_is_found() -> None:

@@ -28,7 +28,7 @@ class Ends(nn.Module):
 
 def verdict(end: Callable[[Tensor], Any], name: str = "own-softmax", **fields: Any) -> Verdict:
     subject = digits.subject(Ends(end).eval(), count=8)
-    subject = type(subject)(replace(subject.model, **fields), subject.examples, subject.explain)
+    subject = type(subject)(replace(subject.model, **fields), subject.examples)
     kind = checks.check(name)
     with subject.model.borrowed():
         return judged(Chosen(name, kind(), kind.level, True), subject)

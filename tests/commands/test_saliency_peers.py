@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor, fx, nn
 
 import cnnexplain
-from cnnexplain.commands import _noise
 from cnnexplain.commands._pixel_maps import MAPS
 from cnnexplain.commands.saliency import Saliency
 from cnnexplain.engine.model import Model
+from cnnexplain.formulas import standard_normal
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not", "ignore:Setting backward hooks")
 
@@ -134,7 +134,7 @@ class Peers:
         """Captum's noise is one draw for all pictures with one deviation; here it gets ours, picture by picture."""
         found = []
         for one, target in zip(self.inputs, self.targets, strict=True):
-            noise = torch.stack([_noise._noise(0, sample, one[None]) for sample in range(SAMPLES)])
+            noise = torch.stack([standard_normal(0, sample, one[None]) for sample in range(SAMPLES)])
             deviation = float(Saliency.noise * (one.max() - one.min()))
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(torch, "normal", lambda mean, std, noise=noise: mean + std * noise)

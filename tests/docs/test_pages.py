@@ -126,11 +126,11 @@ def test_the_pictures_are_small() -> None:
 
 def test_every_formula_has_its_paper_and_its_row() -> None:
     page = text("gradcam.md")
-    for name, formula in CAMS.items():
+    for name, cam in CAMS.items():
         assert f"`{name}`" in page
-        for paper in re.findall(r"arXiv:[\d.]+\d|doi:[\w./]+\w", formula.__doc__ or ""):
+        for paper in re.findall(r"arXiv:[\d.]+\d|doi:[\w./]+\w", cam.formula.__doc__ or ""):
             assert paper in page
-        for authors in re.findall(r"^[A-Z].*? et al\. \d+|^[A-Z]\w+ & \w+ \d+", formula.__doc__ or ""):
+        for authors in re.findall(r"^[A-Z].*? et al\. \d+|^[A-Z]\w+ & \w+ \d+", cam.formula.__doc__ or ""):
             assert authors in page
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cnnexplain.checks.suite.ranks import rank_correlation
 from cnnexplain.checks.suite.stored import map_layer
 from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.baseline import Baseline
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.errors import CheckInputError
+from cnnexplain.formulas.ranks import rank_correlation
 
 # Of a map's largest value: what differs by less is the same. Rounding would shuffle the cells that are nearly zero,
 # and choose between two peaks that are equally high.

@@ -16,6 +16,7 @@ from cnnexplain.engine import activity, overflow
 from cnnexplain.engine.scoring import scores
 from cnnexplain.engine.weights import layers as weights
 from cnnexplain.errors import ModelError
+from cnnexplain.formulas.cam import gradcam
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 # (model, inputs (N, C, H, W), classes (N,), layer) -> signed maps (N, h, w), float32, on the CPU.
 Explain = Callable[["Model", Tensor, Tensor, str], Tensor]
+
+
+def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tensor:
+    """Grad-CAM (N, h, w) of one class `index` (N,) per picture, signed, float32, on the CPU."""
+    with model.capture(layer) as captured:
+        logits = model.forward(inputs)
+    maps = next(iter(captured.values()))  # of a layer that runs several times the first run
+    (gradients,) = model.gradient(model.score(logits, index), [maps])
+    return gradcam(maps.detach().float(), gradients).float().cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +57,7 @@ class Subject:
 
     model: Model
     examples: tuple[Example, ...] = ()
-    explain: Explain | None = None
+    explain: Explain = class_maps
     baseline: Baseline | None = None
     rows: int = field(default=8)  # pictures that go through the model at once
     told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
@@ -204,12 +214,10 @@ class Subject:
 
     def maps_of(self, index: Tensor) -> Tensor:
         """Grad-CAM of one class `index` (N,) per picture (N, h, w), of the model as it is at this moment."""
-        if self.explain is None:
-            raise Skipped("there is nothing that explains pictures")
-        explain, layer = self.explain, self.map_layer
+        layer = self.map_layer
 
         def work(part: slice) -> Tensor:
-            return explain(self.model, self.inputs(part), index[part].to(self.model.device), layer)
+            return self.explain(self.model, self.inputs(part), index[part].to(self.model.device), layer)
 
         return torch.cat(list(self.in_parts(len(self.examples), work)))
 

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.records import line
 from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
 from cnnexplain.engine.borrow import buffers_kept
-from cnnexplain.engine.model import Model
 from cnnexplain.errors import (
     CheckInputError,
     CnnexplainError,
@@ -25,7 +23,6 @@ from cnnexplain.errors import (
     first_line,
     shortage_behind,
 )
-from cnnexplain.formulas.cam import gradcam
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.render.kit.evidence import drawn
 from cnnexplain.report.pages import github, junit
@@ -94,7 +91,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     with model.borrowed(), buffers_kept(model.module):
         told = any(one.id == "finite" for one in taken)
         examples = tuple(prepared(model, sources, expected(named, model)))
-        subject = Subject(model, examples, class_maps, stored, told=told)
+        subject = Subject(model, examples, baseline=stored, told=told)
         require_answers(subject)
         for choice in facts.chosen_since(model, described):
             observer.told(choice.what, f"{choice.value} ({choice.reason})")
@@ -162,15 +159,6 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
         drawing=found.drawing,
         why=one.check.why,
     )
-
-
-def class_maps(model: Model, inputs: Tensor, index: Tensor, layer: str) -> Tensor:
-    """Grad-CAM (N, h, w) of one class `index` (N,) per picture, signed, float32, on the CPU."""
-    with model.capture(layer) as captured:
-        logits = model.forward(inputs)
-    maps = next(iter(captured.values()))  # of a layer that runs several times the first run
-    (gradients,) = model.gradient(model.score(logits, index), [maps])
-    return gradcam(maps.detach().float(), gradients).float().cpu()
 
 
 def _storing(options: CheckOptions, verdicts: Sequence[Verdict]) -> str:
