@@ -46,7 +46,7 @@ class Faithful:
 
         from cnnexplain.checks.suite import explained as _explained
         from cnnexplain.core.words import count as counted
-        from cnnexplain.formulas.faithfulness import coarse, deletion_curves, order
+        from cnnexplain.formulas.faithfulness import coarse, faithfulness_curves
         from cnnexplain.formulas.perturbation import averaged
 
         subject = _explained.at_most(subject, MOST)
@@ -64,11 +64,9 @@ class Faithful:
                 f"with a class that loses less than {LOST:.0%} of probability when all is blurred: {int((~lost).sum())}"
             )
         grid = coarse(maps)
-        marked = order(grid)
         generator = torch.Generator().manual_seed(subject.model.seed)
-        cells = grid.shape[1:]
-        count = cells.numel()
-        deleted, inserted, random = [], [], []
+        count = grid[0].numel()
+        curves = []
         for place in kept.tolist():
             index = subject.best[place]
 
@@ -76,27 +74,17 @@ class Faithful:
                 return _chance(subject, images, index.expand(len(images)))
 
             orders = [torch.randperm(count, generator=generator) for _ in range(self.orders)]
-            curves = deletion_curves(
-                chance,
-                inputs[place],
-                blurred[place],
-                [marked[place], marked[place].flip(0), *orders],
-                cells,
-                torch.stack((whole[place], empty[place])),
+            ends = torch.stack((whole[place], empty[place]))
+            curves.append(
+                faithfulness_curves(chance, inputs[place], blurred[place], grid[place], orders, ends)
             )
-            deleted.append(curves[0])
-            # What is left when all but the most marked is deleted, read backwards.
-            inserted.append(curves[1].flip(0))
-            random.append(curves[2:].mean(0))
         names = [subject.examples[place].name for place in kept.tolist()]
-        curves_of = (torch.stack(deleted), torch.stack(inserted), torch.stack(random))
-        return _explained.limited(self._found(names, *curves_of), subject)
+        return _explained.limited(self._found(names, *map(torch.stack, zip(*curves, strict=True))), subject)
 
     def _found(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
-        from cnnexplain.formulas.faithfulness import STEPS, area
+        from cnnexplain.formulas.faithfulness import STEPS, advantage
 
-        back = random.flip(1)  # the same random orders, inserted
-        worse, better = (area(one) for one in (random - deleted, inserted - back))
+        worse, better = advantage(deleted, inserted, random)
         gains = (worse + better) / 2
         value, error = float(gains.mean()), float(gains.std()) / len(gains) ** 0.5
         if value <= self.gain < value + error:
@@ -113,7 +101,7 @@ class Faithful:
             "deleted, most marked first": deleted,
             "deleted at random": random,
             "inserted, most marked first": inserted,
-            "inserted at random": back,
+            "inserted at random": random.flip(1),
         }
         return Found(
             good=value > self.gain,

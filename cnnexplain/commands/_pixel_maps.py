@@ -16,10 +16,11 @@ from cnnexplain.commands._passes import evaluator
 from cnnexplain.commands._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import Scale
-from cnnexplain.formulas.cam import enlarged, gradcam
+from cnnexplain.formulas.cam import gradcam
 from cnnexplain.formulas.gradients import guided_gradcam as product
 from cnnexplain.formulas.gradients import input_x_gradient as times_input
 from cnnexplain.formulas.gradients import largest, summed
+from cnnexplain.formulas.layers import enlarged
 from cnnexplain.formulas.noise import noisy_gradients
 
 if TYPE_CHECKING:

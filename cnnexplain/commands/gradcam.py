@@ -16,7 +16,8 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
-from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, branch_shares, cams
+from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, cams
+from cnnexplain.formulas.layers import branch_shares
 
 if TYPE_CHECKING:
     from torch import Tensor

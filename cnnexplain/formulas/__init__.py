@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from cnnexplain.formulas.cam import (
         CAMS,
         Cam,
-        branch_shares,
         cams,
         eigencam,
         eigengradcam,
-        enlarged,
         gradcam,
         gradcam_pp,
         hirescam,
         layercam,
         xgradcam,
     )
-    from cnnexplain.formulas.faithfulness import area, coarse, deletion_curves, masks, order
+    from cnnexplain.formulas.faithfulness import (
+        advantage,
+        area,
+        coarse,
+        deletion_curves,
+        faithfulness_curves,
+        masks,
+        order,
+    )
     from cnnexplain.formulas.gradients import (
         evaluator,
         guided_gradcam,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
         summed,
     )
     from cnnexplain.formulas.integrated import integrated_gradients
+    from cnnexplain.formulas.layers import branch_shares, enlarged
     from cnnexplain.formulas.noise import Moments, noisy_gradients, standard_normal
     from cnnexplain.formulas.perturbation import averaged, blurred, mean_colour, replaced
     from cnnexplain.formulas.ranks import rank_correlation
@@ -38,19 +45,21 @@ if TYPE_CHECKING:
 _HOMES = {
     "CAMS": "cam",
     "Cam": "cam",
-    "branch_shares": "cam",
+    "branch_shares": "layers",
     "cams": "cam",
     "eigencam": "cam",
     "eigengradcam": "cam",
-    "enlarged": "cam",
+    "enlarged": "layers",
     "gradcam": "cam",
     "gradcam_pp": "cam",
     "hirescam": "cam",
     "layercam": "cam",
     "xgradcam": "cam",
+    "advantage": "faithfulness",
     "area": "faithfulness",
     "coarse": "faithfulness",
     "deletion_curves": "faithfulness",
+    "faithfulness_curves": "faithfulness",
     "masks": "faithfulness",
     "order": "faithfulness",
     "evaluator": "gradients",
@@ -72,6 +81,7 @@ __all__ = [
     "CAMS",
     "Cam",
     "Moments",
+    "advantage",
     "area",
     "averaged",
     "blurred",
@@ -83,6 +93,7 @@ __all__ = [
     "eigengradcam",
     "enlarged",
     "evaluator",
+    "faithfulness_curves",
     "gradcam",
     "gradcam_pp",
     "guided_gradcam",

@@ -6,11 +6,12 @@ returns (N, h, w) before any rectification. To add one, write it and put it into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnexplain.core import registry
+from cnnexplain.formulas._component import CANCELLED, first_component
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,7 +147,7 @@ def eigencam(a: Tensor, g: Tensor | None = None) -> Tensor:  # noqa: ARG001  (ev
         >>> eigencam(torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 2))
         tensor([[[-2.,  2.]]])
     """
-    return _first_component(a)
+    return first_component(a)
 
 
 def eigengradcam(a: Tensor, g: Tensor) -> Tensor:
@@ -167,74 +168,9 @@ def eigengradcam(a: Tensor, g: Tensor) -> Tensor:
         >>> eigengradcam(a, g)
         tensor([[[-5.,  5.]]])
     """
-    return _first_component(g * a)
+    return first_component(g * a)
 
 
-def enlarged(
-    cam: Tensor, size: tuple[int, int], box: tuple[float, float, float, float] = (0, 0, 1, 1)
-) -> Tensor:
-    """A map at the size of the input, as guided Grad-CAM needs it, by bilinear interpolation.
-
-    Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2.
-
-    Args:
-        cam: (N, h, w).
-        size: Height and width of the input.
-        box: Left, top, right and bottom of what the map covers, as shares of the input's width and height.
-
-    Returns:
-        (N, 1, height, width), zero outside the box.
-
-    Example:
-        >>> import torch
-        >>> enlarged(torch.ones(1, 1, 1), (2, 4), box=(0.5, 0, 1, 1))
-        tensor([[[[0., 0., 1., 1.],
-                  [0., 0., 1., 1.]]]])
-    """
-    from torch.nn.functional import interpolate
-
-    height, width = size
-    left, top, right, bottom = (
-        round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True)
-    )
-    high, wide = max(1, bottom - top), max(1, right - left)
-    whole = cam.new_zeros((len(cam), 1, height, width))
-    whole[:, :, top : top + high, left : left + wide] = interpolate(
-        cam[:, None], size=(high, wide), mode="bilinear"
-    )
-    return whole
-
-
-def branch_shares(maps: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> list[Tensor]:
-    """How much of what counts for a class lies in each of several maps, as of parallel branches.
-
-    Gradient times map, summed without its sign: to first order, by how much the score would change if single values
-    were taken away (Molchanov et al. 2017, arXiv:1611.06440).
-
-    Args:
-        maps: One or more, (N, C, h, w), each of a size of its own.
-        gradients: The gradient of the class score with respect to each; None where there is none.
-
-    Returns:
-        The share of each map, (N,), float32, on the CPU; they add up to 1, or are NaN where nothing counts.
-
-    Example:
-        >>> import torch
-        >>> branch_shares([torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 3)], [torch.ones(1, 1, 1, 1), None])
-        [tensor([1.]), tensor([0.])]
-    """
-    import torch
-
-    counted = torch.stack(
-        [
-            torch.zeros(len(a)) if g is None else (g * a.detach()).abs().float().flatten(1).sum(1).cpu()
-            for a, g in zip(maps, gradients, strict=True)
-        ]
-    )
-    return list(counted / counted.sum(0))
-
-
-CANCELLED = 1e-6  # about float32's own precision
 CAMS: dict[str, Cam] = {
     "gradcam": Cam(gradcam),
     "gradcam++": Cam(gradcam_pp),
@@ -250,33 +186,3 @@ def cams() -> dict[str, Cam]:
     """Every formula by its name as `--method` takes it, those of other packages included."""
     others = {name: registry.load(plugin) for name, plugin in registry.plugins("cnnexplain.formulas").items()}
     return {**others, **CAMS}
-
-
-def _first_component(x: Tensor) -> Tensor:
-    """Project the places of (N, C, h, w) on the direction of their largest variance.
-
-    The sign, which a decomposition leaves open, is such that the result rises with the mean over the channels; where
-    that mean is rounding noise (after a layer norm over the channels), such that its largest value is positive.
-    """
-    import torch
-
-    # On the CPU in float64: the matrices are small, and squaring them costs half of the digits.
-    places = x.detach().flatten(2).transpose(1, 2).cpu().double()  # (N, h*w, C)
-    finite = places.isfinite().all(2).all(1)[:, None]  # a broken picture must not cost the others theirs
-    places = places.where(finite[:, :, None], 0)
-    mean, size = places.mean(2), places.abs().mean(2)  # (N, h*w)
-    places = places - places.mean(1, keepdim=True)
-    if places.shape[1] <= places.shape[2]:
-        values, vectors = torch.linalg.eigh(places @ places.mT)
-        component = vectors[..., -1] * values[..., -1:].clamp(min=0).sqrt()
-    else:
-        _, vectors = torch.linalg.eigh(places.mT @ places)
-        component = (places @ vectors[..., -1:])[..., 0]
-    agrees = (component * (mean - mean.mean(1, keepdim=True))).sum(1, keepdim=True)
-    noise = CANCELLED * (component.abs() * size).sum(1, keepdim=True)
-    peaks = component.amax(1, keepdim=True) + component.amin(1, keepdim=True)
-    component = component.where(agrees.where(agrees.abs() > noise, peaks) >= 0, -component).where(
-        finite, torch.nan
-    )
-    projected: Tensor = component.reshape(x.shape[0], *x.shape[2:]).to(x.dtype)
-    return projected

@@ -71,7 +71,7 @@ def masks(cells: Tensor, shape: Sequence[int], steps: Sequence[float] = STEPS) -
         steps: The share of the cells that is deleted by then, of each step.
 
     Returns:
-        (steps, h, w), 1 where a cell is deleted, else 0; float32, on the CPU.
+        (steps, h, w), 1 where a cell is deleted, else 0; float32, on the device of `cells`.
 
     Example:
         >>> import torch
@@ -81,7 +81,7 @@ def masks(cells: Tensor, shape: Sequence[int], steps: Sequence[float] = STEPS) -
     """
     import torch
 
-    deleted = torch.zeros(len(steps), len(cells))
+    deleted = torch.zeros(len(steps), len(cells), device=cells.device)
     for place, share in enumerate(steps):
         deleted[place, cells[: round(share * len(cells))]] = 1
     return deleted.reshape(-1, *shape)
@@ -125,7 +125,9 @@ def deletion_curves(
     """
     import torch
 
-    changed = replaced(image, other, torch.cat([masks(cells, shape, steps) for cells in orders]))
+    changed = replaced(
+        image, other, torch.cat([masks(cells.to(image.device), shape, steps) for cells in orders])
+    )
     between = score(changed).reshape(-1, len(steps))
     whole = ends.expand(len(between), 2)
     return torch.cat((whole[:, :1], between, whole[:, 1:]), 1)
@@ -150,4 +152,70 @@ def area(curves: Tensor, steps: Sequence[float] = STEPS) -> Tensor:
     """
     import torch
 
-    return torch.trapezoid(curves, torch.tensor((0.0, *steps, 1.0)))
+    return torch.trapezoid(curves, torch.tensor((0.0, *steps, 1.0), device=curves.device))
+
+
+def faithfulness_curves(
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    other: Tensor,
+    cells: Tensor,
+    orders: Sequence[Tensor],
+    ends: Tensor,
+    steps: Sequence[float] = STEPS,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The score while what a map marks is deleted and inserted, and beside it while other cells are deleted.
+
+    Petsiuk et al. 2018 (arXiv:1806.07421), the deletion and insertion metrics.
+
+    Args:
+        score: From images (n, C, H, W) to one score each (n,), such as the probability of the class.
+        image: (C, H, W).
+        other: What is put in place of deleted cells, (C, H, W); see `averaged`.
+        cells: The map, (h, w); see `coarse`.
+        orders: Other orders of its cells, such as random ones, (h * w,) each, one or more.
+        ends: The scores of `image` and of `other`, (2,).
+        steps: The share of the cells that is deleted by then, of each step; alike from both ends.
+
+    Returns:
+        Three curves (steps + 2,) over the share of cells: deleted, the most marked first; inserted, the most marked
+        first; and the mean of the other orders, deleted.
+
+    Example:
+        >>> import torch
+        >>> light = lambda images: images.mean((1, 2, 3))
+        >>> image, other = torch.tensor([[[0.0, 1.0], [2.0, 5.0]]]), torch.zeros(1, 2, 2)
+        >>> curves = faithfulness_curves(light, image, other, image[0], [torch.arange(4)], torch.tensor([2.0, 0.0]))
+        >>> [curve[2].item() for curve in curves]
+        [0.25, 1.75, 1.75]
+    """
+    marked = order(cells[None])[0]
+    curves = deletion_curves(score, image, other, [marked, marked.flip(0), *orders], cells.shape, ends, steps)
+    # What is left when all but the most marked is deleted, read backwards.
+    return curves[0], curves[1].flip(0), curves[2:].mean(0)
+
+
+def advantage(
+    deleted: Tensor, inserted: Tensor, random: Tensor, steps: Sequence[float] = STEPS
+) -> tuple[Tensor, Tensor]:
+    """By how much the order of a map moves the score more than other orders do; their mean is the map's faithfulness.
+
+    Areas of Petsiuk et al. 2018 (arXiv:1806.07421), less those of random orders, as in Samek et al. 2017
+    (doi:10.1109/TNNLS.2016.2599820).
+
+    Args:
+        deleted: The score while cells are deleted, the most marked first, (..., steps + 2).
+        inserted: The score while cells are inserted, the most marked first, (..., steps + 2).
+        random: The score while cells are deleted in other orders, (..., steps + 2).
+        steps: The share of the cells that is deleted by then, of each step; alike from both ends.
+
+    Returns:
+        The advantage in deletion and in insertion, (...) each; 0 is none.
+
+    Example:
+        >>> import torch
+        >>> deleted, inserted = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0])
+        >>> advantage(deleted, inserted, torch.tensor([1.0, 0.8, 0.5, 0.2, 0.0]))
+        (tensor(0.4000), tensor(0.4000))
+    """
+    return area(random - deleted, steps), area(inserted - random.flip(-1), steps)
