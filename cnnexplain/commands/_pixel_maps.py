@@ -1,7 +1,7 @@
-"""The formulas of pixel maps: from the gradients of a class score to one map of the input's pixels.
+"""What every map of pixels asks of the model, what `cnnexplain.formulas` make of it, and what is said of the map.
 
-A formula takes `Passes`, which computes what several formulas share once, and returns `Found`: values for every
-channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
+Each is a function that takes `Passes`, which computes what several formulas share once, and returns `Found`: values for
+every channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from cnnexplain import formulas
 from cnnexplain.commands._integral import IntegralOptions, integrated
 from cnnexplain.commands._passes import evaluator
 from cnnexplain.commands._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import Scale
-from cnnexplain.formulas.cam import gradcam
-from cnnexplain.formulas.gradients import guided_gradcam as product
-from cnnexplain.formulas.gradients import input_x_gradient as times_input
-from cnnexplain.formulas.gradients import largest, summed
-from cnnexplain.formulas.layers import enlarged
-from cnnexplain.formulas.noise import noisy_gradients
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     from cnnexplain.core.target import Target
     from cnnexplain.engine.backward.rectifiers import Rectifiers, Rule
     from cnnexplain.engine.model import Model
-    from cnnexplain.formulas.noise import Moments
 
 
 BRIGHT = (
@@ -76,10 +70,12 @@ class Passes:
         return self._gradients[rule]
 
     @cached_property
-    def noisy(self) -> Moments:
+    def noisy(self) -> formulas.Moments:
         """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
         evaluate, seed = evaluator(self.model, self.target.index), self.model.seed
-        return noisy_gradients(evaluate, self.inputs, samples=self.samples, noise=self.noise, seed=seed)
+        return formulas.noisy_gradients(
+            evaluate, self.inputs, samples=self.samples, noise=self.noise, seed=seed
+        )
 
     def gradcam(self) -> Tensor:
         """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).
@@ -96,8 +92,8 @@ class Passes:
         for run, a, g in zip(self.layer_maps, maps, gradients, strict=True):
             if g is not None:
                 laying = self.model.runs.laying(run)
-                upright = laying.upright(gradcam(a.detach().float(), g).relu())
-                total += enlarged(upright, size, laying.box())
+                upright = laying.upright(formulas.gradcam(a.detach().float(), g).relu())
+                total += formulas.enlarged(upright, size, laying.box())
         return total
 
     def _obey(self, rule: Rule) -> None:
@@ -113,7 +109,7 @@ def gradient(passes: Passes) -> Found:
 
 def input_x_gradient(passes: Passes) -> Found:
     """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
-    return Found(times_input(passes.inputs, passes.gradient().values))
+    return Found(formulas.input_x_gradient(passes.inputs, passes.gradient().values))
 
 
 def smoothgrad(passes: Passes) -> Found:
@@ -149,7 +145,7 @@ def deconvnet(passes: Passes) -> Found:
 def guided_gradcam(passes: Passes) -> Found:
     """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
     values, details = passes.gradient("guided")
-    return _warned(Found(product(values, passes.gradcam()), details), FINE_BUT_BLIND)
+    return _warned(Found(formulas.guided_gradcam(values, passes.gradcam()), details), FINE_BUT_BLIND)
 
 
 def _warned(found: Found, remark: str) -> Found:
@@ -170,12 +166,12 @@ class Map:
 
 
 MAPS = {
-    "gradient": Map(gradient, largest, "magnitude"),
-    "input-x-gradient": Map(input_x_gradient, summed, "signed"),
-    "smoothgrad": Map(smoothgrad, largest, "magnitude", of_copies=True),
-    "vargrad": Map(vargrad, largest, "magnitude", of_copies=True),
-    "integrated-gradients": Map(integrated_gradients, summed, "signed", of_copies=True),
-    "guided-backprop": Map(guided_backprop, summed, "rule", "guided"),
-    "guided-gradcam": Map(guided_gradcam, summed, "rule", "guided", of_layer=True),
-    "deconvnet": Map(deconvnet, summed, "rule", "deconv"),
+    "gradient": Map(gradient, formulas.largest, "magnitude"),
+    "input-x-gradient": Map(input_x_gradient, formulas.summed, "signed"),
+    "smoothgrad": Map(smoothgrad, formulas.largest, "magnitude", of_copies=True),
+    "vargrad": Map(vargrad, formulas.largest, "magnitude", of_copies=True),
+    "integrated-gradients": Map(integrated_gradients, formulas.summed, "signed", of_copies=True),
+    "guided-backprop": Map(guided_backprop, formulas.summed, "rule", "guided"),
+    "guided-gradcam": Map(guided_gradcam, formulas.summed, "rule", "guided", of_layer=True),
+    "deconvnet": Map(deconvnet, formulas.summed, "rule", "deconv"),
 }
