@@ -47,7 +47,7 @@ def evaluator(score: Callable[[Tensor, Tensor], Tensor], at_once: int = 32) -> E
             pixels = made.detach().requires_grad_()
             with torch.enable_grad():
                 scores = score(pixels.clone(), image)  # a copy, so that it may write into its input
-            (gradients,) = torch.autograd.grad(scores.sum(), pixels)
+                (gradients,) = torch.autograd.grad(scores.sum(), pixels)
             yield chunk, scores.detach(), gradients
 
     return evaluate

@@ -1,0 +1,93 @@
+"""The public formulas, asked without a `Model`, are what the commands give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import explained, heat, pooled
+from torch import Tensor, nn
+
+from cnnexplain import formulas
+from cnnexplain.commands.saliency import Saliency
+
+SIZE = (16, 16)
+
+
+@pytest.fixture
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return pooled().eval()
+
+
+@pytest.fixture
+def inputs() -> Tensor:
+    return torch.rand(3, 3, *SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def evaluate(network: nn.Sequential) -> formulas.gradients.Evaluate:
+    """Of class 1."""
+    return formulas.evaluator(lambda asked, _: network(asked)[:, 1], at_once=5)
+
+
+def commands(network: nn.Sequential, inputs: Tensor, method: str, **options: object) -> Tensor:
+    (found,) = explained(Saliency(method=(method,), target="1", **options), network, inputs).maps
+    return found.values
+
+
+def same(values: Tensor, expected: Tensor) -> bool:
+    return bool((values - expected).abs().max() <= 1e-5 * expected.abs().max())
+
+
+@pytest.mark.parametrize("quadrature", ["adaptive", "gauss-legendre"])
+def test_integrated_gradients(
+    network: nn.Sequential, inputs: Tensor, evaluate: formulas.gradients.Evaluate, quadrature: str
+) -> None:
+    values, steps = formulas.integrated_gradients(
+        evaluate, inputs, formulas.mean_colour(inputs), steps=20, quadrature=quadrature
+    )
+    options = {"steps": 20, "quadrature": quadrature, "baseline": "mean"}
+    expected = commands(network, inputs, "integrated-gradients", **options)
+    assert same(formulas.summed(values), expected)
+    assert all(20 <= taken <= 200 for taken in steps)
+
+
+def test_noise(network: nn.Sequential, inputs: Tensor, evaluate: formulas.gradients.Evaluate) -> None:
+    moments = formulas.noisy_gradients(evaluate, inputs, samples=6)
+    for method, values in (("smoothgrad", moments.mean), ("vargrad", moments.variance)):
+        assert same(formulas.largest(values), commands(network, inputs, method, samples=6))
+
+
+def test_gradients(network: nn.Sequential, inputs: Tensor, evaluate: formulas.gradients.Evaluate) -> None:
+    gradients = torch.cat(
+        [
+            back
+            for _, _, back in evaluate(
+                len(inputs), lambda rows: (inputs[list(rows)], torch.tensor(list(rows)))
+            )
+        ]
+    )
+    assert same(formulas.largest(gradients), commands(network, inputs, "gradient"))
+    product = formulas.input_x_gradient(inputs, gradients)
+    assert same(formulas.summed(product), commands(network, inputs, "input-x-gradient"))
+
+
+def test_gradcam(network: nn.Sequential, inputs: Tensor) -> None:
+    a = network[:1](inputs).detach().requires_grad_()
+    (g,) = torch.autograd.grad(network[1:](a)[:, 1].sum(), a)
+    expected = heat(network, inputs, target="1", layer="features")
+    assert same(formulas.gradcam(a.detach(), g), expected)
+
+
+def test_moments_of_nothing_are_not_a_number() -> None:
+    moments = formulas.Moments.like(torch.zeros(2, 1))
+    moments.add(0, torch.ones(1))
+    assert moments.variance[0] == 0
+    assert bool(moments.variance[1].isnan())
+
+
+def test_a_score_may_write_into_its_input_and_needs_no_gradient_mode() -> None:
+    evaluate = formulas.evaluator(lambda asked, _: asked.mul_(2).sum((1, 2, 3)))
+    with torch.no_grad():
+        ((rows, scores, gradients),) = evaluate(1, lambda _: (torch.ones(1, 1, 2, 2), torch.zeros(1)))
+    assert (rows, scores.tolist(), gradients.unique().tolist()) == (range(1), [8.0], [2.0])
