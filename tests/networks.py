@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ from cnnexplain.engine.model import Model
 def as_model(module: nn.Module, size: tuple[int, int], channels: int = 3, **fields: Any) -> Model:
     """A module as methods see it. `size` is (height, width)."""
     return Model(module, type(module).__name__, Preprocess(input_size=size, channels=channels), **fields)
+
+
+def bare(module: nn.Module, size: tuple[int, int] = (8, 8)) -> Model:
+    """A module of which the engine sees no more than its layers and whatever it gives back."""
+    return cast(Model, SimpleNamespace(module=module, forward=module, preprocess=Preprocess(input_size=size)))
 
 
 def answer(module: nn.Module | Model, inputs: Tensor, **options: Any) -> Columns:

@@ -165,6 +165,16 @@ def test_one_place_prints() -> None:
     assert printing == {os.path.join("cli", name) for name in ("app.py", "console.py", "signals.py")}
 
 
+@pytest.mark.parametrize("file", FILES, ids=MODULES)
+def test_nobody_above_the_engine_reaches_for_the_module_of_a_model(file: Path) -> None:
+    """Commands, checks and runners ask a `Model`, whatever it runs on. What sources have loaded is no `Model` yet."""
+    if _part(file) in ("engine", "sources"):
+        return
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr == "module":
+            assert ast.unparse(node.value) == "loaded", f"line {node.lineno}: {ast.unparse(node)}"
+
+
 DECLARED = ("cnnexplain.commands.", "cnnexplain.checks.")
 METHODS = [
     one
@@ -265,9 +275,11 @@ class Census(ModelCommand):
         return self, ()
 
     def inspect(self, model):
-        for name, weight in model.module.named_parameters():
-            if weight.numel() >= self.least:
-                yield Count(name, Detail({"numbers": weight.numel()}))
+        from cnnexplain.engine.weights.layers import values
+
+        for name, weight in values(model):
+            if weight.size >= self.least:
+                yield Count(name, Detail({"numbers": weight.size}))
 '''
 SOURCE = '''
 """A model for every day."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -10,7 +10,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.engine.weights.misplaced import Misplaced
@@ -60,10 +60,11 @@ class BatchNorm:
         """Look at the running mean and variance of every layer that keeps them; with pictures at what arrives there."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
+        from cnnexplain.engine.weights.running import kept
 
         known = 0
         rows: list[tuple[str, str]] = []
-        for name, mean, variance in _kept(subject.model.module):
+        for name, mean, variance in kept(subject.model):
             known += 1
             if why := self._wrong(mean, variance):
                 rows.append((name, why))
@@ -94,14 +95,14 @@ class BatchNorm:
         model.heads.of(model, len(inputs))  # looks at a blank picture once, which is not to be watched
         height, width = inputs.shape[-2:]
         few = subject.inputs(slice(min(MOST, max(2, PIXELS // (height * width)))))
-        if circles := misplaced(model.module, model.forward, few):
+        if circles := misplaced(model, few):
             return _exchanged(circles)
-        before = mismatches(model.module, model.forward, inputs)
+        before = mismatches(model, inputs)
         worst = max(before, key=lambda name: before[name], default=None)
         if worst is None or not before[worst] > self.apart:
             return Found(good=True, says=good, value=0)
         away = f"what arrives at {worst} is {before[worst]:.1f} standard deviations from its means"
-        pair = nearest(model.module, model.forward, few, TRIED)
+        pair = nearest(model, few, TRIED)
         if pair is None:
             says = f"{good}; {away}, as with other pictures than those of its training: see normalisation"
             return Found(good=True, says=says, value=0)
@@ -137,25 +138,6 @@ class BatchNorm:
         if zeros > self.zeros * len(variance):
             return f"{zeros} of {len(variance)} variances are zero, more than {self.zeros:.0%}"
         return ""
-
-
-def _kept(module: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Name, running mean and running variance of every layer that has them, torch's own and others'."""
-    from torch import Tensor
-
-    for name, child in module.named_modules():
-        mean, variance = child._buffers.get("running_mean"), child._buffers.get("running_var")
-        if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
-            continue
-        if (
-            mean.is_meta
-            or mean.is_quantized
-            or mean.ndim != 1
-            or mean.shape != variance.shape
-            or not len(mean)
-        ):
-            continue
-        yield name or type(child).__name__, mean.detach().float(), variance.detach().float()
 
 
 def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Found:

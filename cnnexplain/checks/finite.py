@@ -117,7 +117,7 @@ class Finite:
         if half is None:
             return autocast
         how = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
-        if lost := beyond(model.module, half):
+        if lost := beyond(model, half):
             return Found(
                 good=False,
                 says=f"{autocast.says}; {how} makes {lost[0]!r} infinite"
@@ -128,7 +128,7 @@ class Finite:
             )
         if not subject.examples:
             return autocast
-        with cast(model.module, half):
+        with cast(model, half):
             plain = replace(model, precision="fp32")  # no autocast: the weights say the type
             try:
                 scores, places = subject.observed(plain)

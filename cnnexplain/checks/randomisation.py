@@ -53,7 +53,7 @@ class Randomisation:
         if not bool(kept.any()):
             raise Skipped("its maps are the same everywhere, so that nothing in them could change")
         met = [layer.name for layer in subject.model.trace.layers]
-        stages = _stages(backwards(subject.model.module, met), met, subject.map_layer.partition(" #")[0])
+        stages = _stages(backwards(subject.model, met), met, subject.map_layer.partition(" #")[0])
         if not stages:
             raise Skipped("it has no weights")
         draws = -(-PASSES // int(kept.sum()))

@@ -147,18 +147,17 @@ def _weighted(model: Model) -> list[Weights]:
     from cnnexplain.engine.weights.kernels import weighted
 
     with model.borrowed():  # a look at weights may compute them, and some learn from that while in training
-        return weighted(model.module)
+        return weighted(model)
 
 
 def _named(
     model: Model, every: Sequence[Weights], word: str, *, asked: bool
 ) -> tuple[list[str], tuple[Choice, ...]]:
     """The layers that a word stands for. A layer of this very name comes before the words first and all."""
-    from cnnexplain.engine.trace.layers import find
-    from cnnexplain.engine.weights.kernels import reading
+    from cnnexplain.engine.weights.kernels import is_one_layer, outermost, reading, within
 
-    alone = every[0].module is model.module and word == every[0].name  # a model that is one layer
-    if (word in (FIRST, ALL) or alone) and word not in dict(model.module.named_children()):
+    alone = is_one_layer(model, every[0]) and word == every[0].name  # a model that is one layer
+    if (word in (FIRST, ALL) or alone) and word not in outermost(model):
         if word == ALL:
             shown = [one.name for one in every if one.problem is None]
             hidden = [one for one in every if one.problem is not None]
@@ -171,15 +170,10 @@ def _named(
             return [word], ()
         first, reason = reading(every, model.preprocess.channels)
         return [first], () if asked and word != FIRST else (Choice("layer", first, reason),)
-    name, module = find(model.module, word)
-    inside = [
-        one.name
-        for one in every
-        if one.module is module or one.name == name or one.name.startswith(f"{name}.")
-    ]
+    inside, kind = within(model, every, word)
     if not inside:
         raise LayerError(
-            f"layer {word!r} has no filters: it is a {type(module).__name__}",
+            f"layer {word!r} has no filters: it is a {kind}",
             f"layers that have are {_some([one.name for one in every])}; or --layer all",
         )
     return inside, ()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.backward.rectifiers import kind_of
 from cnnexplain.engine.capture import map_layout
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 # Where each rectifier is shut: below, its slope is nought or, where it bends, within a thousandth of it.
 SHUT = {
@@ -145,21 +148,16 @@ class _Watch(TorchFunctionMode):
         self.found[key] = Activity(*key, fired, at_end, self.pictures, single)
 
 
-def watched(
-    module: nn.Module,
-    forward: Callable[[Tensor], Any],
-    batch: Tensor,
-    input_size: tuple[int, int],
-    scores: int,
-) -> list[Activity]:
+def watched(model: Model, batch: Tensor, scores: int) -> list[Activity]:
     """Every activation function that the pictures of `batch` (N, C, H, W) meet, in order. Leaves no hook behind.
 
     `scores` is how many class scores there are: what squeezes those is the answer, which may be certain.
     """
+    module = model.module
     leaves = {name for name, child in module.named_modules() if next(child.children(), None) is None}
-    watch = _Watch(input_size, scores, len(batch), leaves)
+    watch = _Watch(model.preprocess.input_size, scores, len(batch), leaves)
     with naming(module, watch.inside, watch.finished), torch.no_grad(), watch:
-        forward(batch)
+        model.forward(batch)
     return list(watch.found.values())
 
 

@@ -6,12 +6,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 # One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -81,7 +84,7 @@ def _eagerly() -> Iterator[None]:
 
 
 @contextmanager
-def buffers_kept(module: nn.Module) -> Iterator[None]:
+def buffers_kept(model: Model) -> Iterator[None]:
     """After the block every buffer is the tensor that it was, with the values that it had, also on errors.
 
     A batch norm that stays in training mode changes its statistics with every picture, and others count. Written to
@@ -89,7 +92,7 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
     """
     kept = [
         (owner, name, tensor, tensor.detach().clone())
-        for owner in module.modules()
+        for owner in model.module.modules()
         for name, tensor in owner.named_buffers(recurse=False)
         if not is_lazy(tensor)
     ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import is_out_of_memory
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,18 +25,12 @@ class Influence:
     values: Tensor  # (N,), float64, on the CPU
 
 
-def influences(
-    module: nn.Module,
-    forward: Callable[[Tensor], Tensor],
-    inputs: Tensor,
-    loss: Callable[[Tensor], Tensor],
-    failed: Callable[[Exception], Exception],
-) -> list[Influence]:
+def influences(model: Model, inputs: Tensor, loss: Callable[[Tensor], Tensor]) -> list[Influence]:
     """The influence of every layer with a matrix or kernel, in the order in which the pictures meet them.
 
     `loss` makes (N,) losses of logits (N, K). The product of the two norms is how much the loss changes at most, to
     first order, when the layer's output changes by a share of itself; so it does not depend on the unit in which a
-    layer reckons. Layers that the loss does not depend on are left out. `failed` says in words what a gradient raised
+    layer reckons. Layers that the loss does not depend on are left out. Raises `ModelError` for what a gradient raised
     on its way back. Leaves no hook behind.
     """
     sizes: list[tuple[str, Tensor]] = []
@@ -61,10 +58,10 @@ def influences(
 
     handles = []
     try:
-        for name, child in module.named_modules():
+        for name, child in model.module.named_modules():
             if name and any(one.ndim > 1 for one in child.parameters(recurse=False)):
                 handles.append(child.register_forward_hook(noting(name)))
-        logits = forward(inputs.requires_grad_().clone())
+        logits = model.forward(inputs.requires_grad_().clone())
         if logits.requires_grad:
             total = loss(logits).sum()
             try:
@@ -72,7 +69,7 @@ def influences(
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise failed(error) from error
+                raise model.failed_backwards(error) from error
     finally:
         for handle in handles:
             handle.remove()

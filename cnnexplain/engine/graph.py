@@ -6,11 +6,15 @@ import contextlib
 import io
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from cnnexplain.engine.scoring.answers import Step, at
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 
 class _Asked(nn.Module):
@@ -28,6 +32,13 @@ class _Asked(nn.Module):
     def train(self, _mode: bool = True) -> _Asked:
         """Do nothing: a `train()` of the user's own may do more than switch, and the tracer calls it."""
         return self
+
+
+def graph_of(model: Model) -> bytes:
+    """The graph, a serialised GraphDef, of a black picture's way to the class scores. See `graph`."""
+    height, width = model.preprocess.input_size
+    black = np.zeros((height, width, model.preprocess.channels), np.uint8)
+    return graph(model.module, model.inputs([black]), model.head.path)
 
 
 def graph(module: nn.Module, inputs: Tensor, path: Sequence[Step]) -> bytes:

@@ -142,7 +142,7 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
 
 def _found(model: Model, usual: Size) -> tuple[Size, str] | None:
     """The first size that fits, of those that are usual and else of all; and the reason."""
-    with borrowed(model.module, exact=False), buffers_kept(model.module), model.layout.plain(model.module):
+    with borrowed(model.module, exact=False), buffers_kept(model), model.layout.plain(model.module):
         return _search(model, usual)
 
 

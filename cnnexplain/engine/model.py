@@ -160,7 +160,7 @@ class Model:
 
     def require_finite_weights(self) -> None:
         """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
-        weights.require_finite(self.module, self.name)
+        weights.require_finite(self)
 
     def inputs(self, pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Normalise pictures, each (H, W, C) uint8, into one batch (N, C, H, W) on the model's device."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.activity import naming
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 # Functions that put infinities into a tensor on purpose, as attention does where it masks.
 FILLS = frozenset({
@@ -118,15 +121,14 @@ def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
-def overflows(
-    module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor
-) -> tuple[Tensor, list[Overflow]]:
-    """What `forward` returns, and every layer whose output is not finite everywhere, in the order of the pass.
+def overflows(model: Model, inputs: Tensor) -> tuple[Tensor, list[Overflow]]:
+    """The class scores, and every layer whose output is not finite everywhere, in the order of the pass.
 
     Where a function in a layer's code makes the first such values, that is named before the layer. Infinities that are
     put in on purpose, as by `masked_fill`, are none. Costs one forward pass of `inputs` (N, C, H, W), without
     gradients. Leaves no hook behind.
     """
+    module = model.module
     found: dict[str, Overflow] = {}
     pictures = len(inputs)
     inside = [""]
@@ -159,7 +161,7 @@ def overflows(
         for name, child in module.named_modules():
             handles.append(child.register_forward_hook(noting(name or ANSWER)))
         with naming(module, inside), torch.no_grad(), _FirstFunction(pictures, inside, note_function):
-            result = forward(inputs)
+            result = model.forward(inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -175,13 +177,13 @@ def merged(parts: Iterable[list[Overflow]]) -> list[Overflow]:
     return list(found.values())
 
 
-def beyond(module: nn.Module, dtype: torch.dtype) -> list[str]:
+def beyond(model: Model, dtype: torch.dtype) -> list[str]:
     """The names of weights and buffers with finite values that `dtype` has no room for.
 
     Values from `MASK` on may become infinite.
     """
     largest = torch.finfo(dtype).max
-    named = (*module.named_parameters(), *module.named_buffers())
+    named = (*model.module.named_parameters(), *model.module.named_buffers())
     return [
         name
         for name, one in named
@@ -190,15 +192,15 @@ def beyond(module: nn.Module, dtype: torch.dtype) -> list[str]:
 
 
 @contextmanager
-def cast(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+def cast(model: Model, dtype: torch.dtype) -> Iterator[None]:
     """Inside the block weights and buffers of floating point are of `dtype`, as after `module.half()`.
 
     After it each is the very tensor that it was, also on errors: they are put aside, not converted back.
     """
-    weights = [(one, one.data) for one in module.parameters() if one.is_floating_point()]
+    weights = [(one, one.data) for one in model.module.parameters() if one.is_floating_point()]
     buffers = [
         (owner, name, tensor)
-        for owner in module.modules()
+        for owner in model.module.modules()
         for name, tensor in owner._buffers.items()
         if tensor is not None and tensor.is_floating_point()
     ]

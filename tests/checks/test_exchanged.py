@@ -12,6 +12,7 @@ import digits
 import numpy as np
 import pytest
 import torch
+from networks import bare
 from PIL import Image, ImageOps
 from torch import nn
 
@@ -101,9 +102,9 @@ def test_layers_exchanged_together_with_their_normalisation_are_named() -> None:
     first, second = stages(module)[0], stages(module)[3]
     with exchanged(first.conv, second.conv), exchanged(first.norm, second.norm):
         inputs = digits.subject(module, count=64).inputs()
-        assert misplaced(module, module, inputs) == []
-        assert nearest(module, module, inputs, 64) == ("stages.1.conv", "stages.4.conv", True)
-    assert nearest(module, module, inputs, 64) is None
+        assert misplaced(bare(module), inputs) == []
+        assert nearest(bare(module), inputs, 64) == ("stages.1.conv", "stages.4.conv", True)
+    assert nearest(bare(module), inputs, 64) is None
 
 
 class Hidden(nn.Module):
@@ -132,9 +133,9 @@ def test_linear_layers_are_named_too() -> None:
     with torch.no_grad():
         module.train()(subject.inputs())
     module.eval()
-    assert misplaced(module, module, subject.inputs()) == []
+    assert misplaced(bare(module), subject.inputs()) == []
     with exchanged(module.hidden[0], module.hidden[2]):
-        (found,) = misplaced(module, module, subject.inputs())
+        (found,) = misplaced(bare(module), subject.inputs())
     assert {(one.layer, one.holder) for one in found} == {("hidden.0", "hidden.2"), ("hidden.2", "hidden.0")}
 
 
@@ -177,9 +178,9 @@ def test_two_layers_of_the_bundled_model_are_named(names: tuple[str, str]) -> No
     model, inputs = bundled()
     layers = [model.module.get_submodule(name) for name in names]
     with model.borrowed():
-        assert misplaced(model.module, model.forward, inputs) == []
+        assert misplaced(model, inputs) == []
         with exchanged(*layers):
-            (found,) = misplaced(model.module, model.forward, inputs)
+            (found,) = misplaced(model, inputs)
     assert {one.layer for one in found} == set(names)
 
 
@@ -189,7 +190,7 @@ def test_what_arrives_is_measured_in_standard_deviations() -> None:
     norm.running_var = torch.tensor([4.0, 0.25])
     module = nn.Sequential(norm.eval())
     given = torch.stack((torch.full((3, 3), 7.0), torch.full((3, 3), 4.0)))[None]
-    away = mismatches(module, module, given)  # 6 / 2 and 2 / 0.5
+    away = mismatches(bare(module), given)  # 6 / 2 and 2 / 0.5
     assert away == {"0": pytest.approx(((3**2 + 4**2) / 2) ** 0.5)}
 
 

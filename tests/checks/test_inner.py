@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import bare
 from torch import Tensor, nn
 
 from cnnexplain.checks.dead_units import DeadUnits
@@ -112,7 +113,7 @@ class Written(nn.Module):
 def test_rectifiers_are_found_wherever_they_stand() -> None:
     module = Written().eval()
     batches = [torch.tensor([1.0, -1.0])[:, None, None, None].expand(2, 1, 4, 4), torch.ones(1, 1, 4, 4)]
-    activity = joined([watched(module, module, batch, (4, 4), 3) for batch in batches], 3)
+    activity = joined([watched(bare(module, (4, 4)), batch, 3) for batch in batches], 3)
     assert [(one.name, one.kind, one.fired.tolist()) for one in activity] == [
         ("ReLU at the start", "ReLU", [2]),
         ("ReLU after conv", "ReLU", [2, 0]),
@@ -134,7 +135,7 @@ class Block(nn.Module):
 
 def test_functions_are_named_after_the_layer_before_them() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 1), Block(), nn.Flatten(), nn.Linear(32, 3))
-    found = watched(module, module, torch.ones(2, 1, 4, 4), (4, 4), 3)
+    found = watched(bare(module, (4, 4)), torch.ones(2, 1, 4, 4), 3)
     assert [(one.name, one.kind) for one in found] == [
         ("1.act", "ReLU"),
         ("ReLU6 after 1.conv", "ReLU6"),
@@ -147,7 +148,7 @@ def test_functions_are_named_after_the_layer_before_them() -> None:
 def test_a_hook_is_left_behind_by_no_error() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Linear(99, 3))
     with pytest.raises(RuntimeError):
-        watched(module, module, torch.zeros(1, 1, 8, 8), (8, 8), 3)
+        watched(bare(module), torch.zeros(1, 1, 8, 8), 3)
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
 
 
@@ -226,16 +227,12 @@ def half_square(logits: Tensor) -> Tensor:
     return (logits**2).sum(1) / 2
 
 
-def as_it_is(error: Exception) -> Exception:
-    return error
-
-
 def test_influence_is_worked_out_by_hand_and_no_layers_unit_matters() -> None:
     module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(inplace=True), nn.Linear(1, 1, bias=False))
     for first, second in ((2.0, 3.0), (2000.0, 0.003)):
         module[0].weight.data.fill_(first)
         module[2].weight.data.fill_(second)
-        got = influences(module, module, torch.tensor([[5.0], [1.0]]), half_square, as_it_is)
+        got = influences(bare(module), torch.tensor([[5.0], [1.0]]), half_square)
         # a = w1 x, y = w2 a, L = y² / 2: |y| |dL/dy| = |a| |dL/da| = y².
         assert [one.layer for one in got] == ["0", "2"]
         for one in got:
@@ -295,7 +292,7 @@ def test_weights_that_were_drawn_anew_are_given_back_bit_for_bit() -> None:
     module.head.bias.data[0] = torch.nan
     before = {name: (one.data_ptr(), one.clone()) for name, one in module.state_dict().items()}
     names = [name for name, _ in module.named_modules() if name]
-    layers = backwards(module, names)
+    layers = backwards(bare(module), names)
     assert [name for name, _ in layers][:2] == ["head", "stages.3.norm"]
     with pytest.raises(Stopped), redrawn(0) as redraw:  # noqa: PT012
         for _, parameters in layers:

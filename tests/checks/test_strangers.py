@@ -9,6 +9,7 @@ import digits
 import numpy as np
 import pytest
 import torch
+from networks import as_model, bare
 from torch import Tensor, nn
 
 import cnnexplain
@@ -292,8 +293,15 @@ def test_norms_and_draws_ask_no_device_for_float64(monkeypatch: pytest.MonkeyPat
 def test_one_value_a_channel_is_told_wherever_the_channels_stand(
     shape: tuple[int, ...], single: bool
 ) -> None:
-    module = nn.ReLU()
-    (found,) = watched(module, lambda _: module(torch.ones(shape)), torch.zeros(2, 1, 8, 8), (8, 8), 3)
+    class Reshaping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, _inputs: Tensor) -> Tensor:
+            return self.act(torch.ones(shape))
+
+    (found,) = watched(bare(Reshaping()), torch.zeros(2, 1, 8, 8), 3)
     assert found.single == single
 
 
@@ -372,7 +380,7 @@ def test_buffers_are_given_back_after_each_check() -> None:
 
 def test_buffers_are_given_back_after_an_error() -> None:
     module = Counting()
-    with pytest.raises(ModelError), buffers_kept(module):  # noqa: PT012
+    with pytest.raises(ModelError), buffers_kept(as_model(module, (8, 8))):  # noqa: PT012
         module(torch.zeros(2, 1, 8, 8))
         assert module.calls == 1
         assert float(module.norm.running_mean.abs().max()) > 0

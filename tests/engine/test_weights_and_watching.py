@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from networks import bare
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -33,7 +34,7 @@ from cnnexplain.engine.weights import layers as weights
 def test_weights_that_are_not_finite_are_found(values: torch.Tensor, finite: bool) -> None:
     module = nn.Module()
     module.weight = nn.Parameter(values, requires_grad=False)
-    assert weights.broken(module) == ([] if finite else ["weight"])
+    assert weights.broken(bare(module)) == ([] if finite else ["weight"])
 
 
 class _Counting(TorchFunctionMode):

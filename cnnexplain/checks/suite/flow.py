@@ -70,7 +70,7 @@ def measured(subject: Subject) -> Flow:
 
     def work(part: slice) -> list[flow.Influence]:
         inputs, loss = subject.inputs(part), _loss(subject, part)
-        return flow.influences(model.module, model.forward, inputs, loss, model.failed_backwards)
+        return flow.influences(model, inputs, loss)
 
     for found in subject.in_parts(len(subject.examples), work, AT_ONCE):
         names = names or [one.layer for one in found]

@@ -39,7 +39,7 @@ class Counted:
 def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
     """Every layer with filters and its weights (K, C, ...). Raises where some are not finite."""
     subject.require_sound_weights()
-    for one in weighted(subject.model.module):
+    for one in weighted(subject.model):
         # Rows of an embedding are entries, and the one for padding is zero on purpose.
         if one.problem is not None or one.twin is not None or "Embedding" in one.kind:
             continue

@@ -89,7 +89,7 @@ class Subject:
     @cached_property
     def broken(self) -> list[str]:
         """The names of weights that are not finite, and of buffers that are NaN."""
-        return weights.broken(self.model.module)
+        return weights.broken(self.model)
 
     def require_sound_weights(self) -> None:
         """Raise where weights are not finite: `Skipped` where `finite` says so itself, or else `ModelError`."""
@@ -105,7 +105,7 @@ class Subject:
     @property
     def tensors(self) -> int:
         """How many weights and buffers there are."""
-        return sum(1 for _ in (*self.model.module.parameters(), *self.model.module.buffers()))
+        return weights.tensors(self.model)
 
     def observed(self, model: Model | None = None) -> tuple[Tensor, list[overflow.Overflow]]:
         """The logits of every picture (N, K), float32, on the CPU; and where on the way values are not finite."""
@@ -115,7 +115,7 @@ class Subject:
             asked.heads.of(
                 asked, part.stop - part.start
             )  # looks at a blank picture once, which is not to be watched
-            scores, places = overflow.overflows(asked.module, asked.forward, self.inputs(part, asked))
+            scores, places = overflow.overflows(asked, self.inputs(part, asked))
             return scores.cpu(), places
 
         parts = list(self.in_parts(len(self.examples), work))
@@ -188,10 +188,9 @@ class Subject:
     def activity(self) -> list[activity.Activity]:
         """What every activation function did over all pictures, in order."""
         model, scores = self.model, self.logits.shape[1]
-        size = model.preprocess.input_size
 
         def work(part: slice) -> list[activity.Activity]:
-            return activity.watched(model.module, model.forward, self.inputs(part), size, scores)
+            return activity.watched(model, self.inputs(part), scores)
 
         return activity.joined(list(self.in_parts(len(self.examples), work)), len(self.examples))
 

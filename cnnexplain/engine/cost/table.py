@@ -102,7 +102,7 @@ def layer_table(model: Model) -> LayerTable:
         known = _known(model)
     known.remarks += [f"{one.what}: {one.value} ({one.reason})" for one in model.choices]
     with model.borrowed():
-        every = weighted(model.module)
+        every = weighted(model)
     if any(one.problem is None for one in every):
         known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(

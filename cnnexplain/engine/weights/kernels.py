@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnnexplain.engine.trace.layers import Layer
+from cnnexplain.engine.trace.layers import Layer, find
 from cnnexplain.errors import LayerError, first_line
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 UNSETTLED = (UninitializedParameter, UninitializedBuffer)
 NAMES = ("weight", "in_proj_weight")  # the second is that of attention, for queries, keys and values
@@ -90,8 +93,9 @@ class Weights:
         return found
 
 
-def weighted(module: nn.Module) -> list[Weights]:
+def weighted(model: Model) -> list[Weights]:
     """Every layer with filters, in the order in which the module holds them; what normalises has none."""
+    module = model.module
     found: list[Weights] = []
     holders: dict[int, str] = {}  # what is computed anew for every look has no lasting identity
     lasting = {id(parameter) for parameter in module.parameters()}
@@ -128,6 +132,30 @@ def weighted(module: nn.Module) -> list[Weights]:
                 )
             )
     return found
+
+
+def within(model: Model, every: Sequence[Weights], word: str) -> tuple[list[str], str]:
+    """Which of `every` layer with weights are in the layer or block that a user named, and what kind that is.
+
+    Raises `LayerError` where there is no such layer.
+    """
+    name, module = find(model.module, word)
+    inside = [
+        one.name
+        for one in every
+        if one.module is module or one.name == name or one.name.startswith(f"{name}.")
+    ]
+    return inside, type(module).__name__
+
+
+def is_one_layer(model: Model, layer: Weights) -> bool:
+    """Whether the model is nothing but that layer."""
+    return layer.module is model.module
+
+
+def outermost(model: Model) -> list[str]:
+    """The names of the layers and blocks that the model itself holds."""
+    return [name for name, _ in model.module.named_children()]
 
 
 def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from cnnexplain.errors import ModelError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 SUMMED = frozenset(
     (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -33,12 +40,25 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def broken(module: nn.Module) -> list[str]:
+def broken(model: Model) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
+    module = model.module
     return [
         *(name for name, one in module.named_parameters() if _is_plain(one) and not _is_finite(one)),
         *(name for name, one in module.named_buffers() if _is_plain(one) and bool(one.isnan().any())),
     ]
+
+
+def tensors(model: Model) -> int:
+    """How many weights and buffers there are."""
+    return sum(1 for _ in (*model.module.parameters(), *model.module.buffers()))
+
+
+def values(model: Model) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The name and the values of every parameter that holds floating point numbers, one a place."""
+    for name, one in model.module.named_parameters():
+        if one.is_floating_point() and one.layout is torch.strided and not is_lazy(one):
+            yield name, one.detach().float().cpu().numpy()
 
 
 def require_plain(module: nn.Module, model_name: str) -> None:
@@ -80,12 +100,12 @@ def _is_finite(tensor: Tensor) -> bool:
     return (tensor.dtype in SUMMED and bool(tensor.sum().isfinite())) or bool(tensor.isfinite().all())
 
 
-def require_finite(module: nn.Module, name: str) -> None:
+def require_finite(model: Model) -> None:
     """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
-    bad = broken(module)
+    bad = broken(model)
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise ModelError(
-            f"{name} holds NaN or infinite weights, in {bad[0]!r}{more}",
+            f"{model.name} holds NaN or infinite weights, in {bad[0]!r}{more}",
             "train or export the model again; a checkpoint from before the loss became NaN may do",
         )

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.weights.running import alike, exchanged, keeps_statistics, living
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 PAIRS = 256  # of layers that are tried in each other's place, the nearest first
 GOOD = 1.5  # agreement from which on a layer's own weights are not doubted
@@ -33,9 +36,7 @@ class Misplaced:
     channels: int  # over which they are correlated
 
 
-def misplaced(
-    module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor
-) -> list[tuple[Misplaced, ...]]:
+def misplaced(model: Model, inputs: Tensor) -> list[tuple[Misplaced, ...]]:
     """The layers whose weights are exchanged: a tuple of two, or of more where they went around.
 
     Every layer of the same kind and shape is tried in a layer's place, on what arrives there, and its `agreement` with
@@ -50,7 +51,7 @@ def misplaced(
     """
     partners: dict[nn.Module, list[tuple[str, nn.Module]]] = {}
     names: dict[nn.Module, str] = {}
-    for pair in alike(module)[:PAIRS]:
+    for pair in alike(model.module)[:PAIRS]:
         for (name, layer), other in (pair, pair[::-1]):
             partners.setdefault(layer, []).append(other)
             names[layer] = name
@@ -82,7 +83,7 @@ def misplaced(
         return output
 
     with ExitStack() as mended:
-        _normalised(module, forward, inputs, compare)
+        _normalised(model.module, model.forward, inputs, compare)
     return [
         circle
         for circle in _circles(better)
@@ -90,14 +91,13 @@ def misplaced(
     ]
 
 
-def nearest(
-    module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor, most: int
-) -> tuple[str, str, bool] | None:
+def nearest(model: Model, inputs: Tensor, most: int) -> tuple[str, str, bool] | None:
     """Of `most` pairs of layers the one whose exchange makes all layers together agree best; whether with their norms.
 
     Layers with a batch normalisation right behind are exchanged together with it. None where no exchange is better by
     `DEVIATIONS`. Costs two forward passes of `inputs` (N, C, H, W), and one for each pair.
     """
+    module, forward = model.module, model.forward
     norms: dict[nn.Module, nn.Module] = {}
     _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norms.update({layer: norm}))
     before = _agreements(module, forward, inputs)

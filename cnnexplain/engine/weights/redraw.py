@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
-def backwards(module: nn.Module, met: Sequence[str]) -> list[tuple[str, list[nn.Parameter]]]:
+
+def backwards(model: Model, met: Sequence[str]) -> list[tuple[str, list[nn.Parameter]]]:
     """The parameters by the layer that they belong to, the last layer first.
 
     `met` are the names of modules in the order in which a picture leaves them. What belongs to no module that it
@@ -17,7 +21,7 @@ def backwards(module: nn.Module, met: Sequence[str]) -> list[tuple[str, list[nn.
     """
     place = {name: number for number, name in enumerate(met)}
     layers: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
+    for name, parameter in model.module.named_parameters():
         owner = name.rpartition(".")[0]
         while owner and owner not in place:
             owner = owner.rpartition(".")[0]

@@ -5,16 +5,36 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 STATISTICS = ("running_mean", "running_var")
 LIVING = 1e-3  # of the median variance: channels with less hardly ever vary
 
 
-def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor) -> dict[str, float]:
+def kept(model: Model) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, running mean (C,) and running variance (C,) of every layer that has them, torch's own and others'."""
+    for name, child in model.module.named_modules():
+        mean, variance = child._buffers.get("running_mean"), child._buffers.get("running_var")
+        if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+            continue
+        if (
+            mean.is_meta
+            or mean.is_quantized
+            or mean.ndim != 1
+            or mean.shape != variance.shape
+            or not len(mean)
+        ):
+            continue
+        yield name or type(child).__name__, mean.detach().float(), variance.detach().float()
+
+
+def mismatches(model: Model, inputs: Tensor) -> dict[str, float]:
     """By batch normalisation, in order: how far the mean of what arrives lies from its running mean.
 
     In standard deviations (its running ones), the root mean square over the channels that vary. Costs one forward pass
@@ -41,11 +61,11 @@ def mismatches(module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tens
 
     handles = []
     try:
-        for name, child in module.named_modules():
+        for name, child in model.module.named_modules():
             if keeps_statistics(child):
                 handles.append(child.register_forward_pre_hook(noting(name or type(child).__name__)))
         with torch.no_grad():
-            forward(inputs)
+            model.forward(inputs)
     finally:
         for handle in handles:
             handle.remove()

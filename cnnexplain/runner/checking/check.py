@@ -88,7 +88,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     observer.loaded(model, loaded.source, choices)
     described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
-    with model.borrowed(), buffers_kept(model.module):
+    with model.borrowed(), buffers_kept(model):
         told = any(one.id == "finite" for one in taken)
         examples = tuple(prepared(model, sources, expected(named, model)))
         subject = Subject(model, examples, baseline=stored, told=told)
@@ -129,7 +129,7 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
             raise Skipped(storing)
         if missing:
             raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
-        with buffers_kept(subject.model.module):  # the next check is to see the same model
+        with buffers_kept(subject.model):  # the next check is to see the same model
             found = one.check.measure(subject)
         if found.grave and not one.set_by_user:
             level = "error"

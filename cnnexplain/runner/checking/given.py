@@ -114,7 +114,7 @@ def require_answers(subject: Subject) -> None:
     pixels = [one.pixels for one in subject.examples[: subject.rows]]
     if len(pixels) == 1:
         pixels.append(255 - pixels[0])
-    with buffers_kept(subject.model.module):
+    with buffers_kept(subject.model):
         with suppress(ModelError):  # whatever it raises is raised again below
             subject.model.trace  # noqa: B018 - which finds out how the model wants its inputs to lie in memory
         try:

@@ -16,10 +16,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.layer_words import used
@@ -28,8 +26,9 @@ from cnnexplain.core.results import Result
 from cnnexplain.core.results.channels import Histogram
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import likelihood
-from cnnexplain.engine.graph import graph
+from cnnexplain.engine.graph import graph_of
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.weights import layers as weights
 from cnnexplain.errors import OutputError, first_line
 from cnnexplain.runner.output.names import safe
 from cnnexplain.runner.request import Observer
@@ -98,16 +97,13 @@ class TensorBoardLog:
 
     def weights(self, model: Model) -> None:
         """How often the weights of every layer occur."""
-        for name, weights in model.module.named_parameters():
-            if weights.is_floating_point() and weights.layout is torch.strided and not is_lazy(weights):
-                self._events.histogram(f"weights/{safe(name)}", weights.detach().float().cpu().numpy(), 0)
+        for name, values in weights.values(model):
+            self._events.histogram(f"weights/{safe(name)}", values, 0)
 
     def graph(self, model: Model) -> str:
         """What happens to a picture on its way. Returns in words why that cannot be drawn, or nothing."""
-        height, width = model.preprocess.input_size
-        blank = np.zeros((height, width, model.preprocess.channels), np.uint8)
         try:
-            drawn = graph(model.module, model.inputs([blank]), model.head.path)
+            drawn = graph_of(model)
         except Exception as error:  # noqa: BLE001 - whatever tracing makes of a stranger's model
             return f"left out, since the model cannot be traced: {first_line(error)}"
         self._events.graph(drawn)
