@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from PIL import Image
 from torch import nn
 
 from cnnexplain.checks.suite.subject import Example, Subject
-from cnnexplain.commands import image_command
+from cnnexplain.commands import bound, image_command
 from cnnexplain.commands.filters import Filters
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation
@@ -31,11 +31,13 @@ from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.core.target import FunctionTarget
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.scoring.functions import asked
 from cnnexplain.engine.trace.mixing import one_by_one
 from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import OptionError
@@ -63,6 +65,9 @@ class Explainer:
 
     model: Model
     loading: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
+    last: list[Model] = field(
+        default_factory=list, repr=False, compare=False
+    )  # that was asked for a function
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -108,21 +113,28 @@ class Explainer:
         tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one `Explanation` for one picture
         and a list for several, whose `choices` say what was chosen by default. Raises `cnnexplain.CnnexplainError`
         where a picture, layer or class is not available. The module is left exactly as it was, also then.
+
+        `target` may also be a function, from whatever the module returns for N pictures to a tensor (N,) of one number
+        per picture, attached to the graph; then a model need have no classes. It must treat every picture of a batch
+        alike, since methods send several copies of one through the model.
         """
         single = is_one(images)
-        asked = all_of(images)
+        every = all_of(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
         kind = image_command(command)
         values = checked_range(range)
-        bound, settled = kind(**checked(kind, options)).bind(self.model)
-        alone = one_by_one(self.model)
+        model, target = self.model, options.get("target")
+        if callable(target):
+            model, options = self._asked(FunctionTarget(target)), {**options, "target": "top"}
+        method, settled = bound(kind(**checked(kind, options)), model)
+        alone = one_by_one(model)
         batch_size, settled = 1 if alone else batch_size, (*alone, *settled)
         found: list[Explanation] = []
-        with self.model.borrowed():
-            for batch in batched(asked, batch_size):
-                given = [prepare(one, self.model.preprocess, values) for one in batch]
-                for _, explanation in explain(self.model, bound, given):
+        with model.borrowed():
+            for batch in batched(every, batch_size):
+                given = [prepare(one, model.preprocess, values) for one in batch]
+                for _, explanation in explain(model, method, given):
                     if not isinstance(explanation, Explanation):
                         raise explanation
                     found.append(replace(explanation, choices=settled, html=html))
@@ -196,8 +208,14 @@ class Explainer:
         `layer` takes names, blocks, "first" and "all"; `options` are those of the command. A copy each: what becomes
         of the module changes nothing in them.
         """
-        bound, _ = Filters(**checked(Filters, {"layer": layer, **options})).bind(self.model)
-        return list(bound.inspect(self.model))
+        filters, _ = bound(Filters(**checked(Filters, {"layer": layer, **options})), self.model)
+        return list(filters.inspect(self.model))
+
+    def _asked(self, target: FunctionTarget) -> Model:
+        """The model asked for a function; that of the last call where it is the same, which was looked at already."""
+        if not self.last or self.last[0].function != target:
+            self.last[:] = [asked(self.model, target)]
+        return self.last[0]
 
 
 def load(

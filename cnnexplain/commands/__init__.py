@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cnnexplain.core import registry
 from cnnexplain.core.reduce import Reducer
+from cnnexplain.engine.capabilities import Capability, require
 from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ class Command(ABC):
     unused: ClassVar[frozenset[str]] = frozenset()  # shared options that mean nothing here
 
     @property
+    def needs(self) -> frozenset[Capability]:
+        """What the model must have, seen to before `bind`; a class variable will do where it is always the same."""
+        return frozenset()
+
+    @property
     @abstractmethod
     def seeded(self) -> bool:
         """Whether results depend on `--seed`, which then tells one run from another; a class variable will do."""
@@ -33,7 +39,8 @@ class Command(ABC):
     def bind(self, model: Model) -> tuple[Any, tuple[Choice, ...]]:
         """The same command with every default settled for this model, and what was chosen on the way.
 
-        Raises a `CnnexplainError` where the model lacks what the command needs.
+        Called through `bound`, on a model that has what the command `needs`. Raises a `CnnexplainError` where options
+        and model do not fit.
         """
 
 
@@ -41,6 +48,11 @@ class ImageCommand(Command):
     """A command that explains images."""
 
     reducers: ClassVar[tuple[type[Reducer], ...]] = ()  # what is said of all images together
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """Class scores, or a function in their place."""
+        return frozenset({Capability.SCORES})
 
     @abstractmethod
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -55,6 +67,18 @@ class ModelCommand(Command):
     @abstractmethod
     def inspect(self, model: Model) -> Iterator[Result]:
         """One result after another, so that each can be drawn and let go. Called on a bound command."""
+
+
+AnyCommand = TypeVar("AnyCommand", bound=Command)
+
+
+def bound(command: AnyCommand, model: Model) -> tuple[AnyCommand, tuple[Choice, ...]]:
+    """A command with every default settled for a model, and what was chosen.
+
+    Raises a `CnnexplainError` where the model lacks what the command needs, or where options and model do not fit.
+    """
+    require(model, command.needs)
+    return command.bind(model)
 
 
 def names() -> list[str]:

@@ -24,7 +24,9 @@ TargetOption = Annotated[
 
 
 def settled_target(model: Model, text: str) -> tuple[TargetSpec, tuple[Choice, ...]]:
-    """The class that a user named, and what to say where it was found by a name."""
+    """The class that a user named, and what to say where it was found by a name; or the function that is asked for."""
+    if model.function is not None:
+        return TargetSpec(), (Choice("target", model.function.name, "a function of what the model returns"),)
     target = parse_target(text, model.labels)
     if target.above is not None and model.scoring.activation == "none":
         raise OptionError(

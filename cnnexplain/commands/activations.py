@@ -13,6 +13,7 @@ from cnnexplain.core.reduce import Reducer, SilentChannels
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.channels import FeatureMaps, Look, Shared
 from cnnexplain.core.words import run_name
+from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Activations(ImageCommand):
     Channels are ordered by the mean of what is positive in their maps. Layers without a map are shown as bars.
     """
 
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES, Capability.LAYERS})
     seeded: ClassVar[bool] = False
     reducers: ClassVar[tuple[type[Reducer], ...]] = (SilentChannels,)
     examples: ClassVar[tuple[str, ...]] = (

@@ -15,6 +15,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Deconv(ImageCommand):
     Max-pooling is undone by its recorded switches, convolutions by their transposes, rectifiers by the rule.
     """
 
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES, Capability.LAYERS})
     seeded: ClassVar[bool] = False
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain deconv bundled:efficientnet_lite0 cat.jpg",

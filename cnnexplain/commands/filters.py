@@ -13,6 +13,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.kernels import Kernels, View
 from cnnexplain.core.words import listed
+from cnnexplain.engine.capabilities import Capability
 from cnnexplain.engine.weights.kernel_statistics import by_likeness, statistics
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
 
@@ -37,6 +38,7 @@ class Filters(ModelCommand):
     First layers are shown in colour, deeper kernels as slices, layers without a kernel as a matrix.
     """
 
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.WEIGHTS})
     seeded: ClassVar[bool] = False
     needs_folder: ClassVar[bool] = True
 
@@ -96,10 +98,6 @@ class Filters(ModelCommand):
     def bind(self, model: Model) -> tuple[Filters, tuple[Choice, ...]]:
         """Settle which layers are shown."""
         every = _weighted(model)
-        if not every:
-            raise ModelError(
-                f"{model.name} has no layer with filters", "give a model with convolutions or linear layers"
-            )
         names: list[str] = []
         choices: tuple[Choice, ...] = ()
         for word in self.layer or (FIRST,):

@@ -16,6 +16,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
+from cnnexplain.engine.capabilities import Capability
 from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, cams
 from cnnexplain.formulas.layers import branch_shares
 
@@ -74,13 +75,15 @@ class GradCAM(ImageCommand):
         False  # whether the layers are the ends of parallel branches, chosen since none was named
     )
 
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """Scores and layers, and gradients unless no class enters."""
+        needs = frozenset({Capability.SCORES, Capability.LAYERS})
+        return needs if CLASS_FREE.issuperset(self.method) else needs | {Capability.GRADIENTS}
+
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
-        from cnnexplain.engine.backward.gradients import require_any
-
         target, choices = settled_target(model, self.target)
-        if not CLASS_FREE.issuperset(self.method):
-            require_any(model)
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         model.runs.require_maps(layer)
         branches = False

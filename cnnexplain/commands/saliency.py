@@ -18,6 +18,7 @@ from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.map import PIXELS
 from cnnexplain.core.target import settled
+from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Saliency(ImageCommand):
     input; it is signed where the method has a sign.
     """
 
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES, Capability.GRADIENTS})
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain saliency bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain saliency resnet50 photos/ -m integrated-gradients,guided-backprop -o out",

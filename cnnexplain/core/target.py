@@ -1,12 +1,12 @@
-"""Which class is explained: what a user types, and what it means for a batch."""
+"""What is explained: a class, as a user types it, or a function; and what that means for a batch."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnnexplain.errors import TargetError, near_misses
 
@@ -34,9 +34,23 @@ class TargetSpec:
         return "top" if self.top == 1 else f"top{self.top}"
 
 
+@dataclass(frozen=True)
+class FunctionTarget:
+    """A function of what a model returns for N pictures, to one number per picture (N,), in the place of a class."""
+
+    function: Callable[[Any], Tensor]
+
+    @property
+    def name(self) -> str:
+        """What it is called: as in its code; what has no name there, as a lambda, is called by its kind."""
+        function = getattr(self.function, "func", self.function)  # of a functools.partial
+        name = str(getattr(function, "__name__", type(function).__name__))
+        return "function" if name == "<lambda>" else name
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One class per picture of a batch, and its score, still attached to the graph."""
+    """One class per picture of a batch, or a function of it, and its score, still attached to the graph."""
 
     index: Tensor  # (N,) int64; -1 where a picture has no class of this rank
     score: Tensor  # (N,) float32

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +16,22 @@ from torch import Tensor, nn
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
-from cnnexplain.core.target import Target, TargetSpec
-from cnnexplain.engine import borrow, capture
+from cnnexplain.core.target import FunctionTarget, Target, TargetSpec
+from cnnexplain.engine import borrow, capture, looking
 from cnnexplain.engine.backward import gradients
 from cnnexplain.engine.backward.norms import FixedNorms
-from cnnexplain.engine.backward.rectifiers import Met, Rectifiers
+from cnnexplain.engine.backward.rectifiers import Met, Rectifiers, meets
+from cnnexplain.engine.capabilities import Capability, capabilities
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields.field import EVERYTHING, Field, receptive_fields
-from cnnexplain.engine.forward import elsewhere, failed, is_theirs, require_pictures
+from cnnexplain.engine.forward import failed
 from cnnexplain.engine.layout import Layout
+from cnnexplain.engine.looking import Looked
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.scoring import scores
 from cnnexplain.engine.scoring.answers import unsqueezed
+from cnnexplain.engine.scoring.functions import goal
 from cnnexplain.engine.scoring.heads import Head
 from cnnexplain.engine.trace import chosen, layers
 from cnnexplain.engine.trace.runs import Runs, named_layer
@@ -36,8 +39,6 @@ from cnnexplain.engine.trace.steps import with_steps
 from cnnexplain.engine.trace.tracing import Heads, traced
 from cnnexplain.engine.weights import layers as weights
 from cnnexplain.errors import CnnexplainError, ModelError, is_out_of_memory
-
-Looked = TypeVar("Looked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +62,17 @@ class Model:
     output: str | None = None  # of several outputs, the name or number of the one that has the scores
     tried_sizes: bool = False  # whether other sizes of pictures were tried, and it gets through none
     heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
+    function: FunctionTarget | None = (
+        None  # that the model is asked for in the place of classes; see `functions.asked`
+    )
+    asked_of: Model | None = field(
+        default=None, repr=False
+    )  # the same model asked for classes, where there is one
+
+    @cached_property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the model can be asked for. Costs one forward pass, once, that of `trace`."""
+        return capabilities(self)
 
     @property
     def device(self) -> torch.device:
@@ -105,34 +117,11 @@ class Model:
     @cached_property
     def met(self) -> Met:
         """The rectifiers and max-poolings that a picture meets. Costs one forward pass, once."""
-
-        def look() -> Met:
-            with self.rectifiers() as found:
-                self.forward(self.blank().requires_grad_().clone())
-            return Met(tuple(found.seen), found.switches)
-
-        return self.looked_at(look)
+        return self.looked_at(lambda: meets(self))
 
     def looked_at(self, look: Callable[[], Looked]) -> Looked:
         """What a look at one blank picture's way shows, or in words why it cannot be had."""
-        weights.require_plain(self.module, self.name)
-        try:
-            with self.borrowed():
-                return self.layout.looked(self.module, look)
-        except CnnexplainError as error:
-            if isinstance(error, ModelError):
-                require_pictures(self.module, self.name)
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                height, width = self.preprocess.input_size
-                raise ModelError(
-                    f"there is not enough memory on {self.device} for one picture of {height}x{width}",
-                    f"use {elsewhere(self.device)}a smaller --input-size",
-                ) from error
-            if not is_theirs(error):
-                raise
-            raise self.failed_backwards(error) from error
+        return looking.looked_at(self, look)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -232,7 +221,7 @@ class Model:
     def choose_layer(self) -> Choice:
         """The layer to explain when none is named, with the reason; several where only they together decide."""
         require_layers(self.module, self.trace.layers, self.name)
-        choice = chosen.choose(self.trace, self.name)
+        choice = chosen.choose(self.trace, self.name, goal(self))
         return self.looked_at(lambda: with_steps(choice, self.module, self.output_of, self.blank()))
 
     def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
@@ -265,8 +254,10 @@ class Model:
     def targets(self, spec: TargetSpec, logits: Tensor, expected: Tensor | None = None) -> list[Target]:
         """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
 
-        A picture that has no class of a rank, as with `spec.above`, has the index -1 there. See `scores.targets`.
+        A picture that has no class of a rank, as with `spec.above`, has the index -1 there. See `scores.targets`. Of a
+        model that is asked for a function that one, whatever `spec` says.
         """
+        spec = spec if self.function is None else TargetSpec(index=1)  # of one score: what speaks for it
         return scores.targets(spec, self.require_count(logits), self.scoring, expected)
 
     def score(self, logits: Tensor, index: Tensor) -> Tensor:
@@ -274,8 +265,16 @@ class Model:
         return scores.scores_at(self.require_count(logits), index)
 
     def predictions(self, logits: Tensor, index: Tensor | None = None) -> list[tuple[Prediction, ...]]:
-        """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
-        return scores.predictions(self.require_count(logits), self.labels, self.scoring, index)
+        """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None.
+
+        A function has the index -1, its name, and its value for `logit`.
+        """
+        found = scores.predictions(self.require_count(logits), self.labels, self.scoring, index)
+        return (
+            found
+            if self.function is None
+            else [tuple(replace(one, index=-1) for one in row) for row in found]
+        )
 
     def probabilities(self, logits: Tensor) -> Tensor | None:
         """The probability of every class (N, classes), two where there is one logit; None where there are none."""

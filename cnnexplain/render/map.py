@@ -189,7 +189,7 @@ class MapCards:
                 write(draw, (left + BAR_WIDTH + 6, y), text, SMALL, INK, anchor=anchor)
 
     def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
-        remarks = [scale.remark(of_class=heatmap.of_class)] if scale else _of_evidence(heatmap)
+        remarks = [scale.remark(heatmap.goal)] if scale else _of_evidence(heatmap)
         if heatmap.scale == "component" and (heatmap.max > 0 or heatmap.min < 0):
             remarks.insert(0, _circle(heatmap))
         if not self.shown.seen_whole:
@@ -210,13 +210,13 @@ def _circle(heatmap: Heatmap) -> str:
 
 def _of_evidence(heatmap: Heatmap) -> list[str]:
     if not heatmap.max > 0:
-        speaks = "speaks for the class" if heatmap.of_class else "stands out"
+        speaks = f"speaks for {heatmap.goal}" if heatmap.goal else "stands out"
         remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
     else:
         remarks = [_circle(heatmap)]
     if heatmap.min < 0:
-        meaning = "what is negative speaks against the class and" if heatmap.of_class else "what is negative"
-        remarks.append(f"Smallest {number(heatmap.min)}; {meaning} has no colour.")
+        against = f" speaks against {heatmap.goal} and" if heatmap.goal else ""
+        remarks.append(f"Smallest {number(heatmap.min)}; what is negative{against} has no colour.")
     return remarks
 
 

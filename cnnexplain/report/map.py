@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnnexplain.core.records import is_misplaced
-from cnnexplain.core.results.map import PIXELS
+from cnnexplain.core.results.map import PIXELS, about_function
 from cnnexplain.core.words import likelihood
 from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
 from cnnexplain.report.pages.words import shape, size, span
@@ -26,8 +26,8 @@ def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
 def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
     target, peak, layer, method = entry["target"], entry["peak"], entry["layer"], entry["method"]
     of_class = entry.get("of_class", True)
-    chance = likelihood(target)
-    about = f"‘{target['label']}’ ({chance})" if of_class else "no class"
+    chance = likelihood(target) if of_class else ""
+    about = f"‘{target['label']}’ ({chance})" if of_class else about_function(entry)
     where = f"strongest at x {peak[0]}, y {peak[1]} of {size(picture_size)}" if peak else _nothing(entry)
     facts = (
         ("layer", "" if layer == PIXELS else layer),
@@ -41,14 +41,22 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         src=source(entry),
         alt=f"{method} of {about} {'in pixels' if layer == PIXELS else f'at {layer}'}: {where}",
         title=method,
-        subject=f"{target['label']}, {chance}" if of_class else "what stands out, no class",
+        subject=_subject(entry),
         facts=tuple(fact for fact in facts if fact[1]),
         remarks=remarks_of([entry]),
         links=links_of([entry], "raw map"),
     )
 
 
+def _subject(entry: Entry) -> str:
+    target = entry["target"]
+    if entry.get("of_class", True):
+        return f"{target['label']}, {likelihood(target)}"
+    return about_function(entry) if "of" in entry else "what stands out, no class"
+
+
 def _nothing(entry: Entry) -> str:
     if is_misplaced(entry) or entry.get("scale") in ("magnitude", "component"):
         return "it is not known where" if is_misplaced(entry) else "zero everywhere"
-    return "nothing positive: no part speaks for it" if entry.get("of_class", True) else "nothing stands out"
+    speaks = entry.get("of_class", True) or "of" in entry
+    return "nothing positive: no part speaks for it" if speaks else "nothing stands out"

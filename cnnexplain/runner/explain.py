@@ -12,11 +12,13 @@ from PIL import Image
 
 from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Answer, Batch, Explanation
+from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry, Preprocess
 from cnnexplain.core.results import Result
 from cnnexplain.engine.chunks import is_broken_device
 from cnnexplain.engine.forward import elsewhere
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.scoring.functions import classifier, goal
 from cnnexplain.engine.scoring.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, ImageMemoryError, is_out_of_memory
 from cnnexplain.images.decoded import Decoded, Wanted
@@ -54,6 +56,19 @@ class BatchSize:
     size: int
 
 
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The class scores of a batch."""
+
+    model: Model
+    logits: torch.Tensor  # (N, K)
+
+    def best(self) -> list[tuple[Prediction, ...]]:
+        """The classes that are shown of every picture, the best first."""
+        count = min(SHOWN_PREDICTIONS, len(self.model.labels))
+        return self.model.predictions(self.logits, class_scores(self.logits).topk(count, dim=1).indices)
+
+
 def explain(
     model: Model,
     method: ImageCommand,
@@ -84,7 +99,7 @@ def explain(
     size = max(size, len(pictures))
     try:
         filled = [*pictures, *[pictures[0]] * (size - len(pictures))]
-        answer = _answer(model, method, filled, whole)
+        answer, classes = _answer(model, method, filled, whole)
     except Exception as error:
         short = is_out_of_memory(error)
         if is_broken_device(error) and not short:
@@ -92,7 +107,7 @@ def explain(
         # An error that is kept keeps the tensors of its frames.
         failure = None if size > 1 else _no_memory(model) if short else error
     else:
-        yield from zip(pictures, _separated(model, answer, filled), strict=False)
+        yield from zip(pictures, _separated(model, answer, classes, filled), strict=False)
         return
     if failure is not None:
         yield pictures[0], failure
@@ -120,7 +135,10 @@ def _no_memory(model: Model) -> ImageMemoryError:
     )
 
 
-def _answer(model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool) -> Answer:
+def _answer(
+    model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool
+) -> tuple[Answer, Classes | None]:
+    """The answer for a batch, and its classes; None where the model has none."""
     batch = Batch(
         inputs=model.inputs([picture.pixels for picture in pictures]),
         pictures=tuple(picture.picture for picture in pictures),
@@ -130,7 +148,13 @@ def _answer(model: Model, method: ImageCommand, pictures: Sequence[Prepared], wh
     )
     answer = method.explain(model, batch)
     model.require_count(answer.logits)
-    return answer
+    if model.function is None:
+        return answer, Classes(model, answer.logits)
+    plain = classifier(model)
+    if plain is None:
+        return answer, None
+    with torch.no_grad():  # another pass: the function's own had only what it is of
+        return answer, Classes(plain, plain.forward(batch.inputs.clone()).cpu())
 
 
 def _expected(pictures: Sequence[Prepared]) -> torch.Tensor | None:
@@ -141,19 +165,18 @@ def _expected(pictures: Sequence[Prepared]) -> torch.Tensor | None:
 
 
 def _separated(
-    model: Model, answer: Answer, pictures: Sequence[Prepared]
+    model: Model, answer: Answer, classes: Classes | None, pictures: Sequence[Prepared]
 ) -> Iterator[Explanation | CnnexplainError]:
     """A batch's answer, picture by picture."""
-    best = class_scores(answer.logits).topk(min(SHOWN_PREDICTIONS, len(model.labels)), dim=1).indices
-    known = model.predictions(answer.logits, best)
+    known = [()] * len(pictures) if classes is None else classes.best()
+    scoring = None if classes is None else classes.model.scoring
+    of = "the model's answer" if model.function is None else goal(model)
     finite = answer.logits.isfinite().all(1).tolist()
     for row, (picture, results) in enumerate(zip(pictures, answer.results, strict=True)):
         if row in answer.problems:  # which may say better than what follows where it began
             yield answer.problems[row]
         elif not finite[row]:
-            yield ImageError(
-                "the model's answer is not a number", "try --precision fp32, or check the model's weights"
-            )
+            yield ImageError(f"{of} is not a number", "try --precision fp32, or check the model's weights")
         elif broken := [result for result in results if not _is_finite(result)]:
             yield ImageError(
                 f"the {broken[0].name} is not a number everywhere", "try --precision fp32, or another method"
@@ -167,8 +190,8 @@ def _separated(
                 results=results,
                 pixels=picture.pixels,
                 notes=(*picture.notes, *answer.notes.get(row, ())),
-                activation=model.scoring.activation,
-                explained=model.scoring.explained,
+                activation="none" if scoring is None else scoring.activation,
+                explained="" if scoring is None else scoring.explained,
             )
 
 

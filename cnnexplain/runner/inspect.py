@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cnnexplain.commands import bound
 from cnnexplain.core.records import line
 from cnnexplain.core.results import Result, entry
 from cnnexplain.core.results.summary import LayerTable
@@ -41,7 +42,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     folder = None if request.output.output is None else checked_folder(request.output.output)
     log = log_at(request.output.tensorboard, request.command)
     model, loaded, choices = build(request.reference, request.model, request.where)
-    inspection, more = request.inspection.bind(model)
+    inspection, more = bound(request.inspection, model)
     observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
     describe = partial(facts.describe_model, request, model, loaded, inspection, choices, started)
     content = _Content()

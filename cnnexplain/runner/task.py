@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import ImageCommand, bound
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.reduce import Reductions
@@ -67,7 +67,7 @@ def settle(request: Request, observer: Observer) -> Task:
     answers = Answers(request, sources)
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
-    method, more = request.method.bind(model)
+    method, more = bound(request.method, model)
     alone = one_by_one(model)  # before the model's choices: it looks at the model
     choices = (*choices, *model.choices, *alone, *more)
     observer.loaded(model, loaded.source, choices)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from cnnexplain.core import words
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_misplaced, layer_name, number, readable
 from cnnexplain.core.results import Detail, Entry, Result, require_map, require_whole
@@ -42,7 +43,7 @@ class Heatmap(Result):
     target: Prediction
     values: NDArray[np.float32] = field(repr=False)  # (h, w), signed, on the method's own scale
     geometry: Geometry = field(repr=False)  # where the map lies, which may be a part of what the model saw
-    of_class: bool = True  # False for a map that no class enters; `target` is then the best class
+    of_class: bool = True  # False for a map that no target enters; `target` is then the best class
     scale: Scale = "evidence"
     detail: Detail = field(default_factory=Detail, repr=False)
     placed: bool = True  # whether it is known where on the picture the map lies
@@ -72,19 +73,31 @@ class Heatmap(Result):
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
 
     def record(self) -> dict[str, Any]:
-        """The map in numbers: class, shape, range, and where it is strongest."""
+        """The map in numbers: class, shape, range, and where it is strongest.
+
+        A function is no class: `target` is then None, and `of` has its name and its value.
+        """
+        target = self.target
         recorded = {
             "kind": self.kind,
             "method": self.method,
             "layer": layer_name(self.layer),
-            "target": self.target.record(),
+            "target": target.record() if target.is_class else None,
             "scale": self.scale,
             "shape": list(self.values.shape),
             "min": number(self.min, f"{self.method}'s smallest value"),
             "max": number(self.max, f"{self.method}'s largest value"),
             "peak": self.peak and list(self.peak),
         }
-        return recorded if self.of_class else {**recorded, "of_class": False}
+        if self.of_class and not target.is_class:
+            value = number(target.logit, f"the target {target.label}")
+            recorded["of"] = {"name": readable(target.label), "value": value}
+        return recorded if self.of_class and target.is_class else {**recorded, "of_class": False}
+
+    @property
+    def goal(self) -> str:
+        """What the map is of, for a sentence: the class, or the target; empty where neither enters."""
+        return ("the class" if self.target.is_class else "the target") if self.of_class else ""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The map with the sign of every channel where it has channels, as it is drawn, and what it is of."""
@@ -123,7 +136,8 @@ class Heatmap(Result):
     def name_parts(self) -> dict[str, str]:
         """Method, layer and, where a class enters, its number."""
         parts = {"method": self.method, "layer": self.layer}
-        return {**parts, "target": str(self.target.index)} if self.of_class else parts
+        target = str(self.target.index) if self.target.is_class else self.target.label
+        return {**parts, "target": target} if self.of_class else parts
 
     def distribution(self) -> NDArray[np.float32]:
         """All cells."""
@@ -140,6 +154,12 @@ def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
     return row, column
 
 
+def about_function(entry: Entry) -> str:
+    """What an entry of no class is about, in words: the function and its value, or no class."""
+    of = entry.get("of")
+    return f"{of['name']} {words.number(of['value'])}" if of else "no class"
+
+
 def _summary(entry: Entry) -> str:
     target, peak, layer = entry["target"], entry["peak"], entry["layer"]
     component = entry.get("scale") == "component"
@@ -147,5 +167,7 @@ def _summary(entry: Entry) -> str:
     nothing = "not laid back on the picture" if is_misplaced(entry) else nothing
     where = f"strongest at x {peak[0]}, y {peak[1]}" if peak else nothing
     where += ", sign arbitrary" if component else ""
-    about = f"{target['label']} {likelihood(target)}" if entry.get("of_class", True) else "no class"
+    about = (
+        f"{target['label']} {likelihood(target)}" if entry.get("of_class", True) else about_function(entry)
+    )
     return f"{about}, {entry['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"

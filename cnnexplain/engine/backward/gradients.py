@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cnnexplain.errors import ModelError, first_line, is_out_of_memory
+from cnnexplain.errors import ModelError, TargetError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -48,12 +48,19 @@ def failed(model_name: str, error: Exception) -> ModelError:
 
 def require_any(model: Model) -> None:
     """Raise `ModelError` where the scores of a model carry no gradient at all."""
-    if not model.trace.differentiable:
-        raise ModelError(
-            f"the scores of {model.name} carry no gradient",
-            "the model detaches them or runs under no_grad(); methods without gradients, such as "
-            "gradcam -m eigencam, still work",
+    if model.trace.differentiable:
+        return
+    if model.function is not None:
+        raise TargetError(
+            f"the target {model.function.name} carries no gradient",
+            f"compute it with torch alone from what {model.name} returns, without .detach(), .item(), .numpy() or "
+            "comparisons; methods without gradients, such as gradcam -m eigencam, still work",
         )
+    raise ModelError(
+        f"the scores of {model.name} carry no gradient",
+        "the model detaches them or runs under no_grad(); methods without gradients, such as "
+        "gradcam -m eigencam, still work",
+    )
 
 
 def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor | None]:

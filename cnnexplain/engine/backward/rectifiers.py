@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.trace.functions import name_of
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
 
 Rule = Literal["gradient", "guided", "deconv"]
 
@@ -71,6 +74,13 @@ class Met:
 
     rectifiers: tuple[str, ...]  # the kind of each, in order
     switches: int  # max-poolings that made a map smaller
+
+
+def meets(model: Model) -> Met:
+    """The rectifiers and max-poolings that a blank picture meets. Inside `borrowed()`; costs one forward pass."""
+    with model.rectifiers() as found:
+        model.forward(model.blank().requires_grad_().clone())
+    return Met(tuple(found.seen), found.switches)
 
 
 class Rectifiers(TorchFunctionMode):

@@ -17,7 +17,10 @@ Step = tuple[
 ]  # ("item", key or number), ("field", name), or ("joined", None): all of a list, side by side
 NAMED = ("logits", "out")  # what libraries call the class scores
 DEEP, MANY = 4, 4096  # of an answer that is searched for tensors: levels, and tensors
-HINT = "cnnexplain explains classifiers; wrap the model so that it returns (N, classes)"
+HINT = (
+    "cnnexplain explains classifiers; wrap the model so that it returns (N, classes), or, from Python, give a function "
+    "of what it returns: explain(..., target=function)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +86,20 @@ def unsqueezed(output: Any, pictures: int) -> Any:
 
 def refusal(output: Any, model_name: str) -> ModelError:
     """What is said of an answer without class scores."""
-    found = leaves(output, 1)
+    return ModelError(
+        f"{model_name} returns {described(output)}, not one row of class scores per picture", HINT
+    )
+
+
+def described(output: Any) -> str:
+    """An answer in words: its tensors, by their names and shapes."""
     if isinstance(output, Tensor):
-        what = _tensor_words(output)
-    elif found:
-        shown = ", ".join(f"{one.name} ({_tensor_words(one.tensor)})" for one in found[:5])
-        what = f"a {type(output).__name__} of {shown}{' and more' if len(found) > 5 else ''}"
-    else:
-        what = f"a {type(output).__name__}"
-    return ModelError(f"{model_name} returns {what}, not one row of class scores per picture", HINT)
+        return _tensor_words(output)
+    found = leaves(output, 1)
+    if not found:
+        return f"a {type(output).__name__}"
+    shown = ", ".join(f"{one.name} ({_tensor_words(one.tensor)})" for one in found[:5])
+    return f"a {type(output).__name__} of {shown}{' and more' if len(found) > 5 else ''}"
 
 
 def _walk(

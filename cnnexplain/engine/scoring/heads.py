@@ -90,6 +90,10 @@ class Head:
             return values.clamp_min(LEAST).log() - (1 - values).clamp_min(LEAST).log()
         return values.clamp_min(LEAST).log() if self.logarithm else values
 
+    def score_channels(self, _output: Any, scores: Tensor) -> frozenset[int]:
+        """How many channels maps have that are scores already, where they lead to `scores` (N, K) by no weights."""
+        return frozenset({scores.shape[1]})
+
 
 PLAIN = Head()  # one tensor, which holds the scores
 

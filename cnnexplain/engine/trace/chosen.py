@@ -20,8 +20,11 @@ def several_pictures(model_name: str) -> LayerError:
     )
 
 
-def choose(trace: Trace, model_name: str) -> Choice:
-    """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it."""
+def choose(trace: Trace, model_name: str, goal: str = "the classes") -> Choice:
+    """The layer to explain when none is named, with the reason; `LayerError` where no map is worth it.
+
+    `goal` is what the scores are of, in words.
+    """
     layer = None if trace.default is None else trace.layers[trace.default]
     after = trace.layers[trace.default + 1 :] if trace.default is not None else trace.layers
     sequences = sum(one.leaf and tokens(one) > 1 for one in after)
@@ -43,23 +46,25 @@ def choose(trace: Trace, model_name: str) -> Choice:
         )
     if layer is None or layer.map is None:
         raise LayerError(
-            f"{model_name} has no layer with a map larger than 1x1 on the way to its classes",
+            f"{model_name} has no layer with a map larger than 1x1 on the way to "
+            + goal.replace("the classes", "its classes"),
             "give a larger --input-size, or name a layer with --layer",
         )
     ends = [trace.layers[place] for place in trace.ends]
     names, maps = [one.run_name for one in ends], ", ".join(_map_words(one) for one in ends)
-    reason = f"the last map on the way to the classes before pooling: {maps}"
+    reason = f"the last map on the way to {goal} before pooling: {maps}"
     if len(ends) == 1:
         later = trace.layers[trace.ends[0] + 1 :]
         if not any(one.name == ends[0].name and is_large(one) for one in later):
             names = [ends[0].name]  # its last run stands for it
     else:
-        reason = f"the last maps of the branches that only together lead to the classes: {maps}"
+        reason = f"the last maps of the branches that only together lead to {goal}: {maps}"
     if not trace.differentiable:
         reason = f"the last map before pooling, and no gradient tells whether all passes it: {maps}"
     if not trace.complete:
         reason += (
-            "; the classes depend on the picture past that as well, so that it does not show all that counted"
+            f"; {goal} depend{'' if goal == 'the classes' else 's'} on the picture past that as well, so that it does "
+            "not show all that counted"
         )
     return Choice("layer", ", ".join(names), reason)
 

@@ -1,8 +1,7 @@
-"""The layers of a model as one picture runs through it; finding one by name, and choosing one."""
+"""The layers of a model as one picture runs through it."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,6 @@ from cnnexplain.engine.scoring.heads import PLAIN, Head
 from cnnexplain.engine.trace import branches
 from cnnexplain.engine.trace.functions import unwatched
 from cnnexplain.engine.trace.mixing import Joins
-from cnnexplain.errors import LayerError, near_misses
-
-COMPILED = "_orig_mod"  # where torch.compile keeps what it wraps
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,13 @@ class Trace:
         return [layer for layer in self.layers if is_large(layer) and not layer.same_as_next]
 
 
-def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]) -> Trace:
-    """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind."""
+def trace(
+    module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], tuple[Tensor, frozenset[int]]]
+) -> Trace:
+    """Send `inputs` (1, C, H, W) through the module and note every layer. Leaves no hook behind.
+
+    `forward` gives the scores (1, K), and how many channels maps have that are scores already.
+    """
     outputs: list[Tensor] = []
     layers: list[Layer] = []
     leaf = inputs.detach().requires_grad_()
@@ -130,7 +131,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
     moves, joins = Moves(picture), Joins(inside, int(inputs.shape[1]))
     try:
         with moves, joins:
-            logits = forward(picture)
+            logits, channels = forward(picture)
     finally:
         for handle in handles:
             handle.remove()
@@ -144,7 +145,7 @@ def trace(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor]
         )
         for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
     )
-    default, ends, complete = _default(table, outputs, logits, leaf)
+    default, ends, complete = _default(table, outputs, logits, channels, leaf)
     return Trace(
         table,
         int(logits.shape[1]),
@@ -181,42 +182,6 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
         for handle in handles:
             handle.remove()
     return tuple(found)
-
-
-def find(module: nn.Module, wanted: str) -> tuple[str, nn.Module]:
-    """The layer that a user named, `layer4.1` or, as Python writes it, `layer4[-1]`; its name and module."""
-    name, child = _dotted(module, wanted)
-    if child is not None:
-        return name, child
-    by_name = {name: child for name, child in module.named_modules(remove_duplicate=False) if name}
-    several = [_dotted(module, part.strip())[0] for part in wanted.split(",")]
-    if len(several) > 1 and by_name.keys() >= {*several}:
-        each = " ".join(f"-l {name}" for name in several)
-        raise LayerError(f"there is no layer called {wanted!r}", f"name each by itself: {each}")
-    near = near_misses(name, by_name) or [name for name in by_name if name.endswith("." + wanted)][:3]
-    top = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
-    quoted = "; a shell wants brackets in quotes: -l 'NAME[-1]'" if "[" in wanted else ""
-    raise LayerError(
-        f"there is no layer called {wanted!r}",
-        (f"did you mean {' or '.join(near)}?" if near else f"the outermost layers are {', '.join(top)}")
-        + quoted,
-    )
-
-
-def _dotted(module: nn.Module, wanted: str) -> tuple[str, nn.Module | None]:
-    """The name with dots only, and the layer that bears it, if there is one."""
-    name = ""
-    place: nn.Module | None = module
-    for part in re.sub(r"\[(-?\d+)\]", r".\1", wanted).split("."):
-        children = list(place._modules) if place is not None else []
-        if place is not None and part not in children and COMPILED in children:  # wrapped by torch.compile
-            place, name = place._modules[COMPILED], f"{name}.{COMPILED}"
-            children = list(place._modules) if place is not None else []
-        from_end = re.fullmatch(r"-[1-9]\d{0,5}", part) and len(children) >= -int(part)
-        child = children[int(part)] if from_end else part
-        place = place._modules.get(child) if place is not None else None
-        name = f"{name}.{child}" if name else child
-    return name, place
 
 
 def _described(
@@ -256,7 +221,11 @@ def is_large(layer: Layer) -> bool:
 
 
 def _default(
-    layers: tuple[Layer, ...], outputs: list[Tensor], logits: Tensor, picture: Tensor
+    layers: tuple[Layer, ...],
+    outputs: list[Tensor],
+    logits: Tensor,
+    channels: frozenset[int],
+    picture: Tensor,
 ) -> tuple[int | None, tuple[int, ...], bool]:
     """The last map that the scores depend on and that is neither pooled nor already the scores themselves.
 
@@ -286,7 +255,7 @@ def _default(
                 continue
         weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
         leads = branches.leads(output, logits, weighted) if graded else not weighted
-        is_scores = layer.map[0] == logits.shape[1] and leads
+        is_scores = layer.map[0] in channels and leads
         (scores if is_scores else candidates).append(place)
     candidates += scores  # better than nothing
     if not candidates:

@@ -164,7 +164,7 @@ def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
     given = args[0] if args else kwargs.get("input", kwargs.get("query"))
-    if not is_dense(given) or given.ndim < 2 or given.shape[0] != 1:
+    if not is_dense(given) or not given.ndim or given.shape[0] != 1:
         return False
     if name == "getitem":
         first = args[1][:1] if isinstance(args[1], tuple) else (args[1],)

@@ -18,8 +18,10 @@ from cnnexplain.engine.capture import Wanted
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.placing.measured import lies_so
 from cnnexplain.engine.placing.places import Followed, followed
+from cnnexplain.engine.scoring.functions import goal
 from cnnexplain.engine.trace import layers
 from cnnexplain.engine.trace.chosen import several_pictures
+from cnnexplain.engine.trace.names import find
 from cnnexplain.engine.trace.past import past
 from cnnexplain.errors import LayerError
 
@@ -36,7 +38,7 @@ def named_layer(module: nn.Module, written: str) -> Wanted:
     match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
     if match and written not in dict(module.named_modules(remove_duplicate=False)):
         name, number = match[1], int(match[2])
-    return Wanted(*layers.find(module, name), number)
+    return Wanted(*find(module, name), number)
 
 
 @dataclass(eq=False)
@@ -159,8 +161,9 @@ class Runs:
 
     def independent(self) -> LayerError:
         """What is said of a layer that the scores do not depend on."""
+        depend = "do not depend" if self.model.function is None else "does not depend"
         return LayerError(
-            f"the classes of {self.model.name} do not depend on the layer that was named",
+            f"{goal(self.model)} of {self.model.name} {depend} on the layer that was named",
             "leave --layer out to have one chosen",
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.scoring.endings import Endings
+from cnnexplain.engine.scoring.functions import FunctionHead
 from cnnexplain.engine.scoring.heads import Head, find_head
 from cnnexplain.engine.scoring.unseen import noise, probed, strong
 from cnnexplain.engine.trace import layers
@@ -50,10 +51,11 @@ def traced(model: Model) -> layers.Trace:
     """
     heads: list[Head] = []
 
-    def forward(inputs: Tensor) -> Tensor:
+    def forward(inputs: Tensor) -> tuple[Tensor, frozenset[int]]:
         head, output, endings = _headed(model, inputs)
         heads.append(head)
-        return head.scores(output, len(inputs), endings, model.name)
+        scores = head.scores(output, len(inputs), endings, model.name)
+        return scores, head.score_channels(output, scores)
 
     trace = layers.trace(model.module, model.blank(), forward)
     if heads[0].unsure:
@@ -95,6 +97,8 @@ def _found(model: Model, pictures: int) -> Head:
 
 def _headed(model: Model, inputs: Tensor) -> tuple[Head, Any, Endings]:
     """The head as these inputs show it, with their answer, and what watched its making."""
+    if model.function is not None:
+        return FunctionHead(target=model.function), model.output_of(inputs), Endings()
     with Endings() as endings:
         output = model.output_of(inputs)
     unwrapped = model.activation != "none"

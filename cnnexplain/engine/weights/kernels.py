@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from cnnexplain.engine.trace.layers import Layer, find
+from cnnexplain.engine.trace.layers import Layer
+from cnnexplain.engine.trace.names import find
 from cnnexplain.errors import LayerError, first_line
 
 if TYPE_CHECKING:

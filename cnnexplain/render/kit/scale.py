@@ -63,8 +63,8 @@ class PixelScale:
         under = "≤ " if -self.smallest > self.limit else ""
         return over + number(self.limit), "0", under + number(-self.limit)
 
-    def remark(self, *, of_class: bool) -> str:
-        """What is to be known to read the colours."""
+    def remark(self, goal: str) -> str:
+        """What is to be known to read the colours; `goal` as of the map."""
         if not self.limit > 0:
             return "The map is zero everywhere."
         beyond = max(self.largest, -self.smallest) > self.limit
@@ -80,8 +80,8 @@ class PixelScale:
             meaning = f"{warm} and {cold} are the two sides of the component, not for and against."
         elif self.kind == "rule":
             meaning = f"{warm} and {cold.lower()} are the two signs of what the rule let through, not for and against."
-        elif of_class:
-            meaning = f"{warm} speaks for the class, {cold} against."
+        elif goal:
+            meaning = f"{warm} speaks for {goal}, {cold} against."
         else:
             meaning = f"{warm} is positive, {cold} negative."
         ends = f"±{number(self.limit)}"

@@ -1,0 +1,83 @@
+"""What a model can be asked for: class scores, a look into its layers, gradients, a look at its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from cnnexplain.errors import CnnexplainError, ModelError
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+class Capability(Enum):
+    """What a command may need of a model; in the order in which it is looked for."""
+
+    SCORES = "scores"  # one number per picture and class, or of the function that is the target
+    LAYERS = "layers"  # layers that run when a picture goes through, and can be looked into
+    GRADIENTS = "gradients"  # of the scores
+    WEIGHTS = "weights"  # layers with filters
+
+
+def require(model: Model, needs: Collection[Capability]) -> None:
+    """See that a model has what a command needs. Costs one forward pass where no look was taken at the model yet.
+
+    Args:
+        model: The model that the command is asked of.
+        needs: What the command says that it needs.
+
+    Raises:
+        CnnexplainError: What is missing, in words; of several things the first.
+    """
+    for capability in Capability:
+        if capability in needs:
+            _REQUIRE[capability](model)
+
+
+def capabilities(model: Model) -> frozenset[Capability]:
+    """All that a model has. `Model.capabilities` is the same, found once."""
+    return frozenset(capability for capability in Capability if _has(model, capability))
+
+
+def _has(model: Model, capability: Capability) -> bool:
+    try:
+        _REQUIRE[capability](model)
+    except CnnexplainError:
+        return False
+    return True
+
+
+def _require_scores(model: Model) -> None:
+    _ = model.trace
+
+
+def _require_layers(model: Model) -> None:
+    from cnnexplain.engine.exported import require_layers
+
+    require_layers(model.module, model.trace.layers, model.name)
+
+
+def _require_gradients(model: Model) -> None:
+    from cnnexplain.engine.backward.gradients import require_any
+
+    require_any(model)
+
+
+def _require_weights(model: Model) -> None:
+    from cnnexplain.engine.weights.kernels import weighted
+
+    with model.borrowed():  # a look at weights may compute them, and some learn from that while in training
+        if not weighted(model):
+            raise ModelError(
+                f"{model.name} has no layer with filters", "give a model with convolutions or linear layers"
+            )
+
+
+_REQUIRE: Mapping[Capability, Callable[[Model], None]] = {
+    Capability.SCORES: _require_scores,
+    Capability.LAYERS: _require_layers,
+    Capability.GRADIENTS: _require_gradients,
+    Capability.WEIGHTS: _require_weights,
+}

@@ -1,0 +1,37 @@
+"""A look at one blank picture's way through a model, and in words why it cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from cnnexplain.engine.forward import elsewhere, is_theirs, require_pictures
+from cnnexplain.engine.weights.layers import require_plain
+from cnnexplain.errors import CnnexplainError, ModelError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+Looked = TypeVar("Looked")
+
+
+def looked_at(model: Model, look: Callable[[], Looked]) -> Looked:
+    """See `Model.looked_at`."""
+    require_plain(model.module, model.name)
+    try:
+        with model.borrowed():
+            return model.layout.looked(model.module, look)
+    except CnnexplainError as error:
+        if isinstance(error, ModelError):
+            require_pictures(model.module, model.name)
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            height, width = model.preprocess.input_size
+            raise ModelError(
+                f"there is not enough memory on {model.device} for one picture of {height}x{width}",
+                f"use {elsewhere(model.device)}a smaller --input-size",
+            ) from error
+        if not is_theirs(error):
+            raise
+        raise model.failed_backwards(error) from error
