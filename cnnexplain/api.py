@@ -65,9 +65,8 @@ class Explainer:
 
     model: Model
     loading: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
-    last: list[Model] = field(
-        default_factory=list, repr=False, compare=False
-    )  # that was asked for a function
+    # The model as it was asked for a function last.
+    last: list[Model] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -213,9 +212,12 @@ class Explainer:
 
     def _asked(self, target: FunctionTarget) -> Model:
         """The model asked for a function; that of the last call where it is the same, which was looked at already."""
-        if not self.last or self.last[0].function != target:
-            self.last[:] = [asked(self.model, target)]
-        return self.last[0]
+        for model in tuple(self.last):
+            if model.function == target:
+                return model
+        model = asked(self.model, target)
+        self.last[:] = [model]
+        return model
 
 
 def load(

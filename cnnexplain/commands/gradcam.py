@@ -106,6 +106,7 @@ class GradCAM(ImageCommand):
             (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
         unseen = model.runs.unseen_of(self.layer)
         details = {run: detail_of(model, run) for run in captured}
+        goal = "the class" if model.function is None else "the target"
         results: list[list[tuple[tuple[float, ...], Heatmap]]] = [[] for _ in range(len(batch))]
         for rank, target in enumerate(targets):
             formulas = [name for name in self.method if rank == 0 or name not in CLASS_FREE]
@@ -119,10 +120,10 @@ class GradCAM(ImageCommand):
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
                     share = _each(None if shares is None or not of_class else shares[place], len(a))
-                    facts = [_detail(details[run], name, part) for part in share]
+                    facts = [_detail(details[run], name, part, goal) for part in share]
                     if of_class and unseen:
                         facts = [
-                            _with_unseen(detail, index in unseen)
+                            _with_unseen(detail, index in unseen, goal)
                             for detail, index in zip(facts, target.index.tolist(), strict=True)
                         ]
                     made = heatmaps(
@@ -180,21 +181,22 @@ def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
     return [None] * pictures if share is None else share.tolist()
 
 
-def _with_unseen(known: Detail, unseen: bool) -> Detail:
+def _with_unseen(known: Detail, unseen: bool, goal: str) -> Detail:
     from cnnexplain.engine.trace.runs import DETACHED
 
-    remark = f"Part of this class's score does not pass the layer: {DETACHED}."
+    score = "this class's score" if goal == "the class" else f"the value of {goal}"
+    remark = f"Part of {score} does not pass the layer: {DETACHED}."
     return Detail(known.facts, (remark, *known.remarks)) if unseen else known
 
 
-def _detail(known: Detail, method: str, share: float | None) -> Detail:
+def _detail(known: Detail, method: str, share: float | None, goal: str) -> Detail:
     facts, remarks = dict(known.facts), known.remarks
     if share is not None and math.isnan(share):
-        remarks = ("One of several branches; in none of them does anything count for the class.", *remarks)
+        remarks = (f"One of several branches; in none of them does anything count for {goal}.", *remarks)
     elif share is not None:
         facts["share"] = round(share, 4)
         remarks = (
-            f"One of several branches: {percent(share)} of what counts for the class (|gradient x map|) is here.",
+            f"One of several branches: {percent(share)} of what counts for {goal} (|gradient x map|) is here.",
             *remarks,
         )
     if CAMS[method].component:

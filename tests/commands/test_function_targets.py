@@ -168,6 +168,21 @@ def test_every_map_of_pixels_is_of_the_function(kind: type[Body], function: Func
     assert rectifiers["kinds"] == {"ReLU": 2}
 
 
+def hinge(output: Tensor) -> Tensor:
+    return F.relu(5 + margin(output))
+
+
+def test_rules_hold_in_the_network_and_not_in_the_function() -> None:
+    explainer = loaded(Classifier)
+    by_function, plain = (
+        explainer.explain(PICTURES[0], "saliency", method="guided-backprop", target=function).heatmaps[0]
+        for function in (hinge, margin)
+    )
+    assert by_function.target.logit > 0
+    np.testing.assert_array_equal(by_function.values, plain.values)
+    assert by_function.detail.facts["rectifiers"]["kinds"] == {"ReLU": 2}
+
+
 def test_several_layers_and_formulas_share_a_pass() -> None:
     found = loaded(Segmentation).explain(
         PICTURES[0], layer=("relu1", "classifier"), method="gradcam,layercam,eigencam", target=pixels_of_class

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,6 +77,16 @@ class Met:
     switches: int  # max-poolings that made a map smaller
 
 
+@contextmanager
+def unruled() -> Iterator[None]:
+    """Rectifiers inside the block obey no rule: they are no part of the model, but of what is made of its answer."""
+    before = RULED.set(False)
+    try:
+        yield
+    finally:
+        RULED.reset(before)
+
+
 def meets(model: Model) -> Met:
     """The rectifiers and max-poolings that a blank picture meets. Inside `borrowed()`; costs one forward pass."""
     with model.rectifiers() as found:
@@ -139,6 +150,8 @@ class Rectifiers(TorchFunctionMode):
     ) -> Any:
         """Carry out `func`, as a rectifier that can be overridden where it is one."""
         kwargs = kwargs or {}
+        if not RULED.get():
+            return func(*args, **kwargs)
         if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
             args = (args[1], args[0])  # max(0, x) as well as max(x, 0)
         kind = kind_of(func, args, kwargs)

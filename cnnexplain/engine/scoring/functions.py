@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from cnnexplain.core.words import count
+from cnnexplain.engine.backward.rectifiers import unruled
 from cnnexplain.engine.capabilities import Capability
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.scoring.answers import described, leaves
@@ -35,7 +36,8 @@ class FunctionHead(Head):
         """
         name = self.target.name
         try:
-            values = self.target.function(output)
+            with unruled():
+                values = self.target.function(output)
         except Exception as error:
             # Whatever a user's function raises is theirs, but memory is ours to handle.
             if isinstance(error, CnnexplainError) or is_out_of_memory(error):
