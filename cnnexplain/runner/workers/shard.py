@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from cnnexplain.commands import bound
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
@@ -60,7 +61,7 @@ class ShardWorker:
         torch.manual_seed(request.model.seed)
         model, loaded, _ = build(request.reference, request.model, request.where, share.preprocess)
         model = replace(model, given_labels=share.labels)
-        method, _ = request.method.bind(model)
+        method, _ = bound(request.method, model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
     def explained(self, jobs: Sequence[Job]) -> Answer:
