@@ -101,10 +101,17 @@ def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
                 output = functional_call(model.module, weights, torch.empty((1, *size), device="meta"))
             else:
                 output = model.module(model.blank().new_zeros((1, *size)))
-            way.passed = all(one.shape[:1] == (1,) for one in tensors_in(output))
+            way.passed = _is_of_one(output)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own run tells why
         way.too_large |= is_out_of_memory(error)
     return way
+
+
+def _is_of_one(output: Any) -> bool:
+    """Whether an answer is of one picture: in all of its tensors, or as the list of one dict that detectors return."""
+    if isinstance(output, (tuple, list)) and len(output) == 1 and isinstance(output[0], dict):
+        return True
+    return all(one.shape[:1] == (1,) for one in tensors_in(output))
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -79,6 +79,20 @@ class Classifier(Body):
         return self.fc(self.body(x).mean((2, 3)))
 
 
+class Found(Body):
+    """Boxes that were found, as torchvision's detectors return them: a dict for each picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scored = nn.Conv2d(5, 1, 1)
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
+        self.sizes.append(tuple(x.shape))
+        scores = self.scored(self.body(x)).flatten(1)
+        return [{"boxes": one.new_zeros((7, 4)), "scores": one.topk(7).values} for one in scores]
+
+
 def pixels_of_class(output: dict[str, Tensor]) -> Tensor:
     """The mean score of class 1 over a quarter of the picture."""
     return output["out"][:, 1, :16, :16].mean((1, 2))
@@ -220,6 +234,18 @@ def test_a_model_without_classes_has_no_predictions_and_needs_a_function() -> No
     ) as caught:
         explainer.explain(PICTURES[0])
     assert "explain(..., target=function)" in caught.value.hint
+
+
+def test_a_detector_is_loaded_without_a_search_for_its_size() -> None:
+    module = Found().eval()
+    explainer = cnnexplain.load(module)
+    assert set(module.sizes) == {(1, 3, 224, 224)}
+    found = explainer.explain(
+        PICTURES[:2],
+        layer="relu2",
+        target=lambda output: torch.stack([one["scores"][:2].sum() for one in output]),
+    )
+    assert all(one.heatmaps[0].values.any() for one in found)
 
 
 def test_the_same_function_is_looked_at_once() -> None:
