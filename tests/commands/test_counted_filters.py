@@ -12,6 +12,7 @@ import torch
 from networks import as_model
 from torch import nn
 
+from cnnexplain import commands
 from cnnexplain.commands.filters import Filters
 from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.engine.model import Model
@@ -25,8 +26,8 @@ def found(
     model = as_model(module, size, channels)
     if isinstance(options.get("layer"), str):
         options["layer"] = (options["layer"],)
-    bound, _ = Filters(**options).bind(model)
-    return list(bound.inspect(model))
+    filters, _ = commands.bound(Filters(**options), model)
+    return list(filters.inspect(model))
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

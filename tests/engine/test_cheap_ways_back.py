@@ -90,7 +90,7 @@ def test_in_place_changes_of_the_output_are_followed() -> None:
 def test_kept_memory_is_used_again_without_asking_the_kernel() -> None:
     count = """
 import resource, torch
-from cnnexplain.runner.process import keep_freed
+from cnnexplain.runner.workers.process import keep_freed
 keep_freed()
 torch.set_num_threads(1)
 def use():
