@@ -8,6 +8,7 @@ from pathlib import Path
 import digits
 import pytest
 import torch
+from networks import bare
 from torch import Tensor, nn
 
 from cnnexplain.checks import check
@@ -326,7 +327,7 @@ def test_a_model_comes_back_as_it_was(module: nn.Module) -> None:
 
 def test_an_error_within_gives_the_weights_back() -> None:
     module = WideStatistics()
-    with pytest.raises(KeyboardInterrupt), cast(module, torch.float16):  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), cast(bare(module), torch.float16):  # noqa: PT012
         assert module.head.weight.dtype == module.norm.running_mean.dtype == torch.float16
         assert module.norm.num_batches_tracked.dtype == torch.int64
         raise KeyboardInterrupt

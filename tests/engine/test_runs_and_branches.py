@@ -558,8 +558,8 @@ def test_a_branch_without_gradient_that_counts_is_told(way: str, classes: list[i
     for index in range(4):
         bound, _ = GradCAM(target=str(index)).bind(model)
         with model.borrowed():
-            found = bound.explain(model, Batch((), (), (), inputs)).attributions[0]
-        told = any("does not pass the layer: it is detached" in one for one in found.details[1].remarks)
+            (found,) = bound.explain(model, Batch(inputs)).results[1]
+        told = any("does not pass the layer: it is detached" in one for one in found.detail.remarks)
         assert told == (index in classes)
     assert not any(child._forward_hooks for child in model.module.modules())
 

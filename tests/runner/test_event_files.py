@@ -407,6 +407,7 @@ def pictures(results, options):
 class Look:
     """Finds two layers."""
 
+    needs: frozenset[Any] = frozenset()
     needs_folder = False
     seeded = False
 

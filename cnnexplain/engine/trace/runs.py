@@ -73,7 +73,7 @@ class Runs:
         choice, trace = self.model.choose_layer(), self.model.trace
         ends = [trace.layers[place] for place in trace.ends]
         if self.unseen:
-            which = "all classes"
+            which = "all classes" if self.model.function is None else goal(self.model)
             if len(self.unseen) < trace.scores:
                 which = repr(self.model.labels[self.unseen[0]])
                 which += f" and {len(self.unseen) - 1} more" if len(self.unseen) > 1 else ""
