@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
-from cnnexplain.images import bands
 from cnnexplain.images.cost import require_cheap, require_short, require_short_webp
 from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, repeated
 from cnnexplain.images.levels import Levels
@@ -60,11 +59,14 @@ def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - froze
     with _problems_named():
         with open(path, "rb") as file:
             head = file.read(HEAD)
-        if pages := bands.stored_bands(path, head, wanted):
-            width, height = pages[0].size
-            _require_size(width, height)
-            require_short(path, width * height, "TIFF", paged=True)
-            return _seen(bands.of_tiff(path, pages, wanted))
+        if head[:2] in (b"II", b"MM"):
+            from cnnexplain.images import bands  # most pictures are no TIFFs
+
+            if pages := bands.stored_bands(path, head, wanted):
+                width, height = pages[0].size
+                _require_size(width, height)
+                require_short(path, width * height, "TIFF", paged=True)
+                return _seen(bands.of_tiff(path, pages, wanted))
         require_short_webp(path, head)
         with Image.open(path, formats=FORMATS) as image:
             _require_size(*image.size)
@@ -81,6 +83,8 @@ def of_image(image: Image.Image, wanted: Wanted = Wanted()) -> Decoded:  # noqa:
 
 def of_array(values: NDArray[Any], wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
     """The same of an array (height, width) or (height, width, bands), without alpha."""
+    from cnnexplain.images import bands
+
     with _problems_named():
         return _seen(bands.of_array(values, wanted))
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnnexplain.checks.suite.subject import Example, Subject
-from cnnexplain.core.interrupts import closing
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
@@ -30,6 +29,7 @@ from cnnexplain.runner.explain import wanted
 from cnnexplain.runner.output.folder import written_by_us
 from cnnexplain.runner.request import CheckRequest
 from cnnexplain.runner.workers.pipeline import ahead
+from cnnexplain.runner.workers.pool import closing
 
 WITHOUT = {  # what is missing, and what to add
     "pictures": ("pictures", "add IMAGES behind the model"),

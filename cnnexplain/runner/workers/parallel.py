@@ -10,10 +10,10 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
-from cnnexplain.core.interrupts import closing, result, submit
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
+from cnnexplain.runner.workers.pool import closing, result, submit
 from cnnexplain.runner.workers.process import end_with_parent, leave_signals
 from cnnexplain.runner.workers.shard import Answer, ShardWorker, Share, shards
 from cnnexplain.runner.workers.worker import Done, Worker, cores

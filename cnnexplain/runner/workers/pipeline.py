@@ -8,7 +8,8 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
 
-from cnnexplain.core.interrupts import held, result, submit
+from cnnexplain.core.interrupts import held
+from cnnexplain.runner.workers.pool import result, submit
 
 From = TypeVar("From")
 To = TypeVar("To")

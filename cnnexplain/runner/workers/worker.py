@@ -13,7 +13,6 @@ from PIL import Image
 
 from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.interrupts import closing
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.mixing import one_by_one
@@ -27,6 +26,7 @@ from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.tensorboard.log import Values, values_of
 from cnnexplain.runner.workers.pipeline import ahead
+from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.process import step_back
 from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
 from cnnexplain.runner.workers.suspects import deadly

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cnnexplain.core.interrupts import Held, closing, held, interrupt, result, submit
+from cnnexplain.core.interrupts import Held, held, interrupt
+from cnnexplain.runner.workers.pool import closing, result, submit
 
 # The signal comes when the pool's own lock has just been taken, before the block that would give it back.
 WITHIN = """
 import os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from cnnexplain.cli.signals import at_work, watch
-from cnnexplain.core.interrupts import closing
+from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.pipeline import ahead
 
 class Unlucky:
