@@ -8,7 +8,6 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.borrow import unwrapped
-from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.layout import Layout
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError, first_line
@@ -46,6 +45,8 @@ def build(
         output=options.model_output,
     )
     if settled is None and not loaded.sized:
+        from cnnexplain.engine.input_size import with_size  # most models say themselves what they are fed
+
         model, size = with_size(model, options.crop_pct or 1.0)
         choices = (*size, *choices)
     return model, loaded, (*loaded.choices, *choices)

@@ -13,7 +13,6 @@ from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, OptionError, first_line
 from cnnexplain.sources._checkpoint import is_checkpoint, refuse_foreign
-from cnnexplain.sources._fill import filled
 from cnnexplain.sources._labels import read_labels
 from cnnexplain.sources._preprocess import Overrides, fed
 from cnnexplain.sources._registry import build, has_prefix
@@ -56,6 +55,8 @@ def load(reference: str, options: ModelOptions) -> Loaded:
     if checkpoint is None:
         built = make(architecture, variant)
     else:
+        from cnnexplain.sources._fill import filled  # most models come with their weights
+
         built = filled(checkpoint, architecture, variant, options, make)
     if kept is not None:
         built = kept.describe(built)
