@@ -31,7 +31,7 @@ class Picture:
 
 
 def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Picture]:
-    """The pictures of all that is known of an image, kind by kind; none of a kind that has no file here."""
+    """The pictures of all results of an image, kind by kind; none of a kind that has no file here."""
     by_kind: dict[str, list[Result]] = {}
     for result in explanation.results:
         by_kind.setdefault(result.kind, []).append(result)

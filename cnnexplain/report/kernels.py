@@ -36,7 +36,7 @@ def _layer(entry: Entry) -> Figure:
 
 
 def _counted(counted: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """What was counted, as far as it is no matter for a sentence; nothing where no filters were."""
+    """The statistics of the filters as facts; none where no filters were counted."""
     if counted is None:
         return
     norm = counted["norm"]

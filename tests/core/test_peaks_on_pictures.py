@@ -143,8 +143,8 @@ def test_the_heat_is_drawn_on_the_object(
     monkeypatch.setattr(drawing.MapCards, "_mark", lambda *_: None)  # the circle would be found instead
     box = placed(explainer, size, place)
     explanation = explainer.explain(painted(size, (box, 255)), target="bright")
-    easel = drawing.MapCards(explanation, drawing.RenderOptions(alpha=1.0))
-    overlay = easel.overlay(explanation.heatmaps[0])
+    cards = drawing.MapCards(explanation, drawing.RenderOptions(alpha=1.0))
+    overlay = cards.overlay(explanation.heatmaps[0])
     heat = np.asarray(overlay.convert("L")).astype(float)
     left, top, right, bottom = _drawn(explanation.geometry.seen, size, overlay.size)
     inside = np.zeros(heat.shape, bool)

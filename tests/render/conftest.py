@@ -15,7 +15,7 @@ from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import Heatmap, Scale
 from cnnexplain.core.results.unit import Reconstruction
-from cnnexplain.render import map as cards
+from cnnexplain.render import map as maps
 from cnnexplain.render.kit import feature_sheet, feature_strip, measures, panel
 from cnnexplain.render.kit import sheet as sheets
 from cnnexplain.render.kit.options import RenderOptions
@@ -23,8 +23,8 @@ from cnnexplain.render.map import MapCards
 
 
 @pytest.fixture
-def easel() -> Callable[..., tuple[MapCards, Heatmap]]:
-    """An easel with one heat map, ready to be drawn."""
+def cards() -> Callable[..., tuple[MapCards, Heatmap]]:
+    """The cards of a picture with one heat map, ready to be drawn."""
 
     def made(
         values: Any,
@@ -61,13 +61,13 @@ def easel() -> Callable[..., tuple[MapCards, Heatmap]]:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every line of words that is drawn."""
     lines: list[str] = []
-    write = cards.write
+    write = maps.write
 
     def listening(draw, place, text, *rest, **more):
         lines.append(text)
         return write(draw, place, text, *rest, **more)
 
-    for module in (cards, sheets, panel, feature_sheet, feature_strip, measures):
+    for module in (maps, sheets, panel, feature_sheet, feature_strip, measures):
         monkeypatch.setattr(module, "write", listening)
     return lines
 

@@ -39,10 +39,10 @@ SIZES = [(1, 1), (1, 2000), (2000, 1), (2, 3), (33, 20), (640, 479), (5000, 4000
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
 @pytest.mark.filterwarnings("error")
 def test_a_picture_of_any_size_has_a_sane_card(
-    easel: Make, said: list[str], size: tuple[int, int], mode: str
+    cards: Make, said: list[str], size: tuple[int, int], mode: str
 ) -> None:
     picture, preprocess = Image.new("RGB", size, (90, 120, 90)), Preprocess(crop_mode=mode)
-    one, heatmap = easel(HILL, picture, preprocess)
+    one, heatmap = cards(HILL, picture, preprocess)
     card = one.card(heatmap)
     assert card.mode == "RGB"
     assert NARROWEST + 2 * MARGIN <= card.width <= 2 * 640 + 200
@@ -63,8 +63,8 @@ def test_a_picture_of_any_size_has_a_sane_card(
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("preprocess", [Preprocess(), Preprocess(input_size=(40, 200), resize=(60, 220))])
 @pytest.mark.filterwarnings("error")
-def test_any_map_can_be_drawn(easel: Make, said: list[str], name: str, preprocess: Preprocess) -> None:
-    one, heatmap = easel(MAPS[name], preprocess=preprocess)
+def test_any_map_can_be_drawn(cards: Make, said: list[str], name: str, preprocess: Preprocess) -> None:
+    one, heatmap = cards(MAPS[name], preprocess=preprocess)
     card = np.asarray(one.card(heatmap))
     bar = _bar(card)
     assert (bar is not None) == (heatmap.max > 0)
@@ -77,8 +77,8 @@ def test_any_map_can_be_drawn(easel: Make, said: list[str], name: str, preproces
 
 
 @pytest.mark.parametrize("name", ["all negative", "all zero"])
-def test_where_nothing_is_positive_nothing_has_colour(easel: Make, said: list[str], name: str) -> None:
-    one, heatmap = easel(MAPS[name], Image.new("RGB", (300, 200), (200, 40, 40)))
+def test_where_nothing_is_positive_nothing_has_colour(cards: Make, said: list[str], name: str) -> None:
+    one, heatmap = cards(MAPS[name], Image.new("RGB", (300, 200), (200, 40, 40)))
     card, overlay = one.card(heatmap), np.asarray(one.overlay(heatmap)).astype(int)
     assert np.ptp(overlay, axis=2).max() < 15, "grey, and the ink of the words"
     assert any("Nothing at this layer speaks for the class" in line for line in said)
@@ -87,15 +87,15 @@ def test_where_nothing_is_positive_nothing_has_colour(easel: Make, said: list[st
     assert (overlay[80:120, 80:220] == 255).any(), "and it says so on the picture"
 
 
-def test_the_words_on_a_picture_too_small_for_them_are_left_out(easel: Make) -> None:
-    one, heatmap = easel(MAPS["all negative"], Image.new("RGB", (60, 40), (200, 40, 40)), max_side=40)
+def test_the_words_on_a_picture_too_small_for_them_are_left_out(cards: Make) -> None:
+    one, heatmap = cards(MAPS["all negative"], Image.new("RGB", (60, 40), (200, 40, 40)), max_side=40)
     assert np.ptp(np.asarray(one.overlay(heatmap)).reshape(-1, 3), axis=0).tolist() == [0, 0, 0]
 
 
-def test_the_bar_has_the_true_scale_and_the_colours_only_the_order(easel: Make, said: list[str]) -> None:
+def test_the_bar_has_the_true_scale_and_the_colours_only_the_order(cards: Make, said: list[str]) -> None:
     """Two maps of which one is a thousand times the other differ in their numbers alone."""
-    first, small = easel(HILL)
-    second, large = easel(HILL * 1024)
+    first, small = cards(HILL)
+    second, large = cards(HILL * 1024)
     assert (np.asarray(first.overlay(small)) == np.asarray(second.overlay(large))).all()
     assert first.card(small).tobytes() != second.card(large).tobytes()
     assert "0.8" in said
@@ -103,8 +103,8 @@ def test_the_bar_has_the_true_scale_and_the_colours_only_the_order(easel: Make, 
 
 
 @pytest.mark.parametrize("colormap", SEQUENTIAL)
-def test_the_bar_runs_through_the_whole_colour_map(easel: Make, colormap: str) -> None:
-    one, heatmap = easel(HILL, colormap=colormap)
+def test_the_bar_runs_through_the_whole_colour_map(cards: Make, colormap: str) -> None:
+    one, heatmap = cards(HILL, colormap=colormap)
     bar = _bar(np.asarray(one.card(heatmap)), colormap)
     colours = np.frombuffer(palette(colormap), np.uint8).reshape(256, 3)
     assert (bar[0] == colours[-1]).all()
@@ -112,15 +112,15 @@ def test_the_bar_runs_through_the_whole_colour_map(easel: Make, colormap: str) -
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_alpha_says_how_strongly_the_map_covers(easel: Make, alpha: float) -> None:
-    one, heatmap = easel(np.ones((4, 4)), Image.new("RGB", (300, 300), (100, 100, 100)), alpha=alpha)
+def test_alpha_says_how_strongly_the_map_covers(cards: Make, alpha: float) -> None:
+    one, heatmap = cards(np.ones((4, 4)), Image.new("RGB", (300, 300), (100, 100, 100)), alpha=alpha)
     hottest = np.frombuffer(palette("inferno"), np.uint8)[-3:]
     expected = 100 * (1 - alpha) + hottest * alpha
     assert np.abs(np.asarray(one.overlay(heatmap))[200, 200] - expected).max() <= 1.5
 
 
-def test_only_what_speaks_for_the_class_is_warm(easel: Make) -> None:
-    one, heatmap = easel([[-5.0, 5.0]], Image.new("RGB", (400, 100)), alpha=1.0)
+def test_only_what_speaks_for_the_class_is_warm(cards: Make) -> None:
+    one, heatmap = cards([[-5.0, 5.0]], Image.new("RGB", (400, 100)), alpha=1.0)
     overlay = np.asarray(one.overlay(heatmap)).astype(int).sum(axis=2)
     assert overlay[:, :90].max() <= 10
     assert overlay[:, 320:].min() >= 500
@@ -140,15 +140,15 @@ def test_only_what_speaks_for_the_class_is_warm(easel: Make) -> None:
         "[red]<script>",
     ],
 )
-def test_hostile_words_change_no_measure(easel: Make, text: str) -> None:
-    one, heatmap = easel(HILL, label=text, image=f"folder/{text}.jpg", layer=text)
-    usual, same = easel(HILL)
+def test_hostile_words_change_no_measure(cards: Make, text: str) -> None:
+    one, heatmap = cards(HILL, label=text, image=f"folder/{text}.jpg", layer=text)
+    usual, same = cards(HILL)
     assert one.card(heatmap).size == usual.card(same).size
 
 
-def test_the_chance_stays_in_sight_behind_a_long_name(easel: Make) -> None:
-    one, heatmap = easel(HILL, label="w" * 500)
-    usual, same = easel(HILL, label="")
+def test_the_chance_stays_in_sight_behind_a_long_name(cards: Make) -> None:
+    one, heatmap = cards(HILL, label="w" * 500)
+    usual, same = cards(HILL, label="")
     right = np.asarray(one.card(heatmap))[20:50, -MARGIN - 70 : -MARGIN]
     assert (right < 200).any(), "the percentage is at the right edge"
     assert (np.asarray(usual.card(same))[20:50, -MARGIN - 70 : -MARGIN] == 255).all()
@@ -176,7 +176,7 @@ def test_a_picture_is_drawn_large_enough_and_no_larger(
     assert drawn(found, max_side).size == expected, "a second time changes nothing"
 
 
-def test_a_tiny_picture_is_enlarged_without_blur(easel: Make) -> None:
+def test_a_tiny_picture_is_enlarged_without_blur(cards: Make) -> None:
     chess = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("RGB")
     assert set(np.unique(np.asarray(drawn(chess, 640)))) == {0, 255}
 

@@ -20,8 +20,8 @@ SIDES = np.kron([[-3.0, 1.0], [1.0, 1.0]], np.ones((4, 4)))  # one quarter diffe
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_what_differs_most_has_the_strongest_colour_whatever_its_sign(easel: Make, sign: int) -> None:
-    one, heatmap = easel(sign * SIDES, scale="component", alpha=1.0)
+def test_what_differs_most_has_the_strongest_colour_whatever_its_sign(cards: Make, sign: int) -> None:
+    one, heatmap = cards(sign * SIDES, scale="component", alpha=1.0)
     drawn = np.asarray(one.overlay(heatmap)).astype(int)
     odd, others = drawn[20, 30], drawn[150, 225]
     warm, cold = (odd, others) if sign < 0 else (others, odd)
@@ -31,24 +31,24 @@ def test_what_differs_most_has_the_strongest_colour_whatever_its_sign(easel: Mak
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_peak_is_the_largest_absolute_value(easel: Make, sign: int) -> None:
+def test_the_peak_is_the_largest_absolute_value(cards: Make, sign: int) -> None:
     values = SIDES.copy()
     values[1, 2] = -7
-    _, heatmap = easel(sign * values, scale="component")
+    _, heatmap = cards(sign * values, scale="component")
     assert heatmap.peak == heatmap.geometry.pixel_of_cell(1, 2, (8, 8))
-    _, plain = easel(values, scale="evidence")
+    _, plain = cards(values, scale="evidence")
     assert plain.peak != heatmap.peak
 
 
-def test_a_component_of_zeros_has_no_peak_and_can_be_drawn(easel: Make, said: list[str]) -> None:
-    one, heatmap = easel(np.zeros((7, 7)), scale="component")
+def test_a_component_of_zeros_has_no_peak_and_can_be_drawn(cards: Make, said: list[str]) -> None:
+    one, heatmap = cards(np.zeros((7, 7)), scale="component")
     assert heatmap.peak is None
     one.card(heatmap)
     assert "zero everywhere" in " ".join(said)
 
 
-def test_the_bar_goes_as_far_down_as_up_and_the_words_say_so(easel: Make, said: list[str]) -> None:
-    one, heatmap = easel(SIDES, scale="component")
+def test_the_bar_goes_as_far_down_as_up_and_the_words_say_so(cards: Make, said: list[str]) -> None:
+    one, heatmap = cards(SIDES, scale="component")
     one.card(heatmap)
     words = " ".join(said)
     assert {"3", "0", "−3"} <= set(said)

@@ -109,7 +109,7 @@ class Channels:
         return photograph.over_unseen(Image.blend(grey, colours, alpha))
 
     def remark(self) -> str:
-        """What is to be known to read the colours."""
+        """The sentence that explains the colours of the channels and where they end."""
         kind, bound = "Dark is zero, light", "value that"
         if self.scale.signed:
             warm, cold = ENDS[self.scale.colormap]
@@ -124,7 +124,7 @@ class Channels:
 
     @property
     def reduction(self) -> str:
-        """What is to be known of a map that is drawn smaller than it is; nothing of others."""
+        """The sentence about a map that is drawn smaller than it is; "" for others."""
         times = self.cells_a_pixel
         return (
             f"A drawn pixel is the mean of {times}×{times} cells." if times > 1 and not self.overlay else ""
@@ -143,7 +143,11 @@ def painted_on(shown: Shown, values: NDArray[np.float32], scale: PixelScale) -> 
 
 
 def captions(maps: FeatureMaps, width: int, size: int = TINY) -> tuple[list[str], bool]:
-    """What stands below each channel that is shown: its number and, where all have room for it, the largest value."""
+    """The captions of the channels that are shown: number and, where all have room for it, largest value.
+
+    Returns:
+        A caption for each channel in the order in which they are shown, and whether they have the largest value.
+    """
     shown = maps.channels[: maps.shown]
     whole = [f"{channel} · {number(float(maps.statistics.max[channel]))}" for channel in shown]
     fits = all(font(size).getlength(text) <= width for text in whole)

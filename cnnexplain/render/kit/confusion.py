@@ -38,7 +38,7 @@ class _Part:
 
 
 def confusion(data: Confusion) -> Image.Image:
-    """The picture of the table."""
+    """Draw the table: a row for each class that pictures are of, a column for each class that they were taken for."""
     part, remarks = _chosen(data)
     if not part.names:
         paper, _ = paper_with((NARROWEST, 0), (data.title, ""), ["There is no picture to count."])

@@ -43,7 +43,7 @@ class _Series:
 
 
 def curves(data: Curves) -> Image.Image:
-    """The picture of the series."""
+    """Draw at most `MOST` series as lines over an axis; values that are not finite are left out and counted below."""
     shown = dict(list(data.series.items())[:MOST])
     across = Axis.of(data.x)
     up = Axis.of([value for series in shown.values() for value in series], zero=_near_zero(shown.values()))

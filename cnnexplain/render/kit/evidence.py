@@ -1,4 +1,4 @@
-"""The picture of what a check found."""
+"""The picture of a check's evidence."""
 
 from __future__ import annotations
 

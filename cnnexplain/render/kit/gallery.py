@@ -25,7 +25,7 @@ COVER = 0.55  # how strongly a map covers its picture, as elsewhere
 
 
 def gallery(data: Gallery) -> Image.Image:
-    """The picture of the pictures."""
+    """Draw at most `MOST` pictures of a gallery in rows, each with its caption."""
     shots = data.shots[:MOST]
     panels = [_panel(shot) for shot in shots]
     across = max([TILE, *(panel.width for panel in panels)])

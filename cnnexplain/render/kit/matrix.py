@@ -67,7 +67,12 @@ class Side:
 
 
 def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int, str, Ink]:
-    """The picture, how many filters are on it, what a cell is where not one weight, and where colours end then."""
+    """Draw the filters of a layer without a kernel as a matrix.
+
+    Returns:
+        The picture, the number of filters on it, a note on cells that are the mean of several weights ("" where each
+        is a single weight), and the colours with the ends that were used.
+    """
     which = kernels.ranked(kernels.top or len(kernels.values))
     weights = kernels.values.reshape(len(kernels.values), -1)
     left = word("0" * len(str(len(weights) - 1))).width + 8

@@ -44,7 +44,7 @@ def histogram(data: Histogram, size: tuple[int, int]) -> Image.Image:
 
 
 def histogram_words(maps: FeatureMaps) -> str:
-    """What is to be known to read a histogram."""
+    """The sentence that explains a histogram: what it counts, and how its heights are scaled."""
     values = maps.count * (maps.size[0] * maps.size[1] if maps.size else 1)
     share = maps.histogram.zeros / values
     zeros = f", without the {percent(share)} that are exactly zero" if share else ""

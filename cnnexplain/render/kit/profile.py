@@ -25,7 +25,7 @@ FEW = 3  # so many are named in a remark
 
 
 def profile(data: Profile) -> Image.Image:
-    """The picture of a profile."""
+    """Draw a profile: a row for every layer with its value, the limits as dashed lines, the layers to blame marked."""
     chart = _Chart(data)
     count = len(data.values)
     order = f" · {count:,} from the first at the top to the last" if count > 1 else ""

@@ -64,7 +64,7 @@ class PixelScale:
         return over + number(self.limit), "0", under + number(-self.limit)
 
     def remark(self, goal: str) -> str:
-        """What is to be known to read the colours; `goal` as of the map."""
+        """The sentence that explains the colours of a map, their ends and the range; `goal` is that of the map."""
         if not self.limit > 0:
             return "The map is zero everywhere."
         beyond = max(self.largest, -self.smallest) > self.limit

@@ -106,7 +106,7 @@ class _Tiles:
         self.height = rows * (self.tile[1] + GAP) - GAP
 
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
-        """Draw all of them, by rank."""
+        """Draw the tiles of all units, by rank, with the upper left corner at `place`."""
         for number, (unit, size) in enumerate(zip(self.units, self.sizes, strict=True)):
             row, column = divmod(number, self.columns)
             left = place[0] + column * (self.tile[0] + APART)

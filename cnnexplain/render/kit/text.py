@@ -21,7 +21,7 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 def visible(text: str) -> str:
     """The text with a sign for every letter that cannot be drawn, no more than can be measured.
 
-    What measures a text must be given this.
+    Texts are measured in this form only.
     """
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     if text.isprintable():

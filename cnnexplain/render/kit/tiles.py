@@ -23,7 +23,7 @@ LINE = NUMBER + 3
 BETWEEN = 3  # panels of one filter
 APART = 8  # filters
 LARGEST, READABLE, SMALLEST = 96, 24, 12  # a panel's longer side in drawn pixels
-MANY, FEW = 1024, 256  # filters that are drawn when nothing else is said: of one panel each, or of several
+MANY, FEW = 1024, 256  # filters that are drawn by default: of one panel each, or of several
 LABELLED = 64  # so many filters have room for the numbers of their input channels
 # Of the longest side that a picture may have; a sheet is low where there is a choice.
 WIDEST, HIGHEST, LOW = 1.9, 3.2, 1.2
@@ -48,7 +48,7 @@ class Panels:
 
     @classmethod
     def of(cls, kernels: Kernels, which: NDArray[np.intp], slices: int) -> Panels:
-        """Those of some filters, at most so many of each."""
+        """The panels of the filters numbered `which`, at most `slices` input channels of each."""
         values = kernels.values[which]
         sides = values.shape[2:]
         if kernels.view == "colour":
@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """The number of rows of the grid."""
         return math.ceil(self.filters / self.columns)
 
     @property
@@ -196,7 +196,7 @@ class Ink:
 
     @classmethod
     def of(cls, kernels: Kernels, options: RenderOptions) -> Ink:
-        """Those that suit a layer."""
+        """The colours that suit a layer, its view and the options."""
         signed, counted = kernels.view != "norm", kernels.statistics
         ends = None
         if kernels.ends == "shared":
@@ -237,7 +237,7 @@ class Ink:
 
     @property
     def warm(self) -> tuple[str, str]:
-        """What positive and negative are called."""
+        """The names of the colours of positive and of negative weights."""
         return ENDS[self.name]
 
 

@@ -24,14 +24,14 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """What every rule makes of one unit; `rank` counts the units of its layer from 1."""
+    """A unit with its reconstruction by every rule; `rank` counts the units of its layer from 1."""
 
     rank: int
     by_rule: Mapping[str, Reconstruction]
 
     @property
     def any(self) -> Reconstruction:
-        """One of them; the unit, its place and what it sees are the same in all."""
+        """Any of its reconstructions: the unit, its place and its patch are the same in all."""
         return next(iter(self.by_rule.values()))
 
     @property

@@ -59,7 +59,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Shown:
-    """One drawing of an image, and what it explains."""
+    """A drawing of an image, with its alternative text and its caption."""
 
     src: str
     alt: str
@@ -139,7 +139,7 @@ class Answers:
 def answer_fields(
     predictions: Sequence[Prediction], expected: int | None, labels: Sequence[str]
 ) -> dict[str, Any]:
-    """What a record says of the class that a picture should be; nothing where that is not known.
+    """The fields `expected` and `right` of a record; none where the expected class is not known.
 
     It is right where that class has the highest score, and no other has the same: a model that says nothing of any
     picture recognises none. Without predictions, as after an error, it is neither right nor wrong.

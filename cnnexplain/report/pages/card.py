@@ -1,4 +1,4 @@
-"""What the page shows of one picture: a heading, facts, bars, figures with alternative text, links.
+"""The card of a picture on the page: a heading, facts, bars, figures with alternative text, links.
 
 A card knows nothing of records, so that commands whose findings look different can fill one as well.
 """

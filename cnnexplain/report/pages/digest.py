@@ -1,4 +1,4 @@
-"""By what a later run sees that nobody edited a record. No signature: who edits it can make it anew."""
+"""The digest of a record, by which a later run sees that nobody edited it. No signature: anybody can make it anew."""
 
 from __future__ import annotations
 

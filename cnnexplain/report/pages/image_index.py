@@ -1,4 +1,4 @@
-"""What the pages of a large run have to know of all images at once: a few numbers of each, and the classes."""
+"""An index of all images of a large run for its pages: a few numbers of each image, and the classes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def by_name(name: str) -> Key:
 
 
 def name_of(record: Mapping[str, Any]) -> str:
-    """What a record is about."""
+    """The name under which a record is listed: its image, or its model where it has no image."""
     return str(record["image"] or record["model"])
 
 

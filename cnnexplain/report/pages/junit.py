@@ -50,7 +50,7 @@ def report(verdicts: Sequence[Verdict], model: str, seconds: float) -> str:
 
 
 def _description(verdict: Verdict) -> str:
-    """All that is known in plain text: the sentence, what to do, and the evidence in rows."""
+    """A verdict in plain text: title, sentence, advice, and the evidence in rows."""
     parts = [verdict.title, verdict.says, *([f"do: {verdict.do}"] if verdict.do else [])]
     if verdict.table is not None and verdict.status != "pass":
         parts += ["", *(" | ".join(map(_line, row)) for row in (verdict.table.head, *verdict.table.rows))]

@@ -46,7 +46,7 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
 
 
 class _Report:
-    """What the pages of one run share. `answers` are those of all images, also of those that are not listed."""
+    """The data that all pages of a run share. `answers` are those of all images, also of those that are not listed."""
 
     def __init__(self, run: Run, records: Records, answers: Answers | None) -> None:
         self._every = answers
@@ -210,7 +210,7 @@ class _Report:
         return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
 
     def _contents(self, series: Series) -> tuple[tuple[str, str, str], ...]:
-        """What a reader finds on which page of an index by name."""
+        """The pages of the index by name: path, first name and last name of each."""
         ends = ((number, series.places(number)) for number in range(1, series.last + 1))
         return tuple(
             (series.path(number), self._name(places[0]), self._name(places[-1])) for number, places in ends

@@ -26,7 +26,7 @@ SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: Answers | None = None) -> str:
     """The page of a run: `run` is what run.json holds, `records` are those that are listed.
 
-    `answers` are those of all images, where it is known what they should be.
+    `answers` are those of all images, where their expected classes are known.
     """
     every = list(records)
     shown = Answers(every) if answers else None

@@ -46,7 +46,7 @@ def explained(
 def inspected(
     command: str, model: str, entries: Sequence[Mapping[str, Any]], whole: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The record of a model that was looked into, without a picture; `whole` is what is known beside its layers."""
+    """The record of a model that was looked into, without a picture; `whole` has the fields that are not of a layer."""
     fields = {"size": None, "predictions": [], "explanations": list(entries)}
     return {**_start("", "ok", command, model), "image": None, **fields, **plain(whole or {})}
 

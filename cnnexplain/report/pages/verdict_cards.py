@@ -1,4 +1,4 @@
-"""What the page shows of a check: the verdicts, what is wrong before what is right."""
+"""The verdicts of a checked model as the page shows them: failures before passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts as plain data: what a record of `check` holds beside what all records do."""
+"""Verdicts as plain data: the field `checks` of a record of `check`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def href(path: str) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """From low to high, where what is lost beside the other end is nought: 0 to 3.1."""
+    """A range in words, 0 to 3.1; an end below a thousandth of the other is written as 0."""
     least = 1e-3 * max(abs(low), abs(high))
     return " to ".join(number(end if abs(end) > least else 0) for end in (low, high))
 

@@ -49,7 +49,7 @@ class Journal:
                     offset += len(line)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The same without places."""
+        """Every record in the order written."""
         for _, record in self.places():
             yield record
 
@@ -83,7 +83,7 @@ class Journal:
         )
 
     def add(self, line: str) -> int:
-        """Note one record, for good; its place."""
+        """Write a record to disk, and return its place."""
         path = self._files[1]
         try:
             if self._writing is None:
@@ -143,7 +143,7 @@ class Lines(Sequence[Record], ABC):
 
     @abstractmethod
     def record(self, index: int) -> Record:
-        """The same as data."""
+        """A record as data."""
 
     def lines(self) -> Iterator[str]:
         """Every record as it stands there."""
@@ -160,7 +160,7 @@ class Lines(Sequence[Record], ABC):
 
 
 class Records(Lines):
-    """What became of the images of a run, in their order."""
+    """The records of the images of a run, in the order of the images."""
 
     def __init__(self, journal: Journal, images: int) -> None:
         self._journal = journal
@@ -171,7 +171,7 @@ class Records(Lines):
         self._failed_before: set[int] = set()
 
     def keep(self, images: Sequence[str], still_holds: Callable[[int, Record], bool]) -> None:
-        """Take over what an earlier run found, where `still_holds` says so of a position and its record."""
+        """Take over the records of an earlier run for which `still_holds` is true, by position and record."""
         positions: dict[str, list[int]] | None = None
         for place, record in self._journal.places():
             if positions is None:
@@ -192,7 +192,7 @@ class Records(Lines):
                 self._fail(position, kept)
 
     def add(self, position: int, record: Record, line: str) -> None:
-        """Note what became of one image; `line` is its record as text."""
+        """Add the record of an image; `line` is the record as text."""
         self._places[position] = self._journal.add(line)
         self._there = None
         if record["status"] == "error":
@@ -233,7 +233,7 @@ class Records(Lines):
         return self._journal.line(self._places[self._present()[index]])
 
     def record(self, index: int) -> Record:
-        """The same as data."""
+        """A record as data."""
         return self._journal.record(self._places[self._present()[index]])
 
     def _present(self) -> array[int]:

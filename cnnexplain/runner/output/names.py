@@ -1,4 +1,4 @@
-"""What the files of a picture are called: safe everywhere, the same every time, never shared by two."""
+"""The names of the files of a picture: safe everywhere, the same every time, never shared by two pictures."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _parts(layers: Iterable[str]) -> dict[str, str]:
 
 
 def part_of(layer: str, taken: set[str]) -> str:
-    """What stands for a layer in file names, added to those that are `taken`."""
+    """The part of a file name that stands for a layer; it is added to those that are `taken`."""
     part = safe(layer, LONGEST_LAYER)
     while part.casefold() in taken:
         part = f"{part}-{_hash(layer + str(len(part)))}"

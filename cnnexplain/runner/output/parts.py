@@ -1,4 +1,4 @@
-"""Finished runs that are to become one: found sound, and of one whole. Needs no torch."""
+"""Reads finished runs that are to be merged, and checks that they are parts of the same run. Needs no torch."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Part:
         return [name.decode() for name in dict.fromkeys(readable) if name]
 
     def broken(self, problem: str) -> OutputError:
-        """What is to be said of a part that is not what its run left."""
+        """The error for a part whose files are not as its run left them."""
         return OutputError(problem, f"run it again: {self.run.get('arguments', '')}")
 
 
@@ -170,5 +170,5 @@ def whole(parts: list[Part]) -> list[Part]:
 
 
 def _shared(part: Part) -> dict[str, Any]:
-    """What all parts of one run have in common."""
+    """The identity that all parts of a run share."""
     return {name: value for name, value in part.run["identity"].items() if name not in OWN}

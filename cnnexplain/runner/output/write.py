@@ -1,4 +1,4 @@
-"""One explained picture on its way into OUT: drawn, written, recorded."""
+"""Drawing an explained picture, writing its files into OUT, and making its record."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Explained:
-    """What became of a job."""
+    """A job with its explanation, or the error that it failed with."""
 
     job: Job
     outcome: Explanation | Exception
@@ -163,7 +163,7 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
 
 
 def save_png(picture: Image.Image, file: IO[bytes]) -> None:
-    """Write a picture that tells where it is from."""
+    """Write a PNG file that carries the mark of this program."""
     write_png(picture, file, f"cnnexplain {__version__}")
 
 
@@ -205,7 +205,7 @@ def _save_raw(
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
-    """Write an .npz file that tells where it is from."""
+    """Write an .npz file that carries the mark of this program."""
     marked: dict[str, Any] = {
         "cnnexplain": __version__,
         **arrays,
@@ -214,7 +214,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> None:
 
 
 def file_facts(path: str) -> dict[str, int] | None:
-    """What tells that a file is still the one that was explained."""
+    """A file's size and time of change, which tell a later run that it is the same; None where it cannot be read."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

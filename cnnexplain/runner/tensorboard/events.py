@@ -75,7 +75,7 @@ class EventFile:
         self._summary([summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in values], step)
 
     def histogram(self, tag: str, values: NDArray[Any] | Histogram, step: int) -> None:
-        """How often values occur; what is not finite is told, and left out."""
+        """How often values occur; those that are not finite are left out, and counted in the description."""
         from tensorboard.compat.proto import summary_pb2
 
         if isinstance(values, Histogram):

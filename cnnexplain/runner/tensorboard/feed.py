@@ -64,7 +64,7 @@ class LogFeed:
             self._log.begin(described, model, observer)
 
     def add(self, done: Done) -> None:
-        """What became of one more image. Explained ones come in the order of the jobs; failed ones may come before."""
+        """Add the record of an image. Explained ones come in the order of the jobs; failed ones may come before."""
         if self._log is None:
             return
         self._new = True

@@ -152,7 +152,7 @@ class TensorBoardLog:
             self.picture("stages", out / picture, 0)
 
     def finding(self, entry: Record, out: Path | None, arrays: Mapping[str, NDArray[Any]], step: int) -> None:
-        """What was found in a model, one thing after another: `step` counts them."""
+        """A result that is about a model; `step` counts them."""
         layer = safe(entry["layer"]) if entry["layer"] else "model"
         if entry["picture"] and out is not None:
             self.picture(layer, out / entry["picture"], step, plain(f"{entry['layer']} {_title(entry)}"))
@@ -210,7 +210,7 @@ def values_of(explanation: Explanation, record: Record) -> Values:
 
 
 def _title(entry: Record) -> str:
-    """What a thing that was found in a model is; its kind where it does not say more."""
+    """The title of an entry; its kind where it has none."""
     return str(entry.get("title") or kind_of(entry))
 
 
