@@ -15,7 +15,7 @@ from cnnexplain.images.levels import Levels
 from cnnexplain.images.tiff import WHITE_IS_ZERO, Layout, blocks, layouts, require_small
 
 MOST_PAGES = 32  # that are looked at
-MULTIPLIED = 1  # what TIFF calls an alpha that colours are multiplied by
+MULTIPLIED = 1  # TIFF's code for an alpha that colours are multiplied by
 UPRIGHT = {
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
@@ -24,13 +24,13 @@ UPRIGHT = {
     6: lambda stored: stored.swapaxes(0, 1)[:, ::-1],
     7: lambda stored: stored.swapaxes(0, 1)[::-1, ::-1],
     8: lambda stored: stored.swapaxes(0, 1)[::-1],
-}  # what undoes each orientation
+}  # the turn that undoes each orientation
 
 
 def stored_bands(path: str, head: bytes, wanted: Wanted) -> list[Layout]:
-    """The pages of a TIFF that only its bands tell rightly: one, or as many as are channels; else none.
+    """The pages of a TIFF that Pillow would not show in full: the first, or a page for each channel; else none.
 
-    `head` is what the file begins with.
+    `head` holds the first bytes of the file.
     """
     several = wanted.channels not in PHOTOGRAPHS and wanted.channels <= MOST_PAGES
     pages = layouts(path, head, wanted.channels + 1 if several else 1)
@@ -40,13 +40,13 @@ def stored_bands(path: str, head: bytes, wanted: Wanted) -> list[Layout]:
 
 
 def _alike(pages: Sequence[Layout]) -> bool:
-    """Whether pages are the bands of one picture: grey, of one size and kind, and no more of them."""
-    kinds = {(one.size, one.dtype, one.bands, one.photometric, one.orientation) for one in pages}
+    """Whether pages are the bands of a single picture: grey, all of the same size and kind, and no more of them."""
+    kinds = {(page.size, page.dtype, page.bands, page.photometric, page.orientation) for page in pages}
     return len(kinds) == 1 and pages[0].bands == 1 and not pages[-1].following
 
 
 def of_tiff(path: str, pages: Sequence[Layout], wanted: Wanted) -> Decoded:
-    """The picture of such pages. It is of 8 bits, grey or RGB, with its alpha if it has one.
+    """The picture of the pages of `stored_bands`: of 8 bits, grey or RGB, with its alpha if it has one.
 
     Raises `ImageError` where its bands are not the model's channels, or nobody knows what its values mean.
     """
@@ -76,28 +76,28 @@ def of_tiff(path: str, pages: Sequence[Layout], wanted: Wanted) -> Decoded:
     bands = None
     if channels not in PHOTOGRAPHS and channels in (stored, colours):
         bands = values[..., :channels]
-        notes += (_told(stored, channels, first),)
+        notes += (_bands_note(stored, channels, first),)
     picture = _picture(values, shown or min(3, colours), first)
     return Decoded(picture, picture.size, bands, notes)
 
 
-def _told(stored: int, channels: int, layout: Layout) -> str:
-    said = f"The file's {channels} bands are the model's channels"
+def _bands_note(stored: int, channels: int, layout: Layout) -> str:
+    note = f"The file's {channels} bands are the model's channels"
     if layout.alpha and channels == stored:
-        said += "; the last is not taken for transparency"
+        note += "; the last is not taken for transparency"
     elif layout.alpha:
-        said += ", and its transparency was left out"
+        note += ", and its transparency was left out"
     if channels > 3 or layout.colours != 3:
-        said += (
+        note += (
             "; the picture shows the first three as red, green and blue"
             if channels > 2
             else "; it shows the first"
         )
-    return said + "."
+    return note + "."
 
 
 def _values(path: str, pages: Sequence[Layout], wanted: Wanted) -> tuple[NDArray[np.uint8], str]:
-    """All bands, (height, width, bands), black 0 and white 255, as they lie in the file; and what was made of them."""
+    """All bands as stored, (height, width, bands), from black 0 to white 255, and a note on how they became levels."""
     first = pages[0]
     (width, height), native = first.size, first.dtype.newbyteorder("=")
     whole = np.empty((height, width, len(pages) * first.bands), np.uint8)
@@ -108,18 +108,18 @@ def _values(path: str, pages: Sequence[Layout], wanted: Wanted) -> tuple[NDArray
         for top, left, band, values in blocks(path, layout):
             rows, columns, depth = values.shape
             part = whole[top : top + rows, left : left + columns, page + band : page + band + depth]
-            known = max(0, colours - page - band)
-            part[..., :known] = levels.of(values[..., :known])
-            if known < depth:
-                part[..., known:] = opacity.of(values[..., known:])
-    levels.require_known(wanted.typed)
+            colour_bands = max(0, colours - page - band)
+            part[..., :colour_bands] = levels.of(values[..., :colour_bands])
+            if colour_bands < depth:
+                part[..., colour_bands:] = opacity.of(values[..., colour_bands:])
+    levels.require_range(wanted.typed)
     if first.photometric == WHITE_IS_ZERO:
         np.subtract(255, whole[..., :colours], out=whole[..., :colours])
     return whole, levels.note
 
 
 def _picture(values: NDArray[np.uint8], shown: int, layout: Layout) -> Image.Image:
-    """The first bands as a person's picture."""
+    """The first bands as a picture for people."""
     shown = 3 if shown >= 3 else 1
     drawn = values[..., :shown]
     if not layout.alpha or values.shape[2] != shown + 1:
@@ -132,18 +132,18 @@ def _picture(values: NDArray[np.uint8], shown: int, layout: Layout) -> Image.Ima
 
 def of_array(values: NDArray[Any], wanted: Wanted) -> Decoded:
     """A picture from Python: (height, width) or (height, width, bands) of bytes, integers or floats."""
-    given = np.atleast_3d(values)
-    bands, channels = given.shape[2], wanted.channels
+    array = np.atleast_3d(values)
+    bands, channels = array.shape[2], wanted.channels
     if bands not in (*PHOTOGRAPHS, channels) or (channels == 1 and bands not in PHOTOGRAPHS):
         raise mismatch(bands, channels)
-    levels = Levels(given.dtype, wanted.range if given.dtype != np.uint8 else None)
-    drawn = levels.of(given)
-    levels.require_known(wanted.typed)
+    levels = Levels(array.dtype, wanted.range if array.dtype != np.uint8 else None)
+    drawn = levels.of(array)
+    levels.require_range(wanted.typed)
     notes = (levels.note,) if levels.note else ()
     picture = Image.fromarray(np.ascontiguousarray(drawn[..., :3] if bands >= 3 else drawn[..., 0]))
-    found = Decoded(picture, picture.size, None, notes)
+    decoded = Decoded(picture, picture.size, None, notes)
     if channels in PHOTOGRAPHS:
-        return found
+        return decoded
     if bands == channels:
-        return replace(found, bands=drawn)
-    return replace(found, notes=(*notes, repeated(bands, channels)))
+        return replace(decoded, bands=drawn)
+    return replace(decoded, notes=(*notes, repeated(bands, channels)))

@@ -1,4 +1,4 @@
-"""What a picture may cost to decode. A file of a kilobyte can keep a decoder at work for hours."""
+"""Limits on the cost of decoding a picture. A file of a kilobyte can keep a decoder at work for hours."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from PIL import Image
 
 from cnnexplain.errors import ImageError
 
-# A JPEG's pixels are gone over once for every scan, and an empty scan takes ten bytes. Cameras write one, and
+# A JPEG's pixels are decoded once for every scan, and an empty scan takes ten bytes. Cameras write a single scan, and
 # progressive files about ten. The marker and its header: length, number of components.
 SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 HOLD_JPEG = ("JPEG", "MPO")
 JPEG_IN_TIFF = (6, 7)  # how a TIFF is packed that holds JPEGs
 MAX_SCANNED = 1_800_000_000  # pixels times scans: twenty scans of the largest picture
 # Pillow unpacks these in Python, byte by byte.
-RUN_LENGTHS = (1, 2)  # what a bitmap says: eight bits a pixel, or four
+RUN_LENGTHS = (1, 2)  # a bitmap's codes for eight bits a pixel, or four
 MAX_RUN_LENGTHS = 8_000_000  # pixels
 CHUNK = 1 << 20
-# What a file may hold beyond its first frame (others, previews, metadata), and a pixel at most. Decoders read on.
+# Bytes that a file may hold beyond its first frame (others, previews, metadata), and of a pixel. Decoders read on.
 MAX_BESIDE, MAX_OF_PIXEL = 1 << 27, 8
 MAX_WEBP = 90_000_000  # pixels; more are refused when it is open
 MAX_TIFF = 1 << 32  # of which no more is read than the first page, wherever it lies
@@ -56,14 +56,14 @@ def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
 
 
 def require_short_webp(path: str, head: bytes) -> None:
-    """The same of a WebP, by its first 30 bytes; Pillow reads it to its end before it says how large it is."""
+    """Refuse a WebP that is too long, by its first 30 bytes; Pillow would read it to its end before giving its size."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         width, height = _webp_size(head)
         require_short(path, min(width * height, MAX_WEBP), "WebP", paged=False)
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:
-    """The width and height of a WebP (RFC 9649) that begins so; of one that is unusual none."""
+    """The width and height of a WebP (RFC 9649) with these first bytes; 0, 0 for an unusual file."""
     if head[12:16] == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     if head[12:16] == b"VP8L":
@@ -81,9 +81,9 @@ def _holds_jpeg(image: Image.Image) -> bool:
 
 def _scans(path: str) -> int:
     """How many scans there are in a file's JPEGs, wherever they lie in it."""
-    found, end = 0, b""
+    scans, end = 0, b""
     with Path(path).open("rb") as file:
         while chunk := file.read(CHUNK):
-            found += len(SCAN.findall(end + chunk))
+            scans += len(SCAN.findall(end + chunk))
             end = chunk[-4:]  # a scan's five bytes may lie across
-    return found
+    return scans

@@ -24,7 +24,7 @@ from cnnexplain.images.levels import Levels
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF")  # MPO is read as JPEG
 MAX_PIXELS = 89_478_485  # above this Pillow warns of a decompression bomb
 PIXELS_AT_ONCE = 1 << 22
-HEAD = 32  # bytes that tell what a file is, and a WebP's size
+HEAD = 32  # bytes that show the kind of a file, and a WebP's size
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,12 +33,12 @@ UPRIGHT = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # what undoes each EXIF orientation
+}  # the turn that undoes each EXIF orientation
 LYING = tuple(UPRIGHT[orientation] for orientation in (5, 6, 7, 8))  # these swap the sides
 STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # modes, and those that have the bands by themselves
-# How Pillow is asked for the lower bytes of a PNG of 16 bits: as if they were stored the other way round.
+# Pillow gives the lower bytes of a PNG of 16 bits when they are declared as stored the other way round.
 LOWER_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
-REDUCED = ("JPEG", "MPO")  # what can be decoded at a part of its size
+REDUCED = ("JPEG", "MPO")  # formats that can be decoded at a part of their size
 
 
 def decode(path: str) -> Image.Image:
@@ -76,13 +76,13 @@ def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - froze
 
 
 def of_image(image: Image.Image, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
-    """The same of a picture that was opened by somebody else."""
+    """A picture that the caller has opened, decoded as `read` decodes a file. Raises `ImageError`."""
     with _problems_named():
         return _of_image(image, replace(wanted, sides=None))
 
 
 def of_array(values: NDArray[Any], wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
-    """The same of an array (height, width) or (height, width, bands), without alpha."""
+    """The picture of an array, (height, width) or (height, width, bands), without alpha. Raises `ImageError`."""
     from cnnexplain.images import bands
 
     with _problems_named():
@@ -107,7 +107,7 @@ def _of_image(image: Image.Image, wanted: Wanted) -> Decoded:
         values = np.asarray(image)  # of the type and the order of bytes that the mode has
         levels = Levels(values.dtype.newbyteorder("="), wanted.range, bits if image.mode != "F" else None)
         image = Image.fromarray(levels.of(values))
-        levels.require_known(wanted.typed)
+        levels.require_range(wanted.typed)
         notes += (levels.note,)
     channels = None
     if wanted.channels not in PHOTOGRAPHS:
@@ -117,7 +117,7 @@ def _of_image(image: Image.Image, wanted: Wanted) -> Decoded:
 
 
 def _bands(image: Image.Image, channels: int) -> tuple[NDArray[np.uint8] | None, str]:
-    """A picture's bands where there are as many as the model has channels, and what is to be said of it."""
+    """A picture's bands where there are as many as the model has channels, and a note on them."""
     mode = STRAIGHT.get(image.mode, image.mode)
     if mode == "P" and image.has_transparency_data:
         mode = "RGBA"
@@ -130,7 +130,7 @@ def _bands(image: Image.Image, channels: int) -> tuple[NDArray[np.uint8] | None,
 
 
 def _frames(image: Image.Image) -> tuple[str, ...]:
-    """Which frame is taken, where there are several. (Those of an MPO are the same photograph once more.)"""
+    """A note on the frame that is taken, where there are several. (Further frames of an MPO repeat the photograph.)"""
     try:
         several = image.format != "MPO" and getattr(image, "is_animated", False)
     except Exception:  # noqa: BLE001 - of a GIF, whose second frame may be damaged: the first need not be
@@ -145,19 +145,19 @@ def _frames(image: Image.Image) -> tuple[str, ...]:
 
 
 def _bits(image: Image.Image) -> int | None:
-    """How many bits of a deep picture's values are used, where its file says it."""
-    said = getattr(image, "tag_v2", {}).get(258)
-    return int(said[0]) if isinstance(said, tuple) and said and said[0] in (12, 16, 32) else None
+    """How many bits of a deep picture's values are used, where its file declares it."""
+    bits = getattr(image, "tag_v2", {}).get(258)
+    return int(bits[0]) if isinstance(bits, tuple) and bits and bits[0] in (12, 16, 32) else None
 
 
 def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: Wanted) -> Decoded | None:
-    """Colours of 16 bits of a PNG by the range that was given; Pillow itself keeps the upper 8."""
+    """Colours of 16 bits of a PNG by the wanted range, where there is one; Pillow itself keeps the upper 8."""
     raw = image.tile[0].args if image.format == "PNG" and image.tile else None
     if wanted.range is None or not isinstance(raw, str) or raw not in LOWER_BYTES:
         return None
     notes = _frames(image)
     with Image.open(path, formats=("PNG",)) as again:
-        again.tile = [one._replace(args=LOWER_BYTES[raw]) for one in again.tile]
+        again.tile = [tile._replace(args=LOWER_BYTES[raw]) for tile in again.tile]
         lower = _upright(again)
     upper = None if raw == "LA;16B" else _upright(image)
     depth = Image.getmodebands(raw.partition(";")[0])
@@ -175,8 +175,8 @@ def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: Wanted) -> Deco
         part = drawn[top : top + rows]
         part[..., :colours] = levels.of(values[..., :colours])
         part[..., colours:] = values[..., colours:] >> 8
-    found = _of_image(Image.fromarray(drawn), wanted)
-    return replace(found, notes=(*notes, levels.note, *found.notes))
+    decoded = _of_image(Image.fromarray(drawn), wanted)
+    return replace(decoded, notes=(*notes, levels.note, *decoded.notes))
 
 
 def _require_size(width: int, height: int) -> None:
@@ -184,13 +184,13 @@ def _require_size(width: int, height: int) -> None:
         raise Image.DecompressionBombError(f"{width}x{height} pixels")
 
 
-def _seen(found: Decoded) -> Decoded:
-    """The same with the picture that a person sees."""
-    return replace(found, picture=_to_rgb(found.picture))
+def _seen(decoded: Decoded) -> Decoded:
+    """`decoded` with its picture as a person sees it, in RGB."""
+    return replace(decoded, picture=_to_rgb(decoded.picture))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The RGB picture that a person sees of one that was opened by somebody else."""
+    """The RGB picture that a person sees, of a picture that the caller has opened."""
     return of_image(image).picture
 
 

@@ -1,4 +1,4 @@
-"""What a picture is decoded for, and what comes out of it."""
+"""What a picture is decoded for, and the result of decoding it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from cnnexplain.core.preprocess import Range
 from cnnexplain.errors import ImageError
 
-# Channels of a model of grey or RGB pictures: whatever a picture is stored as, it sees what a person does.
+# Channels of a model of grey or RGB pictures: however a picture is stored, the model sees it as a person does.
 PHOTOGRAPHS = (1, 3)
 
 
@@ -21,7 +21,7 @@ class Wanted:
 
     channels: int = 3  # of the model
     range: Range | None = None  # the values of deep pictures that are black and white
-    # The shorter and the longer side that are needed: of a larger picture a smaller one will do.
+    # The shorter and the longer side that are needed: a larger picture may be decoded at a reduced size.
     sides: tuple[int, int] | None = None
     typed: str = "--range {},{}"  # how a user says a range
 
@@ -33,21 +33,21 @@ class Decoded:
     picture: Image.Image  # RGB, as a person sees it; it may be smaller than the whole, whose size is `size`
     size: tuple[int, int]  # (width, height)
     bands: NDArray[np.uint8] | None = (
-        None  # (height, width, C), where what is stored are the model's channels
+        None  # (height, width, C), where the stored bands are the model's channels
     )
-    notes: tuple[str, ...] = ()  # what was made of it, and need not be so, in sentences
+    notes: tuple[str, ...] = ()  # sentences on choices that decoding made, such as a range or a frame
 
 
-def repeated(given: int, channels: int) -> str:
-    """What to say where a grey or an RGB picture goes into a model of another number of channels."""
-    having = "is grey" if given == 1 else "has 3"
+def repeated(stored: int, channels: int) -> str:
+    """The note on a grey or RGB picture, of `stored` bands, that goes into a model of another number of channels."""
+    having = "is grey" if stored == 1 else "has 3"
     return (
         f"The model takes {channels} channels and the picture {having}: red, green and blue are fed in turn."
     )
 
 
 def mismatch(bands: int, channels: int) -> ImageError:
-    """What to say of a picture whose bands are not the model's channels."""
+    """The error for a picture whose bands are not the model's channels."""
     takes = "1 channel" if channels == 1 else f"{channels} channels"
     has = "1 band" if bands == 1 else f"{bands} bands"
     hint = f"give pictures of the {channels} bands that the model was trained on, in their order"

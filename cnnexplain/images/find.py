@@ -1,4 +1,4 @@
-"""From what a user typed (files, folders, globs, lists) to the pictures that are meant."""
+"""From a user's arguments (files, folders, globs, lists) to the pictures that they name."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SUFFIXES = frozenset(
         ".webp",
         ".tif",
         ".tiff",
-    ]  # what `decode` can read
+    ]  # of files that `decode` can read
 )
 
 
 SHOWN = 3  # names in a message
 CHUNK = 1 << 16  # bytes of a list that are read at once
-LONGEST_NAME = 1 << 15  # bytes; no file system has one of an eighth
+LONGEST_NAME = 1 << 15  # bytes; no file system allows an eighth of it
 MAX_NAMES, MAX_LIST = (
     4_000_000,
     1 << 28,
@@ -62,15 +62,15 @@ class ImageOptions:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture to explain: its path as the user gave it, and its folder below the argument it came from."""
+    """A picture to explain: its path as the user gave it, and its folder below the argument it came from."""
 
     path: str
-    folder: str  # "" where it was named itself
-    start: str = field(default="", compare=False)  # the working folder when it was found
+    folder: str  # "" where the user named the picture itself
+    start: str = field(default="", compare=False)  # the working folder at the time of the search
 
     @property
     def file(self) -> str:
-        """Where the picture is, also after code of the user's own went to another folder."""
+        """Where the picture is, also after the user's own code has changed the working folder."""
         return os.path.join(self.start, self.path)
 
 
@@ -85,35 +85,35 @@ def find(
     is_result: IsResult = _never,
     seed: int = 0,
 ) -> list[Source]:
-    """Every picture that is meant, each once, in the order of the arguments; folders are read sorted.
+    """Every picture that the arguments name, each once, in their order; folders are read sorted.
 
-    A named file is taken whatever its name; in folders only the known suffixes are. What an earlier run left is no
-    picture to explain: the folder `results` is passed over when it lies within a given one, and where it is the
-    given one itself, the files that `is_result` knows are. `seed` is that of a sample. Raises `NoImagesError` where
-    there is none.
+    A named file is taken whatever its name; in folders only files with one of `SUFFIXES`. Files of an earlier run are
+    no pictures to explain: the folder `results` is passed over when it lies within a named folder, and where it is the
+    named folder itself, the files that `is_result` recognises are. `seed` is that of a sample. Raises `NoImagesError`
+    where there is none.
     """
-    given = list(arguments)
-    if options.null and options.files_from is None and "-" not in given:
+    names = list(arguments)
+    if options.null and options.files_from is None and "-" not in names:
         raise OptionError(
             "-0 goes with a list of names",
             "find . -name '*.jpg' -print0 | cnnexplain COMMAND MODEL - -0 -o out",
         )
     unique: dict[str, Source] = {}
-    for source in _sources(itertools.chain(_expanded(given, options), _listed(options)), results, is_result):
+    for source in _sources(itertools.chain(_expanded(names, options), _listed(options)), results, is_result):
         unique.setdefault(os.path.abspath(source.path), source)
         if len(unique) == options.limit:
             break
-    found = list(unique.values())
-    if not found and not given and options.files_from is None:
+    images = list(unique.values())
+    if not images and not names and options.files_from is None:
         raise OptionError(
             "no pictures were named", "name files or folders: cnnexplain COMMAND MODEL cat.jpg photos/ -o out"
         )
-    if not any(os.path.exists(source.path) for source in found):
-        raise _nothing(given, options, found)
-    if options.sample is not None and options.sample < len(found):
-        drawn = random.Random(seed).sample(range(len(found)), options.sample)  # noqa: S311 - no secret
-        return [found[place] for place in sorted(drawn)]
-    return found
+    if not any(os.path.exists(source.path) for source in images):
+        raise _nothing(names, options, images)
+    if options.sample is not None and options.sample < len(images):
+        drawn = random.Random(seed).sample(range(len(images)), options.sample)  # noqa: S311 - no secret
+        return [images[place] for place in sorted(drawn)]
+    return images
 
 
 def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) -> Iterator[Source]:
@@ -156,7 +156,7 @@ def _standard_input() -> IO[bytes]:
 
 
 def _names(file: IO[bytes], where: str, options: ImageOptions) -> Iterator[str]:
-    """The names in a list, as they come. Raises `OptionError` where it does not end, or is none."""
+    """The names in a list, as they come. Raises `OptionError` for a list that does not end, or is not a list."""
     end, rest, length, listed = (b"\0" if options.null else b"\n"), b"", 0, 0
     while chunk := file.read(CHUNK):
         *names, rest = (rest + chunk).split(end)
@@ -184,7 +184,7 @@ def _name(written: bytes, options: ImageOptions) -> Iterator[str]:
 
 
 def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
-    """The pictures in a folder and all below it, by name; links to folders are not followed, to end for sure."""
+    """The pictures in a folder and all below it, by name; links to folders are not followed: they may form circles."""
     left_out = results.resolve() if results is not None else None
     within = left_out is not None and left_out in (Path(folder).resolve(), *Path(folder).resolve().parents)
     closed: list[OSError] = []
@@ -202,15 +202,17 @@ def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -
         )  # reported as a failure when it cannot be decoded
 
 
-def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> NoImagesError:
-    missing = [source.path for source in found]
+def _nothing(arguments: list[str], options: ImageOptions, sources: list[Source]) -> NoImagesError:
+    missing = [source.path for source in sources]
     for path in missing[:SHOWN]:
         if meant := _meant(path):
-            what = "picture" if is_picture(path) else "picture or folder"
-            return NoImagesError(f"there is no {what} called {path!r}", f"did you mean {meant}?")
+            kind = "picture" if is_picture(path) else "picture or folder"
+            return NoImagesError(f"there is no {kind} called {path!r}", f"did you mean {meant}?")
     named = [path for path in missing if not glob.has_magic(path)]
     if not named:
-        places = [name for name in given if name != "-"] or [str(options.files_from or "standard input")]
+        places = [argument for argument in arguments if argument != "-"] or [
+            str(options.files_from or "standard input")
+        ]
         return NoImagesError(
             f"no pictures in {_listing(places)}",
             "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
@@ -227,7 +229,7 @@ def _nothing(given: list[str], options: ImageOptions, found: list[Source]) -> No
 
 
 def _meant(path: str) -> str:
-    """The path of something that is there and that a mistyped path, or a glob in one, most likely meant."""
+    """The existing path that a mistyped path, or the folder of a glob, most likely meant; empty where there is none."""
     parts = Path(path).parts
     place, changed = Path(), False
     for number, part in enumerate(parts):
@@ -236,11 +238,13 @@ def _meant(path: str) -> str:
             rest = os.path.join(place, *parts[number:])
             return rest if changed and glob.glob(rest, recursive=True) else ""
         if not os.path.exists(place / part):
-            known = [name for name, is_folder in _entries(place) if is_folder or (last and is_picture(name))]
-            near = near_misses(part, known, 1)
+            candidates = [
+                name for name, is_folder in _entries(place) if is_folder or (last and is_picture(name))
+            ]
+            near = near_misses(part, candidates, 1)
             if not near:
                 return ""
-            part, changed = near[0], True  # noqa: PLW2901 - what was meant
+            part, changed = near[0], True  # noqa: PLW2901 - the corrected part
         place /= part
     return f"{place}{os.sep if path.endswith(os.sep) else ''}" if changed else ""
 
@@ -251,7 +255,7 @@ def _listing(names: list[str]) -> str:
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:
-    """What is in a folder, sorted, and whether each is a folder itself."""
+    """The names in a folder, sorted, and whether each is a folder itself; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry.is_dir()) for entry in entries)

@@ -12,31 +12,31 @@ from cnnexplain.core.preprocess import Range
 from cnnexplain.errors import ImageError
 
 USUAL = (255, 1023, 4095, 16383, 65535)  # largest values of cameras and scanners
-FEW = 64  # steps of grey: with fewer a picture has lost what it shows
+FEW = 64  # steps of grey: with fewer an image has lost its detail
 AT_ONCE = 1 << 20  # values whose levels are worked out together: more take more memory
 
 
 class Levels:
-    """Turns the values of one picture into levels 0 to 255, part by part, and remembers how far they reach."""
+    """Turns the values of a picture into levels 0 to 255, part by part, and remembers how far they reach."""
 
-    def __init__(self, dtype: np.dtype[Any], given: Range | None, bits: int | None = None) -> None:
-        """Values are of `dtype`, of which `bits` are used; `given` is what the user said."""
-        self.given = given
+    def __init__(self, dtype: np.dtype[Any], chosen: Range | None, bits: int | None = None) -> None:
+        """Values are of `dtype`, of which `bits` are used; `chosen` is the range that the user set."""
+        self.chosen = chosen
         self.dtype = dtype
         self.bits = bits or dtype.itemsize * 8
-        self.range = given or self._usual()
+        self.range = chosen or self._usual()
         self.low, self.high = math.inf, -math.inf
         self.odd = 0  # values that are no finite numbers
 
     def _usual(self) -> Range:
-        """What is black and white where nobody said it: all that unsigned integers can hold, and 0 to 1 for floats."""
+        """The range where the user set none: all that unsigned integers can hold, and 0 to 1 for floats."""
         if self.dtype.kind == "b":
             return 0.0, 1.0
         return (0.0, 1.0) if self.dtype.kind == "f" else (0.0, float(2**self.bits - 1))
 
     def of(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """The levels of some values; what is no finite number is black."""
-        if values.dtype == np.uint8 and self.given is None:
+        """The levels of some values, of the same shape; values that are not finite become black."""
+        if values.dtype == np.uint8 and self.chosen is None:
             self.low, self.high = 0.0, 255.0
             return values
         levels = np.empty(values.shape, np.uint8)
@@ -52,9 +52,12 @@ class Levels:
         whole = bool(finite.all())
         if not whole:
             self.odd += int(finite.size - finite.sum())
-        known = numbers if whole else numbers[finite]
-        if known.size:
-            self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
+        finite_numbers = numbers if whole else numbers[finite]
+        if finite_numbers.size:
+            self.low, self.high = (
+                min(self.low, float(finite_numbers.min())),
+                max(self.high, float(finite_numbers.max())),
+            )
         low, high = self.range
         np.clip(numbers, low, high, out=numbers)
         numbers -= low
@@ -65,15 +68,15 @@ class Levels:
         levels: NDArray[np.uint8] = np.rint(numbers, out=numbers).astype(np.uint8)
         return levels
 
-    def require_known(self, what: str = "--range {},{}") -> None:
-        """Raise `ImageError` where nobody can know which values are black and white. Call it when all are seen."""
+    def require_range(self, option: str = "--range {},{}") -> None:
+        """Raise `ImageError` where nothing says which values are black and white. Call it after all values are seen."""
         if self.low > self.high:
             raise ImageError("the picture holds no finite number", "export it again")
         small = self.dtype.kind in "bu" and self.bits <= 16
         fitting = self.dtype.kind == "f" and self.low >= 0 and self.high <= 1
-        if self.given is None and not small and not fitting:
+        if self.chosen is None and not small and not fitting:
             kind = "floats" if self.dtype.kind == "f" else f"{self.bits}-bit integers"
-            typed = what.format(*map(written, self._likely()))
+            typed = option.format(*map(written, self._likely()))
             raise ImageError(
                 f"the picture's values are {kind} from {written(self.low)} to {written(self.high)}, and nothing says "
                 "which are black and white",
@@ -90,12 +93,12 @@ class Levels:
 
     @property
     def note(self) -> str:
-        """What was done, in a sentence; nothing for 8 bits."""
+        """A sentence on how values became levels; empty for 8 bits."""
         if self.bits <= 8 and self.dtype.kind in "bu":
             return ""
         low, high = map(written, self.range)
         how = f"The values {low} to {high} are black to white"
-        how += ", as given." if self.given else "."
+        how += ", as given." if self.chosen else "."
         reach = f" The picture's run from {written(self.low)} to {written(self.high)}"
         outside = self.low < self.range[0] or self.high > self.range[1]
         reach += "; what lies outside is cut off." if outside else "."
@@ -103,7 +106,7 @@ class Levels:
         return how + reach + self._few() + odd
 
     def _few(self) -> str:
-        """How few of the levels are left that a model is fed, and what would leave more."""
+        """A sentence on how few levels the values fill, and on a range that would fill more; empty if they suffice."""
         low, high = self.range
         filled = (min(self.high, high) - max(self.low, low)) / (high - low) * 255
         if not 0 < filled < FEW:
@@ -111,13 +114,13 @@ class Levels:
         likely = self._likely()
         if likely[1] - likely[0] >= high - low:
             likely = self.low, self.high
-        said = "1 step" if round(filled) <= 1 else f"{round(filled)} steps"
+        steps = "1 step" if round(filled) <= 1 else f"{round(filled)} steps"
         more = (
             ""
-            if self.given
+            if self.chosen
             else f" --range {','.join(map(written, likely))}, for all pictures, would leave more."
         )
-        return f" That is {said} of the 255 between black and white that a model is fed.{more}"
+        return f" That is {steps} of the 255 between black and white that a model is fed.{more}"
 
 
 def written(value: float) -> str:

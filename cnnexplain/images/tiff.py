@@ -1,7 +1,7 @@
 """Bands of a TIFF as they are stored: of any number and depth. Pillow has at most four of them, most with 8 bits.
 
 Pillow still unpacks: every strip or tile becomes a TIFF of its own, in memory, whose pixels are the bytes of a row.
-What the bytes mean is read here. So the packings that libtiff knows are read without another library, and memory is
+Their meaning is read here. So the packings that libtiff knows are read without another library, and memory is
 bounded by a strip. Specification: Adobe, TIFF Revision 6.0 (1992), and Adobe Photoshop TIFF Technical Note 3 (2005).
 """
 
@@ -23,7 +23,7 @@ from PIL import Image
 from cnnexplain.errors import ImageError
 
 HEADS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
-INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # what a tag's value may be, of those that are needed
+INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # the types of the tags that are needed
 WIDTH, HEIGHT, BITS, PACKING, PHOTOMETRIC, FILL_ORDER, ORIENTATION, BANDS = (
     256, 257, 258, 259, 262, 266, 274, 277,
 )  # fmt: skip
@@ -33,7 +33,7 @@ LISTS = (OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 PLAIN, LZW, DEFLATE, ADOBE_DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 5, 32946, 8, 32773, 34925, 50000
 PACKINGS = (PLAIN, LZW, DEFLATE, ADOBE_DEFLATE, PACK_BITS, LZMA, ZSTD)
-ALPHA = (1, 2, 999)  # what an extra band may say that it is: alpha, multiplied in or not; 999 is Corel's
+ALPHA = (1, 2, 999)  # codes of an extra band that is alpha, multiplied in or not; 999 is Corel's
 KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 
 MOST_ENTRIES, MOST_BANDS, MOST_BLOCKS = 1000, 1000, 100_000
@@ -50,7 +50,7 @@ class Layout:
     bits: int
     photometric: int
     orientation: int
-    extra: tuple[int, ...]  # what the bands beyond grey or RGB are said to be
+    extra: tuple[int, ...]  # the declared meanings of the bands beyond grey or RGB
     packing: int
     predictor: int
     planar: bool  # whether every band is stored by itself
@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def alpha(self) -> bool:
-        """Whether the last band is said to be transparency."""
+        """Whether the last band is declared as transparency."""
         return bool(self.extra) and self.extra[-1] in ALPHA
 
     @property
@@ -81,32 +81,32 @@ class Layout:
 
 
 def layouts(path: str, head: bytes, most: int = 1) -> list[Layout]:
-    """How the first `most` pictures of a TIFF are stored; none of another file, or of one that is left to Pillow.
+    """How the first `most` pictures of a TIFF are stored; empty for another file, or for a TIFF that is left to Pillow.
 
-    `head` is what the file begins with, 16 bytes at least: other files are not opened.
+    `head` holds the first bytes of the file, 16 at least: other files are not opened.
 
     Raises `ImageError` where only this module could read it, and cannot.
     """
     if head[:4] not in HEADS:
         return []
-    found: list[Layout] = []
+    pages: list[Layout] = []
     with open(path, "rb") as file:
         order, big = HEADS[head[:4]]
         try:
             start = struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
-            while start and len(found) < most:
+            while start and len(pages) < most:
                 tags, start = _tags(file, start, order, big)
                 layout = _layout(tags, order, start, os.fstat(file.fileno()).st_size)
                 if layout is None:
                     break
-                found.append(layout)
+                pages.append(layout)
         except (struct.error, OverflowError, OSError, KeyError, IndexError):
-            return found[:1]  # damaged: Pillow has its say
-    return found
+            return pages[:1]  # damaged: Pillow has its say
+    return pages
 
 
 def _tags(file: IO[bytes], start: int, order: str, big: bool) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The tags of one picture that are whole numbers and of use here, and where the next picture begins."""
+    """The tags of a picture that are whole numbers and of use here, and where the next picture begins."""
     file.seek(start)
     (entries,) = _read(file, f"{order}Q" if big else f"{order}H")
     if entries > MOST_ENTRIES:
@@ -136,15 +136,15 @@ def _read(file: IO[bytes], form: str, *missing: int) -> tuple[int, ...]:
 
 
 def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_size: int) -> Layout | None:
-    """The layout that tags tell; None where it is Pillow's: bits that are no bytes, inks, palettes, JPEG."""
+    """The layout that tags describe; None where Pillow reads it: bits that are no bytes, inks, palettes, JPEG."""
 
-    def one(tag: int, otherwise: int) -> int:
+    def value_of(tag: int, otherwise: int) -> int:
         return tags.get(tag, (otherwise,))[0]
 
-    bands = one(BANDS, 1)
+    bands = value_of(BANDS, 1)
     bits, formats = tuple(tags.get(BITS, (1,))), tuple(tags.get(FORMAT, (1,)))
-    photometric = one(PHOTOMETRIC, BLACK_IS_ZERO)
-    unusual = photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or one(FILL_ORDER, 1) != 1
+    photometric = value_of(PHOTOMETRIC, BLACK_IS_ZERO)
+    unusual = photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) or value_of(FILL_ORDER, 1) != 1
     if unusual or bits[0] not in (8, 16, 32, 64) or len({*bits}) > 1 or not 0 < bands <= MOST_BANDS:
         return None
     if len({*formats}) > 1 or formats[0] not in KINDS or (KINDS[formats[0]] == "f" and bits[0] == 8):
@@ -152,17 +152,19 @@ def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_
     width, height, packing, predictor = (
         tags[WIDTH][0],
         tags[HEIGHT][0],
-        one(PACKING, PLAIN),
-        one(PREDICTOR, 1),
+        value_of(PACKING, PLAIN),
+        value_of(PREDICTOR, 1),
     )
     tiled = TILE_OFFSETS in tags
-    block = (tags[TILE_WIDTH][0], tags[TILE_HEIGHT][0]) if tiled else (width, min(one(ROWS, height), height))
+    block = (
+        (tags[TILE_WIDTH][0], tags[TILE_HEIGHT][0]) if tiled else (width, min(value_of(ROWS, height), height))
+    )
     if not width or not height or not all(block):
         return None
     extra = tuple(tags.get(EXTRA, ()))[: max(0, bands - (3 if photometric == RGB else 1))]
     layout = Layout(
         (width, height), bands, np.dtype(f"{order}{KINDS[formats[0]]}{bits[0] // 8}"), bits[0], photometric,
-        one(ORIENTATION, 1), extra, packing, predictor, one(PLANAR, 1) == 2 and bands > 1, block, tiled,
+        value_of(ORIENTATION, 1), extra, packing, predictor, value_of(PLANAR, 1) == 2 and bands > 1, block, tiled,
         tuple(tags.get(TILE_OFFSETS if tiled else OFFSETS, ())),
         tuple(tags.get(TILE_COUNTS if tiled else COUNTS, ())), following,
     )  # fmt: skip
@@ -177,12 +179,12 @@ def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_
 
 
 def _with_counts(layout: Layout, file_size: int) -> Layout:
-    """Of a file that does not say how long its strips are: as long as their pixels."""
+    """The layout of a file that does not say how long its strips are: each may reach to the end of the file."""
     return replace(layout, counts=(file_size,) * len(layout.offsets))
 
 
 def words(layout: Layout) -> str:
-    """What is stored: "13 bands of 16 bits", "32-bit floats"."""
+    """The stored bands in words, such as "13 bands of 16 bits"."""
     kind = {"u": "", "i": " with sign", "f": " (floats)"}[layout.dtype.kind]
     bands = "1 band" if layout.bands == 1 else f"{layout.bands} bands"
     return f"{bands} of {layout.bits} bits{kind}"
@@ -216,14 +218,14 @@ def blocks(path: str, layout: Layout) -> Iterator[tuple[int, int, int, NDArray[A
 
 
 def require_small(pages: Sequence[Layout]) -> None:
-    """Refuse the pages of one picture, before they are unpacked, that take more memory or strips than any should."""
+    """Refuse a picture, before it is unpacked, whose pages take more memory or strips than any picture should."""
     strips = unpacked = 0
-    for one in pages:
-        (width, height), (across, down) = one.size, one.block
+    for page in pages:
+        (width, height), (across, down) = page.size, page.block
         grid = -(-width // across) * -(-height // down)
-        strips += grid * (one.bands if one.planar else 1)
-        area = max(width * height, grid * across * down if one.tiled else 0)
-        unpacked += area * one.bands * one.dtype.itemsize
+        strips += grid * (page.bands if page.planar else 1)
+        area = max(width * height, grid * across * down if page.tiled else 0)
+        unpacked += area * page.bands * page.dtype.itemsize
     if strips > MOST_BLOCKS or unpacked > MOST_BYTES:
         (width, height), first = pages[0].size, pages[0]
         several = f"{len(pages)} pages of " if len(pages) > 1 else ""
@@ -234,7 +236,7 @@ def require_small(pages: Sequence[Layout]) -> None:
 
 
 def _unpack(packed: bytes, packing: int, length: int, rows: int) -> bytes:
-    """So many rows of so many bytes."""
+    """The unpacked bytes of `rows` rows of `length` bytes each."""
     if packing == PLAIN:
         data = packed[: length * rows]
     elif packing in (DEFLATE, ADOBE_DEFLATE):
