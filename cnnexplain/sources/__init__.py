@@ -1,4 +1,4 @@
-"""Where models come from. One file is one place, found by name; the files with an underscore are the machinery.
+"""Where models come from. Each file is a source, discovered by its name; files with an underscore are shared parts.
 
 A new source is a new file here with a `PREFIX`, a `HELP` line, `names()` and `build(name, variant)`, as `Source`
 describes them. Nothing else changes. Another package names such a module in an entry point of `cnnexplain.sources`.

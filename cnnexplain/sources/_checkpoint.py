@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
-from cnnexplain.sources._foreign import TENSORFLOW, TORCH, what_it_is
+from cnnexplain.sources._foreign import TENSORFLOW, TORCH, foreign_file
 from cnnexplain.sources._renames import State
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LONGEST = 99  # letters of a name in a message
 DEEPEST = 4  # nests within nests
 MOST_PARTS = 64
 MOST_KEYS = 100_000
-MOST_PICKLED = 16_000_000  # bytes of a pickle that are looked at, to say what it holds
+MOST_PICKLED = 16_000_000  # bytes of a pickle that are examined for its contents
 
 
 def is_checkpoint(reference: str) -> bool:
@@ -45,7 +45,7 @@ def is_checkpoint(reference: str) -> bool:
 
 @dataclass(frozen=True)
 class Part:
-    """One map of tensors in a file, and under which name it stands there: `` for the file itself, or `ema.model`."""
+    """A map of tensors in a file, and its name there: `` for the file itself, or `ema.model`."""
 
     name: str
     state: State
@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> tuple[Part, ...]:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Say what a file is that is no checkpoint, from a look at it; nothing in it is loaded."""
+    """Raise `ModelError` with the kind of a file that is no checkpoint; nothing in it is loaded."""
     if os.path.isfile(f"{path}.index") and not os.path.exists(path):
         raise ModelError(f"{path} is a checkpoint of TensorFlow", TENSORFLOW)
     head = _head(existing_file(path, "checkpoint"))
@@ -70,7 +70,7 @@ def refuse_foreign(path: Path) -> None:
         raise ModelError(
             f"{path} is a pointer of Git LFS, not the weights", "run git lfs pull in its repository"
         )
-    if foreign := what_it_is(path):
+    if foreign := foreign_file(path):
         raise ModelError(f"{path} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
     if _is_safetensors(path):
         return
@@ -84,7 +84,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def _refuse_archive(path: Path) -> None:
-    """Say what a zip archive is that torch.save did not write, or that costs more than it says."""
+    """Raise `ModelError` for a zip archive that torch.save did not write, or that unpacks to more than its size."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -99,7 +99,7 @@ def _refuse_archive(path: Path) -> None:
         raise ModelError(f"{path} is a TorchScript archive, which is code, not a checkpoint", RESAVE)
     if not any(name.endswith("data.pkl") for name in names):
         raise ModelError(f"{path} is a zip archive, but not one that torch.save writes", RESAVE)
-    if unpacked > path.stat().st_size:  # torch.save packs nothing; what is packed may be a bomb
+    if unpacked > path.stat().st_size:  # torch.save packs nothing; a packed archive may be a bomb
         raise ModelError(f"{path} unpacks to more than it holds, {unpacked / 1e6:.0f} MB", RESAVE)
 
 
@@ -131,7 +131,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _needs_code(path: Path, wanted: str) -> ModelError:
-    """What is said of a pickle that would load `wanted`: a whole module, or something beside the tensors."""
+    """The error for a pickle that would load `wanted`: a whole module, or something beside the tensors."""
     reading = f"reading it would load {wanted}, which can run code"
     entry = _entry_of_module(path, wanted)
     if entry is None:
@@ -167,7 +167,7 @@ def _entry_of_module(path: Path, wanted: str) -> str | None:
                 before and argument == "module"
             ):  # the old format's mark
                 entry = f"[{json.dumps(argument)}]"
-    except Exception:  # noqa: BLE001 - what cannot be read so is said to hold more than tensors, and refused alike
+    except Exception:  # noqa: BLE001 - an unreadable pickle counts as holding more than tensors, and is refused too
         return None
     return None
 
@@ -198,31 +198,31 @@ def _read_safetensors(path: Path) -> State:
 
 def _parts(data: Any, path: Path) -> tuple[Part, ...]:
     """Every map of tensors in a file, whatever it is called: those of `NESTS` first, then as they stand."""
-    found: list[Part] = []
-    states: dict[int, State] = {}  # by map: one may stand in several places, and in itself
+    parts: list[Part] = []
+    states: dict[int, State] = {}  # by map: a map may stand in several places, and in itself
     level = [("", data)]
     for _ in range(DEEPEST + 1):
         below = []
-        for name, one in level:
-            if id(one) not in states:
-                entries = {key: value for key, value in _entries(one).items() if isinstance(key, str)}
-                states[id(one)] = _tensors(entries, path)
+        for name, entry_map in level:
+            if id(entry_map) not in states:
+                entries = {key: value for key, value in _entries(entry_map).items() if isinstance(key, str)}
+                states[id(entry_map)] = _tensors(entries, path)
                 below += [
                     (f"{name}.{key}" if name else key, value)
                     for key, value in entries.items()
                     if isinstance(value, dict)
                 ]
-            if states[id(one)] and len(found) < MOST_PARTS:
-                found.append(Part(name, states[id(one)]))
+            if states[id(entry_map)] and len(parts) < MOST_PARTS:
+                parts.append(Part(name, states[id(entry_map)]))
         level = below
-    if not found:
+    if not parts:
         raise ModelError(f"{path} holds no state dict, but {_in_words(data)}", RESAVE)
-    known = {name: place for place, name in enumerate(NESTS)}
-    return tuple(sorted(found, key=lambda part: known.get(part.name, len(known))))
+    order = {name: place for place, name in enumerate(NESTS)}
+    return tuple(sorted(parts, key=lambda part: order.get(part.name, len(order))))
 
 
 def _in_words(data: Any) -> str:
-    """What there is where a state dict was looked for."""
+    """The contents, in words, of a file that holds no state dict."""
     for _ in range(DEEPEST):
         nested = [value for value in _entries(data).values() if isinstance(value, dict)]
         if not nested:
@@ -239,7 +239,7 @@ def _shown(name: object) -> str:
 
 
 def _entries(data: Any) -> dict[Any, Any]:
-    """What a map holds. A file can give its maps attributes, so that their own methods are not to be relied on."""
+    """The entries of a map. A file can give its maps attributes, so that their own methods cannot be relied on."""
     return dict(dict.items(data)) if isinstance(data, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint into a model: which part of the file, which library's network, how many classes, and what is told."""
+"""A checkpoint into a model: the part of the file, the library's network, the number of classes, and the choices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Build = Callable[[str, Variant], Built]
 
 @dataclass(frozen=True)
 class Filled:
-    """A model with what fits of a checkpoint in it."""
+    """A model with the fitting tensors of a checkpoint in it."""
 
     built: Built
     part: Part
@@ -46,50 +46,52 @@ def filled(
     checkpoint: Path, architecture: str, variant: Variant, options: ModelOptions, build: Build
 ) -> Built:
     """The model in the shape that the checkpoint has, with its tensors in it."""
-    parts = _asked_for(read_checkpoint(checkpoint), options.weights_key, checkpoint)
-    found = _filled(checkpoint, parts, architecture, variant, build)
-    if found.misfit.anything and (second := second_reading(architecture)):
+    parts = _parts_named(read_checkpoint(checkpoint), options.weights_key, checkpoint)
+    best = _filled(checkpoint, parts, architecture, variant, build)
+    if best.misfit.anything and (second := second_reading(architecture)):
         other = _filled(checkpoint, parts, second, variant, build)
-        if not other.misfit.anything or other.share > found.share:
-            reason = f"the checkpoint fits it, and not timm's {found.built.name}"
+        if not other.misfit.anything or other.share > best.share:
+            reason = f"the checkpoint fits it, and not timm's {best.built.name}"
             choice = Choice("model source", second, reason)
-            found = replace(other, built=replace(other.built, choices=(choice, *other.built.choices)))
-    misfit = found.misfit
+            best = replace(other, built=replace(other.built, choices=(choice, *other.built.choices)))
+    misfit = best.misfit
     if misfit.everything or (misfit.anything and options.strict):
-        raise _misfit(found, checkpoint)
-    choices = (*found.built.choices, *_choices(found, variant, options))
+        raise _misfit(best, checkpoint)
+    choices = (*best.built.choices, *_choices(best, variant, options))
     part = f", {printable(options.weights_key[:LONGEST])}" if options.weights_key is not None else ""
-    return replace(found.built, weights=f"weights from {checkpoint}{part}", choices=choices)
+    return replace(best.built, weights=f"weights from {checkpoint}{part}", choices=choices)
 
 
 def _filled(
     checkpoint: Path, parts: tuple[Part, ...], architecture: str, variant: Variant, build: Build
 ) -> Filled:
-    """The part of the file that fits an architecture best, in a model of as many classes and channels."""
+    """The part of the file that fits an architecture best, in a model with its numbers of classes and channels."""
     built = build(architecture, variant)
     honest: list[Part] = []
     refused: list[Part] = []
     for part in parts:
         (honest if is_honest(part) else refused).append(part)
-    # Before anything is computed with tensors, as readings do: an expanded one takes a few bytes of the file.
+    # Before anything is computed with tensors, as readings do: an expanded tensor takes a few bytes of the file.
     if not honest:
         require_honest(parts[0].state, checkpoint)
     readings = [(part, read(part.state, built.module)) for part in honest]
 
-    def order(one: tuple[Part, Reading]) -> tuple[int, bool, int]:
-        part, reading = one
+    def order(candidate: tuple[Part, Reading]) -> tuple[int, bool, int]:
+        part, reading = candidate
         return -reading.score, is_averaged(part.name), 0 if reading.score else -len(part.state)
 
     (part, first), *others = sorted(readings, key=order)
     reading = first
-    if not first.score and refused:  # what could have fitted
+    if not first.score and refused:  # a refused part could have fitted
         require_honest(refused[0].state, checkpoint)
     classes = head_sizes(
         reading.placed, built.module, lambda number: _probe(architecture, number, variant, build)
     )
     channels = channels_of(reading.placed, built.module) or variant.channels
     shaped = variant
-    for wanted in [replace(variant, classes=one, channels=channels) for one in classes or (variant.classes,)]:
+    for wanted in [
+        replace(variant, classes=count, channels=channels) for count in classes or (variant.classes,)
+    ]:
         if wanted == variant:
             continue
         other = build(architecture, wanted)
@@ -99,7 +101,7 @@ def _filled(
     return Filled(
         built,
         part,
-        rivals=tuple(one for one, other in others if first.score and other.score == first.score),
+        rivals=tuple(rival for rival, other in others if first.score and other.score == first.score),
         refused=tuple(refused),
         reading=reading,
         misfit=put(reading, built.module, built.unused),
@@ -108,7 +110,7 @@ def _filled(
 
 
 def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> nn.Module:
-    """The network for another number of classes, of which only the shapes are wanted."""
+    """The network for another number of classes, to read its shapes."""
     import torch
 
     wanted = replace(variant, classes=classes)
@@ -121,8 +123,8 @@ def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> n
     return build(architecture, wanted).module
 
 
-def _asked_for(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[Part, ...]:
-    """The part that `--weights-key` names: a map in the file, or the keys under a prefix; all where it is not given."""
+def _parts_named(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[Part, ...]:
+    """The part that `--weights-key` names, a map of the file or the keys under a prefix; without the option all."""
     exact = [part for part in parts if key in (None, part.name)]
     if exact:
         return tuple(exact)
@@ -137,23 +139,23 @@ def _asked_for(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[Pa
     if under:
         return (max(under, key=lambda part: len(part.state)),)
     largest = max(parts, key=lambda part: len(part.state)).state
-    known = dict.fromkeys(part.name for part in parts if part.name) or dict.fromkeys(
+    names = dict.fromkeys(part.name for part in parts if part.name) or dict.fromkeys(
         name.partition(".")[0] for name in largest if "." in name
     )
     raise ModelError(
         f"{path} has no part called {key!r}",
-        f"write --weights-key with one of {', '.join(map(_shown, list(known)[:8]))}"
-        if known
+        f"write --weights-key with one of {', '.join(map(_shown, list(names)[:8]))}"
+        if names
         else "leave it out",
     )
 
 
-def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Choice]:
-    """What was decided on the way, with reasons."""
-    part, reading, misfit, built = found.part, found.reading, found.misfit, found.built
+def _choices(filling: Filled, variant: Variant, options: ModelOptions) -> list[Choice]:
+    """The choices made while the checkpoint was fitted, with reasons."""
+    part, reading, misfit, built = filling.part, filling.reading, filling.misfit, filling.built
     choices = []
-    if found.rivals:
-        others = ", ".join(_shown(one.name) for one in found.rivals)
+    if filling.rivals:
+        others = ", ".join(_shown(rival.name) for rival in filling.rivals)
         choices.append(
             Choice(
                 "checkpoint part",
@@ -161,14 +163,14 @@ def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Cho
                 f"the file also holds {others}, which would fit as well; --weights-key NAME takes another",
             )
         )
-    elif found.refused:
-        others = ", ".join(_shown(one.name) or "the file itself" for one in found.refused)
+    elif filling.refused:
+        others = ", ".join(_shown(refused.name) or "the file itself" for refused in filling.refused)
         reason = f"{others} says that it is larger than its data, and was not read"
         choices.append(Choice("checkpoint part", _shown(part.name) or "the file itself", reason))
     elif part.name not in ("", *NESTS) and options.weights_key is None:
         choices.append(Choice("checkpoint part", _shown(part.name), "what fits of the file"))
     if reading.copies:
-        others = ", ".join(_shown(one.rstrip(".")) or "keys without one" for one in reading.copies)
+        others = ", ".join(_shown(prefix.rstrip(".")) or "keys without one" for prefix in reading.copies)
         choices.append(
             Choice(
                 "checkpoint part",
@@ -178,12 +180,12 @@ def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Cho
                 f"the file has the same under {others}; --weights-key NAME takes another",
             )
         )
-    if reading.told:
-        choices.append(Choice("checkpoint keys", "; ".join(reading.told), "so that they fit the model's"))
-    if found.variant.classes != variant.classes:
-        choices.append(Choice("classes", str(found.variant.classes), "read off the head in the checkpoint"))
-    if found.variant.channels != variant.channels and built.preprocess.channels == found.variant.channels:
-        channels = str(found.variant.channels)
+    if reading.changes:
+        choices.append(Choice("checkpoint keys", "; ".join(reading.changes), "so that they fit the model's"))
+    if filling.variant.classes != variant.classes:
+        choices.append(Choice("classes", str(filling.variant.classes), "read off the head in the checkpoint"))
+    if filling.variant.channels != variant.channels and built.preprocess.channels == filling.variant.channels:
+        channels = str(filling.variant.channels)
         choices.append(Choice("input channels", channels, "read off the checkpoint's first convolution"))
     if misfit.anything:
         choices.append(Choice("checkpoint", "what fits of it", str(misfit)))
@@ -200,9 +202,9 @@ def _choices(found: Filled, variant: Variant, options: ModelOptions) -> list[Cho
     return choices
 
 
-def _misfit(found: Filled, checkpoint: Path) -> ModelError:
-    misfit, built = found.misfit, found.built
-    names = [name for name in found.reading.left if any(word in name for word in LANGUAGE)]
+def _misfit(filling: Filled, checkpoint: Path) -> ModelError:
+    misfit, built = filling.misfit, filling.built
+    names = [name for name in filling.reading.left if any(word in name for word in LANGUAGE)]
     if names and misfit.fitting < len(names):
         return ModelError(
             f"{checkpoint} holds the weights of a language model ({_shown(names[0])}), not of {built.name}",
@@ -210,7 +212,7 @@ def _misfit(found: Filled, checkpoint: Path) -> ModelError:
         )
     right = "name the architecture that it was trained with"
     return ModelError(
-        f"{checkpoint} does not fit {built.name}: {'; '.join((str(misfit), *found.reading.failed))}",
+        f"{checkpoint} does not fit {built.name}: {'; '.join((str(misfit), *filling.reading.failed))}",
         right if misfit.everything else f"{right}, or load what fits with --no-strict",
     )
 

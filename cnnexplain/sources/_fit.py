@@ -1,4 +1,4 @@
-"""Fits a checkpoint's tensors to a model: names, number of classes, input channels, and what is left over."""
+"""Fits a checkpoint's tensors to a model: names, number of classes, input channels, and the keys left over."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Misfit:
 
     @property
     def everything(self) -> bool:
-        """Whether not one key fits."""
+        """Whether no key fits at all."""
         return self.fitting == 0
 
     @property
     def left_out(self) -> str:
-        """What the model has no place for, and needs none."""
+        """The file's keys that the model has no place for, and does not need."""
         return _some(self.unexpected)
 
     @property
     def left_as_made(self) -> str:
-        """What the file has no values for, and needs none."""
+        """The model's keys that the file has no values for, and that need none."""
         return _some(self.unneeded)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Misfit:
 def head_sizes(state: State, module: nn.Module, probe: Callable[[int], nn.Module]) -> list[int]:
     """The numbers of classes that the checkpoint's heads have, where they are not those of `module`.
 
-    `probe` builds the network for a number of classes: a head is what takes another shape then.
+    `probe` builds the network for a number of classes: heads are the layers whose shape changes with it.
     """
     slots = module.state_dict()
     # Weights have to be as long as they say; from a bias alone, a small file could ask for a head of any size.
@@ -94,7 +94,7 @@ def channels_of(state: State, module: nn.Module) -> int | None:
 
 
 def put(reading: Reading, module: nn.Module, unused: Sequence[str] = ()) -> Misfit:
-    """Load what fits into `module`, and say what does not."""
+    """Load the tensors that fit into `module`; returns the keys that do not."""
     slots = module.state_dict()
     state = {name: _counting(tensor, slots[name], name) for name, tensor in reading.placed.items()}
     fitting = {

@@ -1,4 +1,4 @@
-"""Says what a file or folder is that holds no weights of PyTorch, from its first bytes and its name."""
+"""Recognises files and folders that hold no weights of PyTorch, by their first bytes and names."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ UNPACK = "unpack it, and name the file in it"
 
 @dataclass(frozen=True)
 class Foreign:
-    """What something is, in words, and what to do."""
+    """The kind of a file or folder, in words, and a hint on how to get a model from it."""
 
     kind: str
     hint: str
 
 
-# By the first bytes: where they stand, what they are.
+# By the first bytes: their place, the bytes, and the kind of file.
 MAGIC: tuple[tuple[int, bytes, Foreign], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file, as Keras writes", KERAS)),
     (4, b"TFL3", Foreign("a TensorFlow Lite model", TENSORFLOW)),
@@ -74,7 +74,7 @@ MAGIC: tuple[tuple[int, bytes, Foreign], ...] = (
     (257, b"ustar", Foreign("a tar archive", UNPACK)),
 )
 TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # at the end of TensorFlow's index of a checkpoint
-# By the end of the name, where the first bytes say nothing, or not which of several.
+# By the end of the name, where the first bytes do not settle the kind.
 SUFFIXES: dict[str, Foreign] = {
     ".onnx": Foreign("an ONNX model", ONNX),
     ".ort": Foreign("a model of ONNX Runtime", ONNX),
@@ -117,8 +117,8 @@ TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar")
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(safetensors|bin)$")
 
 
-def what_it_is(path: Path) -> Foreign | None:
-    """What a file is that is no checkpoint of PyTorch; None where nothing speaks against it."""
+def foreign_file(path: Path) -> Foreign | None:
+    """The kind of a file that is no checkpoint of PyTorch; None where it may be a checkpoint."""
     with path.open("rb") as file:
         head = file.read(HEAD)
         file.seek(max(0, path.stat().st_size - len(TABLE)))
@@ -147,7 +147,7 @@ def _zipped(path: Path) -> Foreign | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:  # noqa: BLE001 - a damaged archive raises anything; what is said of it is said elsewhere
+    except Exception:  # noqa: BLE001 - a damaged archive raises anything, and is reported elsewhere
         return None
     if any(name.endswith("data.pkl") for name in names):
         return None
@@ -156,13 +156,13 @@ def _zipped(path: Path) -> Foreign | None:
     )
 
 
-def what_folder_it_is(path: Path) -> Foreign:
-    """What a folder is that is no repository of a model, and what to name instead."""
+def foreign_folder(path: Path) -> Foreign:
+    """The kind of a folder that is no repository of a model, and a hint on what to name instead."""
     if (path / "saved_model.pb").exists():
         return Foreign("a model of TensorFlow (SavedModel)", TENSORFLOW)
     if (path / "Manifest.json").exists() and (path / "Data").is_dir():
         return SUFFIXES[".mlpackage"]
-    names = sorted(one.name for one in path.iterdir() if one.name.lower().endswith((".py", *TORCH)))
+    names = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith((".py", *TORCH)))
     if not names:
         return Foreign(
             "a folder without a model", "name a file of weights with --arch, or the name of a model"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MOST_PLACES = 32  # prefixes that are looked at closely
-# Averages of weights, and networks that follow another one: the file holds what they follow as well.
+# Averages of weights, and networks that follow another network, which the file holds as well.
 AVERAGED = re.compile(r"ema|averag|swa|teacher|momentum|shadow|target|encoder_k", re.IGNORECASE)
 # Beside the network: copies of it whose keys are written otherwise, and heads that only training looks at.
 BESIDE = re.compile(
@@ -34,10 +34,10 @@ class Reading:
     placed: State  # by the model's keys, of whatever shape
     left: State  # by the file's keys
     score: int  # how well they fit: the number of keys, and once more of those of the right shape
-    prefix: str = ""  # what the file has before its keys, and the model has not
-    root: str = ""  # what the model has before its keys, and the file has not
+    prefix: str = ""  # the beginning of the file's keys that the model's lack
+    root: str = ""  # the beginning of the model's keys that the file's lack
     copies: tuple[str, ...] = ()  # prefixes of other copies of the network in the file
-    told: tuple[str, ...] = ()  # what was read as what, for people
+    changes: tuple[str, ...] = ()  # the changes of keys that were made, in words
     failed: tuple[str, ...] = ()  # changes of names that could not be made, and why
 
     def missing(self, slots: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -87,20 +87,20 @@ def read(state: State, module: nn.Module) -> Reading:
             break
         try:
             other = rename(dict(state))
-        except Exception as error:  # what timm's filters raise at another network's keys is told
+        except Exception as error:  # timm's filters may raise anything at another network's keys
             if is_out_of_memory(error):
                 raise
             best = replace(best, failed=(*best.failed, f"{words} is no way: {first_line(error)}"))
             continue
-        found = _placed(other, slots)
-        if found.score > best.score:
-            state, best = other, replace(found, told=(*found.told, words))
+        renamed = _placed(other, slots)
+        if renamed.score > best.score:
+            state, best = other, replace(renamed, changes=(*renamed.changes, words))
     best = _unwrapped_heads(best, slots)
     return replace(best, placed={real[name]: tensor for name, tensor in best.placed.items()})
 
 
 def _network(module: nn.Module, reading: Reading, real: Mapping[str, str]) -> nn.Module:
-    """The part of a model to which the file's keys belong: what is within a wrapper or a factory's class."""
+    """The part of a model to which the file's keys belong: the network within a wrapper or a factory's class."""
     slot = next(iter(reading.placed), next(iter(real), ""))
     path = real.get(slot, "").removesuffix(slot.removeprefix(reading.root))
     return module.get_submodule(path.rstrip("."))
@@ -128,7 +128,7 @@ def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:
             if stem == root and (count == score or whole) and 2 * len(fitting) > len(slots):
                 copies.append(start)
                 used.update(fitting)
-        else:  # what else has a place, as a head beside a backbone; a few chance hits have not
+        else:  # further tensors with a place, as a head beside a backbone; not a few hits by chance
             accepted = (whole or prefix.startswith(start)) and all(
                 _alike(state[name], slots[slot]) for name, slot in fitting.items()
             )
@@ -144,12 +144,12 @@ def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:
         prefix=prefix,
         root=root,
         copies=tuple(copies),
-        told=(f"{_shown(taken[first])} as {_shown(first)}",) if prefix != root else (),
+        changes=(f"{_shown(taken[first])} as {_shown(first)}",) if prefix != root else (),
     )
 
 
 def _places(state: State, slots: Mapping[str, Tensor]) -> list[tuple[tuple[str, str], int]]:
-    """Pairs of a prefix of the file's keys and one of the model's, and how well each fits; the best first."""
+    """Pairs of a prefix of the file's keys and a prefix of the model's, and how well each fits; the best first."""
     under: dict[str, int] = {}
     for name in slots:
         for root in prefixes(name):
@@ -181,7 +181,7 @@ def _alike(tensor: Tensor, slot: Tensor) -> bool:
 
 def _unwrapped_heads(reading: Reading, slots: Mapping[str, Tensor]) -> Reading:
     """`classifier.0.weight`, of a Sequential around a single layer, in the place of `classifier.weight`; and back."""
-    placed, left, told = dict(reading.placed), dict(reading.left), list(reading.told)
+    placed, left, changes = dict(reading.placed), dict(reading.left), list(reading.changes)
     free = {name.removeprefix(reading.root): name for name in slots if name not in placed}
     ours = {name.removeprefix(reading.prefix): name for name in left}
     pairs = [*_around(free, ours), *((mine, theirs) for theirs, mine in _around(ours, free))]
@@ -192,16 +192,16 @@ def _unwrapped_heads(reading: Reading, slots: Mapping[str, Tensor]) -> Reading:
         for kind in ("weight", "bias"):
             if f"{mine}.{kind}" in free and f"{theirs}.{kind}" in ours:
                 placed[free[f"{mine}.{kind}"]] = left.pop(ours[f"{theirs}.{kind}"])
-        told.append(f"{_shown(theirs)} as {_shown(mine)}")
-    return replace(reading, placed=placed, left=left, score=_score(placed, slots), told=tuple(told))
+        changes.append(f"{_shown(theirs)} as {_shown(mine)}")
+    return replace(reading, placed=placed, left=left, score=_score(placed, slots), changes=tuple(changes))
 
 
 def _around(plain: Mapping[str, str], wrapped: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The layers `a` of `plain` for which `wrapped` has a single layer with weights: `a.0`, or `a.1`, and so on."""
     numbered: dict[str, list[str]] = {}
     for name in wrapped:
-        if found := re.fullmatch(r"(.+)(\.\d+)\.weight", name, re.DOTALL):
-            numbered.setdefault(found[1], []).append(found[1] + found[2])
+        if match := re.fullmatch(r"(.+)(\.\d+)\.weight", name, re.DOTALL):
+            numbered.setdefault(match[1], []).append(match[1] + match[2])
     for name in plain:
         layer = name.removesuffix(".weight")
         if layer != name and len(numbered.get(layer, ())) == 1:

@@ -11,7 +11,7 @@ from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError
 from cnnexplain.sources._files import existing_file
 
-LARGEST = 32_000_000  # bytes; a file of names is far smaller, and one that is far larger is something else
+LARGEST = 32_000_000  # bytes; a file of names is far smaller
 CONFIGURED = ("id2label", "label_names")  # where a config.json of the Hugging Face hub has them
 FORMS = (
     'write one name a line, or JSON such as ["cat", "dog"], {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}'
@@ -61,14 +61,14 @@ def _by_index(data: Mapping[str, Any], path: Path) -> list[Any]:
         pairs = [(int(key), value) for key, value in data.items()]
     else:
         raise ModelError(f"{path} maps neither indices to names nor names to indices", FORMS)
-    found = dict(pairs)
-    missing = next((index for index in range(len(pairs)) if index not in found), None)
+    by_index = dict(pairs)
+    missing = next((index for index in range(len(pairs)) if index not in by_index), None)
     if missing is not None:
         raise ModelError(
             f"{path} names {len(pairs)} classes, but none with index {missing}",
             f"the indices must run from 0 to {len(pairs) - 1}",
         )
-    return [found[index] for index in range(len(pairs))]
+    return [by_index[index] for index in range(len(pairs))]
 
 
 def _name(value: Any, path: Path) -> str:

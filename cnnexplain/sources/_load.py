@@ -1,4 +1,4 @@
-"""The story of loading: what the reference means, the model, a checkpoint in it, labels, preprocessing."""
+"""The story of loading: the meaning of the reference, the model, a checkpoint in it, labels, preprocessing."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net
 
 
 def load(reference: str, options: ModelOptions) -> Loaded:
-    """The model that `reference` means, ready to be asked: in eval mode, in float32, on the CPU."""
+    """The model that `reference` means, ready to be run: in eval mode, in float32, on the CPU."""
     kept = repository(reference, arch=options.arch)
     if kept is None:
-        architecture, checkpoint = _what_is_meant(reference, options)
+        architecture, checkpoint = _architecture_and_checkpoint(reference, options)
     else:
         architecture = f"timm:{kept.architecture}"
         checkpoint = options.weights or (kept.weights if options.pretrained else None)
@@ -86,7 +86,7 @@ def _ready(built: Built) -> nn.Module:
         module = built.module.float().cpu()
         if isinstance(
             getattr(module, "graph", None), Graph
-        ):  # torch.export's have one mode, and refuse eval()
+        ):  # torch.export's have a single mode, and refuse eval()
             for child in module.modules():
                 child.training = False
             return module
@@ -120,7 +120,7 @@ def adopt(module: nn.Module, options: ModelOptions) -> Loaded:
     )
 
 
-def _what_is_meant(reference: str, options: ModelOptions) -> tuple[str, Path | None]:
+def _architecture_and_checkpoint(reference: str, options: ModelOptions) -> tuple[str, Path | None]:
     """The architecture, and the checkpoint that goes into it."""
     a_file = options.arch is not None and os.path.isfile(reference)  # whatever its name, as in --weights
     if has_prefix(reference) or not (is_checkpoint(reference) or a_file):
@@ -151,7 +151,7 @@ def _build(architecture: str, variant: Variant, seed: int) -> Built:
 
 
 def _labels(built: Built) -> tuple[str, ...] | None:
-    """The names that came with the model. Whether names given instead are as many as the classes, scores tell."""
+    """The names that came with the model; None where there are none."""
     return None if built.labels is None else tuple(map(printable, built.labels))
 
 

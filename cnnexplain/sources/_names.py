@@ -1,4 +1,4 @@
-"""What the names of tensors in a file tell."""
+"""The meaning of tensors' names in a file."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ TRAINING = re.compile(
 
 
 def for_training(name: str) -> bool:
-    """Whether a key belongs to what only training needs: a loss, a counter."""
+    """Whether a key belongs to something that only training needs: a loss, a counter."""
     return any(TRAINING.fullmatch(part) for part in name.split("."))

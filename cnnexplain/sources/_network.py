@@ -22,30 +22,30 @@ HINT = (
 
 
 @contextmanager
-def hub_download(what: str, *, cached: bool = False, hint: str = HINT) -> Iterator[None]:
-    """Run a download from the Hugging Face hub; from its cache alone if the file is there or the hub is not."""
+def hub_download(subject: str, *, cached: bool = False, hint: str = HINT) -> Iterator[None]:
+    """Run a download of `subject` from the Hugging Face hub; offline if it is cached or the hub is unreachable."""
     reason = None if cached else unreachable(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    with _hub_mode(offline=cached or reason is not None), explained(what, reason, hint):
+    with _hub_mode(offline=cached or reason is not None), explained(subject, reason, hint):
         yield
 
 
 @contextmanager
-def url_download(what: str, url: str) -> Iterator[None]:
-    """Run a download by torch.hub, which keeps the file under its own name."""
+def url_download(subject: str, url: str) -> Iterator[None]:
+    """Run a download of `subject` by torch.hub, which keeps the file under its own name."""
     from torch import hub
 
     cached = os.path.exists(
         os.path.join(hub.get_dir(), "checkpoints", PurePosixPath(urlsplit(url).path).name)
     )
     if not cached and (reason := unreachable(url)):
-        raise ModelError(f"{what} could not be downloaded: {reason}", HINT)
-    with explained(what):
+        raise ModelError(f"{subject} could not be downloaded: {reason}", HINT)
+    with explained(subject):
         yield
 
 
 @contextmanager
-def explained(what: str, reason: str | None = None, hint: str = HINT) -> Iterator[None]:
-    """Turn whatever a library raises over `what` into two lines, and let it read plain weights only."""
+def explained(subject: str, reason: str | None = None, hint: str = HINT) -> Iterator[None]:
+    """Turn any exception of a library into a `ModelError` about `subject`, and let it read plain weights only."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -56,9 +56,9 @@ def explained(what: str, reason: str | None = None, hint: str = HINT) -> Iterato
     except Exception as error:  # timm's, torch's, the hub's and httpx's errors share no base
         if isinstance(error, OSError):
             raise ModelError(
-                f"{what} could not be downloaded: {reason or first_line(error)}", hint
+                f"{subject} could not be downloaded: {reason or first_line(error)}", hint
             ) from error
-        raise ModelError(f"{what} could not be loaded: {first_line(error)}", hint) from error
+        raise ModelError(f"{subject} could not be loaded: {first_line(error)}", hint) from error
     finally:
         if before is None:
             del os.environ[name]
@@ -67,7 +67,7 @@ def explained(what: str, reason: str | None = None, hint: str = HINT) -> Iterato
 
 
 def unreachable(url: str) -> str | None:
-    """Why the server of `url` cannot be reached, known within seconds; None if it answers, or a proxy must."""
+    """Why the server of `url` cannot be reached, within seconds; None if it answers, or a proxy stands before it."""
     parts = urlsplit(url)
     if {parts.scheme, "all"} & getproxies().keys():
         return None

@@ -19,7 +19,7 @@ LARGEST = {"--mean": 1.0, "--std": 3.0}
 
 @dataclass(frozen=True)
 class InputSize:
-    """What `--input-size` asks for."""
+    """The value of `--input-size`."""
 
     height: int
     width: int
@@ -28,7 +28,7 @@ class InputSize:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the user asked for; `None` leaves it to the model."""
+    """The preprocessing that the user wants; `None` leaves a part to the model."""
 
     size: InputSize | None
     mean: tuple[float, ...] | None
@@ -72,32 +72,32 @@ class Overrides:
         )
 
     def settled(self, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
-        """`choices` with what was given told as given, where the rest is what is usual."""
+        """`choices` in which the preprocessing names the options that the user set, and those left as usual."""
         parts = {
             "--input-size": self.size,
             "--crop-pct": self.crop_pct,
             "--mean": self.mean,
             "--std": self.std,
         }
-        given = [flag for flag, value in parts.items() if value is not None]
+        overridden = [flag for flag, value in parts.items() if value is not None]
         usual = [flag for flag, value in parts.items() if value is None]
 
-        def told(choice: Choice) -> Choice:
-            if choice.what != "preprocessing" or not given:
+        def with_overrides(choice: Choice) -> Choice:
+            if choice.what != "preprocessing" or not overridden:
                 return choice
             if not usual:
-                return Choice(choice.what, "as given", f"{listed(given)} say all of it")
-            reason = f"your code names none; {listed(given)} {'were' if given[1:] else 'was'} given"
+                return Choice(choice.what, "as given", f"{listed(overridden)} say all of it")
+            reason = f"your code names none; {listed(overridden)} {'were' if overridden[1:] else 'was'} given"
             value = f"{choice.value}, but for what was given"
             return Choice(
                 choice.what, value, f"{reason}, {listed(usual)} {'change' if usual[1:] else 'changes'} more"
             )
 
-        return tuple(map(told, choices))
+        return tuple(map(with_overrides, choices))
 
 
 def fed(preprocess: Preprocess) -> tuple[Choice, ...]:
-    """What is to be known of how pictures become an input that is not the usual one."""
+    """The choices to report where pictures become an unusual input: of other channels, or by a range of values."""
     choices: tuple[Choice, ...] = ()
     if preprocess.channels not in (1, 3):
         reason = (

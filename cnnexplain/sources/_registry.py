@@ -14,7 +14,7 @@ from cnnexplain.core import registry
 from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, near_misses
 from cnnexplain.sources._files import existing_file
-from cnnexplain.sources._foreign import SUFFIXES, what_folder_it_is, what_it_is
+from cnnexplain.sources._foreign import SUFFIXES, foreign_file, foreign_folder
 from cnnexplain.sources._source import Built, Source, UnknownNameError, UnknownTagError, Variant
 
 BARE_NAMES = ("timm", "torchvision")  # a name without a prefix is looked up in these, in this order
@@ -49,11 +49,11 @@ def build(reference: str, variant: Variant) -> Built:
     try:
         return sources()[prefix].build(name, variant)
     except UnknownNameError:
-        known = list(sources()[prefix].names())
-        near = near_misses(name.partition(".")[0], known) or known[:SHOWN]
+        names = list(sources()[prefix].names())
+        near = near_misses(name.partition(".")[0], names) or names[:SHOWN]
         raise ModelError(
             f"{prefix} has no model called {name!r}",
-            f"did you mean {_either(f'{prefix}:{one}' for one in near)}?",
+            f"did you mean {_either(f'{prefix}:{near_name}' for near_name in near)}?",
         ) from None
 
 
@@ -63,10 +63,10 @@ def is_library(reference: str) -> bool:
 
 
 def second_reading(name: str) -> str | None:
-    """What a name without a prefix means in the last of `BARE_NAMES`, where the first knows it as well."""
+    """The reference to a name without a prefix in the last of `BARE_NAMES`, where several have it; else None."""
     architecture = name.partition(".")[0]  # which weights it would have makes no difference to a checkpoint
-    known = [prefix for prefix in BARE_NAMES if architecture in sources()[prefix].names()]
-    return f"{known[-1]}:{architecture}" if ":" not in name and len(known) > 1 else None
+    prefixes = [prefix for prefix in BARE_NAMES if architecture in sources()[prefix].names()]
+    return f"{prefixes[-1]}:{architecture}" if ":" not in name and len(prefixes) > 1 else None
 
 
 def _build_bare(name: str, variant: Variant) -> Built:
@@ -83,16 +83,16 @@ def _build_bare(name: str, variant: Variant) -> Built:
             return replace(
                 built, choices=(Choice("model source", f"{prefix}:{name}", reason), *built.choices)
             )
-    raise without_tag or _not_found(name)
+    raise without_tag or _unknown_model(name)
 
 
-def _not_found(name: str) -> ModelError:
+def _unknown_model(name: str) -> ModelError:
     if os.path.isdir(name):
-        folder = what_folder_it_is(Path(name))
+        folder = foreign_folder(Path(name))
         return ModelError(f"{name!r} is {folder.kind}", folder.hint)
     if name.lower().endswith(tuple(SUFFIXES)):
         existing_file(Path(name), "file")
-    if os.path.isfile(name) and (foreign := what_it_is(Path(name))):
+    if os.path.isfile(name) and (foreign := foreign_file(Path(name))):
         return ModelError(f"{name!r} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
     if name and os.path.exists(name):
         return ModelError(
@@ -105,7 +105,7 @@ def _not_found(name: str) -> ModelError:
             f"for a model on the Hugging Face hub write hf-hub:{name}",
         )
     near = near_misses(
-        name.partition(".")[0], (one for prefix in BARE_NAMES for one in sources()[prefix].names())
+        name.partition(".")[0], (model for prefix in BARE_NAMES for model in sources()[prefix].names())
     )
     return ModelError(
         f"there is no model called {name!r}",

@@ -1,4 +1,4 @@
-"""What a checkpoint and a model of two versions, or of two libraries, call differently."""
+"""Changes of keys between a checkpoint and a model of two versions, or of two libraries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ State = dict[str, "Tensor"]
 Rename = tuple[str, Callable[[State], State]]  # in words, and the change
 
 DEEPEST = 12  # components of a prefix
-# What wrappers add within a name: torch.compile, FSDP, checkpointed activations.
+# Additions of wrappers within a name: torch.compile, FSDP, checkpointed activations.
 WRAPPED = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Every name by the same without what wrappers of single layers add to it; two never become one."""
+    """Every name by its form without the additions of wrappers of single layers; two names never become the same."""
     names = list(names)
     clean = {WRAPPED.sub("", name): name for name in names}
     return clean if len(clean) == len(names) else dict(zip(names, names, strict=True))
@@ -67,11 +67,13 @@ def _filtering(change: Callable[..., State], network: nn.Module) -> Callable[[St
 def _shared_prefix(state: State) -> str:
     """The components that all keys begin with."""
     first = next(iter(state), "")
-    return max((one for one in prefixes(first) if all(name.startswith(one) for name in state)), key=len)
+    return max(
+        (prefix for prefix in prefixes(first) if all(name.startswith(prefix) for name in state)), key=len
+    )
 
 
 def _named(*patterns: tuple[str, str]) -> Callable[[State], State]:
-    """A change of names; two keys never become one."""
+    """A change of names by patterns; two keys never become the same."""
 
     def rename(state: State) -> State:
         changed: State = {}
@@ -94,15 +96,15 @@ def _multiplied_out(state: State) -> State:
     import torch
 
     changed = dict(state)
-    weights: dict[tuple[object, ...], Tensor] = {}  # by what they are made of
+    weights: dict[tuple[object, ...], Tensor] = {}  # by their two factors
     left = _numbers(state.values())
     for name, length in state.items():
         layer = re.sub(r"(weight_g|parametrizations\.weight\.original0)$", "", name)
         kinds = [f"{layer}weight_v", f"{layer}parametrizations.weight.original1"]
-        direction = next((state[one] for one in kinds if one in state), None)
+        direction = next((state[key] for key in kinds if key in state), None)
         if layer == name or direction is None or length.ndim != direction.ndim:
             continue
-        if any(one not in (1, full) for one, full in zip(length.shape, direction.shape, strict=True)):
+        if any(size not in (1, full) for size, full in zip(length.shape, direction.shape, strict=True)):
             continue  # no length of this direction: multiplied, the two could be larger than both
         factors = (_place(length), _place(direction))
         if factors not in weights:
@@ -113,21 +115,21 @@ def _multiplied_out(state: State) -> State:
             norm = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)
             weights[factors] = length.float() * direction.float() / norm
         changed[f"{layer}weight"] = weights[factors]
-        for one in (name, *kinds):
-            changed.pop(one, None)
+        for key in (name, *kinds):
+            changed.pop(key, None)
     return changed
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:
-    """What tells a tensor from every other that does not hold the same numbers in memory."""
+    """A key that two tensors share only if they hold the same numbers in memory."""
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _numbers(tensors: Iterable[Tensor]) -> int:
     """How many numbers there are in the storages of tensors, shared ones counted once."""
     storages = {
-        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() // one.element_size()
-        for one in tensors
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() // tensor.element_size()
+        for tensor in tensors
     }
     return sum(storages.values())
 

@@ -12,7 +12,7 @@ from typing import Any
 from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError, first_line
 from cnnexplain.sources._files import existing_file
-from cnnexplain.sources._foreign import TORCH, what_it_is
+from cnnexplain.sources._foreign import TORCH, foreign_file
 from cnnexplain.sources._registry import BARE_NAMES, has_prefix, sources
 from cnnexplain.sources._source import Built
 from cnnexplain.sources._timm import labels_of, preprocess_of
@@ -24,7 +24,7 @@ LARGEST = 4_000_000  # bytes of a config.json
 
 @dataclass(frozen=True)
 class Repository:
-    """A timm model in a folder: what its config.json says, and where its weights are."""
+    """A timm model in a folder: its config.json, and where its weights are."""
 
     folder: Path
     architecture: str
@@ -32,26 +32,26 @@ class Repository:
 
     @property
     def weights(self) -> Path:
-        """The file of weights."""
+        """The file of weights. Raises `ModelError` where there is none, or several."""
         for name in WEIGHTS:
             if (self.folder / name).is_file():
                 return self.folder / name
-        found = sorted(one for one in self.folder.iterdir() if one.name.lower().endswith(TORCH))
-        for one in (*found, *self.folder.glob("*.index.json")):
-            if foreign := what_it_is(one):
-                raise ModelError(f"{one} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
-        if len(found) == 1:
-            return found[0]
+        candidates = sorted(path for path in self.folder.iterdir() if path.name.lower().endswith(TORCH))
+        for path in (*candidates, *self.folder.glob("*.index.json")):
+            if foreign := foreign_file(path):
+                raise ModelError(f"{path} is {foreign.kind}, which cannot be loaded as a model", foreign.hint)
+        if len(candidates) == 1:
+            return candidates[0]
         raise ModelError(
-            f"{self.folder} has a {CONFIG}, but {'several files' if found else 'no file'} of weights",
+            f"{self.folder} has a {CONFIG}, but {'several files' if candidates else 'no file'} of weights",
             f"write timm:{self.architecture} --weights FILE",
         )
 
     def describe(self, built: Built) -> Built:
-        """`built` with the preprocessing and the names of classes that config.json gives."""
+        """`built` with the preprocessing and the names of classes from config.json."""
         carried = getattr(built.module, "pretrained_cfg", {})
-        given = self.config.get("pretrained_cfg")
-        config = {**carried, **(given if isinstance(given, dict) else {})}
+        own = self.config.get("pretrained_cfg")
+        config = {**carried, **(own if isinstance(own, dict) else {})}
         names = {
             key: self.config[key] for key in ("label_names", "label_descriptions") if self.config.get(key)
         }
@@ -69,7 +69,7 @@ class Repository:
 
 
 def repository(reference: str, *, arch: str | None) -> Repository | None:
-    """The repository that a folder is, or that a file of weights without an architecture lies in."""
+    """The repository that `reference` names: a folder, or a file of weights in it without `arch`; None for others."""
     if has_prefix(reference) or arch is not None:
         return None
     folder = Path(reference)
@@ -78,8 +78,8 @@ def repository(reference: str, *, arch: str | None) -> Repository | None:
     if not os.path.isfile(folder / CONFIG) or not os.path.exists(reference):
         return None
     if os.path.isdir(reference) and os.sep not in reference:
-        known = (name for prefix in BARE_NAMES for name in sources()[prefix].names())
-        if reference in known:  # a model's name, which some folder here happens to have as well
+        model_names = (name for prefix in BARE_NAMES for name in sources()[prefix].names())
+        if reference in model_names:  # a model's name, which some folder here happens to have as well
             return None
     config = _read(folder / CONFIG)
     architecture = config.get("architecture")
@@ -91,7 +91,7 @@ def repository(reference: str, *, arch: str | None) -> Repository | None:
             )
         return Repository(folder, architecture, config)
     if os.path.isfile(reference):
-        return None  # a file beside some other config.json: the architecture is asked for
+        return None  # a file beside some other config.json: the user has to name the architecture
     kinds = config.get("architectures")
     kind = str(kinds[0] if isinstance(kinds, list) and kinds else config.get("model_type") or "")
     if not kind:
@@ -111,11 +111,11 @@ def names_in(config: Mapping[str, Any]) -> list[str] | None:
     names = config.get("id2label")
     if not isinstance(names, Mapping):
         return None
-    found = [names.get(str(index)) for index in range(len(names))]
-    if not all(isinstance(name, str) for name in found):
+    labels = [names.get(str(index)) for index in range(len(names))]
+    if not all(isinstance(name, str) for name in labels):
         return None
-    numbered = all(str(name).upper() == f"LABEL_{index}" for index, name in enumerate(found))
-    return None if numbered else [str(name) for name in found]
+    numbered = all(str(name).upper() == f"LABEL_{index}" for index, name in enumerate(labels))
+    return None if numbered else [str(name) for name in labels]
 
 
 def _read(path: Path) -> Mapping[str, Any]:

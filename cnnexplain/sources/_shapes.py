@@ -14,14 +14,14 @@ def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
     """The name and module of the first convolution, in the order of definition."""
     from torch import nn
 
-    found = ((name, one) for name, one in module.named_modules() if isinstance(one, nn.Conv2d))
-    return next(found, None)
+    convolutions = ((name, child) for name, child in module.named_modules() if isinstance(child, nn.Conv2d))
+    return next(convolutions, None)
 
 
 def input_channels(module: nn.Module) -> int | None:
     """The channels that pictures must have; None where no convolution tells."""
-    found = first_convolution(module)
-    if found is None:
+    first = first_convolution(module)
+    if first is None:
         return None
-    channels = found[1].in_channels
+    channels = first[1].in_channels
     return 3 if channels in SPACE_TO_DEPTH else channels

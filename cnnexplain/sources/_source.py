@@ -1,4 +1,4 @@
-"""What a source is, what it is asked to build, and what it gives back."""
+"""The interface of a source: its module, the variant of a model that it builds, and the model built."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class UnknownNameError(LookupError):
-    """A source has no model of this name; another one may."""
+    """A source has no model of this name; another source may."""
 
 
 class UnknownTagError(ModelError):
-    """A source knows the architecture, but has no such weights for it; another one may."""
+    """A source knows the architecture, but has no such weights for it; another source may."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How a model is wanted. `None` leaves it to the architecture."""
+    """The wanted variant of a model. `None` leaves a number to the architecture."""
 
     trained: bool = True
     classes: int | None = None
@@ -45,15 +45,15 @@ class Built:
     weights: str | None = None  # where its weights came from, in words; None where they are random
     labels: Sequence[str] | None = None
     choices: tuple[Choice, ...] = ()
-    sized: bool = True  # whether the size of its input is known, and not the usual one for want of a better
+    sized: bool = True  # whether its input size comes from the model; if not, it is the usual size
     unused: tuple[str, ...] = ()  # beginnings of checkpoint keys that only training needs
 
 
 class Source(Protocol):
     """The interface of every file in this folder, as a module."""
 
-    PREFIX: str  # what stands before the colon; the one that is empty takes what no other claims
-    HELP: str  # how such a MODEL is written, and what it means
+    PREFIX: str  # the word before the colon; the source with an empty prefix takes references that no other claims
+    HELP: str  # how such a MODEL is written, and its meaning
 
     def names(self) -> Iterable[str]:
         """The names that may follow the prefix, where they can be listed: for near misses."""

@@ -1,4 +1,4 @@
-"""timm's models, and what their configurations say of preprocessing and the names of classes."""
+"""timm's models, and the preprocessing and class names of their configurations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def create(name: str, variant: Variant) -> Any:
     wanted = {"num_classes": variant.classes, "in_chans": variant.channels}
     if variant.size is not None:
         try:
-            # Vision transformers and their kin are built for one size of input.
+            # Vision transformers and their kin are built for a fixed size of input.
             return create_model(name, variant.trained, img_size=variant.size, **wanted)
         except TypeError:
             pass  # This architecture has no img_size: it takes any.
@@ -43,7 +43,7 @@ def described(module: Any, name: str, code: str, weights: str | None, variant: V
 def preprocess_of(config: Mapping[str, Any], channels: int | None = None) -> tuple[Preprocess, float]:
     """The preprocessing that timm's own evaluation transform has, and its crop proportion.
 
-    Raises whatever a configuration of wrong types makes timm raise, and `ValueError` for one of wrong values.
+    Raises whatever a configuration of wrong types makes timm raise, and `ValueError` for wrong values.
     """
     data = library("timm.data").resolve_data_config(pretrained_cfg=dict(config))
     configured, height, width = (int(side) for side in data["input_size"])
@@ -57,13 +57,13 @@ def preprocess_of(config: Mapping[str, Any], channels: int | None = None) -> tup
     if not 0 < crop_pct <= 1:
         raise ValueError(f"crop_pct {crop_pct}")
     for name in ("mean", "std"):
-        if not all(math.isfinite(one) for one in data[name]) or len(data[name]) not in (
+        if not all(math.isfinite(number) for number in data[name]) or len(data[name]) not in (
             1,
             3,
             channels or configured,
         ):
             raise ValueError(f"{name} {data[name]!r:.99}")
-    if not all(one > 0 for one in data["std"]):
+    if not all(number > 0 for number in data["std"]):
         raise ValueError(f"std {data['std']!r:.99}")
     preprocess = Preprocess(
         input_size=(height, width),
@@ -78,14 +78,14 @@ def preprocess_of(config: Mapping[str, Any], channels: int | None = None) -> tup
 
 
 def labels_of(config: Mapping[str, Any], classes: int) -> Sequence[str] | None:
-    """One name per class where the configuration, or ImageNet with as many classes, gives them."""
+    """A name for each class where the configuration, or ImageNet with as many classes, has them; else None."""
     names = config.get("label_names") or ()
     if isinstance(names, Mapping):
         names = [names.get(str(index), names.get(index, "")) for index in range(classes)]
     if len(names) == classes:
         descriptions = config.get("label_descriptions")
-        known = descriptions if isinstance(descriptions, Mapping) else {}
-        return [str(known.get(name, name)) for name in names]
+        by_name = descriptions if isinstance(descriptions, Mapping) else {}
+        return [str(by_name.get(name, name)) for name in names]
     data = library("timm.data")
     subset = data.infer_imagenet_subset({"num_classes": classes})
     return None if subset is None else list(data.ImageNetInfo(subset).label_descriptions())

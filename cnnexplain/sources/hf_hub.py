@@ -21,7 +21,7 @@ EXAMPLE = "hf-hub:timm/resnet18.a1_in1k"
 
 
 def names() -> Iterable[str]:
-    """None: the hub cannot be listed."""
+    """No names: the hub cannot be listed."""
     return ()
 
 

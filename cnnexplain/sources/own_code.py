@@ -32,7 +32,7 @@ HELP = (
 )
 SHOWN = 5
 SCRIPTS = frozenset({"main", "run", "train", "test", "evaluate", "eval", "validate", "demo", "parse_args"})
-# What factories call the numbers of classes and of input channels, timm's own words first.
+# Names that factories use for the numbers of classes and of input channels, timm's own first.
 CLASSES = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
 CHANNELS = ("in_chans", "in_channels", "input_channels", "n_channels")
 DEFAULT = Choice(
@@ -49,16 +49,16 @@ BANDS = Choice(
 
 
 def names() -> Iterable[str]:
-    """None: only the user knows."""
+    """No names: only the user knows them."""
     return ()
 
 
 def build(name: str, variant: Variant) -> Built:
-    """What the factory returns when it is called. This runs the user's code, as Python would."""
+    """The model that the factory returns. This runs the user's code, as Python would."""
     where, _, attribute = name.rpartition(":")
     if not where and name.endswith(".py"):
         module = _imported(name, "")
-        attribute, choice = _only_one(module, name)
+        attribute, choice = _sole_factory(module, name)
         full = f"{name}:{attribute}"
         built = described(_called(getattr(module, attribute), full, variant), full, variant)
         return replace(built, choices=(choice, *built.choices))
@@ -67,9 +67,9 @@ def build(name: str, variant: Variant) -> Built:
 
 
 def described(module: nn.Module, name: str, variant: Variant) -> Built:
-    """A module that somebody made, with the preprocessing that it carries or else the usual one."""
+    """A module made by the user's code, with the preprocessing that it carries, or else the usual preprocessing."""
     config = _timm_config(module, name)
-    # What was asked for comes before a guess: the first convolution in the code need not be the first that runs.
+    # The wanted channels come before a guess: the first convolution in the code need not be the first that runs.
     channels = variant.channels or input_channels(module)
     preprocess, crop_pct = Preprocess(channels=channels or 3), 1.0  # small inputs are rarely cropped
     usual = DEFAULT
@@ -142,26 +142,28 @@ def _no_such_module(where: str, attribute: str) -> ModelError:
 
 
 def _attribute(module: ModuleType, where: str, name: str) -> Any:
-    found: Any = module
+    attribute: Any = module
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if callable(found):
-        return found
-    known = {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}
-    own = [key for key, value in known.items() if getattr(value, "__module__", None) == module.__name__]
-    near = near_misses(name, known) or own[:SHOWN]
+        attribute = getattr(attribute, part, None)
+    if callable(attribute):
+        return attribute
+    callables = {
+        key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")
+    }
+    own = [key for key, value in callables.items() if getattr(value, "__module__", None) == module.__name__]
+    near = near_misses(name, callables) or own[:SHOWN]
     raise ModelError(
         f"{where} has nothing called {name!r} that could be called"
         if name
         else f"{where}: names no class or function",
-        f"did you mean {' or '.join(f'{where}:{one}' for one in near)}?"
+        f"did you mean {' or '.join(f'{where}:{suggestion}' for suggestion in near)}?"
         if near
         else f"define a class or function there that returns an nn.Module and write {where}:NAME",
     )
 
 
-def _only_one(module: ModuleType, where: str) -> tuple[str, Choice]:
-    """The only class or function of a file that could make a model, and how that is told."""
+def _sole_factory(module: ModuleType, where: str) -> tuple[str, Choice]:
+    """The name of the only class or function of a file that could make a model, and the choice to report."""
     made = [name for name, value in vars(module).items() if _makes_models(value, module) and name[0] != "_"]
     if len(made) == 1:
         return made[0], Choice("model", f"{where}:{made[0]}", f"all in {where} that could make one")
@@ -175,7 +177,7 @@ def _only_one(module: ModuleType, where: str) -> tuple[str, Choice]:
 
 
 def _makes_models(value: Any, module: ModuleType) -> bool:
-    """Whether something in a file is a model, or its own and callable without arguments as what makes one is."""
+    """Whether a value in a file is a model, or a class or function of its own that may make one without arguments."""
     from torch import nn
 
     if isinstance(value, nn.Module):
@@ -189,9 +191,10 @@ def _makes_models(value: Any, module: ModuleType) -> bool:
     if getattr(value, "__name__", "") in SCRIPTS:
         return False
     needed = [
-        one
-        for one in inspect.signature(value).parameters.values()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        parameter
+        for parameter in inspect.signature(value).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     return not needed
 
@@ -215,7 +218,7 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
             if type(module).__name__ == "ExportedProgram"
             else "name a class or function that returns the model itself",
         )
-    if any(isinstance(one, UninitializedParameter) for one in module.parameters()):
+    if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
         raise ModelError(
             f"{name} returned a model whose lazy layers have no shape yet",
             "run one input through it before returning it",
@@ -224,7 +227,7 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
 
 
 def _arguments(factory: Callable[..., Any], variant: Variant) -> dict[str, int]:
-    """What a checkpoint or an option asks of the model, as far as the factory takes it."""
+    """The numbers that a checkpoint or an option wants, as far as the factory takes them, by its parameters' names."""
     wanted = [
         (names, value)
         for names, value in ((CLASSES, variant.classes), (CHANNELS, variant.channels))
@@ -233,11 +236,11 @@ def _arguments(factory: Callable[..., Any], variant: Variant) -> dict[str, int]:
     if not wanted:
         return {}
     takes = inspect.signature(factory).parameters
-    found = [
-        (next((one for one in names if one in takes and _is_number(takes[one], names)), None), value)
+    arguments = [
+        (next((name for name in names if name in takes and _is_number(takes[name], names)), None), value)
         for names, value in wanted
     ]
-    return {name: value for name, value in found if name is not None}
+    return {name: value for name, value in arguments if name is not None}
 
 
 def _is_number(argument: inspect.Parameter, names: tuple[str, ...]) -> bool:

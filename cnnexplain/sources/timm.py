@@ -33,9 +33,9 @@ def build(name: str, variant: Variant) -> Built:
         return described(module, architecture, f"timm {name}", None, variant)
     with _download(f"the weights of timm:{name}", config):
         module = create(name, variant)
-    found = module.pretrained_cfg
-    full = f"{architecture}.{found['tag']}" if found.get("tag") else architecture
-    origin = "the Hugging Face hub" if found.get("hf_hub_id") else found.get("url")
+    pretrained = module.pretrained_cfg
+    full = f"{architecture}.{pretrained['tag']}" if pretrained.get("tag") else architecture
+    origin = "the Hugging Face hub" if pretrained.get("hf_hub_id") else pretrained.get("url")
     built = described(module, architecture, f"timm {full}", f"weights from {origin}", variant)
     if name == full:
         return built
@@ -43,7 +43,7 @@ def build(name: str, variant: Variant) -> Built:
 
 
 def _config(name: str) -> Any:
-    """timm's configuration of `name`, or None where it has none; an error for a name or tag it does not know."""
+    """timm's configuration of `name`, or None where it has none; raises an error for an unknown name or tag."""
     timm = library("timm")
     architecture, _, tag = name.partition(".")
     if not timm.is_model(name):
@@ -51,21 +51,21 @@ def _config(name: str) -> Any:
     try:
         return timm.get_pretrained_cfg(name)
     except RuntimeError as error:
-        known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        tags = ", ".join(timm.list_pretrained(f"{architecture}.*"))
         raise UnknownTagError(
             f"timm has no weights {tag!r} for {architecture}",
-            f"there are {known}" if known else f"write timm:{architecture}",
+            f"there are {tags}" if tags else f"write timm:{architecture}",
         ) from error
 
 
-def _download(what: str, config: Any) -> AbstractContextManager[None]:
-    """The way by which timm will fetch these weights."""
+def _download(subject: str, config: Any) -> AbstractContextManager[None]:
+    """The kind of download by which timm will fetch these weights. Raises `ModelError` where there are none."""
     if config is None:
-        return hub_download(what)  # A name that timm has replaced by a newer one.
+        return hub_download(subject)  # A name that timm has replaced by a newer name.
     if config.hf_hub_id:
-        return hub_download(what, cached=_is_cached(config))
+        return hub_download(subject, cached=_is_cached(config))
     if config.url:
-        return url_download(what, config.url if isinstance(config.url, str) else config.url[0])
+        return url_download(subject, config.url if isinstance(config.url, str) else config.url[0])
     raise ModelError(
         f"there are no trained weights for timm's {config.architecture}",
         "give them with --weights FILE, or leave them random with --no-pretrained",
@@ -77,5 +77,5 @@ def _is_cached(config: Any) -> bool:
 
     repository, _, revision = config.hf_hub_id.partition("@")
     files = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
-    found = (try_to_load_from_cache(repository, file, revision=revision or None) for file in files)
-    return any(isinstance(one, str) for one in found)
+    paths = (try_to_load_from_cache(repository, file, revision=revision or None) for file in files)
+    return any(isinstance(path, str) for path in paths)

@@ -68,8 +68,8 @@ def build(name: str, variant: Variant) -> Built:
 
 def _check_name(architecture: str) -> None:
     models = library("torchvision.models")
-    known = models.list_models(module=models)
-    if architecture in known:
+    classifiers = models.list_models(module=models)
+    if architecture in classifiers:
         return
     if architecture in models.list_models():
         task = models.get_model_builder(architecture).__module__.split(".")[-2].replace("_", " ")
@@ -82,15 +82,15 @@ def _check_name(architecture: str) -> None:
 
 
 def _weights(architecture: str, tag: str) -> Any:
-    """The named weights, or the default ones."""
-    known = library("torchvision.models").get_model_weights(architecture)
+    """The weights called `tag`, or the default weights. Raises `UnknownTagError` where there are none."""
+    weights = library("torchvision.models").get_model_weights(architecture)
     if tag in ("", "DEFAULT"):
-        return known.DEFAULT
-    classifying = {one.name: one for one in known if one.meta["categories"]}
+        return weights.DEFAULT
+    classifying = {entry.name: entry for entry in weights if entry.meta["categories"]}
     if tag not in classifying:
         raise UnknownTagError(
             f"torchvision has no weights {tag!r} that classify for {architecture}",
-            f"there are {', '.join(f'{architecture}.{one}' for one in classifying)}",
+            f"there are {', '.join(f'{architecture}.{name}' for name in classifying)}",
         )
     return classifying[tag]
 
@@ -117,10 +117,10 @@ def _widen(module: nn.Module, channels: int) -> None:
     """Let the first convolution take `channels`, for which torchvision has no setting."""
     from torch import nn
 
-    found = first_convolution(module)
-    if found is None or found[1].in_channels == channels:
+    first = first_convolution(module)
+    if first is None or first[1].in_channels == channels:
         return
-    name, old = found
+    name, old = first
     settings: dict[str, Any] = {
         key: getattr(old, key) for key in ("kernel_size", "stride", "padding", "dilation")
     }

@@ -1,1 +1,1 @@
-"""What sources share with those who load no model."""
+"""Imports of libraries that sources share with code that loads no model."""

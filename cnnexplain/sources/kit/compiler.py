@@ -15,10 +15,10 @@ NAME = "torch._dynamo"
 
 @contextmanager
 def left_out() -> Iterator[None]:
-    """While the block imports something, a stand-in for `torch._dynamo`: half of the time of importing timm.
+    """Replace `torch._dynamo` by a stand-in while the block imports something: it halves the time of importing timm.
 
-    torchvision takes one function of it, and timm marks one as not to be compiled; both find the real ones when it
-    comes to calling them. For processes of our own only: another thread may want the compiler meanwhile.
+    torchvision takes a function of it, and timm marks a function as not to be compiled; both get the real ones when
+    they call them. Only for processes of this package: another thread may need the compiler meanwhile.
     """
     if NAME in sys.modules:
         yield

@@ -1,4 +1,4 @@
-"""Imports timm and torchvision on first use, with a clear word when the installation is broken."""
+"""Imports timm and torchvision on first use, with a clear error when the installation is broken."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _own_process = False
 
 
 def imported_lightly() -> None:
-    """From here on leave out what timm and torchvision import and nobody needs; see `compiler`."""
+    """From now on leave out the compiler that timm and torchvision import without need; see `compiler`."""
     global _own_process  # noqa: PLW0603 - it is the process that is ours
     _own_process = True
 
 
 def library(name: str) -> ModuleType:
-    """The module `name` of timm or torchvision, imported."""
+    """Import and return the module `name` of timm or torchvision. Raises `ModelError` where that fails."""
     try:
         with compiler.left_out() if _own_process else nullcontext():
             return import_module(name)
