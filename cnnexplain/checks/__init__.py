@@ -1,6 +1,6 @@
-"""What is checked of a model. One file, one check: its name, with hyphens, is the check's id.
+"""The checks of a model. Each file holds a check: its name, with hyphens, is the check's id.
 
-A check is a frozen dataclass, the one name in its file's `__all__`. Its docstring's first line says what it means; its
+A check is a frozen dataclass, the only name in its file's `__all__`. Its docstring's first line is its title; its
 fields, declared with `Param`, are its thresholds, whose help gives the reason for each default.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.core.verdict import Found, Level, Need
 
-# In which order they are carried out and told: what is broken explains what comes after it.
+# The order in which they are carried out and reported: an earlier failure may explain later ones.
 ORDER = (
     "finite",
     "untrained-layers",
@@ -43,11 +43,11 @@ ORDER = (
 
 
 class Check(Protocol):
-    """One thing that should be true of a model."""
+    """A statement that should be true of a model, and how it is measured."""
 
-    level: ClassVar[Level]  # what its failing means, unless a user says otherwise
+    level: ClassVar[Level]  # how severe its failure is, unless a user sets another level
     why: ClassVar[str]  # why it matters, in a sentence
-    needs: ClassVar[tuple[Need, ...]]  # what it cannot be measured without
+    needs: ClassVar[tuple[Need, ...]]  # the inputs that it cannot be measured without
 
     def measure(self, subject: Subject) -> Found:
         """Measure it, inside `borrowed()`. Raises `Skipped` where this model has nothing to measure, or too little."""
@@ -56,8 +56,8 @@ class Check(Protocol):
 
 def ids() -> list[str]:
     """The id of every check, in the order in which they are carried out; those that `ORDER` does not know come last."""
-    found = [name.replace("_", "-") for name in registry.names(sys.modules[__name__])]
-    return sorted(found, key=lambda one: (ORDER.index(one) if one in ORDER else len(ORDER), one))
+    all_ids = [name.replace("_", "-") for name in registry.names(sys.modules[__name__])]
+    return sorted(all_ids, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def check(name: str) -> type[Check]:
@@ -66,5 +66,5 @@ def check(name: str) -> type[Check]:
 
 
 def title(kind: type[Check]) -> str:
-    """What a check means, in a line."""
+    """The title of a check: the first line of its docstring."""
     return (inspect.getdoc(kind) or "").split("\n", 1)[0].rstrip(".")

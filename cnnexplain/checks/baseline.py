@@ -76,7 +76,7 @@ class Baseline:
         if stored is None:
             raise Skipped("there is no stored run")
         try:
-            found = compared(subject, stored)
+            pictures = compared(subject, stored)
         except Skipped as reason:  # to skip it would be to pass it
             return Found(
                 good=False,
@@ -84,52 +84,61 @@ class Baseline:
                 do="see what finite and summary say of the model, or try --precision fp32",
             )
         size = subject.model.preprocess.input_size
-        bad = [one for one in found if self._broken(one, size)]
-        # What breaks no limit is behind what does, however little its map is like the stored one.
-        found.sort(
-            key=lambda one: (
-                -max(self._broken(one, size).values(), default=0),
-                one.correlation,
-                -abs(one.change),
+        bad = [picture for picture in pictures if self._broken(picture, size)]
+        # Pictures that break no limit come last, however little their maps are like the stored ones.
+        pictures.sort(
+            key=lambda picture: (
+                -max(self._broken(picture, size).values(), default=0),
+                picture.correlation,
+                -abs(picture.change),
             )
         )
-        said = self._said(found, len(bad)) + _differing(subject, stored)
-        value = min(one.correlation for one in found)
-        drawing = Gallery("Least like the stored run", _shots(found[: min(len(bad), SHOWN)])) if bad else None
+        summary = self._summary(pictures, len(bad)) + _differing(subject, stored)
+        value = min(picture.correlation for picture in pictures)
+        drawing = (
+            Gallery("Least like the stored run", _shots(pictures[: min(len(bad), SHOWN)])) if bad else None
+        )
         result = Found(
             good=not bad,
-            says=said,
+            says=summary,
             value=value,
             do="find what changed; where the change is meant, store the run anew with --update-baseline",
-            table=_table([(one, tuple(self._broken(one, size))) for one in found[:ROWS]]),
+            table=_table([(picture, tuple(self._broken(picture, size))) for picture in pictures[:ROWS]]),
             drawing=drawing,
         )
-        return result if all(one.stored is None for one in found) else _explained.limited(result, subject)
+        return (
+            result
+            if all(picture.stored is None for picture in pictures)
+            else _explained.limited(result, subject)
+        )
 
-    def _broken(self, one: Compared, size: tuple[int, int]) -> dict[str, float]:
-        """By how much a picture breaks each of the limits that it breaks, as a share of what there can be."""
+    def _broken(self, picture: Compared, size: tuple[int, int]) -> dict[str, float]:
+        """By how much a picture exceeds each limit that it exceeds, as a share of the measure's range."""
         over = {
-            "class": one.lead - self.probability,
-            "probability": abs(one.change) - self.probability,
-            "rank correlation": (self.correlation - one.correlation) / 2,
-            "peak": (one.moved - self.shift) / math.hypot(*size),
+            "class": picture.lead - self.probability,
+            "probability": abs(picture.change) - self.probability,
+            "rank correlation": (self.correlation - picture.correlation) / 2,
+            "peak": (picture.moved - self.shift) / math.hypot(*size),
         }
         return {name: far for name, far in over.items() if far > 0}
 
-    def _said(self, found: list[Compared], bad: int) -> str:
+    def _summary(self, pictures: list[Compared], bad: int) -> str:
         from cnnexplain.core.words import count
 
-        others = sum(one.lead > self.probability for one in found)
-        change = max(abs(one.change) for one in found)
-        many = count(len(found), "picture")
+        others = sum(picture.lead > self.probability for picture in pictures)
+        change = max(abs(picture.change) for picture in pictures)
+        many = count(len(pictures), "picture")
         start = f"{bad} of {many} differ from the stored run" if bad else f"{many} as in the stored run"
         parts = [
             f"{others} with another best class",
             f"probabilities changed by up to {change:.2g} (limit {self.probability:g})",
         ]
-        if all(one.stored is None for one in found):
+        if all(picture.stored is None for picture in pictures):
             return f"{start}: {', '.join(parts)}; there are no maps to compare"
-        correlation, moved = min(one.correlation for one in found), max(one.moved for one in found)
+        correlation, moved = (
+            min(picture.correlation for picture in pictures),
+            max(picture.moved for picture in pictures),
+        )
         parts += [
             f"rank correlation of maps at least {correlation:.3f} (limit {self.correlation:g})",
             f"peaks moved by up to {moved:.0f} pixels (limit {self.shift:g})",
@@ -150,25 +159,37 @@ def _differing(subject: Subject, stored: Stored) -> str:
     return f"; stored with {', '.join(parts)}" if parts else ""
 
 
-def _table(found: list[tuple[Compared, tuple[str, ...]]]) -> Table:
+def _table(pictures: list[tuple[Compared, tuple[str, ...]]]) -> Table:
     head = ("picture", "breaks", "best class", "its probability", "rank correlation", "peak moved by")
-    return Table(head, tuple(_row(one, broken) for one, broken in found))
+    return Table(head, tuple(_row(picture, broken) for picture, broken in pictures))
 
 
-def _row(one: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
-    best = f"{one.was} → {one.now}" if one.was != one.now else one.was
-    chance = f"{one.chance - one.change:.4f} → {one.chance:.4f}"
-    maps = ("no map", "no map") if one.stored is None else (f"{one.correlation:.3f}", f"{one.moved:.0f} px")
-    return (one.name, ", ".join(broken) or "-", best, chance, *maps)
+def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
+    best = f"{picture.was} → {picture.now}" if picture.was != picture.now else picture.was
+    chance = f"{picture.chance - picture.change:.4f} → {picture.chance:.4f}"
+    maps = (
+        ("no map", "no map")
+        if picture.stored is None
+        else (f"{picture.correlation:.3f}", f"{picture.moved:.0f} px")
+    )
+    return (picture.name, ", ".join(broken) or "-", best, chance, *maps)
 
 
-def _shots(found: list[Compared]) -> tuple[Shot, ...]:
+def _shots(pictures: list[Compared]) -> tuple[Shot, ...]:
     """The worst pictures, each as it was stored and as it is."""
     return tuple(
         shot
-        for one in found
+        for picture in pictures
         for shot in (
-            Shot(one.pixels, f"stored: {one.was} {one.chance - one.change:.3f}", one.stored),
-            Shot(one.pixels, f"now: {one.now}, {one.was} {one.chance:.3f}", one.values),
+            Shot(
+                picture.pixels,
+                f"stored: {picture.was} {picture.chance - picture.change:.3f}",
+                picture.stored,
+            ),
+            Shot(
+                picture.pixels,
+                f"now: {picture.now}, {picture.was} {picture.chance:.3f}",
+                picture.values,
+            ),
         )
     )

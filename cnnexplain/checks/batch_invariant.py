@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchInvariant"]
 
-ALONE = 4  # so many pictures are asked for alone: what mixes a batch mixes all of it
+ALONE = 4  # so many pictures are run alone: a layer that mixes a batch mixes all of it
 TRAINING = (
     "look for what heeds the whole batch: batch norm that is kept in training mode, or built with "
     "track_running_stats=False, or a mean over the first axis"
@@ -73,7 +73,7 @@ class BatchInvariant:
         )
 
     def _in_company(self, subject: Subject) -> Tensor:
-        """The scores of the first pictures among others; one picture has its negative for company."""
+        """The scores of the first pictures among others; a single picture is joined by its negative."""
         if len(subject.examples) > 1:
             return subject.logits[:ALONE]
         pixels = subject.examples[0].pixels
@@ -84,4 +84,6 @@ class BatchInvariant:
 
         from cnnexplain.checks.suite.subject import same_width
 
-        return torch.cat(same_width([subject.scored([one.pixels]) for one in subject.examples[:ALONE]]))
+        return torch.cat(
+            same_width([subject.scored([example.pixels]) for example in subject.examples[:ALONE]])
+        )

@@ -57,22 +57,22 @@ class BatchNorm:
     ] = 1.0
 
     def measure(self, subject: Subject) -> Found:
-        """Look at the running mean and variance of every layer that keeps them; with pictures at what arrives there."""
+        """Examine the running mean and variance of every layer that keeps them; with pictures also the inputs."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
         from cnnexplain.engine.weights.running import kept
 
-        known = 0
+        total = 0
         rows: list[tuple[str, str]] = []
         for name, mean, variance in kept(subject.model):
-            known += 1
+            total += 1
             if why := self._wrong(mean, variance):
                 rows.append((name, why))
-        if not known:
+        if not total:
             raise Skipped("no layer keeps a running mean and variance")
-        many = words.count(known, "batch normalisation")
+        many = words.count(total, "batch normalisation")
         if not rows:
-            all_of = f"{many} holds" if known == 1 else f"all {many} hold"
+            all_of = f"{many} holds" if total == 1 else f"all {many} hold"
             return self._arriving(subject, f"{all_of} statistics of data")
         first = rows[0][1]
         names = [name for name, _ in rows]
@@ -85,7 +85,7 @@ class BatchNorm:
         )
 
     def _arriving(self, subject: Subject, good: str) -> Found:
-        """Hold what arrives at each layer against its statistics, and look for exchanged layers."""
+        """Compare the inputs of each layer with its statistics, and look for exchanged layers."""
         from cnnexplain.engine.weights.misplaced import misplaced, nearest
         from cnnexplain.engine.weights.running import mismatches
 
@@ -122,7 +122,7 @@ class BatchNorm:
                 ("layer", "standard deviations from its means"),
                 tuple(
                     (name, f"{value:.2f}")
-                    for name, value in sorted(before.items(), key=lambda one: -one[1])[:ROWS]
+                    for name, value in sorted(before.items(), key=lambda item: -item[1])[:ROWS]
                 ),
             ),
         )
@@ -141,9 +141,9 @@ class BatchNorm:
 
 
 def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Found:
-    """What is said of layers that the weights of others fit better."""
-    every = [one for circle in circles for one in circle]
-    groups = "; of ".join(_joined([one.layer for one in circle]) for circle in circles)
+    """The result for layers that the weights of other layers fit better."""
+    every = [entry for circle in circles for entry in circle]
+    groups = "; of ".join(_joined([entry.layer for entry in circle]) for circle in circles)
     first = every[0]
     return Found(
         good=False,
@@ -153,7 +153,10 @@ def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Found:
         do=MAPPED,
         table=Table(
             ("layer", "agrees with the weights of", "by", "with its own by"),
-            tuple((one.layer, one.holder, f"{one.other:.2f}", f"{one.own:.2f}") for one in every[:ROWS]),
+            tuple(
+                (entry.layer, entry.holder, f"{entry.other:.2f}", f"{entry.own:.2f}")
+                for entry in every[:ROWS]
+            ),
         ),
     )
 

@@ -46,7 +46,7 @@ class ChannelOrder:
     ] = 0.02
 
     def measure(self, subject: Subject) -> Found:
-        """Swap the channels of all pictures that have colours, and compare what is said of them, one by one."""
+        """Swap the channels of all pictures that have colours, and compare the answers picture by picture."""
         import numpy as np
         import torch
 
@@ -56,8 +56,10 @@ class ChannelOrder:
             raise Skipped(
                 f"its input has no red, green and blue: channels are {subject.model.preprocess.channels}"
             )
-        pixels = [one.pixels for one in subject.examples]
-        coloured = [place for place, one in enumerate(pixels) if bool((one[..., 0] != one[..., 2]).any())]
+        pixels = [example.pixels for example in subject.examples]
+        coloured = [
+            place for place, picture in enumerate(pixels) if bool((picture[..., 0] != picture[..., 2]).any())
+        ]
         if not coloured:
             raise Skipped("the pictures are grey: their red and blue are the same")
         _paired.require_enough(len(coloured), self.chance, "picture with colours", "pictures with colours")
@@ -66,8 +68,8 @@ class ChannelOrder:
         own = _paired.answers(subject, subject.logits[which], which)
         other = _paired.answers(subject, subject.scored(swapped), which)
         outcome = own.against(other, self.gain, self.chance)
-        what = _paired.measured_by(subject)
-        figures = f"{what} {own.words} as fed and {other.words} with red and blue swapped{own.guesses}"
+        measure = _paired.measured_by(subject)
+        figures = f"{measure} {own.words} as fed and {other.words} with red and blue swapped{own.guesses}"
         more = other.value - own.value
         _paired.require_seeing((own, other), self.chance)
         if outcome == "cannot tell":
@@ -89,11 +91,11 @@ class ChannelOrder:
 
 def _order(own: Answers, other: Answers) -> list[int]:
     """The places of the pictures that gain most by the swap first."""
-    found: list[int] = own.gains(other).argsort(descending=True, stable=True).tolist()
-    return found
+    places: list[int] = own.gains(other).argsort(descending=True, stable=True).tolist()
+    return places
 
 
-def _said(subject: Subject, answers: Answers, place: int) -> str:
+def _answer(subject: Subject, answers: Answers, place: int) -> str:
     best = int(answers.best[place])
     return f"{subject.model.labels[best]} {float(answers.chances[place, best]):.2f}"
 
@@ -105,7 +107,7 @@ def _table(subject: Subject, places: list[int], own: Answers, other: Answers) ->
     rows = []
     for place in _order(own, other)[:ROWS]:
         name = subject.examples[places[place]].name
-        row: tuple[str, ...] = (name, _said(subject, own, place), _said(subject, other, place))
+        row: tuple[str, ...] = (name, _answer(subject, own, place), _answer(subject, other, place))
         if own.labels is not None:
             row += (f"{float(own.each[place]):.3f}", f"{float(other.each[place]):.3f}")
         rows.append(row)
@@ -116,6 +118,6 @@ def _gallery(subject: Subject, places: list[int], own: Answers, other: Answers) 
     shots = []
     for place in _order(own, other)[:SHOTS]:
         pixels = subject.examples[places[place]].pixels
-        shots.append(Shot(pixels, f"as fed: {_said(subject, own, place)}"))
-        shots.append(Shot(pixels[..., ::-1].copy(), f"swapped: {_said(subject, other, place)}"))
+        shots.append(Shot(pixels, f"as fed: {_answer(subject, own, place)}"))
+        shots.append(Shot(pixels[..., ::-1].copy(), f"swapped: {_answer(subject, other, place)}"))
     return Gallery("what swapping red and blue adds to most", tuple(shots))

@@ -62,21 +62,25 @@ class DeadFilters:
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
-        layers = [one for one in subject.counted if one.statistics.limit > 0]  # zeros alone: untrained-layers
+        layers = [
+            layer for layer in subject.counted if layer.statistics.limit > 0
+        ]  # zeros alone: untrained-layers
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
         bad: list[tuple[float, tuple[str, ...]]] = []
         total, most, grave = 0, 0.0, False
-        for one in layers:
-            count, dead = len(one.statistics.norms), len(one.statistics.dead)
+        for layer in layers:
+            count, dead = len(layer.statistics.norms), len(layer.statistics.dead)
             total += dead
             most = max(most, dead / count)
             # Where nothing comes in, training clears depthwise kernels.
-            counted, lost = (0, self.share) if one.depthwise else (one.zeros, self.lost)
-            grave = grave or one.zeros > max(1, lost * count, self.zeros)
+            counted, lost = (0, self.share) if layer.depthwise else (layer.zeros, self.lost)
+            grave = grave or layer.zeros > max(1, lost * count, self.zeros)
             if dead > self.share * count or counted > self.zeros:
-                first = ", ".join(map(str, one.statistics.dead[:8])) + (", …" if dead > 8 else "")
-                bad.append((dead / count, (one.weights.name, f"{dead} of {count}", str(one.zeros), first)))
+                first = ", ".join(map(str, layer.statistics.dead[:8])) + (", …" if dead > 8 else "")
+                bad.append(
+                    (dead / count, (layer.weights.name, f"{dead} of {count}", str(layer.zeros), first))
+                )
         if not bad:
             return Found(
                 good=True,
@@ -85,7 +89,7 @@ class DeadFilters:
                 f"{self.share:.0%}), and none of zeros",
                 value=most,
             )
-        bad.sort(key=lambda one: -one[0])
+        bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
         name, dead_of, zeros, _ = rows[0]
         return Found(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from cnnexplain.engine.activity import Activity
 
 __all__ = ["DeadUnits"]
-MANY = 100  # pictures, where each gives a channel one value only, as hidden layers behind the pooling have it
-ENOUGH = 4  # pictures, to tell a unit that waits for its subject from one that is dead
+MANY = 100  # pictures, where each gives a channel a single value, as in hidden layers behind the pooling
+ENOUGH = 4  # pictures, to tell a unit that waits for its subject from a dead unit
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class DeadUnits:
 
     def measure(self, subject: Subject) -> Found:
         """Count the channels that no picture opens, less those that more pictures would be expected to open."""
-        found = [_share(one) for one in watched(subject) if one.fired is not None]
-        if not found:
+        shares = [_share(activity) for activity in watched(subject) if activity.fired is not None]
+        if not shares:
             raise Skipped("it has no rectified units, such as ReLU")
-        silent = any(one.counted == one.units for one in found)
+        silent = any(share.counted == share.units for share in shares)
         if len(subject.examples) < ENOUGH and not silent:
             raise Skipped(
                 f"{ENOUGH} pictures are needed to tell dead units from those that wait for their subject"
             )
         return judged(
-            found,
+            shares,
             self.share,
             "fire on no picture",
             "silent",
@@ -58,19 +58,19 @@ class DeadUnits:
         )
 
 
-def _share(one: Activity) -> Share:
-    """How many channels are dead, by Chao's estimate of what was not seen (1984, Scand. J. Stat. 11:265).
+def _share(activity: Activity) -> Share:
+    """How many channels are dead, by Chao's estimate of unseen classes (1984, Scand. J. Stat. 11:265).
 
     With f1 channels that fired in one picture only and f2 in two, about f1 (f1 - 1) / 2 (f2 + 1) of the silent ones
     would fire if more pictures were shown.
     """
-    if one.fired is None:
-        raise ValueError(one.name)
-    silent, once, twice = (int((one.fired == times).sum()) for times in (0, 1, 2))
+    if activity.fired is None:
+        raise ValueError(activity.name)
+    silent, once, twice = (int((activity.fired == times).sum()) for times in (0, 1, 2))
     unseen = once * (once - 1) / (2 * (twice + 1))
     dead = max(0.0, silent - unseen)
-    if silent == len(one.fired):
+    if silent == len(activity.fired):
         dead = float(silent)
-    elif one.single and one.pictures < MANY:
+    elif activity.single and activity.pictures < MANY:
         dead = 0.0  # too few values to tell
-    return Share(one.name, one.kind, len(one.fired), silent, dead)
+    return Share(activity.name, activity.kind, len(activity.fired), silent, dead)

@@ -35,12 +35,12 @@ class Deterministic:
     ] = 0.001
 
     def measure(self, subject: Subject) -> Found:
-        """Ask for the first pictures again, together, as they were asked for the first time."""
+        """Run the first pictures again, in the same batch as the first time, and compare the scores."""
         from cnnexplain.checks.suite.repeated import apart, worst
         from cnnexplain.core.words import count
 
         examples = subject.examples[: subject.rows]
-        again = subject.scored([one.pixels for one in examples])
+        again = subject.scored([example.pixels for example in examples])
         distances = apart(subject.logits[: subject.rows], again, subject.logits)
         largest = float(distances.max())
         pictures = count(len(examples), "picture")

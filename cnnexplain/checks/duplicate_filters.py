@@ -45,39 +45,39 @@ class DuplicateFilters:
     ] = 27
 
     def measure(self, subject: Subject) -> Found:
-        """Count, in every layer, living filters that point where another one points."""
+        """Count, in every layer, living filters that have the direction of another filter."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
-        known = 0
+        total = 0
         most = 0.0
         bad: list[tuple[float, tuple[str, ...]]] = []
-        for one in subject.counted:
-            alike, count = one.statistics.alike, len(one.statistics.norms)
-            if alike is None or one.size < self.least or one.depthwise or count < 2:
+        for layer in subject.counted:
+            alike, count = layer.statistics.alike, len(layer.statistics.norms)
+            if alike is None or layer.size < self.least or layer.depthwise or count < 2:
                 continue
-            known += 1
+            total += 1
             share = alike.filters / count
             most = max(most, share)
             if alike.equal or share > self.share:
                 pairs = ", ".join(f"{first} and {second}" for first, second, _ in alike.closest[:3])
-                row = (one.weights.name, f"{alike.filters} of {count}", f"{alike.equal}", pairs)
+                row = (layer.weights.name, f"{alike.filters} of {count}", f"{alike.equal}", pairs)
                 bad.append((share, row))
-        if not known:
+        if not total:
             raise Skipped(f"no layer has filters of {self.least} weights and more to compare")
         if not bad:
             return Found(
                 good=True,
-                says=f"in {words.count(known, 'layer')} at most {most:.1%} of the filters have a near-duplicate (limit "
+                says=f"in {words.count(total, 'layer')} at most {most:.1%} of the filters have a near-duplicate (limit "
                 f"{self.share:.0%}), and none are equal",
                 value=most,
             )
-        bad.sort(key=lambda one: -one[0])
+        bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
         name, alike_of, _, pairs = rows[0]
         return Found(
             good=False,
-            says=f"{len(bad)} of {words.count(known, 'layer')} {'has' if len(bad) == 1 else 'have'} "
+            says=f"{len(bad)} of {words.count(total, 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"equal filters, or near-duplicates of more than {self.share:.0%}: "
             f"{some([row[0] for row in rows])}; in {name} {alike_of} filters, as {pairs}",
             value=most,

@@ -78,7 +78,7 @@ class ExpectedLabels:
             says += f", {five} within the first five ({five / count:.0%} where {self.top5:.0%} is the least)"
         do = _advice(subject, first, classes)
         if moved := exchange(labels.tolist(), taken.tolist(), subject.model.labels):
-            # No training makes a model take one class for another, and that one for the first, nearly always.
+            # No training makes a model take a class for another, and the other for the first, nearly always.
             good = False
             order = moved.words(subject.model.labels)
             says += f"; labels are in another order: {order}, which makes {moved.right} of {count}"
@@ -94,7 +94,7 @@ class ExpectedLabels:
 
 
 def _advice(subject: Subject, right: int, classes: int) -> str:
-    """What to do about a model that recognises too few pictures, by how it fails."""
+    """Advice on a model that recognises too few pictures, by how it fails."""
     from cnnexplain.checks.suite.paired import by_guesses
 
     if by_guesses(right, len(subject.labels), classes) < UNLIKELY:
@@ -102,8 +102,8 @@ def _advice(subject: Subject, right: int, classes: int) -> str:
             "it has learnt some of it, more than guesses: see channel-order and normalisation, then train it longer, "
             "or set top1 and top5 to what it reaches on these pictures"
         )
-    found = subject.model.probabilities(subject.logits)
-    if found is not None and float(found.amax(1).mean()) >= CERTAIN:
+    chances = subject.model.probabilities(subject.logits)
+    if chances is not None and float(chances.amax(1).mean()) >= CERTAIN:
         return (
             "it is certain, and no better than guesses: see whether the labels' order is the model's, then "
             "channel-order and normalisation; if these are right, the weights are of another training"
@@ -143,7 +143,7 @@ def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Ta
 
 
 def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
-    """What was taken for what, of the classes that are mistaken most often; the others together."""
+    """The confusion of the classes that are mistaken most often; the other classes are counted together."""
     import numpy as np
 
     from cnnexplain.core.words import count
@@ -152,13 +152,13 @@ def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
     pairs = list(zip(subject.labels.tolist(), taken_for.tolist(), strict=True))
     weight: dict[int, tuple[int, int]] = {}
     for true, taken in pairs:
-        for one in {true, taken}:
-            mistakes, seen = weight.get(one, (0, 0))
-            weight[one] = (mistakes + (true != taken), seen + 1)
-    ranked = sorted(weight, key=lambda one: (-weight[one][0], -weight[one][1], one))
+        for index in {true, taken}:
+            mistakes, seen = weight.get(index, (0, 0))
+            weight[index] = (mistakes + (true != taken), seen + 1)
+    ranked = sorted(weight, key=lambda index: (-weight[index][0], -weight[index][1], index))
     kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
-    place = {one: index for index, one in enumerate(kept)}
-    shown = [names[one] for one in kept]
+    place = {label: index for index, label in enumerate(kept)}
+    shown = [names[index] for index in kept]
     if len(kept) < len(ranked):
         shown.append(f"{len(ranked) - len(kept)} other classes")
     counts = np.zeros((len(shown), len(shown)), dtype=np.int64)

@@ -41,26 +41,26 @@ class ExplodingGradients:
 
         from cnnexplain.core import words
 
-        found = subject.flow
+        flow = subject.flow
         do = "train with a lower rate, clip gradients, begin with smaller weights, or add batch normalisation"
-        bad = [place for place, value in enumerate(found.values) if not isfinite(value)]
+        bad = [place for place, value in enumerate(flow.values) if not isfinite(value)]
         if bad:
-            first, every = found.layers[bad[0]], words.count(len(found.layers), "layer")
+            first, every = flow.layers[bad[0]], words.count(len(flow.layers), "layer")
             return Found(
                 good=False,
                 says=f"gradients are not finite at {len(bad)} of {every}, first {first}",
                 do=do,
-                table=found.table(smallest=False),
-                drawing=found.profile(self.ratio, frozenset(bad)),
+                table=flow.table(smallest=False),
+                drawing=flow.profile(self.ratio, frozenset(bad)),
             )
-        good = found.ratio <= self.ratio
-        high = {place for place, value in enumerate(found.values) if value > self.ratio * found.values[-1]}
+        good = flow.ratio <= self.ratio
+        high = {place for place, value in enumerate(flow.values) if value > self.ratio * flow.values[-1]}
         return Found(
             good=good,
-            says=f"a relative change at the first layer, {found.layers[0]}, moves the loss {found.ratio:.3g} times as "
+            says=f"a relative change at the first layer, {flow.layers[0]}, moves the loss {flow.ratio:.3g} times as "
             f"much as one at the last; the limit is {self.ratio:g}",
-            value=found.ratio,
+            value=flow.ratio,
             do=do,
-            table=found.table(smallest=False),
-            drawing=found.profile(self.ratio, frozenset(high) if not good else frozenset()),
+            table=flow.table(smallest=False),
+            drawing=flow.profile(self.ratio, frozenset(high) if not good else frozenset()),
         )

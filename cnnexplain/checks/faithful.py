@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Faithful"]
-LOST = 0.05  # of probability: what a picture must lose when it is blurred, to say anything
+LOST = 0.05  # of probability: a picture must lose as much when it is blurred, or is left out
 MOST = 8  # pictures
 ENOUGH = 4  # pictures, for a mean and its error
 
@@ -79,9 +79,9 @@ class Faithful:
                 faithfulness_curves(chance, inputs[place], blurred[place], grid[place], orders, ends)
             )
         names = [subject.examples[place].name for place in kept.tolist()]
-        return _explained.limited(self._found(names, *map(torch.stack, zip(*curves, strict=True))), subject)
+        return _explained.limited(self._verdict(names, *map(torch.stack, zip(*curves, strict=True))), subject)
 
-    def _found(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
+    def _verdict(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
         from cnnexplain.formulas.faithfulness import STEPS, advantage
 
         worse, better = advantage(deleted, inserted, random)
@@ -114,7 +114,7 @@ class Faithful:
             drawing=Curves(
                 "Probability of the class while cells are deleted and inserted",
                 (0.0, *STEPS, 1.0),
-                {name: tuple(one.mean(0).tolist()) for name, one in series.items()},
+                {name: tuple(curve.mean(0).tolist()) for name, curve in series.items()},
                 "share of cells",
                 "mean probability",
             ),
@@ -122,7 +122,7 @@ class Faithful:
 
 
 def _chance(subject: Subject, inputs: Tensor, index: Tensor) -> Tensor:
-    """The probability of one class `index` (N,) for each of `inputs`."""
+    """The probability (N,) of the classes `index` (N,) for each of `inputs`."""
     import torch
 
     from cnnexplain.checks.suite.subject import same_width

@@ -30,7 +30,7 @@ NO_NUMBER = (
     "look for a division by zero, a logarithm of zero or a root of what is negative in the code that is named"
 )
 TOO_LARGE = "look for weights that are too large, or for a scale that is missing, in the layer that is named"
-# What the first place does, by the cause.
+# Words for the first place, by its cause.
 DOES: dict[str, str] = {
     "divides": " (a division by zero)",
     "logarithm": " (a logarithm of zero or less)",
@@ -77,7 +77,7 @@ class Finite:
     ] = True
 
     def measure(self, subject: Subject) -> Found:
-        """Count what is not finite: weights, buffers (masks may be infinite), outputs of layers, and scores.
+        """Count non-finite weights, buffers (masks may be infinite), outputs of layers, and scores.
 
         In half precision also how the answers differ from those in float32: with autocast, and with weights cast.
         """
@@ -95,19 +95,19 @@ class Finite:
             )
         all_of = many if subject.tensors == 1 else f"all {many}"
         are = "is" if subject.tensors == 1 else "are"
-        found = Found(good=True, says=f"{all_of} {are} finite", value=0)
+        result = Found(good=True, says=f"{all_of} {are} finite", value=0)
         if subject.examples:
             scores, places = subject.first_pass
             if places:
                 return _overflowing(places, subject, PRECISIONS[subject.model.precision])
             pictures = words.count(len(scores), "picture")
-            found = replace(found, says=f"{all_of} and all that is made of {pictures} are finite")
+            result = replace(result, says=f"{all_of} and all that is made of {pictures} are finite")
             if subject.model.precision != "fp32":
-                found = self._as_in_float32(subject, found, scores, "autocast")
-        return self._weights_cast(subject, found) if self.cast and found.good else found
+                result = self._as_in_float32(subject, result, scores, "autocast")
+        return self._weights_cast(subject, result) if self.cast and result.good else result
 
     def _weights_cast(self, subject: Subject, autocast: Found) -> Found:
-        """The same of a model whose weights and inputs are of half precision throughout."""
+        """Test the model with weights and inputs cast to half precision; `autocast` is the result so far."""
         from cnnexplain.engine.borrow import PRECISIONS
         from cnnexplain.engine.overflow import beyond, cast
         from cnnexplain.errors import ModelError
@@ -133,32 +133,32 @@ class Finite:
             try:
                 scores, places = subject.observed(plain)
             except ModelError as error:
-                said = f"{autocast.says}; with {how} it could not be tried: {error.problem}"
-                return replace(autocast, says=said)
+                says = f"{autocast.says}; with {how} it could not be tried: {error.problem}"
+                return replace(autocast, says=says)
         if places:
-            found = _overflowing(places, subject, half)
-            return replace(found, says=f"{autocast.says}; with {how}: {found.says}")
+            overflowing = _overflowing(places, subject, half)
+            return replace(overflowing, says=f"{autocast.says}; with {how}: {overflowing.says}")
         return self._as_in_float32(subject, autocast, scores, how)
 
-    def _as_in_float32(self, subject: Subject, found: Found, scores: Tensor, how: str) -> Found:
-        """Hold the scores (N, K) of half precision against those of float32."""
+    def _as_in_float32(self, subject: Subject, result: Found, scores: Tensor, how: str) -> Found:
+        """Compare the scores (N, K) of half precision with those of float32; `result` is the result so far."""
         from cnnexplain.checks.suite.repeated import apart
 
         exact = subject.exact
         before, after = map(subject.model.probabilities, (exact, scores))
         if before is None or after is None:
-            return found  # which class comes first says nothing of scores that are no probabilities
+            return result  # which class comes first says nothing of scores that are no probabilities
         was, now = before.argmax(1), after.argmax(1)
         lead = before.gather(1, was[:, None]) - before.gather(1, now[:, None])
         other = (lead[:, 0] > self.near).nonzero()[:, 0].tolist()
         count, labels = len(exact), subject.model.labels
         largest = float(apart(exact, scores, exact).max())
         says = (
-            f"{found.says}; {how} against float32: another class for {int((was != now).sum())} of {count}, scores "
+            f"{result.says}; {how} against float32: another class for {int((was != now).sum())} of {count}, scores "
             f"differ by at most {largest:.2g} of their size"
         )
         if len(other) <= self.changed * count:
-            return replace(found, says=says)
+            return replace(result, says=says)
         rows = tuple(
             (
                 subject.examples[row].name,
@@ -188,26 +188,26 @@ def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | Non
     more = f", and {words.count(len(places) - 1, 'place')} after it" if len(places) > 1 else ""
     pictures = words.count(len(subject.examples), "picture")
     too_large = first.cause == "overflow" or (not first.cause and first.infinite > 0)
-    what = "values overflow on the way" if too_large else "not all values on the way are"
-    what += DOES.get(first.cause, "")
+    problem = "values overflow on the way" if too_large else "not all values on the way are"
+    problem += DOES.get(first.cause, "")
     return Found(
         good=False,
-        says=f"weights are finite, but {what}: first at {first.name}, where {words.percent(share)} "
+        says=f"weights are finite, but {problem}: first at {first.name}, where {words.percent(share)} "
         f"of the values are {kind} in {first.pictures} of {pictures}{more}",
         value=len(places),
         do=_remedy(first, half, too_large=too_large),
         table=Table(
             ("layer", "infinite", "NaN", "of values", "pictures"),
             tuple(
-                (one.name, str(one.infinite), str(one.nan), str(one.total), str(one.pictures))
-                for one in places[:ROWS]
+                (place.name, str(place.infinite), str(place.nan), str(place.total), str(place.pictures))
+                for place in places[:ROWS]
             ),
         ),
     )
 
 
 def _remedy(first: Overflow, half: dtype | None, *, too_large: bool) -> str:
-    """What to do about the first place whose values are not finite."""
+    """Advice on the first place whose values are not finite."""
     import torch
 
     if half is None:

@@ -50,14 +50,14 @@ class FirstLayerNoise:
     ] = 0.05
 
     def measure(self, subject: Subject) -> Found:
-        """Hold the smoothness of the layer that reads the picture against that of random weights."""
+        """Compare the smoothness of the layer that reads the picture with that of random weights."""
         from cnnexplain.engine.weights.kernels import reading
 
         layers = subject.counted
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
-        name, _ = reading([one.weights for one in layers], subject.model.preprocess.channels)
-        first = next(one for one in layers if one.weights.name == name)
+        name, _ = reading([layer.weights for layer in layers], subject.model.preprocess.channels)
+        first = next(layer for layer in layers if layer.weights.name == name)
         smooth = first.statistics.smoothness if first.weights.convolution else None
         if smooth is None:
             raise Skipped(f"the first layer, {name}, has no kernel with a side of 3 and more")
@@ -66,17 +66,19 @@ class FirstLayerNoise:
                 f"{name} has too few weights to tell: chance alone gives a smoothness of ±{4 * smooth.spread:.2f}"
             )
         away = abs(smooth.value) / smooth.spread
-        said = f"{name}: smoothness {smooth.words}, {away:.1f} standard deviations away"
+        figures = f"{name}: smoothness {smooth.words}, {away:.1f} standard deviations away"
         if away > self.deviations:
-            return Found(good=True, says=f"{said} (limit {self.deviations:g})", value=away)
+            return Found(good=True, says=f"{figures} (limit {self.deviations:g})", value=away)
         height, width = subject.model.preprocess.input_size
         if first.size <= NINE:
-            raise Skipped(f"{said}: trained kernels of {NINE} weights look like that too")
+            raise Skipped(f"{figures}: trained kernels of {NINE} weights look like that too")
         if max(height, width) <= SMALL:
-            raise Skipped(f"{said}: filters trained on pictures of {height}x{width} may look like that too")
+            raise Skipped(
+                f"{figures}: filters trained on pictures of {height}x{width} may look like that too"
+            )
         return Found(
             good=False,
-            says=f"the first layer looks like noise: {said} (limit {self.deviations:g})",
+            says=f"the first layer looks like noise: {figures} (limit {self.deviations:g})",
             value=away,
             do=f"look at it with cnnexplain filters -l {name}; train longer, with a lower rate or more weight decay",
         )

@@ -22,7 +22,7 @@ __all__ = ["FlipAndShift"]
 
 SHOTS = 4
 SHIFT = 56  # of the shorter side: four pixels of 224
-COARSE = 24  # pixels, below which a shift by one is no small one
+COARSE = 24  # pixels, below which a shift by a pixel is not small
 MIRRORED = "mirrored"
 
 
@@ -70,12 +70,12 @@ class FlipAndShift:
 
         _paired.require_enough(len(subject.examples), self.chance)
         ways = _ways(subject)
-        pixels = [one.pixels for one in subject.examples]
+        pixels = [example.pixels for example in subject.examples]
         answers = {
-            name: subject.chances_of(subject.scored([change(one) for one in pixels])).nan_to_num(0)
+            name: subject.chances_of(subject.scored([change(picture) for picture in pixels])).nan_to_num(0)
             for name, change in ways.items()
         }
-        moved = {name: (one - subject.chances).abs().sum(1) / 2 for name, one in answers.items()}
+        moved = {name: (chances - subject.chances).abs().sum(1) / 2 for name, chances in answers.items()}
         counted = dict(moved)
         aside = ""
         if self._strange(subject, answers[MIRRORED]):
@@ -85,13 +85,19 @@ class FlipAndShift:
             raise Skipped(f"cannot tell: a shift by one pixel is no small one of {_side(subject)}{aside}")
         changed = {name: (answers[name].argmax(1) != subject.best).double() for name in counted}
         over = {  # by how much a limit is exceeded, picture by picture
-            name: [one for one in (far - self.moved, changed[name] - self.answers) if float(one.mean()) > 0]
+            name: [
+                excess
+                for excess in (far - self.moved, changed[name] - self.answers)
+                if float(excess.mean()) > 0
+            ]
             for name, far in counted.items()
         }
         sure = [
-            name for name, found in over.items() if any(_paired.likely(one) <= self.chance for one in found)
+            name
+            for name, exceeded in over.items()
+            if any(_paired.likely(excess) <= self.chance for excess in exceeded)
         ]
-        suspected = [name for name, found in over.items() if found]
+        suspected = [name for name, exceeded in over.items() if exceeded]
         worst = max(sure or suspected or counted, key=lambda name: float(counted[name].mean()))
         value = float(counted[worst].mean())
         table = _table(subject, moved)
@@ -130,7 +136,7 @@ def _side(subject: Subject) -> int:
 
 
 def _ways(subject: Subject) -> dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
-    """What is done to a picture (H, W, C), by its name."""
+    """The changes that are made to a picture (H, W, C), by their names."""
     import numpy as np
 
     def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -144,13 +150,13 @@ def _ways(subject: Subject) -> dict[str, Callable[[NDArray[np.uint8]], NDArray[n
         return wide[size - down : size - down + height, size - across : size - across + width]
 
     side = _side(subject)
-    found: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {MIRRORED: mirrored}
+    changes: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {MIRRORED: mirrored}
     if side >= COARSE:
         by = max(1, round(side / SHIFT))
         pixels = "1 pixel" if by == 1 else f"{by} pixels"
-        found[f"shifted by {pixels} right and down"] = partial(shifted, down=by, across=by)
-        found[f"shifted by {pixels} left and up"] = partial(shifted, down=-by, across=-by)
-    return found
+        changes[f"shifted by {pixels} right and down"] = partial(shifted, down=by, across=by)
+        changes[f"shifted by {pixels} left and up"] = partial(shifted, down=-by, across=-by)
+    return changes
 
 
 def _table(subject: Subject, moved: dict[str, Tensor]) -> Table:

@@ -44,7 +44,7 @@ class LooksAtBorder:
     ] = 1.5
 
     def measure(self, subject: Subject) -> Found:
-        """Add up what is positive in the margin, and divide by the margin's share of the area."""
+        """Add up the positive values in the margin, and divide by the margin's share of the area."""
         from cnnexplain.checks.suite import explained as _explained
 
         maps = _explained.maps(subject)
@@ -66,7 +66,7 @@ class LooksAtBorder:
         order = [
             place for place in shares.nan_to_num(-1).argsort(descending=True).tolist() if bool(kept[place])
         ]
-        names = [one.name for one in subject.examples]
+        names = [example.name for example in subject.examples]
         result = Found(
             good=value <= self.excess,
             says=f"{value * area:.0%} of the evidence lies in the outer margin, which is {area:.0%} of the area, or "

@@ -63,7 +63,7 @@ class Normalisation:
     ] = 0.02
 
     def measure(self, subject: Subject) -> Found:
-        """Normalise all pictures in each usual way, and compare what is said of them, one by one."""
+        """Normalise all pictures in each usual way, and compare the answers picture by picture."""
         from cnnexplain.checks.suite import paired as _paired
 
         names = _fed_otherwise(subject)
@@ -72,14 +72,14 @@ class Normalisation:
         others = {name: _paired.answers(subject, _logits(subject, name)) for name in names}
         _paired.require_seeing((own, *others.values()), self.chance)
         outcomes = self._outcomes(subject, own, others)
-        what = _paired.measured_by(subject)
-        table, drawing = _evidence(own, others, outcomes, what)
+        measure = _paired.measured_by(subject)
+        table, drawing = _evidence(own, others, outcomes, measure)
         better = [name for name in others if outcomes[name] == "better"]
         best = max(
             better or others, key=lambda name: (others[name].value, float(own.gains(others[name]).mean()))
         )
         more = others[best].value - own.value
-        figures = f"{what} {own.words} as fed and {others[best].words} with {_called(best)}{own.guesses}"
+        figures = f"{measure} {own.words} as fed and {others[best].words} with {_called(best)}{own.guesses}"
         if better:
             how = f": {HINTS[best]}" if best in HINTS else ""
             return Found(
@@ -104,8 +104,8 @@ class Normalisation:
     def _outcomes(self, subject: Subject, own: Answers, others: dict[str, Answers]) -> dict[str, Outcome]:
         """How every other normalisation does; where only certainty was measured, as far as it says anything."""
         outcomes = {name: own.against(other, self.gain, self.chance) for name, other in others.items()}
-        # Of several the best by accident is likely to be better than one: each has its part of the chance. That all are
-        # no better is as likely by accident as that one is.
+        # The best of several is likelier to be better by accident than a single one: each has its part of the chance.
+        # That none is better is as likely by accident as that any single one is not.
         for name, outcome in outcomes.items():
             part = self.chance / len(others)
             if outcome == "better" and own.against(others[name], self.gain, part) != "better":
@@ -115,7 +115,7 @@ class Normalisation:
         for name, outcome in outcomes.items():
             if outcome == "better" and not self._peaks(others[name], subject, name):
                 outcomes[name] = "cannot tell"
-        # There is only one sure way to be right: nothing else may be as good, and contrast alone not explain it.
+        # The model's own is surely right only if no other is as good and contrast alone does not explain it.
         if set(outcomes.values()) == {"worse"} and not self._peaks(own, subject, ""):
             return dict.fromkeys(outcomes, "cannot tell")
         return outcomes
@@ -144,12 +144,12 @@ def _fed_otherwise(subject: Subject) -> list[str]:
     import numpy as np
 
     own = subject.model.preprocess
-    found = []
+    names = []
     for name, (mean, std) in USUAL.items():
         fed = subject.fed(mean, std).preprocess
         if not np.allclose((*fed.mean, *fed.std), (*own.mean, *own.std), rtol=1e-3, atol=1e-4):
-            found.append(name)
-    return [*found, PER_PICTURE]
+            names.append(name)
+    return [*names, PER_PICTURE]
 
 
 def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
@@ -160,14 +160,14 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
 
     if name in USUAL:
         mean, std = USUAL[name]
-        model = subject.fed(mean, [one / louder for one in std])
+        model = subject.fed(mean, [value / louder for value in std])
     elif name == PER_PICTURE:
         model = subject.fed((0.0,), (1.0,))
     else:
         own = subject.model.preprocess
-        model = subject.fed(own.mean, [one / louder for one in own.std])
+        model = subject.fed(own.mean, [value / louder for value in own.std])
     if name != PER_PICTURE:
-        return subject.scored([one.pixels for one in subject.examples], model)
+        return subject.scored([example.pixels for example in subject.examples], model)
 
     def work(part: slice) -> Tensor:
         inputs, places = subject.inputs(part, model), (1, 2, 3)
@@ -180,7 +180,7 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
 
 
 def _evidence(
-    own: Answers, others: dict[str, Answers], outcomes: dict[str, Outcome], what: str
+    own: Answers, others: dict[str, Answers], outcomes: dict[str, Outcome], measure: str
 ) -> tuple[Table, Profile]:
     """Every normalisation, the best first; and the same as a drawing, in which the better ones are marked."""
     order = sorted(others, key=lambda name: (-others[name].value, -float(own.gains(others[name]).mean())))
@@ -190,11 +190,11 @@ def _evidence(
     ]
     unit = "share" if own.labels is not None else "mean certainty"
     drawing = Profile(
-        f"{what} by normalisation",
+        f"{measure} by normalisation",
         ("as fed", *order),
         (own.value, *(others[name].value for name in order)),
         unit,
         limits=(own.value,),
         marked=frozenset(place for place, name in enumerate(order, 1) if outcomes[name] == "better"),
     )
-    return Table(("normalisation", what, "log-probability", "against as fed"), tuple(rows)), drawing
+    return Table(("normalisation", measure, "log-probability", "against as fed"), tuple(rows)), drawing

@@ -25,14 +25,14 @@ class OwnSoftmax:
     needs: ClassVar[tuple[Need, ...]] = ("pictures",)
 
     def measure(self, subject: Subject) -> Found:
-        """See what the model's forward ends in, and whether what it returns looks like probabilities."""
+        """Examine the end of the model's forward, and whether its output looks like probabilities."""
         from cnnexplain.core.words import listed
         from cnnexplain.engine.scoring.unseen import BETWEEN
 
         logits, head = subject.logits, subject.model.head
         by = subject.model.scoring.activation
         inside = bool(((logits >= 0) & (logits <= 1)).all())
-        doubts = [one for one in head.doubts if not one.startswith(BETWEEN) or inside]
+        doubts = [doubt for doubt in head.doubts if not doubt.startswith(BETWEEN) or inside]
         ends = f"its forward ends in {listed(head.through)}" if head.through else "its forward returns scores"
         rows = (
             (

@@ -57,16 +57,16 @@ class Randomisation:
         if not stages:
             raise Skipped("it has no weights")
         draws = -(-PASSES // int(kept.sum()))
-        found = torch.empty(draws, len(stages), int(kept.sum()))
+        correlations = torch.empty(draws, len(stages), int(kept.sum()))
         for draw in range(draws):
             with redrawn(subject.model.seed + draw) as redraw:
                 for place, (_, parameters) in enumerate(stages):
                     for parameter in parameters:
                         redraw(parameter)
-                    found[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
-        return _explained.limited(self._found(found, [layers for layers, _ in stages]), subject)
+                    correlations[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
+        return _explained.limited(self._verdict(correlations, [layers for layers, _ in stages]), subject)
 
-    def _found(self, alike: Tensor, layers: list[list[str]]) -> Found:
+    def _verdict(self, alike: Tensor, layers: list[list[str]]) -> Found:
         from cnnexplain.core import words
 
         steps = alike.mean((0, 2))  # (stages,)
@@ -79,8 +79,8 @@ class Randomisation:
             series["picture that changes least"] = alike.mean(0).amax(1)
             series["picture that changes most"] = alike.mean(0).amin(1)
         rows = tuple(
-            (_span(names), str(count), f"{one:.2f}")
-            for names, count, one in zip(layers, counts[1:], steps.tolist(), strict=True)
+            (_span(names), str(count), f"{correlation:.2f}")
+            for names, count, correlation in zip(layers, counts[1:], steps.tolist(), strict=True)
         )
         return Found(
             good=value <= self.correlation,
@@ -103,21 +103,24 @@ class Randomisation:
 def _stages(
     layers: list[tuple[str, list[nn.Parameter]]], met: list[str], explained: str
 ) -> list[tuple[list[str], list[nn.Parameter]]]:
-    """First the layers behind the explained one, which only weigh its map; then the others, in equal parts."""
+    """First the layers behind the explained layer, which only weigh its map; then the others, in equal parts."""
     last = {name: number for number, name in enumerate(met)}
-    behind = [one for one in layers if last.get(one[0], -1) > last[explained]]
+    behind = [layer for layer in layers if last.get(layer[0], -1) > last[explained]]
     rest = layers[len(behind) :]
     size = max(1, -(-len(rest) // (STAGES - 1)))
     groups = [behind, *(rest[start : start + size] for start in range(0, len(rest), size))]
     return [
-        ([name or "the model's own" for name, _ in group], [one for _, some in group for one in some])
+        (
+            [name or "the model's own" for name, _ in group],
+            [parameter for _, some in group for parameter in some],
+        )
         for group in groups
         if group
     ]
 
 
 def _alike(before: Tensor, after: Tensor) -> Tensor:
-    """The rank correlation of each map with what it was; nought where the new one is the same everywhere."""
+    """The rank correlation of each map with the map before; 0 where the new map is the same everywhere."""
     import torch
 
     from cnnexplain.checks.suite import explained as _explained

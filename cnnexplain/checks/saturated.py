@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Saturated"]
-ENOUGH = 4  # pictures, so that one odd one does not decide
+ENOUGH = 4  # pictures, so that a single odd picture does not decide
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Saturated:
 
     def measure(self, subject: Subject) -> Found:
         """Count, layer by layer, the units that are within a hundredth of an end nearly everywhere."""
-        found = []
-        for one in watched(subject):
-            if one.at_end is not None:
-                stuck = int((one.at_end / one.pictures > self.places).sum())
-                found.append(Share(one.name, one.kind, len(one.at_end), stuck, stuck))
-        if not found:
+        shares = []
+        for activity in watched(subject):
+            if activity.at_end is not None:
+                stuck = int((activity.at_end / activity.pictures > self.places).sum())
+                shares.append(Share(activity.name, activity.kind, len(activity.at_end), stuck, stuck))
+        if not shares:
             raise Skipped("it has no bounded units, such as sigmoid or ReLU6")
         if len(subject.examples) < ENOUGH:
             raise Skipped(
                 f"{ENOUGH} pictures are needed to tell stuck units from those that stand out in one"
             )
         return judged(
-            found,
+            shares,
             self.share,
             "are stuck at an end of their range",
             "stuck",

@@ -53,66 +53,66 @@ class UntrainedLayers:
     ] = 128
 
     def measure(self, subject: Subject) -> Found:
-        """Hold every layer's weights against independent draws, and against the initialisations that are usual.
+        """Compare every layer's weights with independent draws, and with the usual initialisations.
 
-        Layers of nothing but one value need no statistics.
+        Layers with a single value throughout need no statistics.
         """
         from cnnexplain.checks.suite.layers import readable, some
         from cnnexplain.core.words import count
         from cnnexplain.engine.weights.independence import independence
         from cnnexplain.engine.weights.initialisations import initialisation
 
-        known = 0
+        tested = 0
         small: list[str] = []
         few: list[str] = []
         rows: list[tuple[float, str, str, str]] = []
-        for one, values in readable(subject):
+        for layer, values in readable(subject):
             if values.min() == values.max() and (values.size >= self.least or not values.any()):
-                known += 1
-                rows.append((0.0, one.name, f"all are {float(values.flat[0]):g}", "–"))
+                tested += 1
+                rows.append((0.0, layer.name, f"all are {float(values.flat[0]):g}", "–"))
                 continue
-            if values.size < min(self.fewest, self.least) or values.ndim < 2 or one.shape is None:
-                # The last one first, which is most often a new head: that it was not judged is to be seen.
-                few.insert(0, one.name)
+            if values.size < min(self.fewest, self.least) or values.ndim < 2 or layer.shape is None:
+                # The last layer first, most often a new head: the message has to show that it was left out.
+                few.insert(0, layer.name)
                 continue
             if values.size < self.least:
-                small.insert(0, one.name)
-                drawn = initialisation(values, one.shape, one.bias())
+                small.insert(0, layer.name)
+                drawn = initialisation(values, layer.shape, layer.bias())
                 if drawn is not None:
-                    known += 1
+                    tested += 1
                     rows.append(
                         (
                             0.0,
-                            one.name,
+                            layer.name,
                             drawn.name,
                             f"none exceeds {drawn.scale:.4g}" if drawn.uniform else "–",
                         )
                     )
                 continue
-            known += 1
-            found = independence(values)
-            if found.deviations <= self.deviations:
-                drawn = initialisation(values, one.shape, one.bias(), random=True)
-                shape = found.shape if drawn is None else drawn.name
-                rows.append((found.deviations, one.name, shape, f"{found.deviations:.1f} ({found.figure})"))
+            tested += 1
+            draws = independence(values)
+            if draws.deviations <= self.deviations:
+                drawn = initialisation(values, layer.shape, layer.bias(), random=True)
+                shape = draws.shape if drawn is None else drawn.name
+                rows.append((draws.deviations, layer.name, shape, f"{draws.deviations:.1f} ({draws.figure})"))
         left = (
             f"; {len(small)} with fewer than {self.least} weights, by exact bounds only: {some(small)}"
             if small
             else ""
         )
         left += f"; {len(few)} with fewer than {self.fewest} left out: {some(few)}" if few else ""
-        if not known and not small:
+        if not tested and not small:
             raise Skipped(f"no layer has the {self.fewest} weights that it takes to tell")
         if not rows:
             return Found(
                 good=True,
-                says=f"none of {count(known + len(small), 'layer')} follows its initialisation{left}",
+                says=f"none of {count(tested + len(small), 'layer')} follows its initialisation{left}",
                 value=0,
             )
         names = [name for _, name, _, _ in rows]
         return Found(
             good=False,
-            says=f"{len(rows)} of {count(known, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
+            says=f"{len(rows)} of {count(tested, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
             f"initialisation: {some(names)} ({rows[0][2]}){left}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",

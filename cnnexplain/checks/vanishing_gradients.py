@@ -42,7 +42,7 @@ class VanishingGradients:
         from cnnexplain.checks.suite.flow import Lost, indifferent
 
         try:
-            found = subject.flow
+            flow = subject.flow
         except Skipped as reason:  # to skip a model that always says the same would be to pass it
             if indifferent(subject):
                 why = f"{len(subject.examples)} pictures get the same scores"
@@ -57,23 +57,23 @@ class VanishingGradients:
                 do="look for weights that are all zero, a layer that is dead or cut off just before the answer, or "
                 "scores so large that softmax or sigmoid makes 0 and 1 of them",
             )
-        if not all(map(isfinite, found.values)):
+        if not all(map(isfinite, flow.values)):
             raise Skipped("gradients are not finite: see exploding-gradients")
-        good = found.ratio >= self.ratio
-        first = found.layers[0]
+        good = flow.ratio >= self.ratio
+        first = flow.layers[0]
         says = (
-            f"a relative change at the first layer, {first}, moves the loss {found.ratio:.3g} times as much as one at "
+            f"a relative change at the first layer, {first}, moves the loss {flow.ratio:.3g} times as much as one at "
             f"the last; at least {self.ratio:g} is asked for"
         )
-        if found.ratio == 0:
+        if flow.ratio == 0:
             says = f"no gradient at all reaches the first layer, {first}"
-        low = {place for place, value in enumerate(found.values) if value < self.ratio * found.values[-1]}
+        low = {place for place, value in enumerate(flow.values) if value < self.ratio * flow.values[-1]}
         return Found(
             good=good,
             says=says,
-            value=found.ratio,
+            value=flow.ratio,
             do="use ReLU or SiLU instead of sigmoid and tanh, batch normalisation, shortcuts, or fewer layers; look "
             "for a layer that is dead or cut off",
-            table=found.table(smallest=True),
-            drawing=found.profile(self.ratio, frozenset(low) if not good else frozenset()),
+            table=flow.table(smallest=True),
+            drawing=flow.profile(self.ratio, frozenset(low) if not good else frozenset()),
         )

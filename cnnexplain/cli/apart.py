@@ -1,4 +1,4 @@
-"""Standard output for data alone, whatever strangers' code writes to it."""
+"""Standard output for data alone, whatever other code writes to it."""
 
 from __future__ import annotations
 

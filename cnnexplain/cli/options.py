@@ -15,18 +15,18 @@ Options = TypeVar("Options")
 
 
 def parameters(cls: type, unused: Collection[str] = ()) -> list[inspect.Parameter]:
-    """One keyword parameter, as typer reads it, for every declared field; those `unused` are not completed."""
+    """A keyword parameter, as typer reads it, for every declared field; those in `unused` are hidden."""
     return [_parameter(field, hidden=field.name in unused) for field in declared(cls)]
 
 
 def built(cls: type[Options], values: Mapping[str, Any]) -> Options:
-    """The dataclass with its share of the command line's values, each checked."""
+    """An instance of `cls` with its share of the command line's values. Raises `OptionError` for a wrong value."""
     own = {field.name: values[field.name] for field in declared(cls) if field.name in values}
     return cls(**checked(cls, own))
 
 
 def flag(name: str) -> str:
-    """A field's name as it is typed."""
+    """The option of a field's name, as it is typed: `--crop-pct` for `crop_pct`."""
     return "--" + name.replace("_", "-")
 
 
@@ -59,7 +59,7 @@ def spellings(field: Field) -> tuple[str, ...]:
 
 
 def meaning(field: Field) -> str:
-    """What an option does, and which words it takes."""
+    """The meaning of an option, and the words that it accepts."""
     if not field.param.choices:
         return field.param.help
     how_many = "One or more of" if field.repeated else "One of"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: object) -> str:
-    """Text that does nothing to a terminal: control characters and broken bytes are shown, not sent."""
+    """`text` without effects on a terminal: control characters and broken bytes are escaped."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode()
         for letter in str(text)

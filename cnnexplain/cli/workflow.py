@@ -1,4 +1,4 @@
-"""Lines in the log of a GitHub workflow, whose runner obeys some of them.
+"""Lines in the log of a GitHub workflow, whose runner takes some of them for commands.
 
 A runner obeys lines that begin with `::`, after spaces, and lines with `##[` anywhere:
 https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
@@ -10,7 +10,7 @@ import os
 
 
 def harmless(line: str) -> str:
-    """A line for people, broken up where it stands in a workflow's log and the runner would obey it."""
+    """A line for people, changed within a workflow's log where the runner would take it for a command."""
     if not _in_workflow():
         return line
     line = line.replace("##[", "## [")
@@ -18,7 +18,7 @@ def harmless(line: str) -> str:
 
 
 def harmless_json(line: str) -> str:
-    """The same for a record: JSON that reads back as it was. It begins with a brace."""
+    """A record, a line of JSON that begins with a brace, changed likewise so that it reads back as it was."""
     return line.replace("##[", "##\\u005b") if _in_workflow() else line
 
 
