@@ -104,7 +104,7 @@ def test_scripted_parts_of_a_python_model_are_named(inputs: Tensor) -> None:
     ):
         answer(network, inputs)
     network.act[0], network.inner.features[1] = nn.SiLU(), nn.Identity()
-    assert len(answer(network, inputs).attributions) == 1
+    assert len(answer(network, inputs).maps) == 1
 
 
 def test_weights_made_in_inference_mode_are_refused(inputs: Tensor) -> None:
