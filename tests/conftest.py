@@ -15,6 +15,9 @@ import pytest
 # Small networks run fastest on one thread, above all where other tests run beside them, in this process or another:
 # several threads on a busy machine wait for each other far longer than these models take.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests rewrite code of a model's own within the same second, for which Python would take its bytecode from before.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+sys.dont_write_bytecode = True
 # In the background of a shell, or under nohup, tests ignore Ctrl-C or a closed terminal, and so would the commands that
 # they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
