@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,19 @@ def test_the_documents_show_the_rooms_as_they_are() -> None:
         if not room.startswith("__"):
             allowed = ", ".join(f"`{other}`" for other in sorted(may, key=order.index)) or "nothing"
             assert f"| `{room}` | {content} | {allowed} |" in text
+
+
+def test_the_files_that_the_documents_name_are_there() -> None:
+    """In a row of a table, a name without a folder is a neighbour of the one before."""
+    text = (HOUSE.parent / "docs" / "architecture.md").read_text("utf-8")
+    named = []
+    for row in re.findall(r"^\| (.*?) \|", text, flags=re.MULTILINE):
+        folder = Path()
+        for name in re.findall(r"`([a-z_/]+\.py)`", row):
+            folder = Path(name).parent if "/" in name else folder
+            named.append(HOUSE / folder / Path(name).name)
+    assert len(named) > 100
+    assert [str(file) for file in named if not file.exists()] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=MODULES)

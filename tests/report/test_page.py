@@ -252,7 +252,9 @@ def test_every_index_entry_leads_to_its_card(run: Run, explanation: Make) -> Non
 
 
 def test_a_run_that_says_little_still_makes_a_page() -> None:
-    Seen(page({"cnnexplain": "0.1.0", "command": "gradcam", "status": "finished"}, []))
+    seen = Seen(page({"cnnexplain": "0.1.0", "command": "gradcam", "status": "finished"}, []))
+    assert "gradcam" in seen.text
+    assert not figures(seen)
 
 
 def figures(seen: Seen) -> list[str]:

@@ -14,7 +14,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from cnnexplain.engine.fields.axes import tensors_in
+from cnnexplain.engine.fields.axes import storage_of, tensors_in
 
 Formula = Callable[..., int]
 
@@ -147,10 +147,8 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _memory(one: Tensor) -> int | None:
-    try:
-        return int(one.untyped_storage()._cdata)
-    except (RuntimeError, NotImplementedError):
-        return None  # sparse and other tensors that have none of their own
+    storage = storage_of(one)
+    return None if storage is None else int(storage._cdata)
 
 
 @contextmanager

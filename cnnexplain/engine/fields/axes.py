@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 NOTHING = (1 << 40, -1)  # what a cell over padding sees: the neutral element of a hull
@@ -133,6 +134,14 @@ def tensors_in(value: object) -> Iterator[Tensor]:
             yield from tensors_in(one)
     elif isinstance(value, slice):
         yield from tensors_in((value.start, value.stop, value.step))
+
+
+def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
+    """The memory that a tensor lies in; None where it has none that others could share, as sparse ones."""
+    try:
+        return tensor.untyped_storage()
+    except RuntimeError:
+        return None
 
 
 def each(seen: Seen | None, how: How) -> Seen | None:

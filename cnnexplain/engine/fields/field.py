@@ -16,7 +16,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnnexplain.engine.capture import map_layout, note_grid
-from cnnexplain.engine.fields.axes import Axis, Call, Rule, Seen, anything, fitting, same, tensors_in
+from cnnexplain.engine.fields.axes import (
+    Axis,
+    Call,
+    Rule,
+    Seen,
+    anything,
+    fitting,
+    same,
+    storage_of,
+    tensors_in,
+)
 from cnnexplain.engine.fields.rules import call_of
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.engine.trace.functions import unwatched
@@ -238,11 +248,11 @@ class Following(TorchFunctionMode):
         self.noted[one] = seen, self._age(one)
 
     def _age(self, one: Tensor) -> int:
-        memory = _memory(one)
+        memory = storage_of(one)
         return self.ages[memory._cdata][0] if memory is not None and memory._cdata in self.ages else 0
 
     def _grown(self, one: Tensor) -> None:
-        memory = _memory(one)
+        memory = storage_of(one)
         if memory is not None:
             self.ages[memory._cdata] = self._age(one) + 1, memory
         if one._base is not None:
@@ -252,10 +262,3 @@ class Following(TorchFunctionMode):
 def _version(one: Tensor) -> int | None:
     """How often it was written to; None where torch does not count, so that it may be with every call."""
     return None if one.is_inference() else int(one._version)
-
-
-def _memory(one: Tensor) -> torch.UntypedStorage | None:
-    try:
-        return one.untyped_storage()
-    except (RuntimeError, NotImplementedError):
-        return None  # sparse and other tensors that share theirs with none
