@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from cnnexplain import __version__, checks
-from cnnexplain.cli.command import Command
+from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.commands import OfPictures
 from cnnexplain.cli.commands import commands as all_commands
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, kind_of
 from cnnexplain.cli.options import flag, spellings
-from cnnexplain.core.params import Field, declared
+from cnnexplain.core.params import DeclaredOption, declared
 from cnnexplain.errors import ExitCode
 from cnnexplain.sources import sources
 
@@ -119,7 +119,7 @@ def _seconds(found: float | None) -> str:
     return "" if found is None else f"{found:.1f}"
 
 
-def _command(command: Command) -> str:
+def _command(command: ShellCommand) -> str:
     images, model, parts = command.takes_pictures, command.takes_model, command.takes_parts
     return "\n".join(
         [
@@ -139,11 +139,11 @@ def _command(command: Command) -> str:
     )
 
 
-def _examples(command: Command) -> str:
+def _examples(command: ShellCommand) -> str:
     return "\n".join(["```", *command.examples, "```", ""]) if command.examples else ""
 
 
-def _unused(command: Command) -> list[str]:
+def _unused(command: ShellCommand) -> list[str]:
     """The shared options that change nothing in this command."""
     shared = {field.name for cls in command.shared.values() for field in declared(cls)}
     names = [f"`{flag(name)}`" for name in sorted(command.unused & shared)]
@@ -161,12 +161,12 @@ def _panel(title: str, cls: type) -> str:
     return "\n".join([f"### {title}\n", *_table(declared(cls))])
 
 
-def _table(options: Iterable[Field]) -> list[str]:
+def _table(options: Iterable[DeclaredOption]) -> list[str]:
     head = ["| option | default | what it does | environment |", "|---|---|---|---|"]
     return [*head, *(_row(option) for option in options), ""]
 
 
-def _row(option: Field) -> str:
+def _row(option: DeclaredOption) -> str:
     names = ", ".join(f"`{one}`" for name in spellings(option) for one in name.split("/"))
     value = "" if option.type is bool else f" `{_cell(option.param.metavar or kind_of(option))}`"
     return (
@@ -174,7 +174,7 @@ def _row(option: Field) -> str:
     )
 
 
-def _default(option: Field) -> str:
+def _default(option: DeclaredOption) -> str:
     if option.default is MISSING:
         return "required"
     if option.default in (None, (), ""):
@@ -184,7 +184,7 @@ def _default(option: Field) -> str:
     return f"`{','.join(option.default) if option.repeated else option.default}`"
 
 
-def _meaning(option: Field) -> str:
+def _meaning(option: DeclaredOption) -> str:
     param = option.param
     said = [_cell(param.help)]
     if param.choices:

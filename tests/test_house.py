@@ -141,6 +141,17 @@ def test_a_name_with_an_underscore_is_private_to_its_folder(file: Path) -> None:
                 assert ".".join(parts[:place]) == here, f"{module} is private"
 
 
+def test_no_two_classes_share_a_name() -> None:
+    """A name means one thing in the whole package, with an underscore or without."""
+    places: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                place = f"{file.relative_to(HOUSE)}:{node.lineno}"
+                places.setdefault(node.name.strip("_"), []).append(place)
+    assert {name: classes for name, classes in places.items() if len(classes) > 1} == {}
+
+
 def test_the_documents_show_the_rooms_as_they_are() -> None:
     text = (HOUSE.parent / "docs" / "architecture.md").read_text("utf-8")
     order = list(ROOMS)

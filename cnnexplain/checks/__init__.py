@@ -14,7 +14,7 @@ from cnnexplain.core import registry
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
-    from cnnexplain.core.verdict import Found, Level, Need
+    from cnnexplain.core.verdict import Level, Measurement, Need
 
 # The order in which they are carried out and reported: an earlier failure may explain later ones.
 ORDER = (
@@ -49,7 +49,7 @@ class Check(Protocol):
     why: ClassVar[str]  # why it matters, in a sentence
     needs: ClassVar[tuple[Need, ...]]  # the inputs that it cannot be measured without
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Measure it, inside `borrowed()`. Raises `Skipped` where this model has nothing to measure, or too little."""
         ...
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Gallery, Level, Measurement, Need, Skipped, Thumbnail
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.compared import Compared
     from cnnexplain.checks.suite.subject import Subject
-    from cnnexplain.core.baseline import Baseline as Stored
+    from cnnexplain.core.baseline import StoredRun
 
 __all__ = ["Baseline"]
 
@@ -67,7 +67,7 @@ class Baseline:
         ),
     ] = ("model", "weights", "preprocessing", "images")
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Compare class, probability and map of every picture; the worst picture decides."""
         from cnnexplain.checks.suite import explained as _explained
         from cnnexplain.checks.suite.compared import compared
@@ -78,7 +78,7 @@ class Baseline:
         try:
             pictures = compared(subject, stored)
         except Skipped as reason:  # to skip it would be to pass it
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"cannot be compared: {reason}",
                 do="see what finite and summary say of the model, or try --precision fp32",
@@ -98,7 +98,7 @@ class Baseline:
         drawing = (
             Gallery("Least like the stored run", _shots(pictures[: min(len(bad), SHOWN)])) if bad else None
         )
-        result = Found(
+        result = Measurement(
             good=not bad,
             says=summary,
             value=value,
@@ -146,7 +146,7 @@ class Baseline:
         return f"{start}: {', '.join(parts)}"
 
 
-def _differing(subject: Subject, stored: Stored) -> str:
+def _differing(subject: Subject, stored: StoredRun) -> str:
     """Versions that are not those of the stored run, in words."""
     from cnnexplain.checks.suite.stored import versions
 
@@ -159,9 +159,9 @@ def _differing(subject: Subject, stored: Stored) -> str:
     return f"; stored with {', '.join(parts)}" if parts else ""
 
 
-def _table(pictures: list[tuple[Compared, tuple[str, ...]]]) -> Table:
+def _table(pictures: list[tuple[Compared, tuple[str, ...]]]) -> EvidenceTable:
     head = ("picture", "breaks", "best class", "its probability", "rank correlation", "peak moved by")
-    return Table(head, tuple(_row(picture, broken) for picture, broken in pictures))
+    return EvidenceTable(head, tuple(_row(picture, broken) for picture, broken in pictures))
 
 
 def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,18 +175,18 @@ def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
     return (picture.name, ", ".join(broken) or "-", best, chance, *maps)
 
 
-def _shots(pictures: list[Compared]) -> tuple[Shot, ...]:
+def _shots(pictures: list[Compared]) -> tuple[Thumbnail, ...]:
     """The worst pictures, each as it was stored and as it is."""
     return tuple(
         shot
         for picture in pictures
         for shot in (
-            Shot(
+            Thumbnail(
                 picture.pixels,
                 f"stored: {picture.was} {picture.chance - picture.change:.3f}",
                 picture.stored,
             ),
-            Shot(
+            Thumbnail(
                 picture.pixels,
                 f"now: {picture.now}, {picture.was} {picture.chance:.3f}",
                 picture.values,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 from cnnexplain.errors import ModelError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class BatchInvariant:
         ),
     ] = 0.01
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Ask for some pictures alone, and hold the scores against those that they got in company."""
         from cnnexplain.checks.suite.repeated import apart, worst
 
@@ -54,7 +54,7 @@ class BatchInvariant:
         try:
             alone = self._alone(subject)
         except ModelError as error:
-            return Found(good=False, says=f"one picture alone fails: {error.problem}", do=TRAINING)
+            return Measurement(good=False, says=f"one picture alone fails: {error.problem}", do=TRAINING)
         again = subject.scored([subject.examples[0].pixels])
         if float(apart(alone[:1], again, subject.logits).max()) > limit:
             raise Skipped("the same picture gets other scores each time: see deterministic")
@@ -62,8 +62,10 @@ class BatchInvariant:
         largest = float(distances.max())
         if largest <= limit:
             but = f", but for {largest:.1g} of their size" if largest else ""
-            return Found(good=True, says=f"scores are the same alone and in a batch{but}", value=largest)
-        return Found(
+            return Measurement(
+                good=True, says=f"scores are the same alone and in a batch{but}", value=largest
+            )
+        return Measurement(
             good=False,
             says=f"scores depend on which pictures share a batch: alone they differ by {largest:.2g} of their size "
             f"where {limit:g} is allowed",

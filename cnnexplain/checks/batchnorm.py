@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ class BatchNorm:
         ),
     ] = 1.0
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Examine the running mean and variance of every layer that keeps them; with pictures also the inputs."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
@@ -76,21 +76,21 @@ class BatchNorm:
             return self._arriving(subject, f"{all_of} statistics of data")
         first = rows[0][1]
         names = [name for name, _ in rows]
-        return Found(
+        return Measurement(
             good=False,
             says=f"{len(rows)} of {many} cannot be right: {some(names)}; the first: {first}",
             value=len(rows),
             do="load running_mean and running_var too (they are buffers, no parameters), or train with model.train()",
-            table=Table(("layer", "what is wrong"), tuple(rows[:ROWS])),
+            table=EvidenceTable(("layer", "what is wrong"), tuple(rows[:ROWS])),
         )
 
-    def _arriving(self, subject: Subject, good: str) -> Found:
+    def _arriving(self, subject: Subject, good: str) -> Measurement:
         """Compare the inputs of each layer with its statistics, and look for exchanged layers."""
         from cnnexplain.engine.weights.misplaced import misplaced, nearest
         from cnnexplain.engine.weights.running import mismatches
 
         if not subject.examples or subject.broken:
-            return Found(good=True, says=good, value=0)
+            return Measurement(good=True, says=good, value=0)
         model, inputs = subject.model, subject.inputs(slice(PICTURES))
         model.heads.of(model, len(inputs))  # looks at a blank picture once, which is not to be watched
         height, width = inputs.shape[-2:]
@@ -100,25 +100,25 @@ class BatchNorm:
         before = mismatches(model, inputs)
         worst = max(before, key=lambda name: before[name], default=None)
         if worst is None or not before[worst] > self.apart:
-            return Found(good=True, says=good, value=0)
+            return Measurement(good=True, says=good, value=0)
         away = f"what arrives at {worst} is {before[worst]:.1f} standard deviations from its means"
         pair = nearest(model, few, TRIED)
         if pair is None:
             says = f"{good}; {away}, as with other pictures than those of its training: see normalisation"
-            return Found(good=True, says=says, value=0)
+            return Measurement(good=True, says=says, value=0)
         first, second, both = pair
         who = (
             f"{first} and {second}, each with its batch normalisation,"
             if both
             else f"the weights of {first} and {second}"
         )
-        return Found(
+        return Measurement(
             good=False,
             says=f"{who} seem to be exchanged: {away}, and all layers agree better with their statistics after "
             "exchanging them back",
             value=before[worst],
             do=MAPPED,
-            table=Table(
+            table=EvidenceTable(
                 ("layer", "standard deviations from its means"),
                 tuple(
                     (name, f"{value:.2f}")
@@ -140,18 +140,18 @@ class BatchNorm:
         return ""
 
 
-def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Found:
+def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Measurement:
     """The result for layers that the weights of other layers fit better."""
     every = [entry for circle in circles for entry in circle]
     groups = "; of ".join(_joined([entry.layer for entry in circle]) for circle in circles)
     first = every[0]
-    return Found(
+    return Measurement(
         good=False,
         says=f"the weights of {groups} seem to be exchanged: with those of {first.holder} what {first.layer} gives "
         f"agrees with the statistics behind it by {first.other:.2f}, with its own by {first.own:.2f}",
         value=len(every),
         do=MAPPED,
-        table=Table(
+        table=EvidenceTable(
             ("layer", "agrees with the weights of", "by", "with its own by"),
             tuple(
                 (entry.layer, entry.holder, f"{entry.other:.2f}", f"{entry.own:.2f}")

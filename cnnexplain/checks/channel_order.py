@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Gallery, Level, Measurement, Need, Skipped, Thumbnail
 
 if TYPE_CHECKING:
-    from cnnexplain.checks.suite.paired import Answers
+    from cnnexplain.checks.suite.paired import Performance
     from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["ChannelOrder"]
@@ -45,7 +45,7 @@ class ChannelOrder:
         ),
     ] = 0.02
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Swap the channels of all pictures that have colours, and compare the answers picture by picture."""
         import numpy as np
         import torch
@@ -77,8 +77,8 @@ class ChannelOrder:
             raise Skipped(f"cannot tell from {len(coloured)} pictures: {figures}{hint}")
         table = _table(subject, coloured, own, other)
         if outcome != "better":
-            return Found(good=True, says=figures, value=more, table=table)
-        return Found(
+            return Measurement(good=True, says=figures, value=more, table=table)
+        return Measurement(
             good=False,
             says=f"the model does better on swapped channels: {figures}",
             value=more,
@@ -89,18 +89,18 @@ class ChannelOrder:
         )
 
 
-def _order(own: Answers, other: Answers) -> list[int]:
+def _order(own: Performance, other: Performance) -> list[int]:
     """The places of the pictures that gain most by the swap first."""
     places: list[int] = own.gains(other).argsort(descending=True, stable=True).tolist()
     return places
 
 
-def _answer(subject: Subject, answers: Answers, place: int) -> str:
+def _answer(subject: Subject, answers: Performance, place: int) -> str:
     best = int(answers.best[place])
     return f"{subject.model.labels[best]} {float(answers.chances[place, best]):.2f}"
 
 
-def _table(subject: Subject, places: list[int], own: Answers, other: Answers) -> Table:
+def _table(subject: Subject, places: list[int], own: Performance, other: Performance) -> EvidenceTable:
     head: tuple[str, ...] = ("picture", "as fed", "swapped")
     if own.labels is not None:
         head += ("its class as fed", "its class swapped")
@@ -111,13 +111,13 @@ def _table(subject: Subject, places: list[int], own: Answers, other: Answers) ->
         if own.labels is not None:
             row += (f"{float(own.each[place]):.3f}", f"{float(other.each[place]):.3f}")
         rows.append(row)
-    return Table(head, tuple(rows))
+    return EvidenceTable(head, tuple(rows))
 
 
-def _gallery(subject: Subject, places: list[int], own: Answers, other: Answers) -> Gallery:
+def _gallery(subject: Subject, places: list[int], own: Performance, other: Performance) -> Gallery:
     shots = []
     for place in _order(own, other)[:SHOTS]:
         pixels = subject.examples[places[place]].pixels
-        shots.append(Shot(pixels, f"as fed: {_answer(subject, own, place)}"))
-        shots.append(Shot(pixels[..., ::-1].copy(), f"swapped: {_answer(subject, other, place)}"))
+        shots.append(Thumbnail(pixels, f"as fed: {_answer(subject, own, place)}"))
+        shots.append(Thumbnail(pixels[..., ::-1].copy(), f"swapped: {_answer(subject, other, place)}"))
     return Gallery("what swapping red and blue adds to most", tuple(shots))

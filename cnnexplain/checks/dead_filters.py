@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -57,7 +57,7 @@ class DeadFilters:
         ),
     ] = 0.1
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count dead filters of every layer; those that are zero to the last bit count for themselves."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
@@ -82,7 +82,7 @@ class DeadFilters:
                     (dead / count, (layer.weights.name, f"{dead} of {count}", str(layer.zeros), first))
                 )
         if not bad:
-            return Found(
+            return Measurement(
                 good=True,
                 says=f"{words.count(total, 'dead filter')} in {words.count(len(layers), 'layer')}, "
                 f"at most {most:.1%} of one (limit "
@@ -92,7 +92,7 @@ class DeadFilters:
         bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
         name, dead_of, zeros, _ = rows[0]
-        return Found(
+        return Measurement(
             good=False,
             says=f"{len(bad)} of {words.count(len(layers), 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"filters of zeros, or more than {self.share:.0%} dead: "
@@ -100,6 +100,6 @@ class DeadFilters:
             value=most,
             do="look at them with cnnexplain filters -l LAYER; load or export the checkpoint anew; if they were pruned "
             "on purpose, raise zeros and share",
-            table=Table(("layer", "dead", "of zeros", "which"), rows[:ROWS]),
+            table=EvidenceTable(("layer", "dead", "of zeros", "which"), rows[:ROWS]),
             grave=grave,
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.checks.suite.units import Share, judged, watched
+from cnnexplain.checks.suite.units import UnitShare, judged, watched
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -39,7 +39,7 @@ class DeadUnits:
         ),
     ] = 0.35
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count the channels that no picture opens, less those that more pictures would be expected to open."""
         shares = [_share(activity) for activity in watched(subject) if activity.fired is not None]
         if not shares:
@@ -58,7 +58,7 @@ class DeadUnits:
         )
 
 
-def _share(activity: Activity) -> Share:
+def _share(activity: Activity) -> UnitShare:
     """How many channels are dead, by Chao's estimate of unseen classes (1984, Scand. J. Stat. 11:265).
 
     With f1 channels that fired in one picture only and f2 in two, about f1 (f1 - 1) / 2 (f2 + 1) of the silent ones
@@ -73,4 +73,4 @@ def _share(activity: Activity) -> Share:
         dead = float(silent)
     elif activity.single and activity.pictures < MANY:
         dead = 0.0  # too few values to tell
-    return Share(activity.name, activity.kind, len(activity.fired), silent, dead)
+    return UnitShare(activity.name, activity.kind, len(activity.fired), silent, dead)

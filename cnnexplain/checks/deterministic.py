@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need
+from cnnexplain.core.verdict import Level, Measurement, Need
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -34,7 +34,7 @@ class Deterministic:
         ),
     ] = 0.001
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Run the first pictures again, in the same batch as the first time, and compare the scores."""
         from cnnexplain.checks.suite.repeated import apart, worst
         from cnnexplain.core.words import count
@@ -46,9 +46,9 @@ class Deterministic:
         pictures = count(len(examples), "picture")
         if largest <= self.apart:
             says = f"asked twice, {pictures} got the same scores"
-            return Found(good=True, says=says, value=largest)
+            return Measurement(good=True, says=says, value=largest)
         changed = int((distances > self.apart).sum())
-        return Found(
+        return Measurement(
             good=False,
             says=f"asked twice, {changed} of {pictures} got other scores, by {largest:.2g} of their size where "
             f"{self.apart:g} is allowed",

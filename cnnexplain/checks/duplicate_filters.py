@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -44,7 +44,7 @@ class DuplicateFilters:
         ),
     ] = 27
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count, in every layer, living filters that have the direction of another filter."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
@@ -66,7 +66,7 @@ class DuplicateFilters:
         if not total:
             raise Skipped(f"no layer has filters of {self.least} weights and more to compare")
         if not bad:
-            return Found(
+            return Measurement(
                 good=True,
                 says=f"in {words.count(total, 'layer')} at most {most:.1%} of the filters have a near-duplicate (limit "
                 f"{self.share:.0%}), and none are equal",
@@ -75,7 +75,7 @@ class DuplicateFilters:
         bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
         name, alike_of, _, pairs = rows[0]
-        return Found(
+        return Measurement(
             good=False,
             says=f"{len(bad)} of {words.count(total, 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"equal filters, or near-duplicates of more than {self.share:.0%}: "
@@ -83,5 +83,5 @@ class DuplicateFilters:
             value=most,
             do="initialise with random numbers, and see whether something was copied; cnnexplain filters "
             "--sort likeness -l LAYER shows them side by side",
-            table=Table(("layer", "filters with a duplicate", "equal pairs", "closest"), rows[:ROWS]),
+            table=EvidenceTable(("layer", "filters with a duplicate", "equal pairs", "closest"), rows[:ROWS]),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Confusion, Found, Level, Need, Table
+from cnnexplain.core.verdict import ROWS, Confusion, EvidenceTable, Level, Measurement, Need
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ class ExpectedLabels:
         ),
     ] = 0.7
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count the pictures whose class comes first, and is among the first five."""
         from cnnexplain.checks.suite.order import exchange
         from cnnexplain.core import words
@@ -83,7 +83,7 @@ class ExpectedLabels:
             order = moved.words(subject.model.labels)
             says += f"; labels are in another order: {order}, which makes {moved.right} of {count}"
             do = "put the names in --labels, or those in --labels-from, into the model's order, then check again"
-        return Found(
+        return Measurement(
             good=good,
             says=says,
             value=first / count,
@@ -114,7 +114,7 @@ def _advice(subject: Subject, right: int, classes: int) -> str:
     )
 
 
-def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Table:
+def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> EvidenceTable:
     """The pictures whose class is the least likely to the model; those that are recognised are left out."""
     names = subject.model.labels
     chances, labels = subject.model.probabilities(subject.logits), subject.labels
@@ -137,7 +137,7 @@ def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Ta
                     chance(place, other),
                 )
             )
-    return Table(
+    return EvidenceTable(
         ("picture", "should be", "probability", "place", "taken for", "probability of that"), tuple(rows)
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need
+from cnnexplain.core.verdict import Level, Measurement, Need
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -35,7 +35,7 @@ class ExplodingGradients:
         ),
     ] = 1e5
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
@@ -46,7 +46,7 @@ class ExplodingGradients:
         bad = [place for place, value in enumerate(flow.values) if not isfinite(value)]
         if bad:
             first, every = flow.layers[bad[0]], words.count(len(flow.layers), "layer")
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"gradients are not finite at {len(bad)} of {every}, first {first}",
                 do=do,
@@ -55,7 +55,7 @@ class ExplodingGradients:
             )
         good = flow.ratio <= self.ratio
         high = {place for place, value in enumerate(flow.values) if value > self.ratio * flow.values[-1]}
-        return Found(
+        return Measurement(
             good=good,
             says=f"a relative change at the first layer, {flow.layers[0]}, moves the loss {flow.ratio:.3g} times as "
             f"much as one at the last; the limit is {self.ratio:g}",

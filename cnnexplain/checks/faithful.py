@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Curves, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, Curves, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ class Faithful:
     ] = 0.0
     orders: Annotated[int, Param("How many random orders there are for each picture.", min=1, max=100)] = 3
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Delete cells, and insert them into a blurred picture, in the map's order and in random ones."""
         import torch
 
@@ -81,7 +81,7 @@ class Faithful:
         names = [subject.examples[place].name for place in kept.tolist()]
         return _explained.limited(self._verdict(names, *map(torch.stack, zip(*curves, strict=True))), subject)
 
-    def _verdict(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Found:
+    def _verdict(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Measurement:
         from cnnexplain.formulas.faithfulness import STEPS, advantage
 
         worse, better = advantage(deleted, inserted, random)
@@ -103,14 +103,14 @@ class Faithful:
             "inserted, most marked first": inserted,
             "inserted at random": random.flip(1),
         }
-        return Found(
+        return Measurement(
             good=value > self.gain,
             says=f"deleting and inserting what the map marks moves the class's probability by {value:+.3f} more than "
             f"random orders do, over {len(names)} pictures; more than {self.gain:g} is asked for",
             value=value,
             do="do not rely on this model's heat maps: compare other layers and formulas (-m hirescam), and look for "
             "layers that move things about, such as flatten and linear layers behind the map",
-            table=Table(("picture", "deletion", "insertion"), rows),
+            table=EvidenceTable(("picture", "deletion", "insertion"), rows),
             drawing=Curves(
                 "Probability of the class while cells are deleted and inserted",
                 (0.0, *STEPS, 1.0),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Level, Need, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class Finite:
         ),
     ] = True
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count non-finite weights, buffers (masks may be infinite), outputs of layers, and scores.
 
         In half precision also how the answers differ from those in float32: with autocast, and with weights cast.
@@ -86,16 +86,16 @@ class Finite:
 
         bad, many = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"{len(bad)} of {many} hold NaN or infinite values, first {bad[0]}",
                 value=len(bad),
                 do="train or export the model again; a checkpoint from before the loss became NaN may do",
-                table=Table(("tensor",), tuple((name,) for name in bad)),
+                table=EvidenceTable(("tensor",), tuple((name,) for name in bad)),
             )
         all_of = many if subject.tensors == 1 else f"all {many}"
         are = "is" if subject.tensors == 1 else "are"
-        result = Found(good=True, says=f"{all_of} {are} finite", value=0)
+        result = Measurement(good=True, says=f"{all_of} {are} finite", value=0)
         if subject.examples:
             scores, places = subject.first_pass
             if places:
@@ -106,7 +106,7 @@ class Finite:
                 result = self._as_in_float32(subject, result, scores, "autocast")
         return self._weights_cast(subject, result) if self.cast and result.good else result
 
-    def _weights_cast(self, subject: Subject, autocast: Found) -> Found:
+    def _weights_cast(self, subject: Subject, autocast: Measurement) -> Measurement:
         """Test the model with weights and inputs cast to half precision; `autocast` is the result so far."""
         from cnnexplain.engine.borrow import PRECISIONS
         from cnnexplain.engine.overflow import beyond, cast
@@ -118,13 +118,13 @@ class Finite:
             return autocast
         how = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
         if lost := beyond(model, half):
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"{autocast.says}; {how} makes {lost[0]!r} infinite"
                 + (f" and {len(lost) - 1} more" if len(lost) > 1 else ""),
                 value=len(lost),
                 do=SMALLER,
-                table=Table(("tensor",), tuple((name,) for name in lost[:ROWS])),
+                table=EvidenceTable(("tensor",), tuple((name,) for name in lost[:ROWS])),
             )
         if not subject.examples:
             return autocast
@@ -140,7 +140,7 @@ class Finite:
             return replace(overflowing, says=f"{autocast.says}; with {how}: {overflowing.says}")
         return self._as_in_float32(subject, autocast, scores, how)
 
-    def _as_in_float32(self, subject: Subject, result: Found, scores: Tensor, how: str) -> Found:
+    def _as_in_float32(self, subject: Subject, result: Measurement, scores: Tensor, how: str) -> Measurement:
         """Compare the scores (N, K) of half precision with those of float32; `result` is the result so far."""
         from cnnexplain.checks.suite.repeated import apart
 
@@ -169,16 +169,16 @@ class Finite:
             )
             for row in other[:ROWS]
         )
-        return Found(
+        return Measurement(
             good=False,
             says=says,
             value=len(other) / count,
             do="compare layer by layer where the two part (cnnexplain activations), or use fp32 or bf16",
-            table=Table(("picture", "in float32", "probability", how, "probability of that"), rows),
+            table=EvidenceTable(("picture", "in float32", "probability", how, "probability of that"), rows),
         )
 
 
-def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | None) -> Found:
+def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | None) -> Measurement:
     """Where values stop being finite, the first place first; `half`: the precision that was tried, None for float32."""
     from cnnexplain.core import words
 
@@ -190,13 +190,13 @@ def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | Non
     too_large = first.cause == "overflow" or (not first.cause and first.infinite > 0)
     problem = "values overflow on the way" if too_large else "not all values on the way are"
     problem += DOES.get(first.cause, "")
-    return Found(
+    return Measurement(
         good=False,
         says=f"weights are finite, but {problem}: first at {first.name}, where {words.percent(share)} "
         f"of the values are {kind} in {first.pictures} of {pictures}{more}",
         value=len(places),
         do=_remedy(first, half, too_large=too_large),
-        table=Table(
+        table=EvidenceTable(
             ("layer", "infinite", "NaN", "of values", "pictures"),
             tuple(
                 (place.name, str(place.infinite), str(place.nan), str(place.total), str(place.pictures))

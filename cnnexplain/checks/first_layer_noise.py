@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -49,7 +49,7 @@ class FirstLayerNoise:
         ),
     ] = 0.05
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Compare the smoothness of the layer that reads the picture with that of random weights."""
         from cnnexplain.engine.weights.kernels import reading
 
@@ -68,7 +68,7 @@ class FirstLayerNoise:
         away = abs(smooth.value) / smooth.spread
         figures = f"{name}: smoothness {smooth.words}, {away:.1f} standard deviations away"
         if away > self.deviations:
-            return Found(good=True, says=f"{figures} (limit {self.deviations:g})", value=away)
+            return Measurement(good=True, says=f"{figures} (limit {self.deviations:g})", value=away)
         height, width = subject.model.preprocess.input_size
         if first.size <= NINE:
             raise Skipped(f"{figures}: trained kernels of {NINE} weights look like that too")
@@ -76,7 +76,7 @@ class FirstLayerNoise:
             raise Skipped(
                 f"{figures}: filters trained on pictures of {height}x{width} may look like that too"
             )
-        return Found(
+        return Measurement(
             good=False,
             says=f"the first layer looks like noise: {figures} (limit {self.deviations:g})",
             value=away,

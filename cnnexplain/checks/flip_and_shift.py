@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Gallery, Level, Measurement, Need, Skipped, Thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ class FlipAndShift:
         ),
     ] = 0.02
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Shift all pictures both ways along a diagonal, mirror them, and see how far the probabilities move."""
         from cnnexplain.checks.suite import paired as _paired
         from cnnexplain.core.words import count
@@ -107,10 +107,10 @@ class FlipAndShift:
             f"{self.answers:.0%} may{aside}"
         )
         if not suspected:
-            return Found(good=True, says=says, value=value, table=table)
+            return Measurement(good=True, says=says, value=value, table=table)
         if not sure:
             raise Skipped(f"cannot tell from so few pictures: {says}")
-        return Found(
+        return Measurement(
             good=False,
             says=says,
             value=value,
@@ -159,7 +159,7 @@ def _ways(subject: Subject) -> dict[str, Callable[[NDArray[np.uint8]], NDArray[n
     return changes
 
 
-def _table(subject: Subject, moved: dict[str, Tensor]) -> Table:
+def _table(subject: Subject, moved: dict[str, Tensor]) -> EvidenceTable:
     import torch
 
     distances = torch.stack(list(moved.values()))
@@ -168,7 +168,7 @@ def _table(subject: Subject, moved: dict[str, Tensor]) -> Table:
         (subject.examples[place].name, *(f"{value:.2f}" for value in distances[:, place].tolist()))
         for place in order
     )
-    return Table(("picture", *moved), rows)
+    return EvidenceTable(("picture", *moved), rows)
 
 
 def _gallery(
@@ -187,5 +187,5 @@ def _gallery(
             (name, change(pixels), answers[place]),
         ):
             best = int(row.argmax())
-            shots.append(Shot(shown, f"{words}: {subject.model.labels[best]} {float(row[best]):.2f}"))
+            shots.append(Thumbnail(shown, f"{words}: {subject.model.labels[best]} {float(row[best]):.2f}"))
     return Gallery("the answers that change most", tuple(shots))

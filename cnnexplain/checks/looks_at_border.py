@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Gallery, Level, Need, Shot, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Gallery, Level, Measurement, Need, Skipped, Thumbnail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ class LooksAtBorder:
         ),
     ] = 1.5
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Add up the positive values in the margin, and divide by the margin's share of the area."""
         from cnnexplain.checks.suite import explained as _explained
 
@@ -67,13 +67,13 @@ class LooksAtBorder:
             place for place in shares.nan_to_num(-1).argsort(descending=True).tolist() if bool(kept[place])
         ]
         names = [example.name for example in subject.examples]
-        result = Found(
+        result = Measurement(
             good=value <= self.excess,
             says=f"{value * area:.0%} of the evidence lies in the outer margin, which is {area:.0%} of the area, or "
             f"{value:.2f} times its share; the limit is {self.excess:g}",
             value=value,
             do="look at the pictures below: crop frames and captions away, and train with random crops",
-            table=Table(
+            table=EvidenceTable(
                 ("picture", "evidence in the margin", "multiple of its area"),
                 tuple(
                     (names[place], f"{float(shares[place]):.0%}", f"{float(shares[place]) / area:.2f}")
@@ -83,7 +83,7 @@ class LooksAtBorder:
             drawing=Gallery(
                 "Most evidence in the margin first",
                 tuple(
-                    Shot(
+                    Thumbnail(
                         subject.examples[place].pixels,
                         f"{names[place].rpartition('/')[2]}: {float(shares[place]):.0%} in the margin",
                         maps[place].float().numpy(),

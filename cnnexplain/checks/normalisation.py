@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Profile, Skipped, Table
+from cnnexplain.core.verdict import EvidenceTable, Level, Measurement, Need, Profile, Skipped
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnexplain.checks.suite.paired import Answers, Outcome
+    from cnnexplain.checks.suite.paired import Outcome, Performance
     from cnnexplain.checks.suite.subject import Subject
 
 __all__ = ["Normalisation"]
@@ -62,7 +62,7 @@ class Normalisation:
         ),
     ] = 0.02
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Normalise all pictures in each usual way, and compare the answers picture by picture."""
         from cnnexplain.checks.suite import paired as _paired
 
@@ -82,7 +82,7 @@ class Normalisation:
         figures = f"{measure} {own.words} as fed and {others[best].words} with {_called(best)}{own.guesses}"
         if better:
             how = f": {HINTS[best]}" if best in HINTS else ""
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"the model does better with another normalisation: {figures}",
                 value=more,
@@ -97,11 +97,13 @@ class Normalisation:
                 f"cannot tell from {len(subject.examples)} pictures whether {' or '.join(unknown)} would do better: "
                 f"{figures}{hint}"
             )
-        return Found(
+        return Measurement(
             good=True, says=f"no other does better: {figures}", value=more, table=table, drawing=drawing
         )
 
-    def _outcomes(self, subject: Subject, own: Answers, others: dict[str, Answers]) -> dict[str, Outcome]:
+    def _outcomes(
+        self, subject: Subject, own: Performance, others: dict[str, Performance]
+    ) -> dict[str, Outcome]:
         """How every other normalisation does; where only certainty was measured, as far as it says anything."""
         outcomes = {name: own.against(other, self.gain, self.chance) for name, other in others.items()}
         # The best of several is likelier to be better by accident than a single one: each has its part of the chance.
@@ -120,7 +122,7 @@ class Normalisation:
             return dict.fromkeys(outcomes, "cannot tell")
         return outcomes
 
-    def _peaks(self, answers: Answers, subject: Subject, name: str) -> bool:
+    def _peaks(self, answers: Performance, subject: Subject, name: str) -> bool:
         """Whether a model fed in this way becomes less certain when the contrast is raised on top of it.
 
         Many networks become ever more certain as their input's numbers grow, whatever the picture. Of those
@@ -180,8 +182,8 @@ def _logits(subject: Subject, name: str, louder: float = 1.0) -> Tensor:
 
 
 def _evidence(
-    own: Answers, others: dict[str, Answers], outcomes: dict[str, Outcome], measure: str
-) -> tuple[Table, Profile]:
+    own: Performance, others: dict[str, Performance], outcomes: dict[str, Outcome], measure: str
+) -> tuple[EvidenceTable, Profile]:
     """Every normalisation, the best first; and the same as a drawing, in which the better ones are marked."""
     order = sorted(others, key=lambda name: (-others[name].value, -float(own.gains(others[name]).mean())))
     rows = [
@@ -197,4 +199,6 @@ def _evidence(
         limits=(own.value,),
         marked=frozenset(place for place, name in enumerate(order, 1) if outcomes[name] == "better"),
     )
-    return Table(("normalisation", measure, "log-probability", "against as fed"), tuple(rows)), drawing
+    return EvidenceTable(
+        ("normalisation", measure, "log-probability", "against as fed"), tuple(rows)
+    ), drawing

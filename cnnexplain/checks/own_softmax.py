@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from cnnexplain.core.verdict import Found, Level, Need, Table
+from cnnexplain.core.verdict import EvidenceTable, Level, Measurement, Need
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -24,7 +24,7 @@ class OwnSoftmax:
     )
     needs: ClassVar[tuple[Need, ...]] = ("pictures",)
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Examine the end of the model's forward, and whether its output looks like probabilities."""
         from cnnexplain.core.words import listed
         from cnnexplain.engine.scoring.unseen import BETWEEN
@@ -42,11 +42,11 @@ class OwnSoftmax:
             ("what is explained", head.explained or "what it returns"),
             ("what makes probabilities", {"none": "nothing: --activation none"}.get(by, by)),
         )
-        table = Table(("", "found"), rows)
+        table = EvidenceTable(("", "found"), rows)
         if not doubts:
             explained = f", and {head.explained} is explained" if head.explained else ""
-            return Found(good=True, says=f"{ends}{explained}", value=len(head.through), table=table)
-        return Found(
+            return Measurement(good=True, says=f"{ends}{explained}", value=len(head.through), table=table)
+        return Measurement(
             good=False,
             says="; ".join(doubts),
             value=len(head.through),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Curves, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import Curves, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +40,7 @@ class Randomisation:
         ),
     ] = 0.5
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Draw layers anew, from the last to the first, and compare the maps of the same classes after each step."""
         import torch
 
@@ -66,7 +66,7 @@ class Randomisation:
                     correlations[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
         return _explained.limited(self._verdict(correlations, [layers for layers, _ in stages]), subject)
 
-    def _verdict(self, alike: Tensor, layers: list[list[str]]) -> Found:
+    def _verdict(self, alike: Tensor, layers: list[list[str]]) -> Measurement:
         from cnnexplain.core import words
 
         steps = alike.mean((0, 2))  # (stages,)
@@ -82,14 +82,14 @@ class Randomisation:
             (_span(names), str(count), f"{correlation:.2f}")
             for names, count, correlation in zip(layers, counts[1:], steps.tolist(), strict=True)
         )
-        return Found(
+        return Measurement(
             good=value <= self.correlation,
             says=f"maps before and after weights are drawn anew have a rank correlation of {value:.2f} over "
             f"{words.count(len(layers), 'step')}; the limit is {self.correlation:g}",
             value=value,
             do="do not rely on this model's heat maps; compare another layer or formula, and see whether layers before "
             "and after the explained one were trained at all",
-            table=Table(("layers drawn anew", "so far", "rank correlation"), rows),
+            table=EvidenceTable(("layers drawn anew", "so far", "rank correlation"), rows),
             drawing=Curves(
                 "Maps while more and more layers are drawn anew, from the last to the first",
                 tuple(float(count) for count in counts),

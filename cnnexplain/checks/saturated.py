@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.checks.suite.units import Share, judged, watched
+from cnnexplain.checks.suite.units import UnitShare, judged, watched
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -46,13 +46,13 @@ class Saturated:
         ),
     ] = 0.95
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Count, layer by layer, the units that are within a hundredth of an end nearly everywhere."""
         shares = []
         for activity in watched(subject):
             if activity.at_end is not None:
                 stuck = int((activity.at_end / activity.pictures > self.places).sum())
-                shares.append(Share(activity.name, activity.kind, len(activity.at_end), stuck, stuck))
+                shares.append(UnitShare(activity.name, activity.kind, len(activity.at_end), stuck, stuck))
         if not shares:
             raise Skipped("it has no bounded units, such as sigmoid or ReLU6")
         if len(subject.examples) < ENOUGH:

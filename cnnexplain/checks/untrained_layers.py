@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import ROWS, Found, Level, Need, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -52,7 +52,7 @@ class UntrainedLayers:
         ),
     ] = 128
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Compare every layer's weights with independent draws, and with the usual initialisations.
 
         Layers with a single value throughout need no statistics.
@@ -104,19 +104,19 @@ class UntrainedLayers:
         if not tested and not small:
             raise Skipped(f"no layer has the {self.fewest} weights that it takes to tell")
         if not rows:
-            return Found(
+            return Measurement(
                 good=True,
                 says=f"none of {count(tested + len(small), 'layer')} follows its initialisation{left}",
                 value=0,
             )
         names = [name for _, name, _, _ in rows]
-        return Found(
+        return Measurement(
             good=False,
             says=f"{len(rows)} of {count(tested, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
             f"initialisation: {some(names)} ({rows[0][2]}){left}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
-            table=Table(
+            table=EvidenceTable(
                 ("layer", "weights look", "deviations from independent draws"),
                 tuple(row[1:] for row in rows[:ROWS]),
             ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
-from cnnexplain.core.verdict import Found, Level, Need, Skipped
+from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -35,7 +35,7 @@ class VanishingGradients:
         ),
     ] = 1e-4
 
-    def measure(self, subject: Subject) -> Found:
+    def measure(self, subject: Subject) -> Measurement:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
@@ -50,7 +50,7 @@ class VanishingGradients:
                 why = "its scores, or the function behind them, are saturated"
             else:
                 raise
-            return Found(
+            return Measurement(
                 good=False,
                 says=f"no gradient comes back at all: {why}",
                 value=0.0,
@@ -68,7 +68,7 @@ class VanishingGradients:
         if flow.ratio == 0:
             says = f"no gradient at all reaches the first layer, {first}"
         low = {place for place, value in enumerate(flow.values) if value < self.ratio * flow.values[-1]}
-        return Found(
+        return Measurement(
             good=good,
             says=says,
             value=flow.ratio,

@@ -18,7 +18,7 @@ import typer
 
 from cnnexplain import __version__
 from cnnexplain.cli.boundary import shown_error
-from cnnexplain.cli.command import Command
+from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
@@ -137,7 +137,7 @@ def _common(
     """Options of `cnnexplain` itself."""
 
 
-def _command(command: Command) -> Callable[..., int]:
+def _command(command: ShellCommand) -> Callable[..., int]:
     """The function that typer calls for a command."""
 
     def call(context: typer.Context, **values: Any) -> int:
@@ -177,7 +177,7 @@ def _command(command: Command) -> Callable[..., int]:
     return call
 
 
-def _carry_out(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
+def _carry_out(command: ShellCommand, context: typer.Context, values: dict[str, Any]) -> int:
     sources = {name: getattr(context.get_parameter_source(name), "name", "DEFAULT") for name in values}
     chosen = {name for name in values if sources[name] != "DEFAULT"}
     values = command.settled(values, {name for name in values if sources[name] == "COMMANDLINE"})
@@ -224,7 +224,7 @@ def _carry_out(command: Command, context: typer.Context, values: dict[str, Any])
     return int(ExitCode.OK)
 
 
-def _require_model(command: Command, model: str | None) -> None:
+def _require_model(command: ShellCommand, model: str | None) -> None:
     if model is None:
         raise OptionError("missing argument 'MODEL'", f"cnnexplain {command.name} --help lists what there is")
     if is_picture(model) and os.path.isfile(model):

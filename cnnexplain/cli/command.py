@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnnexplain.cli.options import built
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.core.params import Field, declared
+from cnnexplain.core.params import DeclaredOption, declared
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.options import DeviceOptions
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Command(ABC):
+class ShellCommand(ABC):
     """A command. `kind` is the dataclass whose declared fields are its own options."""
 
     name: str
@@ -37,7 +37,7 @@ class Command(ABC):
     runner: ClassVar[str]  # the module that carries it out, which may take seconds to import
 
     @property
-    def fields(self) -> dict[str, Field]:
+    def fields(self) -> dict[str, DeclaredOption]:
         """All its declared options, by their names."""
         return {field.name: field for cls in (*self.shared.values(), self.kind) for field in declared(cls)}
 
@@ -52,7 +52,7 @@ class Command(ABC):
         return self.without | getattr(self.kind, "unused", frozenset())
 
     @property
-    def shared_fields(self) -> dict[str, list[Field]]:
+    def shared_fields(self) -> dict[str, list[DeclaredOption]]:
         """The options that it shares with others, by heading, without those that it does not use."""
         return {
             heading: [field for field in declared(cls) if field.name not in self.unused]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from cnnexplain.cli.command import Command
+from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.console import ConsoleOptions
 from cnnexplain.cli.options import built, flag
 from cnnexplain.cli.settings import tables, variables
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Options = TypeVar("Options", bound=OutputOptions)
 
 
-class OfPictures(Command):
+class OfPictures(ShellCommand):
     """A method of explaining pictures."""
 
     takes_pictures = True
@@ -74,7 +74,7 @@ class OfPictures(Command):
         return run(request, observer)
 
 
-class OfModel(Command):
+class OfModel(ShellCommand):
     """A way of looking into a model, without pictures."""
 
     heading = "What to show"
@@ -114,7 +114,7 @@ class OfDrawnModel(OfModel):
     shared: ClassVar[Mapping[str, type]] = {**OfModel.shared, "Results": FolderOptions}
 
 
-class Checking(Command):
+class Checking(ShellCommand):
     """The check of a model's sanity."""
 
     takes_pictures = True
@@ -187,7 +187,7 @@ class Checking(Command):
         return check(request, observer)
 
 
-class Merging(Command):
+class Merging(ShellCommand):
     """Joining the parts of a run."""
 
     takes_model = needs_model = False
@@ -221,9 +221,9 @@ def _written(options: Options, values: Mapping[str, Any], chosen: set[str]) -> O
     return replace(options, output=None)
 
 
-def commands() -> dict[str, Command]:
+def commands() -> dict[str, ShellCommand]:
     """Every command by its name, in alphabetical order."""
-    by_name: dict[str, Command] = {}
+    by_name: dict[str, ShellCommand] = {}
     for name in names():
         kind = command(name)
         if issubclass(kind, ImageCommand):

@@ -12,11 +12,11 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from cnnexplain.cli.command import Command
+from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.commands import commands
 from cnnexplain.cli.console import show_lines
 from cnnexplain.cli.options import meaning, spellings
-from cnnexplain.core.params import Field, declared
+from cnnexplain.core.params import DeclaredOption, declared
 
 MODEL_HELP = (
     "A timm or torchvision name (resnet50), bundled:efficientnet_lite0, timm:NAME, torchvision:NAME, "
@@ -73,7 +73,7 @@ def of_program(options: Sequence[Row], width: int | None, style: bool, encoding:
 
 
 def of_command(
-    command: Command,
+    command: ShellCommand,
     width: int | None,
     style: bool,
     encoding: str,  # noqa: ARG001
@@ -99,7 +99,7 @@ def of_command(
     return lines[:-1]
 
 
-def row_of(field: Field) -> Row:
+def row_of(field: DeclaredOption) -> Row:
     """How an option is typed, and its meaning."""
     spelled = spellings(field)
     if field.type is bool and not field.default and not field.param.flags:
@@ -109,23 +109,23 @@ def row_of(field: Field) -> Row:
     return typed + value, meaning(field) + _default(field)
 
 
-def kind_of(field: Field) -> str:
+def kind_of(field: DeclaredOption) -> str:
     """The placeholder of an option's value where its declaration has no metavar."""
     return "NAME" if field.param.choices else {int: "N", float: "X"}.get(field.type, "TEXT")
 
 
-def _default(field: Field) -> str:
+def _default(field: DeclaredOption) -> str:
     if field.type is bool or field.default in (MISSING, None, (), ""):
         return ""
     return f" [default: {','.join(field.default) if field.repeated else field.default}]"
 
 
-def _paragraphs(command: Command) -> list[str]:
+def _paragraphs(command: ShellCommand) -> list[str]:
     """The paragraphs of a command's description, each on a line."""
     return [" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command.kind) or "").split("\n\n")]
 
 
-def _arguments(command: Command) -> Iterator[Row]:
+def _arguments(command: ShellCommand) -> Iterator[Row]:
     if command.takes_model:
         yield "MODEL" if command.needs_model else "[MODEL]", MODEL_HELP
     if command.takes_pictures:

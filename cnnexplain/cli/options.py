@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cnnexplain.core.params import Field, checked, declared
+from cnnexplain.core.params import DeclaredOption, checked, declared
 
 Options = TypeVar("Options")
 
@@ -30,7 +30,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _parameter(field: Field, *, hidden: bool) -> inspect.Parameter:
+def _parameter(field: DeclaredOption, *, hidden: bool) -> inspect.Parameter:
     written: Any = str if field.param.split else field.type  # the parts of a list are read later
     kind: Any = list[written] if field.repeated else written
     if field.optional:
@@ -50,7 +50,7 @@ def _parameter(field: Field, *, hidden: bool) -> inspect.Parameter:
     )
 
 
-def spellings(field: Field) -> tuple[str, ...]:
+def spellings(field: DeclaredOption) -> tuple[str, ...]:
     """How an option is typed; a slash stands before the spelling that turns it off."""
     if field.param.flags:
         return field.param.flags
@@ -58,7 +58,7 @@ def spellings(field: Field) -> tuple[str, ...]:
     return (f"{name}/--no-{name[2:]}",) if field.type is bool else (name,)
 
 
-def meaning(field: Field) -> str:
+def meaning(field: DeclaredOption) -> str:
     """The meaning of an option, and the words that it accepts."""
     if not field.param.choices:
         return field.param.help

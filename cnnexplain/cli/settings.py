@@ -16,12 +16,12 @@ else:
     import tomli as tomllib
 
 from cnnexplain.cli.options import flag, spellings
-from cnnexplain.core.params import Field
+from cnnexplain.core.params import DeclaredOption
 from cnnexplain.errors import CnnexplainError, OptionError, near_misses
 
 TABLED = "check"  # the command whose table in pyproject.toml holds further ones: of each check
 
-Commands = Mapping[str, Mapping[str, Field]]  # the fields of every command, by its name and theirs
+Commands = Mapping[str, Mapping[str, DeclaredOption]]  # the fields of every command, by its name and theirs
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ def variables(command: str, option: str) -> tuple[str, str]:
 
 
 def with_origin(
-    error: CnnexplainError, used: Mapping[str, Setting], fields: Mapping[str, Field], arguments: Sequence[str]
+    error: CnnexplainError,
+    used: Mapping[str, Setting],
+    fields: Mapping[str, DeclaredOption],
+    arguments: Sequence[str],
 ) -> None:
     """Add to an error the place of the setting it is about: a setting whose option or value it names."""
     for name, setting in used.items():
@@ -60,7 +63,7 @@ def with_origin(
             error.problem += f" ({flag(name)} is set by {setting.origin})"
 
 
-def _is_typed(field: Field, arguments: Sequence[str]) -> bool:
+def _is_typed(field: DeclaredOption, arguments: Sequence[str]) -> bool:
     """Whether an option stands on the command line, which goes before all settings."""
     names = [name for spelling in spellings(field) for name in spelling.split("/")]
     return any(
@@ -108,7 +111,7 @@ def _in_file(folder: Path, command: str, commands: Commands) -> Iterator[tuple[s
             yield name, Setting(_from_file(value, fields[name], file), where)
 
 
-def _is_meant(value: Any, field: Field, commands: Commands) -> bool:
+def _is_meant(value: Any, field: DeclaredOption, commands: Commands) -> bool:
     """Whether a setting for all commands is meant for this command's option.
 
     Options of one name may take other words in another command, or a file: `--method`, `--baseline`. A setting is for
@@ -124,7 +127,7 @@ def _is_meant(value: Any, field: Field, commands: Commands) -> bool:
     return not any(_knows(other, value) for other in kin)
 
 
-def _knows(field: Field, value: Any) -> bool:
+def _knows(field: DeclaredOption, value: Any) -> bool:
     """Whether all words of a setting are among those that an option accepts."""
     parts = value if isinstance(value, list) else str(value).split() if field.repeated else [value]
     words = [
@@ -177,7 +180,7 @@ def _known_options(table: Mapping[str, Any], names: Collection[str], where: str)
     return table
 
 
-def _from_file(value: Any, field: Field, file: Path) -> Any:
+def _from_file(value: Any, field: DeclaredOption, file: Path) -> Any:
     if isinstance(value, (dict, list)) and not (field.repeated and isinstance(value, list)):
         raise OptionError(
             f"{field.name} in {file} is not one value",

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnnexplain.cli.text import printable
-from cnnexplain.core.layer_words import NUMBERS, Column, Row, default_of, layers_and_blocks, totals, used
+from cnnexplain.core.layer_words import NUMBERS, Row, TableColumn, default_of, layers_and_blocks, totals, used
 from cnnexplain.core.words import listed
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _layers(rows: Sequence[Row], columns: Sequence[str], signs: Signs) -> Table:
     return table
 
 
-def _cells(row: Row, columns: Sequence[Column], signs: Signs, longest: float) -> Iterator[Text]:
+def _cells(row: Row, columns: Sequence[TableColumn], signs: Signs, longest: float) -> Iterator[Text]:
     for column in columns:
         if column.key == "layer":
             yield _name(row)

@@ -1,7 +1,7 @@
 """What every map of pixels asks of the model, what `cnnexplain.formulas` make of it, and what is said of the map.
 
-Each is a function that takes `Passes`, which computes what several formulas share once, and returns `Found`: values for
-every channel of the input, (N, C, H, W). To add one, write it and put it into `MAPS`.
+Each is a function that takes `Passes`, which computes what several formulas share once, and returns `ChannelMaps`:
+values for every channel of the input, (N, C, H, W). To add a map, write its function and put it into `MAPS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BRIGHT = (
 )
 
 
-class Found(NamedTuple):
+class ChannelMaps(NamedTuple):
     """What a formula found for a batch."""
 
     values: Tensor  # (N, C, H, W)
@@ -51,14 +51,14 @@ class Passes:
     noise: float
     integral: IntegralOptions
     keep_graph: Iterator[bool]  # for every way back: whether there will be another one
-    _gradients: dict[Rule, Found] = field(default_factory=dict)
+    _gradients: dict[Rule, ChannelMaps] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Tensor:
         """The pictures as the model sees them, (N, C, H, W)."""
         return self.pixels.detach()
 
-    def gradient(self, rule: Rule = "gradient") -> Found:
+    def gradient(self, rule: Rule = "gradient") -> ChannelMaps:
         """The gradient of the class score with every rectifier obeying a rule, and how many did."""
         if rule not in self._gradients:
             self._obey(rule)
@@ -66,7 +66,7 @@ class Passes:
                 self.target.score, self.pixels, keep_graph=next(self.keep_graph)
             )
             details = (obeyed(self.rectifiers),) * len(back) if rule != "gradient" else ()
-            self._gradients[rule] = Found(back, details)
+            self._gradients[rule] = ChannelMaps(back, details)
         return self._gradients[rule]
 
     @cached_property
@@ -101,54 +101,54 @@ class Passes:
             self.rectifiers.use(rule)
 
 
-def gradient(passes: Passes) -> Found:
+def gradient(passes: Passes) -> ChannelMaps:
     """Simonyan et al. 2013 (arXiv:1312.6034), section 3: how much the score changes with a pixel."""
     found = passes.gradient()
     return found._replace(details=(Detail(remarks=(BRIGHT,)),) * len(found.values))
 
 
-def input_x_gradient(passes: Passes) -> Found:
+def input_x_gradient(passes: Passes) -> ChannelMaps:
     """Shrikumar et al. 2016 (arXiv:1605.01713): gradient times the normalised input."""
-    return Found(formulas.input_x_gradient(passes.inputs, passes.gradient().values))
+    return ChannelMaps(formulas.input_x_gradient(passes.inputs, passes.gradient().values))
 
 
-def smoothgrad(passes: Passes) -> Found:
+def smoothgrad(passes: Passes) -> ChannelMaps:
     """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
     copies = f"Mean over {passes.samples} copies with noise of {passes.noise:g} of the input's range."
-    return Found(passes.noisy.mean, (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
+    return ChannelMaps(passes.noisy.mean, (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
 
 
-def vargrad(passes: Passes) -> Found:
+def vargrad(passes: Passes) -> ChannelMaps:
     """Adebayo et al. 2018 (arXiv:1810.03292): the variance of the gradient over noisy copies."""
     remark = (
         f"Bright: the gradient differs most between {passes.samples} copies with noise of {passes.noise:g} of the "
         "input's range."
     )
-    return Found(passes.noisy.variance, (Detail(remarks=(remark,)),) * len(passes.pixels))
+    return ChannelMaps(passes.noisy.variance, (Detail(remarks=(remark,)),) * len(passes.pixels))
 
 
-def integrated_gradients(passes: Passes) -> Found:
+def integrated_gradients(passes: Passes) -> ChannelMaps:
     """Sundararajan et al. 2017 (arXiv:1703.01365), eq. 1: the gradient along the way from a baseline."""
-    return Found(*integrated(passes.model, passes.inputs, passes.target, passes.integral))
+    return ChannelMaps(*integrated(passes.model, passes.inputs, passes.target, passes.integral))
 
 
-def guided_backprop(passes: Passes) -> Found:
+def guided_backprop(passes: Passes) -> ChannelMaps:
     """Springenberg et al. 2014 (arXiv:1412.6806), section 3.4: only positive signals through active units."""
     return _warned(passes.gradient("guided"), GUIDED_IS_BLIND)
 
 
-def deconvnet(passes: Passes) -> Found:
+def deconvnet(passes: Passes) -> ChannelMaps:
     """Zeiler & Fergus 2013 (arXiv:1311.2901), section 2.1, begun at a class: only positive signals."""
     return _warned(passes.gradient("deconv"), DECONV_IS_BLIND)
 
 
-def guided_gradcam(passes: Passes) -> Found:
+def guided_gradcam(passes: Passes) -> ChannelMaps:
     """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
     values, details = passes.gradient("guided")
-    return _warned(Found(formulas.guided_gradcam(values, passes.gradcam()), details), FINE_BUT_BLIND)
+    return _warned(ChannelMaps(formulas.guided_gradcam(values, passes.gradcam()), details), FINE_BUT_BLIND)
 
 
-def _warned(found: Found, remark: str) -> Found:
+def _warned(found: ChannelMaps, remark: str) -> ChannelMaps:
     details = tuple(replace(one, remarks=(*one.remarks, remark)) for one in found.details)
     return found._replace(details=details)
 
@@ -157,7 +157,7 @@ def _warned(found: Found, remark: str) -> Found:
 class Map:
     """A formula, how its channels become one value, and what that value means."""
 
-    formula: Callable[[Passes], Found]
+    formula: Callable[[Passes], ChannelMaps]
     reduce: Callable[[Tensor], Tensor]
     scale: Scale
     rule: Rule = "gradient"  # what rectifiers have to obey

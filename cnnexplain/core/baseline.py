@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class StoredImage:
     """What was said of one picture."""
 
     sha256: str  # of the picture's file
@@ -23,9 +23,9 @@ class Answered:
 
 
 @dataclass(frozen=True, eq=False)
-class Baseline:
+class StoredRun:
     """A stored run: what it was made of, by name, and what was said of each picture, by the picture's key."""
 
     made_of: Mapping[str, str]  # fingerprints: model, layer, classes, weights, preprocessing
     versions: Mapping[str, str]  # of what computed it
-    answers: Mapping[str, Answered]
+    answers: Mapping[str, StoredImage]

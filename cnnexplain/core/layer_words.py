@@ -13,7 +13,7 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """One column: how a cell is written, and the number by which it is sorted where it has one."""
 
     key: str
@@ -135,26 +135,26 @@ def _largest(key: str) -> Callable[[Row], float | None]:
 
 
 COLUMNS = (
-    Column("layer", "layer", "as --layer takes it", lambda row: row["name"]),
-    Column("kind", "kind", "the module's class; how often it ran, if not once", _kind),
-    Column(
+    TableColumn("layer", "layer", "as --layer takes it", lambda row: row["name"]),
+    TableColumn("kind", "kind", "the module's class; how often it ran, if not once", _kind),
+    TableColumn(
         "output", "output", "shape of what came out for one picture", shape,
         lambda row: float(_product(row["outputs"][0])) if row["outputs"] else None,
     ),
-    Column("kernel", "kernel", "rows by columns", _kernel, _largest("kernel")),
-    Column("stride", "stride", "of its own", _window("stride"), _largest("stride")),
-    Column("padding", "pad", "padding on either side", _window("padding"), _largest("padding")),
-    Column("groups", "groups", "of channels that do not mix", _groups,
+    TableColumn("kernel", "kernel", "rows by columns", _kernel, _largest("kernel")),
+    TableColumn("stride", "stride", "of its own", _window("stride"), _largest("stride")),
+    TableColumn("padding", "pad", "padding on either side", _window("padding"), _largest("padding")),
+    TableColumn("groups", "groups", "of channels that do not mix", _groups,
            lambda row: row["window"] and row["window"]["groups"]),
-    Column("parameters", "parameters", "all that it holds", _amount("parameters", "{:,}".format),
+    TableColumn("parameters", "parameters", "all that it holds", _amount("parameters", "{:,}".format),
            lambda row: row["parameters"]),
-    Column("multiply_adds", "mult-adds", "of convolutions, linear layers and matrix products, for one picture",
+    TableColumn("multiply_adds", "mult-adds", "of convolutions, linear layers and matrix products, for one picture",
            _amount("multiply_adds", scaled), lambda row: row["multiply_adds"]),
-    Column("share", "share", "share of all multiply-adds", share, lambda row: row["share"]),
-    Column("memory", "memory", "of the activations that it makes, at batch size 1",
+    TableColumn("share", "share", "share of all multiply-adds", share, lambda row: row["share"]),
+    TableColumn("memory", "memory", "of the activations that it makes, at batch size 1",
            _amount("activation_bytes", lambda value: scaled(value, "B")), lambda row: row["activation_bytes"]),
-    Column("field", "sees", "receptive field of a cell of its map, in pixels of the input", _field, _field_area),
-    Column("total_stride", "every", "by how many pixels of the input its cells lie apart", _stride,
+    TableColumn("field", "sees", "receptive field of a cell of its map, in pixels of the input", _field, _field_area),
+    TableColumn("total_stride", "every", "by how many pixels of the input its cells lie apart", _stride,
            lambda row: (row["total_stride"] or [None])[0]),
 )  # fmt: skip
 
@@ -181,7 +181,7 @@ def _product(sides: Sequence[int]) -> int:
     return total
 
 
-def used(rows: Sequence[Row]) -> tuple[Column, ...]:
+def used(rows: Sequence[Row]) -> tuple[TableColumn, ...]:
     """The columns in which at least one row says something; the layer's name always."""
     return tuple(
         one

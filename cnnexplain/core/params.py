@@ -42,7 +42,7 @@ class Param:
 
 
 @dataclass(frozen=True)
-class Field:
+class DeclaredOption:
     """One declared option of a dataclass: its name, type (without `None`), default and `Param`."""
 
     name: str
@@ -94,7 +94,7 @@ class Field:
         return value
 
 
-def declared(cls: type) -> Iterator[Field]:
+def declared(cls: type) -> Iterator[DeclaredOption]:
     """Every field of a dataclass that carries a `Param`, in order."""
     hints = get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
@@ -112,7 +112,7 @@ def declared(cls: type) -> Iterator[Field]:
         repeated = get_origin(kind) is tuple
         if repeated:
             kind = get_args(kind)[0]
-        yield Field(field.name, kind, optional, repeated, field.default, param)
+        yield DeclaredOption(field.name, kind, optional, repeated, field.default, param)
 
 
 def checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Reducer(ABC):
 
 
 @dataclass
-class _Channels:
+class _SilentLayer:
     silent: set[int]  # that fired in none of the images
     count: int
     images: int
@@ -69,7 +69,7 @@ class SilentChannels(Reducer):
     key: ClassVar[str] = "silent_channels"
     word: ClassVar[str] = "silent"
 
-    layers: dict[str, _Channels] = field(default_factory=dict)
+    layers: dict[str, _SilentLayer] = field(default_factory=dict)
 
     def update(self, record: Record) -> None:
         """Take in the feature maps of one image."""
@@ -95,7 +95,7 @@ class SilentChannels(Reducer):
         """As it was."""
         return cls(
             {
-                layer: _Channels({*known["silent"]}, known["count"], known["images"])
+                layer: _SilentLayer({*known["silent"]}, known["count"], known["images"])
                 for layer, known in state.items()
             }
         )
@@ -113,7 +113,7 @@ class SilentChannels(Reducer):
         return (never_fired(layer, said) for layer, said in self.results().items())
 
     def _add(self, layer: str, silent: set[int], count: int, images: int) -> None:
-        known = self.layers.setdefault(layer, _Channels(silent, count, 0))
+        known = self.layers.setdefault(layer, _SilentLayer(silent, count, 0))
         known.silent = known.silent & silent
         known.images += images
 

@@ -17,7 +17,7 @@ ROWS = 30  # of a table
 
 
 @dataclass(frozen=True)
-class Table:
+class EvidenceTable:
     """The evidence in rows, the worst first; every cell is a text."""
 
     head: tuple[str, ...]
@@ -58,7 +58,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class Thumbnail:
     """One picture as the model saw it, with words below it, and a heat map over it where one helps."""
 
     pixels: NDArray[np.uint8]  # (H, W, C)
@@ -71,21 +71,21 @@ class Gallery:
     """Pictures side by side, the most telling first."""
 
     title: str
-    shots: tuple[Shot, ...]
+    shots: tuple[Thumbnail, ...]
 
 
 Drawing = Profile | Curves | Confusion | Gallery
 
 
 @dataclass(frozen=True)
-class Found:
+class Measurement:
     """What a check measured: whether it is good, in a sentence, and the figure that was held against the limit."""
 
     good: bool
     says: str  # one sentence: what was found
     value: float | None = None
     do: str = ""  # what to do about it; only where it is not good
-    table: Table | None = None
+    table: EvidenceTable | None = None
     drawing: Drawing | None = None
     grave: bool = False  # so bad that a check that otherwise warns fails, unless a user has set its level
 
@@ -107,6 +107,6 @@ class Verdict:
     value: float | None = None
     limits: dict[str, Any] = field(default_factory=dict)  # its thresholds, by name
     seconds: float = 0
-    table: Table | None = None
+    table: EvidenceTable | None = None
     drawing: Drawing | None = None
     why: str = ""  # it matters

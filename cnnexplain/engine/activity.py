@@ -50,7 +50,7 @@ class Activity:
     single: bool = False  # whether each channel has one value a picture, and not a map
 
 
-class _Watch(TorchFunctionMode):
+class _ActivityMode(TorchFunctionMode):
     """While it is active every activation function is noted, wherever it stands in the code."""
 
     def __init__(
@@ -155,7 +155,7 @@ def watched(model: Model, batch: Tensor, scores: int) -> list[Activity]:
     """
     module = model.module
     leaves = {name for name, child in module.named_modules() if next(child.children(), None) is None}
-    watch = _Watch(model.preprocess.input_size, scores, len(batch), leaves)
+    watch = _ActivityMode(model.preprocess.input_size, scores, len(batch), leaves)
     with naming(module, watch.inside, watch.finished), torch.no_grad(), watch:
         model.forward(batch)
     return list(watch.found.values())

@@ -40,7 +40,7 @@ Grids = Collection[
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CapturedLayer:
     """A layer to capture: every run of it, or only run number `run`, counted from 1."""
 
     name: str
@@ -50,7 +50,7 @@ class Wanted:
 
 @contextmanager
 def capture(
-    module: nn.Module, layers: Sequence[Wanted], input_size: tuple[int, int], grids: Grids = ()
+    module: nn.Module, layers: Sequence[CapturedLayer], input_size: tuple[int, int], grids: Grids = ()
 ) -> Iterator[dict[str, Tensor]]:
     """Collect the output of each wanted layer during one forward of `module` in the `with` block: (N, C, h, w).
 
@@ -149,7 +149,7 @@ def note_grid(output: Tensor, layer: nn.Module, grids: set[tuple[int, int]]) -> 
 class _Keeper:
     """Keeps the maps of one layer's wanted runs."""
 
-    layer: Wanted
+    layer: CapturedLayer
     pictures: list[int]
     input_size: tuple[int, int]
     grids: Grids

@@ -39,7 +39,7 @@ class _Way:
     reason: str = ""  # which layer takes as many numbers as its map has
 
 
-class _Watch(TorchFunctionMode):
+class _FlattenMode(TorchFunctionMode):
     """Notes where a map is flattened, and how its numbers compare with those that the next layer takes."""
 
     def __init__(self, way: _Way, names: dict[int, str]) -> None:
@@ -95,7 +95,7 @@ def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
     way = _Way()
     names = {id(tensor): name for name, tensor in model.module.named_parameters()}
     try:
-        with torch.no_grad(), _Watch(way, names):
+        with torch.no_grad(), _FlattenMode(way, names):
             if shapes:
                 weights = {name: one.to("meta") for name, one in _tensors(model.module).items()}
                 output = functional_call(model.module, weights, torch.empty((1, *size), device="meta"))

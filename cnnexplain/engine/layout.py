@@ -18,7 +18,7 @@ Looked = TypeVar("Looked")
 VIEW = "view size is not compatible"  # what torch says of a view that a layout does not allow
 
 
-class Layout:
+class MemoryLayout:
     """The layout of one model's inputs, and of its weights where they are ours to lay out.
 
     A model that calls `.view` on its maps runs with pictures as plain torch lays them out and with no others: from

@@ -24,9 +24,9 @@ from cnnexplain.engine.backward.rectifiers import Met, Rectifiers, meets
 from cnnexplain.engine.capabilities import Capability, capabilities
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
-from cnnexplain.engine.fields.field import EVERYTHING, Field, receptive_fields
+from cnnexplain.engine.fields.field import EVERYTHING, ReceptiveField, receptive_fields
 from cnnexplain.engine.forward import failed
-from cnnexplain.engine.layout import Layout
+from cnnexplain.engine.layout import MemoryLayout
 from cnnexplain.engine.looking import Looked
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.scoring import scores
@@ -57,7 +57,7 @@ class Model:
     seed: int = 0  # what is random in a method starts from it
     chunks: Chunks = field(default_factory=Chunks, repr=False)
     source: str = ""  # where code and weights came from, in words
-    layout: Layout = field(default_factory=Layout, repr=False)
+    layout: MemoryLayout = field(default_factory=MemoryLayout, repr=False)
     activation: str = "auto"  # what makes probabilities of scores; auto: what the model itself ends in
     output: str | None = None  # of several outputs, the name or number of the one that has the scores
     tried_sizes: bool = False  # whether other sizes of pictures were tried, and it gets through none
@@ -100,12 +100,12 @@ class Model:
         return self.looked_at(lambda: layers.shapes(self.module, self.blank(), self.output_of))
 
     @cached_property
-    def fields(self) -> dict[str, Field]:
+    def fields(self) -> dict[str, ReceptiveField]:
         """What one cell of each layer's map can see of the input. Costs one forward pass, once."""
         follow = partial(receptive_fields, self.module, forward=self.output_of, every_run=True)
         return self.looked_at(lambda: follow(inputs=self.blank()))
 
-    def field(self, name: str) -> Field:
+    def field(self, name: str) -> ReceptiveField:
         """What one cell of the map of a layer's run can see: the whole input where it could not be followed."""
         return self.fields.get(f"{name} #1", self.fields.get(name, EVERYTHING))
 

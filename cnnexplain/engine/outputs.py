@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.capture import Grids, Wanted, as_floats, layout_of, map_layout, note_grid
+from cnnexplain.engine.capture import CapturedLayer, Grids, as_floats, layout_of, map_layout, note_grid
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
@@ -34,7 +34,7 @@ class Output:
 @contextmanager
 def outputs(
     module: nn.Module,
-    layers: Mapping[str, Wanted],
+    layers: Mapping[str, CapturedLayer],
     input_size: Size,
     grids: Collection[Size],
     known: Grids = (),

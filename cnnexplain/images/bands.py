@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, mismatch, repeated
+from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, DecodeOptions, mismatch, repeated
 from cnnexplain.images.levels import Levels
-from cnnexplain.images.tiff import WHITE_IS_ZERO, Layout, blocks, layouts, require_small
+from cnnexplain.images.tiff import WHITE_IS_ZERO, BandLayout, blocks, layouts, require_small
 
 MOST_PAGES = 32  # that are looked at
 MULTIPLIED = 1  # TIFF's code for an alpha that colours are multiplied by
@@ -27,7 +27,7 @@ UPRIGHT = {
 }  # the turn that undoes each orientation
 
 
-def stored_bands(path: str, head: bytes, wanted: Wanted) -> list[Layout]:
+def stored_bands(path: str, head: bytes, wanted: DecodeOptions) -> list[BandLayout]:
     """The pages of a TIFF that Pillow would not show in full: the first, or a page for each channel; else none.
 
     `head` holds the first bytes of the file.
@@ -39,13 +39,13 @@ def stored_bands(path: str, head: bytes, wanted: Wanted) -> list[Layout]:
     return [] if not pages or pages[0].plain else pages[:1]
 
 
-def _alike(pages: Sequence[Layout]) -> bool:
+def _alike(pages: Sequence[BandLayout]) -> bool:
     """Whether pages are the bands of a single picture: grey, all of the same size and kind, and no more of them."""
     kinds = {(page.size, page.dtype, page.bands, page.photometric, page.orientation) for page in pages}
     return len(kinds) == 1 and pages[0].bands == 1 and not pages[-1].following
 
 
-def of_tiff(path: str, pages: Sequence[Layout], wanted: Wanted) -> Decoded:
+def of_tiff(path: str, pages: Sequence[BandLayout], wanted: DecodeOptions) -> Decoded:
     """The picture of the pages of `stored_bands`: of 8 bits, grey or RGB, with its alpha if it has one.
 
     Raises `ImageError` where its bands are not the model's channels, or nobody knows what its values mean.
@@ -81,7 +81,7 @@ def of_tiff(path: str, pages: Sequence[Layout], wanted: Wanted) -> Decoded:
     return Decoded(picture, picture.size, bands, notes)
 
 
-def _bands_note(stored: int, channels: int, layout: Layout) -> str:
+def _bands_note(stored: int, channels: int, layout: BandLayout) -> str:
     note = f"The file's {channels} bands are the model's channels"
     if layout.alpha and channels == stored:
         note += "; the last is not taken for transparency"
@@ -96,7 +96,7 @@ def _bands_note(stored: int, channels: int, layout: Layout) -> str:
     return note + "."
 
 
-def _values(path: str, pages: Sequence[Layout], wanted: Wanted) -> tuple[NDArray[np.uint8], str]:
+def _values(path: str, pages: Sequence[BandLayout], wanted: DecodeOptions) -> tuple[NDArray[np.uint8], str]:
     """All bands as stored, (height, width, bands), from black 0 to white 255, and a note on how they became levels."""
     first = pages[0]
     (width, height), native = first.size, first.dtype.newbyteorder("=")
@@ -118,7 +118,7 @@ def _values(path: str, pages: Sequence[Layout], wanted: Wanted) -> tuple[NDArray
     return whole, levels.note
 
 
-def _picture(values: NDArray[np.uint8], shown: int, layout: Layout) -> Image.Image:
+def _picture(values: NDArray[np.uint8], shown: int, layout: BandLayout) -> Image.Image:
     """The first bands as a picture for people."""
     shown = 3 if shown >= 3 else 1
     drawn = values[..., :shown]
@@ -130,7 +130,7 @@ def _picture(values: NDArray[np.uint8], shown: int, layout: Layout) -> Image.Ima
     return Image.frombytes(mode, (values.shape[1], values.shape[0]), values.tobytes())
 
 
-def of_array(values: NDArray[Any], wanted: Wanted) -> Decoded:
+def of_array(values: NDArray[Any], wanted: DecodeOptions) -> Decoded:
     """A picture from Python: (height, width) or (height, width, bands) of bytes, integers or floats."""
     array = np.atleast_3d(values)
     bands, channels = array.shape[2], wanted.channels

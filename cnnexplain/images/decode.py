@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
 from cnnexplain.images.cost import require_cheap, require_short, require_short_webp
-from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, Wanted, repeated
+from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, DecodeOptions, repeated
 from cnnexplain.images.levels import Levels
 
 # An allowlist: Pillow's rarer readers are slow, memory-hungry, or start other programs.
@@ -49,7 +49,7 @@ def decode(path: str) -> Image.Image:
     return read(path).picture
 
 
-def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+def read(path: str, wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """The picture as a person sees it and, where they match, as the channels of a model. Raises `ImageError`.
 
     With `sides`, a JPEG that is at least twice as large as needed comes out at a half, a quarter or an eighth, which
@@ -75,13 +75,13 @@ def read(path: str, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - froze
             return _of_image(image, wanted) if levels is None else levels
 
 
-def of_image(image: Image.Image, wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+def of_image(image: Image.Image, wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """A picture that the caller has opened, decoded as `read` decodes a file. Raises `ImageError`."""
     with _problems_named():
         return _of_image(image, replace(wanted, sides=None))
 
 
-def of_array(values: NDArray[Any], wanted: Wanted = Wanted()) -> Decoded:  # noqa: B008 - frozen
+def of_array(values: NDArray[Any], wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """The picture of an array, (height, width) or (height, width, bands), without alpha. Raises `ImageError`."""
     from cnnexplain.images import bands
 
@@ -89,7 +89,7 @@ def of_array(values: NDArray[Any], wanted: Wanted = Wanted()) -> Decoded:  # noq
         return _seen(bands.of_array(values, wanted))
 
 
-def _of_image(image: Image.Image, wanted: Wanted) -> Decoded:
+def _of_image(image: Image.Image, wanted: DecodeOptions) -> Decoded:
     notes, size = _frames(image), image.size
     if wanted.sides is not None and image.format in REDUCED:
         shorter, longer = wanted.sides
@@ -150,7 +150,7 @@ def _bits(image: Image.Image) -> int | None:
     return int(bits[0]) if isinstance(bits, tuple) and bits and bits[0] in (12, 16, 32) else None
 
 
-def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: Wanted) -> Decoded | None:
+def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: DecodeOptions) -> Decoded | None:
     """Colours of 16 bits of a PNG by the wanted range, where there is one; Pillow itself keeps the upper 8."""
     raw = image.tile[0].args if image.format == "PNG" and image.tile else None
     if wanted.range is None or not isinstance(raw, str) or raw not in LOWER_BYTES:

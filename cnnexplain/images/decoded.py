@@ -16,7 +16,7 @@ PHOTOGRAPHS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DecodeOptions:
     """What a picture is decoded for."""
 
     channels: int = 3  # of the model

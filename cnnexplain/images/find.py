@@ -61,7 +61,7 @@ class ImageOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImagePath:
     """A picture to explain: its path as the user gave it, and its folder below the argument it came from."""
 
     path: str
@@ -84,7 +84,7 @@ def find(
     results: Path | None = None,
     is_result: IsResult = _never,
     seed: int = 0,
-) -> list[Source]:
+) -> list[ImagePath]:
     """Every picture that the arguments name, each once, in their order; folders are read sorted.
 
     A named file is taken whatever its name; in folders only files with one of `SUFFIXES`. Files of an earlier run are
@@ -98,7 +98,7 @@ def find(
             "-0 goes with a list of names",
             "find . -name '*.jpg' -print0 | cnnexplain COMMAND MODEL - -0 -o out",
         )
-    unique: dict[str, Source] = {}
+    unique: dict[str, ImagePath] = {}
     for source in _sources(itertools.chain(_expanded(names, options), _listed(options)), results, is_result):
         unique.setdefault(os.path.abspath(source.path), source)
         if len(unique) == options.limit:
@@ -116,13 +116,13 @@ def find(
     return images
 
 
-def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) -> Iterator[Source]:
+def _sources(paths: Iterable[str], results: Path | None, is_result: IsResult) -> Iterator[ImagePath]:
     start = os.getcwd()
     for path in paths:
         if os.path.isdir(path):
             yield from _below(path, start, results, is_result)
         else:
-            yield Source(path, "", start)
+            yield ImagePath(path, "", start)
 
 
 def _expanded(arguments: list[str], options: ImageOptions) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _name(written: bytes, options: ImageOptions) -> Iterator[str]:
         yield os.fsdecode(name)
 
 
-def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[Source]:
+def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[ImagePath]:
     """The pictures in a folder and all below it, by name; links to folders are not followed: they may form circles."""
     left_out = results.resolve() if results is not None else None
     within = left_out is not None and left_out in (Path(folder).resolve(), *Path(folder).resolve().parents)
@@ -195,14 +195,14 @@ def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -
         below = os.path.relpath(root, folder)
         for name in sorted(files):
             if is_picture(name) and not (within and is_result(Path(root, name))):
-                yield Source(os.path.join(root, name), "" if below == "." else below, start)
+                yield ImagePath(os.path.join(root, name), "" if below == "." else below, start)
     for error in closed:
-        yield Source(
+        yield ImagePath(
             os.fsdecode(error.filename), "", start
         )  # reported as a failure when it cannot be decoded
 
 
-def _nothing(arguments: list[str], options: ImageOptions, sources: list[Source]) -> NoImagesError:
+def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePath]) -> NoImagesError:
     missing = [source.path for source in sources]
     for path in missing[:SHOWN]:
         if meant := _meant(path):

@@ -41,7 +41,7 @@ MOST_BYTES = 1 << 30  # unpacked
 
 
 @dataclass(frozen=True)
-class Layout:
+class BandLayout:
     """How a TIFF's first picture, or a further one, is stored."""
 
     size: tuple[int, int]  # (width, height), as it is stored
@@ -80,7 +80,7 @@ class Layout:
         return self.bits <= 8 and self.dtype.kind == "u" and declared
 
 
-def layouts(path: str, head: bytes, most: int = 1) -> list[Layout]:
+def layouts(path: str, head: bytes, most: int = 1) -> list[BandLayout]:
     """How the first `most` pictures of a TIFF are stored; empty for another file, or for a TIFF that is left to Pillow.
 
     `head` holds the first bytes of the file, 16 at least: other files are not opened.
@@ -89,7 +89,7 @@ def layouts(path: str, head: bytes, most: int = 1) -> list[Layout]:
     """
     if head[:4] not in HEADS:
         return []
-    pages: list[Layout] = []
+    pages: list[BandLayout] = []
     with open(path, "rb") as file:
         order, big = HEADS[head[:4]]
         try:
@@ -135,7 +135,9 @@ def _read(file: IO[bytes], form: str, *missing: int) -> tuple[int, ...]:
     return missing if missing and not data else struct.unpack(form, data)
 
 
-def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_size: int) -> Layout | None:
+def _layout(
+    tags: Mapping[int, Sequence[int]], order: str, following: int, file_size: int
+) -> BandLayout | None:
     """The layout that tags describe; None where Pillow reads it: bits that are no bytes, inks, palettes, JPEG."""
 
     def value_of(tag: int, otherwise: int) -> int:
@@ -162,7 +164,7 @@ def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_
     if not width or not height or not all(block):
         return None
     extra = tuple(tags.get(EXTRA, ()))[: max(0, bands - (3 if photometric == RGB else 1))]
-    layout = Layout(
+    layout = BandLayout(
         (width, height), bands, np.dtype(f"{order}{KINDS[formats[0]]}{bits[0] // 8}"), bits[0], photometric,
         value_of(ORIENTATION, 1), extra, packing, predictor, value_of(PLANAR, 1) == 2 and bands > 1, block, tiled,
         tuple(tags.get(TILE_OFFSETS if tiled else OFFSETS, ())),
@@ -178,19 +180,19 @@ def _layout(tags: Mapping[int, Sequence[int]], order: str, following: int, file_
     return layout
 
 
-def _with_counts(layout: Layout, file_size: int) -> Layout:
+def _with_counts(layout: BandLayout, file_size: int) -> BandLayout:
     """The layout of a file that does not say how long its strips are: each may reach to the end of the file."""
     return replace(layout, counts=(file_size,) * len(layout.offsets))
 
 
-def words(layout: Layout) -> str:
+def words(layout: BandLayout) -> str:
     """The stored bands in words, such as "13 bands of 16 bits"."""
     kind = {"u": "", "i": " with sign", "f": " (floats)"}[layout.dtype.kind]
     bands = "1 band" if layout.bands == 1 else f"{layout.bands} bands"
     return f"{bands} of {layout.bits} bits{kind}"
 
 
-def blocks(path: str, layout: Layout) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
+def blocks(path: str, layout: BandLayout) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
     """Every strip or tile: its first row, first column, first band, and its values (rows, columns, bands).
 
     Values have the file's type and order of bytes. Raises `ImageError` for what is damaged or out of all proportion.
@@ -217,7 +219,7 @@ def blocks(path: str, layout: Layout) -> Iterator[tuple[int, int, int, NDArray[A
             yield row * down, column * across, plane, inside
 
 
-def require_small(pages: Sequence[Layout]) -> None:
+def require_small(pages: Sequence[BandLayout]) -> None:
     """Refuse a picture, before it is unpacked, whose pages take more memory or strips than any picture should."""
     strips = unpacked = 0
     for page in pages:
@@ -253,7 +255,7 @@ def _unpack(packed: bytes, packing: int, length: int, rows: int) -> bytes:
     return data
 
 
-def _unpredicted(data: NDArray[np.uint8], layout: Layout) -> NDArray[Any]:
+def _unpredicted(data: NDArray[np.uint8], layout: BandLayout) -> NDArray[Any]:
     """Values (rows, columns, bands) of bytes (rows, columns, bands, bytes of a value), differences added up."""
     rows, columns, depth, itemsize = data.shape
     values: NDArray[Any]

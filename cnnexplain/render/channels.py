@@ -11,14 +11,14 @@ from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.render import Picture
 from cnnexplain.render.kit import feature_sheet, feature_strip
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import Shown
+from cnnexplain.render.kit.panel import DrawnImage
 
 
 def pictures(
     results: Sequence[FeatureMaps], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """The strip first, then the sheets."""
-    shown = Shown(explanation, options.max_side)
+    shown = DrawnImage(explanation, options.max_side)
     together = tuple(maps for maps in results if maps.look.together)
     if together:
         yield Picture(partial(feature_strip.strip, shown, together, options), together)
@@ -27,5 +27,5 @@ def pictures(
             continue
         around = shown
         if maps.geometry != explanation.geometry:  # the layer was given a part of the picture only
-            around = Shown(replace(explanation, geometry=maps.geometry), options.max_side)
+            around = DrawnImage(replace(explanation, geometry=maps.geometry), options.max_side)
         yield Picture(partial(feature_sheet.sheet, around, maps, options), (maps,))

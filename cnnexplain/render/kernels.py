@@ -20,8 +20,8 @@ from cnnexplain.render.kit.tiles import (
     BROKEN,
     DEAD,
     Ink,
-    Layout,
     Panels,
+    TileGrid,
     enlarged,
     layout,
     painted,
@@ -77,7 +77,7 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
     return paper
 
 
-def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layout]:
+def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, TileGrid]:
     """The tiles, and how they were laid out."""
     laid = layout(kernels, max_side)
     which = kernels.ranked(laid.filters)
@@ -101,7 +101,7 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, Layou
     return image, laid
 
 
-def _captions(image: Image.Image, kernels: Kernels, laid: Layout, panels: Panels) -> None:
+def _captions(image: Image.Image, kernels: Kernels, laid: TileGrid, panels: Panels) -> None:
     """Below each tile its number, the norm where there is room, and the numbers of its input channels."""
     draw = ImageDraw.Draw(image)
     dead, broken = set(kernels.statistics.dead), set(kernels.statistics.broken)

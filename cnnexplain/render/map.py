@@ -28,7 +28,7 @@ from cnnexplain.render.kit.panel import (
     SMALL,
     TEXT,
     TITLE,
-    Shown,
+    DrawnImage,
     stamp,
 )
 from cnnexplain.render.kit.scale import PixelScale, colormap, painted
@@ -55,7 +55,7 @@ class MapCards:
         self.explanation = explanation
         self.options = options
         self.part = part  # whether the geometry is that of a map which lies on a part of what the model saw
-        self.shown = Shown(explanation, options.max_side)
+        self.shown = DrawnImage(explanation, options.max_side)
 
     def _of(self, heatmap: Heatmap) -> MapCards:
         """The cards of a map that lies on a part of what the model saw: all around it is hatched."""

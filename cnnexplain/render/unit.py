@@ -9,7 +9,7 @@ from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import Shown
+from cnnexplain.render.kit.panel import DrawnImage
 from cnnexplain.render.kit.sheet import sheet, strip
 from cnnexplain.render.kit.units import by_layer
 
@@ -18,7 +18,7 @@ def pictures(
     results: Sequence[Reconstruction], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """A sheet for every layer; of several layers also a strip that shows them side by side."""
-    shown = Shown(explanation, options.max_side)
+    shown = DrawnImage(explanation, options.max_side)
     layers = by_layer(results)
     for layer, units in layers.items():
         shows = tuple(result for result in results if result.layer == layer)

@@ -9,8 +9,8 @@ from cnnexplain.report.pages.figures import (
     FOLDED,
     Entry,
     Figure,
+    FoldedTable,
     Record,
-    Table,
     by_picture,
     links_of,
     remarks_of,
@@ -63,7 +63,7 @@ def _channels(entry: Entry) -> str:
     return f"{count(entry['channels']['count'], 'channel')} of {shape(entry['shape'])}"
 
 
-def _layer_table(entries: Sequence[Entry]) -> Table:
+def _layer_table(entries: Sequence[Entry]) -> FoldedTable:
     rows = [
         (
             entry["layer"],
@@ -76,10 +76,10 @@ def _layer_table(entries: Sequence[Entry]) -> Table:
         for entry in entries
     ]
     head = ("layer", "map", "range", "mean", "not above zero", "silent channels")
-    return Table("The layers one by one", head, tuple(rows), folded=False)
+    return FoldedTable("The layers one by one", head, tuple(rows), folded=False)
 
 
-def _channel_table(entry: Entry) -> Table:
+def _channel_table(entry: Entry) -> FoldedTable:
     every = entry["channels"]["shown"]
     first = every[:LISTED_CHANNELS]
     rows = [
@@ -96,7 +96,7 @@ def _channel_table(entry: Entry) -> Table:
         if len(every) > len(rows)
         else "The channels one by one"
     )
-    return Table(
+    return FoldedTable(
         which,
         ("channel", "largest value", "mean of what is positive", "strongest at"),
         tuple(rows),

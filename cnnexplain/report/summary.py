@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnexplain.core import layer_words
-from cnnexplain.core.layer_words import COLUMNS, NUMBERS, Column, Row, scaled, times, totals
+from cnnexplain.core.layer_words import COLUMNS, NUMBERS, Row, TableColumn, scaled, times, totals
 from cnnexplain.report.pages.figures import Figure, Link
 from cnnexplain.report.pages.words import href
 
@@ -15,7 +15,7 @@ DEEPEST = 12  # levels that are told apart; names say the rest
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell: its text, the number that it is sorted by, and the length of its bar."""
 
     key: str
@@ -29,7 +29,7 @@ class Cell:
 class Node:
     """A row and those inside its block. `open`: whether they are shown at first."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     level: int
     block: str  # of its name, what the block around it is called
     last: str  # and the rest
@@ -43,7 +43,7 @@ class Node:
 class Layers:
     """The whole table; `tiles` are its most important totals."""
 
-    head: tuple[Column, ...]
+    head: tuple[TableColumn, ...]
     numbers: tuple[str, ...]  # the keys of the columns that hold numbers
     nodes: tuple[Node, ...]
     facts: tuple[tuple[str, str], ...]
@@ -93,11 +93,11 @@ def stages(record: Mapping[str, Any]) -> Figure:
     )
 
 
-def _cell(column: Column, row: Row, longest: float) -> Cell:
+def _cell(column: TableColumn, row: Row, longest: float) -> TableCell:
     value = column.value(row) if column.value else None
     share = row["share"] / longest if column.key == "share" and row["share"] else None
     sorted_by = None if column.value is None else "" if value is None else f"{value:g}"
-    return Cell(column.key, column.text(row), sorted_by, share, column.key in NUMBERS)
+    return TableCell(column.key, column.text(row), sorted_by, share, column.key in NUMBERS)
 
 
 def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

@@ -10,9 +10,9 @@ from cnnexplain.report.pages.figures import (
     FOLDED,
     Entry,
     Figure,
+    FoldedTable,
     Link,
     Record,
-    Table,
     by_picture,
     links_of,
     other_facts,
@@ -45,7 +45,7 @@ def _sheet(entries: Sequence[Entry], picture_size: Sequence[int]) -> Figure:
         subject=f"{many}, {rules}",
         facts=(("strongest", strongest), *other_facts(entries)),
         remarks=remarks_of(entries),
-        table=Table(
+        table=FoldedTable(
             title="The units one by one",
             head=("unit", "channel", "activation", "row, column", "sees x", "sees y"),
             rows=tuple((str(place), *_row(unit)) for place, unit in enumerate(units, 1)),

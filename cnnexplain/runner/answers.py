@@ -16,7 +16,7 @@ from cnnexplain.core.records import is_listed
 from cnnexplain.core.words import listed, printable
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.tracing import renamed
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.checking.expected import expected, written_labels
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.write import Job
@@ -65,10 +65,10 @@ def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...
     return found.pop() if len(found) == 1 else ()
 
 
-class Answers:
+class ExpectedClasses:
     """The class that each picture of a run should be, and how many of those that were explained are."""
 
-    def __init__(self, request: Request, sources: Sequence[Source]) -> None:
+    def __init__(self, request: Request, sources: Sequence[ImagePath]) -> None:
         """Read what was written of the pictures; needs no model. Raises `CheckInputError` where one has no label."""
         self._options, self._part = request.answers, request.run.part()
         self._classes = array("q")  # one for each source
@@ -77,7 +77,7 @@ class Answers:
         wanted = self._options.labels_from
         self._written = {} if wanted is None else written_labels(wanted, sources)
 
-    def settled(self, model: Model, sources: Sequence[Source], jobs: list[Job]) -> list[Job]:
+    def settled(self, model: Model, sources: Sequence[ImagePath], jobs: list[Job]) -> list[Job]:
         """The jobs of this part of the run, each knowing which class of the model its picture should be.
 
         From here on eight bytes of each picture are kept. Raises `CheckInputError` where a label is no class.

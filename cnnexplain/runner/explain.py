@@ -21,7 +21,7 @@ from cnnexplain.engine.model import Model
 from cnnexplain.engine.scoring.functions import classifier, goal
 from cnnexplain.engine.scoring.scores import class_scores
 from cnnexplain.errors import CnnexplainError, ImageError, ImageMemoryError, is_out_of_memory
-from cnnexplain.images.decoded import Decoded, Wanted
+from cnnexplain.images.decoded import Decoded, DecodeOptions
 
 SHOWN_PREDICTIONS = 5
 
@@ -38,9 +38,9 @@ class Prepared:
     expected: int | None = None  # the class that it should be
 
 
-def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> Wanted:
+def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> DecodeOptions:
     """What a model needs of a picture that is decoded for it."""
-    return Wanted(preprocess.channels, preprocess.range, sides)
+    return DecodeOptions(preprocess.channels, preprocess.range, sides)
 
 
 def prepared(name: str, found: Decoded, preprocess: Preprocess) -> Prepared:

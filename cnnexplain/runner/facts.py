@@ -19,7 +19,7 @@ from cnnexplain.core.loading import Loaded
 from cnnexplain.core.params import declared
 from cnnexplain.core.records import plain
 from cnnexplain.engine.model import Model
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.checking.thresholds import Chosen
 from cnnexplain.runner.output.names import NAMED
 from cnnexplain.runner.request import CheckRequest, ModelRequest, Request
@@ -33,7 +33,7 @@ def describe(
     loaded: Loaded,
     method: ImageCommand,
     choices: Iterable[Choice],
-    sources: Sequence[Source],
+    sources: Sequence[ImagePath],
     images: int,
     started: float,
 ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def describe_check(
     loaded: Loaded,
     taken: Iterable[Chosen],
     choices: Iterable[Choice],
-    sources: Sequence[Source],
+    sources: Sequence[ImagePath],
     started: float,
 ) -> dict[str, Any]:
     """The same for a model's checks."""
@@ -161,12 +161,12 @@ def concluded(
     return {**described, "status": status, "seconds": round(seconds, 3), **more}
 
 
-def _fingerprinted(sources: Sequence[Source]) -> str:
+def _fingerprinted(sources: Sequence[ImagePath]) -> str:
     listed = hashlib.sha256(b"\0".join(os.fsencode(source.path) for source in sources)).hexdigest()
     return f"{_some(sources)} (fingerprint {listed[:8]})"
 
 
-def _some(sources: Sequence[Source]) -> str:
+def _some(sources: Sequence[ImagePath]) -> str:
     """Enough to tell one choice of pictures from another."""
     first, last = (os.path.basename(sources[end].path) for end in (0, -1))
     return first if len(sources) == 1 else f"{len(sources)} from {first} to {last}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from cnnexplain.core.preprocess import Preprocess, Range
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import of_array, of_image, read
-from cnnexplain.images.decoded import Decoded, Wanted
+from cnnexplain.images.decoded import Decoded, DecodeOptions
 from cnnexplain.runner.explain import Prepared, prepared
 
 Given = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
@@ -51,7 +51,7 @@ def checked_range(given: Any) -> Range | None:
 def prepare(image: Given, preprocess: Preprocess, given_range: Range | None = None) -> Prepared:
     """A picture with what a model sees of it. Raises `ImageError`, which names the picture."""
     name = "picture"
-    wanted = Wanted(preprocess.channels, given_range or preprocess.range, typed=TYPED)
+    wanted = DecodeOptions(preprocess.channels, given_range or preprocess.range, typed=TYPED)
     try:
         if isinstance(image, (str, os.PathLike)):
             name = os.fspath(image)
@@ -66,7 +66,7 @@ def prepare(image: Given, preprocess: Preprocess, given_range: Range | None = No
     return prepared(name, found, preprocess)
 
 
-def _of_values(given: Any, wanted: Wanted) -> Decoded:
+def _of_values(given: Any, wanted: DecodeOptions) -> Decoded:
     """A picture of an array (height, width, bands) or a tensor (bands, height, width); bands may be left out."""
     channels_first = isinstance(given, Tensor)
     values = _array(given) if channels_first else given

@@ -18,7 +18,7 @@ from cnnexplain.report.pages.long import pages
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.folder import REPORT, Folder
 from cnnexplain.runner.output.journal import Journal, Lines, Record
-from cnnexplain.runner.output.parts import Part, read, whole
+from cnnexplain.runner.output.parts import RunPart, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 Read = TypeVar("Read")
@@ -31,7 +31,7 @@ OPEN = 100  # of so many parts the files are kept open; a system allows some hun
 class Joined(Lines):
     """The records of all parts in the order of the whole."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[RunPart]) -> None:
         """`parts` in their order; those of a shard in turn, each giving one."""
         self._parts = parts
         rows = [zip(repeat(which), range(len(part.places))) for which, part in enumerate(parts)]
@@ -42,7 +42,7 @@ class Joined(Lines):
             self._which.append(which)
             self._row.append(row)
 
-    def part(self, index: int) -> Part:
+    def part(self, index: int) -> RunPart:
         """The part that a record is from."""
         return self._parts[self._which[index]]
 
@@ -117,7 +117,7 @@ def _reducers(run: Mapping[str, Any]) -> Sequence[type[Reducer]]:
     return image_command(command).reducers if command in names() else ()
 
 
-def _answers(parts: Sequence[Part]) -> dict[str, float]:
+def _answers(parts: Sequence[RunPart]) -> dict[str, float]:
     """How many pictures of all parts are right, where that is known; see `runner.answers.Answers`."""
     known = [one.run["answers"] for one in parts if one.run.get("answers")]
     sums = {name: sum(one[name] for one in known) for name in ("right", "labelled")}
@@ -129,7 +129,7 @@ def _taken(
 ) -> tuple[Record | None, int]:
     """Take over the files of all records; the first that failed, and how many did."""
     first, failed = None, 0
-    owners: dict[str, Part] = {}
+    owners: dict[str, RunPart] = {}
     for index, record in enumerate(records):
         part = records.part(index)
         for name in part.files(record):
@@ -147,7 +147,7 @@ def _taken(
     return first, failed
 
 
-def _described(parts: Sequence[Part], request: MergeRequest, images: int) -> dict[str, Any]:
+def _described(parts: Sequence[RunPart], request: MergeRequest, images: int) -> dict[str, Any]:
     """The run.json of the whole, as far as it is known before the first record."""
     first = parts[0].run
     identity = {name: value for name, value in first["identity"].items() if name != "shard"}

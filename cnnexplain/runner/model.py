@@ -8,7 +8,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.borrow import unwrapped
-from cnnexplain.engine.layout import Layout
+from cnnexplain.engine.layout import MemoryLayout
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError, first_line
 from cnnexplain.runner.options import DeviceOptions
@@ -26,7 +26,7 @@ def build(
     loaded = load(reference, options)
     try:
         module = unwrapped(loaded.module).to(device)
-        layout = Layout(owns_weights=True)
+        layout = MemoryLayout(owns_weights=True)
         layout.use(module, channels_last=True)
     except RuntimeError as error:
         raise OptionError(

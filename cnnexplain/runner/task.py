@@ -15,8 +15,8 @@ from cnnexplain.core.reduce import Reductions
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.mixing import one_by_one
 from cnnexplain.images.decode import refuse_bombs
-from cnnexplain.images.find import Source, find
-from cnnexplain.runner.answers import Answers, build_for
+from cnnexplain.images.find import ImagePath, find
+from cnnexplain.runner.answers import ExpectedClasses, build_for
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.folder import Folder, checked_folder, written_by_us
 from cnnexplain.runner.output.names import stems
@@ -36,10 +36,10 @@ class Task:
     clock: float  # seconds of a clock that nobody sets
     folder: Folder | None  # None where nothing is to be written
     log: TensorBoardLog | None
-    sources: Sequence[Source]  # of the whole run
+    sources: Sequence[ImagePath]  # of the whole run
     jobs: Sequence[Job]  # of this part of it
     allowed: float  # how many of them may fail
-    answers: Answers
+    answers: ExpectedClasses
     model: Model
     loaded: Loaded
     method: ImageCommand
@@ -64,7 +64,7 @@ def settle(request: Request, observer: Observer) -> Task:
     sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
     jobs = _jobs(request, sources)
     allowed = allowed_failures(request.run.max_failures, len(jobs))
-    answers = Answers(request, sources)
+    answers = ExpectedClasses(request, sources)
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = bound(request.method, model)
@@ -98,7 +98,7 @@ def _begin(request: Request) -> None:
     request.answers.require_sense()
 
 
-def _jobs(request: Request, sources: Sequence[Source]) -> list[Job]:
+def _jobs(request: Request, sources: Sequence[ImagePath]) -> list[Job]:
     """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
     part, parts = request.run.part()
     mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]

@@ -44,18 +44,18 @@ def is_checkpoint(reference: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Part:
+class StateDict:
     """A map of tensors in a file, and its name there: `` for the file itself, or `ema.model`."""
 
     name: str
     state: State
 
 
-def read_checkpoint(path: Path) -> tuple[Part, ...]:
+def read_checkpoint(path: Path) -> tuple[StateDict, ...]:
     """The maps of tensors in a file."""
     refuse_foreign(path)
     if _is_safetensors(path):
-        return (Part("", _read_safetensors(path)),)
+        return (StateDict("", _read_safetensors(path)),)
     return _parts(_read_pickle(path), path)
 
 
@@ -196,9 +196,9 @@ def _read_safetensors(path: Path) -> State:
         ) from error
 
 
-def _parts(data: Any, path: Path) -> tuple[Part, ...]:
+def _parts(data: Any, path: Path) -> tuple[StateDict, ...]:
     """Every map of tensors in a file, whatever it is called: those of `NESTS` first, then as they stand."""
-    parts: list[Part] = []
+    parts: list[StateDict] = []
     states: dict[int, State] = {}  # by map: a map may stand in several places, and in itself
     level = [("", data)]
     for _ in range(DEEPEST + 1):
@@ -213,7 +213,7 @@ def _parts(data: Any, path: Path) -> tuple[Part, ...]:
                     if isinstance(value, dict)
                 ]
             if states[id(entry_map)] and len(parts) < MOST_PARTS:
-                parts.append(Part(name, states[id(entry_map)]))
+                parts.append(StateDict(name, states[id(entry_map)]))
         level = below
     if not parts:
         raise ModelError(f"{path} holds no state dict, but {_in_words(data)}", RESAVE)
@@ -267,7 +267,7 @@ def require_honest(state: State, path: Path) -> None:
             )
 
 
-def is_honest(part: Part) -> bool:
+def is_honest(part: StateDict) -> bool:
     """Whether no tensor of a part has more numbers than the file, so that its tensors can be computed with."""
     return not any(map(_claims_too_much, part.state.values()))
 

@@ -11,7 +11,14 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.words import printable
 from cnnexplain.errors import ModelError
-from cnnexplain.sources._checkpoint import LONGEST, NESTS, Part, is_honest, read_checkpoint, require_honest
+from cnnexplain.sources._checkpoint import (
+    LONGEST,
+    NESTS,
+    StateDict,
+    is_honest,
+    read_checkpoint,
+    require_honest,
+)
 from cnnexplain.sources._fit import Misfit, channels_of, head_sizes, put
 from cnnexplain.sources._keys import Reading, is_averaged, read
 from cnnexplain.sources._registry import is_library, second_reading
@@ -29,9 +36,9 @@ class Filled:
     """A model with the fitting tensors of a checkpoint in it."""
 
     built: Built
-    part: Part
-    rivals: tuple[Part, ...]  # other parts of the file that fit as well
-    refused: tuple[Part, ...]  # those that say they are larger than their data
+    part: StateDict
+    rivals: tuple[StateDict, ...]  # other parts of the file that fit as well
+    refused: tuple[StateDict, ...]  # those that say they are larger than their data
     reading: Reading
     misfit: Misfit
     variant: Variant
@@ -63,12 +70,12 @@ def filled(
 
 
 def _filled(
-    checkpoint: Path, parts: tuple[Part, ...], architecture: str, variant: Variant, build: Build
+    checkpoint: Path, parts: tuple[StateDict, ...], architecture: str, variant: Variant, build: Build
 ) -> Filled:
     """The part of the file that fits an architecture best, in a model with its numbers of classes and channels."""
     built = build(architecture, variant)
-    honest: list[Part] = []
-    refused: list[Part] = []
+    honest: list[StateDict] = []
+    refused: list[StateDict] = []
     for part in parts:
         (honest if is_honest(part) else refused).append(part)
     # Before anything is computed with tensors, as readings do: an expanded tensor takes a few bytes of the file.
@@ -76,7 +83,7 @@ def _filled(
         require_honest(parts[0].state, checkpoint)
     readings = [(part, read(part.state, built.module)) for part in honest]
 
-    def order(candidate: tuple[Part, Reading]) -> tuple[int, bool, int]:
+    def order(candidate: tuple[StateDict, Reading]) -> tuple[int, bool, int]:
         part, reading = candidate
         return -reading.score, is_averaged(part.name), 0 if reading.score else -len(part.state)
 
@@ -123,7 +130,7 @@ def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> n
     return build(architecture, wanted).module
 
 
-def _parts_named(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[Part, ...]:
+def _parts_named(parts: tuple[StateDict, ...], key: str | None, path: Path) -> tuple[StateDict, ...]:
     """The part that `--weights-key` names, a map of the file or the keys under a prefix; without the option all."""
     exact = [part for part in parts if key in (None, part.name)]
     if exact:
@@ -135,7 +142,7 @@ def _parts_named(parts: tuple[Part, ...], key: str | None, path: Path) -> tuple[
             name[len(prefix) :]: tensor for name, tensor in part.state.items() if name.startswith(prefix)
         }
         if state:
-            under.append(Part(str(key), state))
+            under.append(StateDict(str(key), state))
     if under:
         return (max(under, key=lambda part: len(part.state)),)
     largest = max(parts, key=lambda part: len(part.state)).state

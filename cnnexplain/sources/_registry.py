@@ -15,20 +15,22 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.errors import ModelError, near_misses
 from cnnexplain.sources._files import existing_file
 from cnnexplain.sources._foreign import SUFFIXES, foreign_file, foreign_folder
-from cnnexplain.sources._source import Built, Source, UnknownNameError, UnknownTagError, Variant
+from cnnexplain.sources._source import Built, ModelSource, UnknownNameError, UnknownTagError, Variant
 
 BARE_NAMES = ("timm", "torchvision")  # a name without a prefix is looked up in these, in this order
 SHOWN = 3
 
 
 @cache
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, ModelSource]:
     """Every source of this folder, and of other packages, by its prefix."""
     package = __name__.rpartition(".")[0]
     room = import_module(package)
     modules = [import_module(f"{package}.{name}") for name in registry.own_names(room)]
     modules += [registry.load(plugin) for plugin in registry.plugins(package).values()]
-    return {module.PREFIX: cast(Source, module) for module in reversed(modules)}  # no package replaces ours
+    return {
+        module.PREFIX: cast(ModelSource, module) for module in reversed(modules)
+    }  # no package replaces ours
 
 
 def has_prefix(reference: str) -> bool:

@@ -49,7 +49,7 @@ class Built:
     unused: tuple[str, ...] = ()  # beginnings of checkpoint keys that only training needs
 
 
-class Source(Protocol):
+class ModelSource(Protocol):
     """The interface of every file in this folder, as a module."""
 
     PREFIX: str  # the word before the colon; the source with an empty prefix takes references that no other claims

@@ -19,7 +19,7 @@ from networks import as_model, pooled
 from cnnexplain.checks.baseline import Baseline
 from cnnexplain.checks.suite.compared import likeness, shift
 from cnnexplain.checks.suite.subject import Example, Subject
-from cnnexplain.core.verdict import Found, Gallery, Skipped
+from cnnexplain.core.verdict import Gallery, Measurement, Skipped
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, ModelError, OptionError, OutputError
 from cnnexplain.runner.checking import baselines
@@ -67,7 +67,7 @@ def fit(file: Path, one: Subject, **limits: Any) -> None:
         baselines.require_fit(baselines.read(file), one, [chosen(**limits)])
 
 
-def found(file: Path, model: Model, **limits: Any) -> Found:
+def found(file: Path, model: Model, **limits: Any) -> Measurement:
     one = subject(model, baseline=baselines.read(file))
     with model.borrowed():
         return Baseline(**limits).measure(one)

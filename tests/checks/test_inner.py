@@ -21,7 +21,7 @@ from cnnexplain.checks.randomisation import Randomisation
 from cnnexplain.checks.saturated import Saturated
 from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.checks.vanishing_gradients import VanishingGradients
-from cnnexplain.core.verdict import Found, Skipped
+from cnnexplain.core.verdict import Measurement, Skipped
 from cnnexplain.engine.activity import joined, watched
 from cnnexplain.engine.flow import influences
 from cnnexplain.engine.weights.layers import fingerprint
@@ -39,11 +39,11 @@ MINE = (
 )
 
 
-def found(check: Any, subject: Subject) -> Found:
+def found(check: Any, subject: Subject) -> Measurement:
     """What a check measures, as the runner has it done; the module must be as it was."""
     before = fingerprint(subject.model.module)
     with subject.model.borrowed():
-        measured: Found = check.measure(subject)
+        measured: Measurement = check.measure(subject)
     assert fingerprint(subject.model.module) == before
     assert not any(child._forward_hooks for child in subject.model.module.modules())
     return measured

@@ -684,7 +684,7 @@ def test_guesses_are_told_by_the_binomial_distribution(right: int, count: int, c
     logits = F.one_hot(torch.zeros(count, dtype=torch.long), classes) * 9.0
     labels = torch.tensor([0] * right + [1] * (count - right))
     chance = binomtest(right, count, 1 / classes, alternative="greater").pvalue
-    ways = [_paired.Answers(logits, labels)]
+    ways = [_paired.Performance(logits, labels)]
     _paired.require_seeing(ways, chance * 1.01)
     with pytest.raises(_paired.Skipped):
         _paired.require_seeing(ways, chance * 0.99)

@@ -12,7 +12,7 @@ from cnnexplain.cli.app import application, run
 from cnnexplain.cli.commands import commands
 from cnnexplain.cli.help import EXAMPLES, of_command
 from cnnexplain.cli.options import flag, spellings
-from cnnexplain.core.params import Field, declared
+from cnnexplain.core.params import DeclaredOption, declared
 
 EVERY = pytest.mark.parametrize("name", commands())
 PROGRAM = typer.main.get_command(application())
@@ -28,7 +28,7 @@ def listed(text: str) -> set[str]:
     return set(lines) - {"--help"}
 
 
-def long_name(field: Field) -> str:
+def long_name(field: DeclaredOption) -> str:
     return next(
         one for one in ",".join(spellings(field)).replace("/", ",").split(",") if one.startswith("--")
     )

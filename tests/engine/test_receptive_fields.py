@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cnnexplain.engine.capture import map_layout
 from cnnexplain.engine.fields import rules as _field_rules
-from cnnexplain.engine.fields.field import Axis, Field, receptive_fields
+from cnnexplain.engine.fields.field import AxisField, ReceptiveField, receptive_fields
 
 EXACT = """
 tv:alexnet@90x72 tv:squeezenet1_1@75x64 tv:shufflenet_v2_x0_5@96x64 tv:googlenet@64 timm:resnet10t@64
@@ -43,7 +43,7 @@ def conv(size: int = 3, stride: int = 1, padding: Any = 0, dilation: int = 1, wi
     return nn.Conv2d(width, width, size, stride, padding, dilation)
 
 
-def field(module: nn.Module, size: tuple[int, int] = (24, 24), name: str = "here") -> Field:
+def field(module: nn.Module, size: tuple[int, int] = (24, 24), name: str = "here") -> ReceptiveField:
     return receptive_fields(module.eval(), torch.zeros(1, 2, *size), module)[name]
 
 
@@ -311,17 +311,17 @@ def test_a_box_is_clipped_to_the_input_and_to_what_any_cell_sees() -> None:
     module = nn.Sequential(conv(1, 3), conv(3, padding=1))
     last = field(module, (12, 12), "1")
     assert [last.rows.span(i, 12) for i in range(4)] == [(0, 4), (0, 7), (3, 10), (6, 10)]
-    assert last.rows == Axis(3, -3, 3)
+    assert last.rows == AxisField(3, -3, 3)
     assert last.box((0, 3), (12, 12)) == (6, 0, 10, 4)
     padding = field(nn.Sequential(nn.ZeroPad2d(2)), (12, 12), "0")
     assert [padding.rows.span(i, 12) for i in (0, 1, 2, 3, 15)] == [(0, 1), (0, 1), (0, 1), (1, 2), (11, 12)]
 
 
 def test_an_axis_without_a_network() -> None:
-    axis = Axis(4, -3, 7)
+    axis = AxisField(4, -3, 7)
     assert axis.size == 11
     assert [axis.span(i, 30) for i in (0, 2, 7, 9)] == [(0, 8), (5, 16), (25, 30), (29, 30)]
-    assert Axis(1, -float("inf"), float("inf")).span(3, 30) == (0, 30)
+    assert AxisField(1, -float("inf"), float("inf")).span(3, 30) == (0, 30)
 
 
 def test_a_module_run_twice_has_the_field_of_its_last_map() -> None:

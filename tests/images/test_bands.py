@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import ImageError
-from cnnexplain.images.decode import Wanted, of_image, read
+from cnnexplain.images.decode import DecodeOptions, of_image, read
 
 NOISE = np.random.default_rng(0)
 
@@ -164,7 +164,7 @@ def test_bands_that_do_not_match_are_refused(
     path = written(tmp_path, tiff(bands(stored, np.uint16), photometric=photometric, extra=extra))
     takes = "1 channel" if channels == 1 else f"{channels} channels"
     with pytest.raises(ImageError, match=f"has {stored} bands, and the model takes {takes}") as caught:
-        read(path, Wanted(channels))
+        read(path, DecodeOptions(channels))
     assert caught.value.hint
     assert not caught.value.stops_run
 
@@ -172,7 +172,7 @@ def test_bands_that_do_not_match_are_refused(
 def test_an_alpha_beyond_the_models_channels_is_left_out(tmp_path: Path) -> None:
     values = bands(5)
     values[..., 4] = 0  # nothing of it is to be seen
-    found = read(written(tmp_path, tiff(values, photometric=2, extra=[0, 2])), Wanted(4))
+    found = read(written(tmp_path, tiff(values, photometric=2, extra=[0, 2])), DecodeOptions(4))
     assert found.bands is not None
     assert (found.bands == values[..., :4]).all()
     assert "its transparency was left out" in found.notes[0]
@@ -183,7 +183,7 @@ def test_an_alpha_beyond_the_models_channels_is_left_out(tmp_path: Path) -> None
 def test_a_plain_picture_is_repeated_and_that_is_said(tmp_path: Path, channels: int, mode: str) -> None:
     pixels = bands(3)
     image = Image.fromarray(pixels).convert(mode)
-    found = read(written(tmp_path, image, "a.png"), Wanted(channels))
+    found = read(written(tmp_path, image, "a.png"), DecodeOptions(channels))
     assert found.bands is None
     having = "is grey" if mode == "L" else "has 3"
     assert found.notes == (
@@ -198,26 +198,26 @@ def test_a_plain_picture_is_repeated_and_that_is_said(tmp_path: Path, channels: 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_model_of_photographs_sees_what_a_person_does(mode: str, channels: int) -> None:
     image = Image.fromarray(bands(3)).convert(mode)
-    found = of_image(image, Wanted(channels))
+    found = of_image(image, DecodeOptions(channels))
     assert found.bands is None
     assert found.notes == ()
 
 
 def test_three_grey_pages_are_no_colours(tmp_path: Path) -> None:
-    found = read(written(tmp_path, pages([bands(1)[..., 0]] * 3)), Wanted(3))
+    found = read(written(tmp_path, pages([bands(1)[..., 0]] * 3)), DecodeOptions(3))
     assert found.notes == ("The first of several frames was taken.",)
 
 
 @pytest.mark.parametrize("frames", [3, 5])
 def test_pages_that_are_not_as_many_as_channels_are_frames(tmp_path: Path, frames: int) -> None:
-    found = read(written(tmp_path, pages([bands(1, np.uint16)[..., 0]] * frames)), Wanted(4))
+    found = read(written(tmp_path, pages([bands(1, np.uint16)[..., 0]] * frames)), DecodeOptions(4))
     assert found.bands is None
     assert "The first of several frames was taken." in found.notes
 
 
 def test_what_is_shown_of_many_bands_are_the_first_three(tmp_path: Path) -> None:
     values = bands(6, np.uint16)
-    found = read(written(tmp_path, tiff(values, ">", photometric=1)), Wanted(6))
+    found = read(written(tmp_path, tiff(values, ">", photometric=1)), DecodeOptions(6))
     assert (np.asarray(found.picture) == values[..., :3] // 257).all()
     assert "the picture shows the first three as red, green and blue" in found.notes[1]
 
@@ -226,7 +226,7 @@ def test_what_is_shown_of_many_bands_are_the_first_three(tmp_path: Path) -> None
 def test_bands_stand_upright_with_the_picture(tmp_path: Path, orientation: int) -> None:
     values = bands(5)
     plain = written(tmp_path, tiff(values[..., :3], orientation=orientation), "plain.tif")
-    found = read(written(tmp_path, tiff(values, photometric=2, orientation=orientation)), Wanted(5))
+    found = read(written(tmp_path, tiff(values, photometric=2, orientation=orientation)), DecodeOptions(5))
     assert found.bands is not None
     assert (np.asarray(found.picture) == np.asarray(read(plain).picture)).all()
     assert (found.bands[..., :3] == np.asarray(found.picture)).all()
@@ -240,7 +240,7 @@ def test_a_packing_that_is_not_read_is_named(tmp_path: Path, packing: int) -> No
     with pytest.raises(
         ImageError, match=f"5 bands of 8 bits are packed as is not read here .compression {packing}"
     ):
-        read(written(tmp_path, content), Wanted(5))
+        read(written(tmp_path, content), DecodeOptions(5))
 
 
 @pytest.mark.parametrize("layout", ["contig", "separate", "pages"])
@@ -254,6 +254,6 @@ def test_files_that_tifffile_writes(tmp_path: Path, layout: str, order: str, mor
     stored = values if layout == "contig" else values.transpose(2, 0, 1)
     planar = {} if layout == "pages" else {"planarconfig": layout}
     tifffile.imwrite(tmp_path / "a.tif", stored, byteorder=order, photometric="minisblack", **planar, **more)
-    found = read(str(tmp_path / "a.tif"), Wanted(13))
+    found = read(str(tmp_path / "a.tif"), DecodeOptions(13))
     assert found.bands is not None
     assert (found.bands == values // 257).all()

@@ -14,7 +14,7 @@ from tiffs import tiff
 
 from cnnexplain.core.preprocess import Range
 from cnnexplain.errors import ImageError
-from cnnexplain.images.decode import Decoded, Wanted, decode, of_image, read
+from cnnexplain.images.decode import Decoded, DecodeOptions, decode, of_image, read
 
 # Values whose two bytes differ, so that exchanged they are others: 0x8000 would be 0x0080.
 WORDS = np.array([[0x0000, 0x8000, 0x00FF], [0x1234, 0xFF00, 0xFFFF]], np.uint16)
@@ -111,7 +111,7 @@ def test_a_range_says_what_is_black_and_white_of_every_kind(
     low, high = (-20, 100) if np.dtype(kind).kind in "if" else (10, 130)
     values = np.array([[low - 5, low, low + 30], [low + 60, high, high + 7]])
     content = tiff(values.astype(kind[1:]), kind[0], tile=tile, deflate=tile is not None)
-    found = read(written(tmp_path, content), Wanted(range=(low, high)))
+    found = read(written(tmp_path, content), DecodeOptions(range=(low, high)))
     assert (grey(found.picture) == [[0, 0, 64], [128, 255, 255]]).all()
     (note,) = found.notes
     assert f"The values {low} to {high} are black to white, as given." in note
@@ -134,7 +134,7 @@ def test_nothing_is_scaled_by_its_own_extremes(tmp_path: Path, kind: str) -> Non
     low, high = map(float, typed.split(","))
     assert low <= 3
     assert high >= 120
-    read(path, Wanted(range=(low, high)))
+    read(path, DecodeOptions(range=(low, high)))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -152,7 +152,7 @@ def test_floats_from_0_to_1_are_what_they_seem(tmp_path: Path, order: str, kind:
 def test_pictures_of_pillow_are_not_guessed_either(image: Image.Image) -> None:
     with pytest.raises(ImageError, match="nothing says which are black and white"):
         of_image(image)
-    assert of_image(image, Wanted(range=(-2, 70_000))).picture.mode == "RGB"
+    assert of_image(image, DecodeOptions(range=(-2, 70_000))).picture.mode == "RGB"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -179,7 +179,7 @@ def test_the_range_holds_for_colours_of_16_bits(tmp_path: Path, bands: int) -> N
         for place, order in enumerate("<>")
     ]
     for path in files:
-        found = read(path, Wanted(range=(0, 4095)))
+        found = read(path, DecodeOptions(range=(0, 4095)))
         assert np.abs(np.asarray(found.picture) - expected).max() <= 1, path
         assert "0 to 4095" in found.notes[0]
 
@@ -187,7 +187,7 @@ def test_the_range_holds_for_colours_of_16_bits(tmp_path: Path, bands: int) -> N
 def test_a_picture_of_12_bits_in_16_is_not_black(tmp_path: Path) -> None:
     path = written(tmp_path, tiff(np.array([[0, 2048, 4095]], np.uint16), ">"))
     assert grey(decode(path)).tolist() == [[0, 8, 16]]
-    assert grey(read(path, Wanted(range=(0, 4095))).picture).tolist() == [[0, 128, 255]]
+    assert grey(read(path, DecodeOptions(range=(0, 4095))).picture).tolist() == [[0, 128, 255]]
 
 
 def test_12_bits_that_a_file_declares_are_known(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_pictures_of_8_bits_have_no_range(tmp_path: Path, given: Range | None) -
     pixels = np.array([[[9, 90, 200]]], np.uint8)
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
-    found: Decoded = read(str(path), Wanted(range=given))
+    found: Decoded = read(str(path), DecodeOptions(range=given))
     assert (np.asarray(found.picture) == pixels).all()
     assert found.notes == ()
 
@@ -263,5 +263,5 @@ def test_pictures_of_which_few_levels_are_left_say_so(low: int, high: int, said:
     (note,) = read(written(tmp_path, tiff(values))).notes
     assert said in note
     assert ("steps of the 255" in note or "step of the 255" in note) == bool(said)
-    given = read(written(tmp_path, tiff(values)), Wanted(range=(float(low), high + 1.0)))
+    given = read(written(tmp_path, tiff(values)), DecodeOptions(range=(float(low), high + 1.0)))
     assert "--range" not in given.notes[0]

@@ -21,7 +21,7 @@ from tiffs import pages, tiff
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images import cost
 from cnnexplain.images import find as finding
-from cnnexplain.images.decode import Wanted, decode, read
+from cnnexplain.images.decode import DecodeOptions, decode, read
 from cnnexplain.images.find import ImageOptions, find
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -106,7 +106,7 @@ def test_a_tiff_that_unpacks_to_more_than_the_memory_is_refused(
         content[place : place + 12] = struct.pack("<HHII", tag, 4, 1, side)
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match=problem):
-        read(str(tmp_path / "a.tif"), Wanted(bands))
+        read(str(tmp_path / "a.tif"), DecodeOptions(bands))
 
 
 @pytest.mark.parametrize(("limit", "most"), [("MOST_BYTES", 5 * 8 * 9 * 2), ("MOST_BLOCKS", 5 * 8)])
@@ -116,13 +116,13 @@ def test_the_pages_of_one_picture_are_refused_together(
     path = tmp_path / "a.tif"
     path.write_bytes(pages([np.full((8, 9), page, np.uint16) for page in range(5)], rows=1))
     monkeypatch.setattr(f"cnnexplain.images.tiff.{limit}", most)
-    found = read(str(path), Wanted(5, range=(0, 255))).bands
+    found = read(str(path), DecodeOptions(5, range=(0, 255))).bands
     assert found is not None
     assert found[0, 0].tolist() == [0, 1, 2, 3, 4]
     monkeypatch.setattr(f"cnnexplain.images.tiff.{limit}", most - 1)
     monkeypatch.setattr("cnnexplain.images.bands.blocks", None)  # no value is read
     with pytest.raises(ImageError, match="too much memory: 5 pages of 9x8 pixels with 1 band of 16 bits"):
-        read(str(path), Wanted(5, range=(0, 255)))
+        read(str(path), DecodeOptions(5, range=(0, 255)))
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
@@ -158,7 +158,7 @@ def test_damage_anywhere_in_a_tiff_of_bands_raises_nothing_else(tmp_path: Path, 
             damaged[place] = int(chance.integers(0, 256))
         (tmp_path / "a.tif").write_bytes(damaged)
         try:
-            assert read(str(tmp_path / "a.tif"), Wanted(6)).picture.mode == "RGB"
+            assert read(str(tmp_path / "a.tif"), DecodeOptions(6)).picture.mode == "RGB"
         except ImageError:
             refused += 1
     assert refused

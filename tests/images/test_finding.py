@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cnnexplain.errors import NoImagesError, OptionError
-from cnnexplain.images.find import ImageOptions, Source, find
+from cnnexplain.images.find import ImageOptions, ImagePath, find
 
 TREE = (
     "a.jpg", "b.PNG", "notes.txt", "noext", ".hidden.jpg", "sub/c.jpeg", "sub/deep/d.webp", "sub/e[1].jpg",
@@ -66,8 +66,8 @@ def test_a_folder_is_read_to_its_depths_in_order_of_names(tree: Path, folder: st
 def test_each_picture_knows_its_folder_below_the_argument(tree: Path) -> None:
     found = find(["photos", "photos/../empty/../photos/a.jpg"], ImageOptions())
     assert {source.folder for source in found} == {"", "Zoo", "sub", "sub/deep"}
-    assert Source("photos/sub/deep/d.webp", "sub/deep") in found
-    assert find(["photos/sub"], ImageOptions())[0] == Source("photos/sub/c.jpeg", "")
+    assert ImagePath("photos/sub/deep/d.webp", "sub/deep") in found
+    assert find(["photos/sub"], ImageOptions())[0] == ImagePath("photos/sub/c.jpeg", "")
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_name(tree: Path) -> None:

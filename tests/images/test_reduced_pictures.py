@@ -10,7 +10,7 @@ from PIL import Image
 
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.images.decode import decode, read
-from cnnexplain.images.decoded import Wanted
+from cnnexplain.images.decoded import DecodeOptions
 
 WHITE = (255, 255, 255)
 PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
@@ -18,7 +18,7 @@ PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
 
 def decode_reduced(path: str, shorter: int, longer: int) -> tuple[Image.Image, tuple[int, int]]:
     """A picture of at least these sides, and the size of the whole."""
-    found = read(path, Wanted(sides=(shorter, longer)))
+    found = read(path, DecodeOptions(sides=(shorter, longer)))
     return found.picture, found.size
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from cnnexplain.core.verdict import Confusion, Curves, Drawing, Gallery, Profile, Shot
+from cnnexplain.core.verdict import Confusion, Curves, Drawing, Gallery, Profile, Thumbnail
 from cnnexplain.render.kit import panel, text
-from cnnexplain.render.kit.axis import Axis
+from cnnexplain.render.kit.axis import ChartAxis
 from cnnexplain.render.kit.evidence import drawn
 from cnnexplain.render.kit.profile import MARKED
 
@@ -50,15 +50,19 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Drawn:
 
 
 def test_axes_end_at_round_numbers_and_know_where_values_lie() -> None:
-    axis = Axis.of([1e-6, 0.5, math.nan, math.inf, 0.0, -1.0], logarithmic=True)
+    axis = ChartAxis.of([1e-6, 0.5, math.nan, math.inf, 0.0, -1.0], logarithmic=True)
     assert (axis.low, axis.high) == (-6, 0)
     assert [axis.share(value) for value in (1e-6, 1e-3, 1.0, 0.0, math.inf)] == [0, 0.5, 1, 0, 1]
     assert [text for _, text in axis.ticks] == ["1e−6", "1e−5", "1e−4", "0.001", "0.01", "0.1", "1"]
-    plain = Axis.of([0.03, 0.97])
+    plain = ChartAxis.of([0.03, 0.97])
     assert [text for _, text in plain.ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
     assert plain.share(0.25) == pytest.approx(0.25)
     for values in ([], [math.nan], [0.0], [3.0], [-2.0], [1e308, -1e308], [5e-324], [1.0, 1.0 + 1e-15]):
-        for one in (Axis.of(values), Axis.of(values, logarithmic=True), Axis.of(values, zero=True)):
+        for one in (
+            ChartAxis.of(values),
+            ChartAxis.of(values, logarithmic=True),
+            ChartAxis.of(values, zero=True),
+        ):
             assert one.low < one.high
             assert all(0 <= one.share(value) <= 1 for value in values if not math.isnan(value))
             assert 2 <= len(one.ticks) <= 12
@@ -138,7 +142,7 @@ def test_all_of_a_few_classes_are_shown(look: Drawn) -> None:
 def test_small_pictures_are_enlarged_sharply(look: Drawn) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[::2, ::2] = (255, 0, 255)
-    picture, words = look(Gallery("small", (Shot(pixels, f"{HOSTILE}\nsecond line"),)))
+    picture, words = look(Gallery("small", (Thumbnail(pixels, f"{HOSTILE}\nsecond line"),)))
     magenta = np.asarray(picture).astype(int) - (255, 0, 255)
     assert int((magenta == 0).all(2).sum()) == 16 * 28 * 28
     assert "second line" in words
@@ -150,8 +154,8 @@ def test_maps_lie_over_their_pictures(look: Drawn) -> None:
     corner = np.zeros((4, 4), np.float32)
     corner[0, 3] = 2
     shots = (
-        Shot(grey, "corner", corner), Shot(grey, "against", -corner), Shot(grey, "broken", corner * np.nan),
-        Shot(np.zeros((1, 900, 5), np.uint8), "five channels"),
+        Thumbnail(grey, "corner", corner), Thumbnail(grey, "against", -corner),
+        Thumbnail(grey, "broken", corner * np.nan), Thumbnail(np.zeros((1, 900, 5), np.uint8), "five channels"),
     )  # fmt: skip
     picture, words = look(Gallery("maps", shots))
     assert {"nothing positive here", "map not finite", "corner", "against"} <= set(words)

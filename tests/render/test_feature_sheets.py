@@ -17,12 +17,12 @@ from cnnexplain.core.results import Detail
 from cnnexplain.core.results.channels import FEW_BLANK, FeatureMaps, Look
 from cnnexplain.engine.channels import histogram, principal, statistics
 from cnnexplain.render.kit import feature_sheet, feature_strip, measures
-from cnnexplain.render.kit.channels import Channels
+from cnnexplain.render.kit.channels import DrawnChannels
 from cnnexplain.render.kit.colormaps import palette
 from cnnexplain.render.kit.feature_sheet import sheet
 from cnnexplain.render.kit.feature_strip import strip
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import MOUNT, Shown
+from cnnexplain.render.kit.panel import MOUNT, DrawnImage
 
 OPTIONS = RenderOptions()
 GEOMETRY = Preprocess((32, 32), resize=(32, 32))
@@ -37,7 +37,7 @@ def made(
     shown: int | None = None,
     image: str = "photos/cat.jpg",
     **look: Any,
-) -> tuple[Shown, FeatureMaps]:
+) -> tuple[DrawnImage, FeatureMaps]:
     """Feature maps of one layer, the strongest first, and the picture that they are of."""
     maps = torch.as_tensor(np.asarray(values, np.float32))
     measured = statistics(maps)
@@ -61,7 +61,7 @@ def made(
     )
     target = Prediction(1, "cat", 0.5, 1.0)
     explanation = Explanation(image, photograph, geometry, (target,), results=(found,))
-    return Shown(explanation, 640), found
+    return DrawnImage(explanation, 640), found
 
 
 def colours(name: str) -> np.ndarray:
@@ -71,7 +71,7 @@ def colours(name: str) -> np.ndarray:
 def test_every_cell_is_a_square_of_one_colour() -> None:
     values = np.random.default_rng(0).random((2, 7, 5))
     shown, maps = made(values)
-    picture = np.asarray(Channels(shown, maps, OPTIONS, 60).channel(0))
+    picture = np.asarray(DrawnChannels(shown, maps, OPTIONS, 60).channel(0))
     assert picture.shape == (7 * 8, 5 * 8, 3)
     squares = picture.reshape(7, 8, 5, 8, 3)
     assert (squares == squares[:, :1, :, :1]).all()
@@ -79,12 +79,12 @@ def test_every_cell_is_a_square_of_one_colour() -> None:
 
 def test_colours_run_from_zero_to_the_largest_value_and_a_sign_is_centred() -> None:
     shown, maps = made([[[0.0, 1], [2, 4]]])
-    picture = np.asarray(Channels(shown, maps, OPTIONS, 2).channel(0))
+    picture = np.asarray(DrawnChannels(shown, maps, OPTIONS, 2).channel(0))
     expected = colours("inferno")[[0, 64, 128, 255]].reshape(2, 2, 3)
     assert np.abs(picture.astype(int) - expected).max() <= 2
     shown, maps = made([[[-4.0, 0], [2, 4]]])
     assert maps.signed
-    picture = np.asarray(Channels(shown, maps, OPTIONS, 2).channel(0))
+    picture = np.asarray(DrawnChannels(shown, maps, OPTIONS, 2).channel(0))
     assert (picture[0, 1] == colours("RdBu")[127]).all()  # zero
     assert (picture[0, 0] == colours("RdBu")[0]).all()
     assert (picture[1, 1] == colours("RdBu")[254]).all()
@@ -94,7 +94,7 @@ def test_channels_have_their_own_scale_or_share_the_layers() -> None:
     values = [np.full((2, 2), 1.0), np.full((2, 2), 10.0)]
     for scale, level in (("channel", 255), ("layer", 26)):
         shown, maps = made(values, scale=scale)
-        weak = Channels(shown, maps, OPTIONS, 2)
+        weak = DrawnChannels(shown, maps, OPTIONS, 2)
         assert weak.channel(1).getpixel((0, 0)) == tuple(colours("inferno")[level])
         assert ("same for all" in weak.remark()) == (scale == "layer")
 
@@ -104,7 +104,7 @@ def test_large_maps_become_means_of_whole_cells() -> None:
     values[0, :2, :2] = [[0, 4], [4, 8]]
     values[0, 4, 4] = 4
     shown, maps = made(values)
-    small = Channels(shown, maps, OPTIONS, 3)
+    small = DrawnChannels(shown, maps, OPTIONS, 3)
     picture = np.asarray(small.channel(0))
     assert picture.shape == (3, 3, 3)
     assert "mean of 2×2 cells" in small.reduction
@@ -114,7 +114,7 @@ def test_large_maps_become_means_of_whole_cells() -> None:
 
 def test_a_channel_that_is_zero_everywhere_has_no_colour() -> None:
     shown, maps = made([[[0.0, 0], [0, 0]], [[1, 1], [1, 1]]])
-    blank = Channels(shown, maps, OPTIONS, 64).channel(1)
+    blank = DrawnChannels(shown, maps, OPTIONS, 64).channel(1)
     assert blank.getpixel((5, 5)) == tuple(bytes.fromhex(MOUNT[1:]))
 
 
@@ -122,21 +122,21 @@ def test_components_are_red_green_and_blue_and_grey_where_they_are_zero() -> Non
     """One pattern alone is grey; channels with patterns of their own give each a colour."""
     ramp = np.linspace(-1, 1, 9).reshape(3, 3)
     shown, maps = made([ramp, 2 * ramp])
-    picture = np.asarray(Channels(shown, maps, OPTIONS, 3).components())
+    picture = np.asarray(DrawnChannels(shown, maps, OPTIONS, 3).components())
     assert (picture[..., 0] == picture[..., 1]).all()
     assert picture[0, 0, 0] == 0
     assert picture[1, 1, 0] in (127, 128)
     assert picture[2, 2, 0] == 255
     across, down = np.meshgrid([-1.0, 0, 1], [-1.0, 0, 1])
     shown, maps = made([3 * across, down])
-    picture = np.asarray(Channels(shown, maps, OPTIONS, 3).components())
+    picture = np.asarray(DrawnChannels(shown, maps, OPTIONS, 3).components())
     assert picture[1].tolist() == [[0, 128, 128], [128, 128, 128], [255, 128, 128]]  # the strong one is red
     assert picture[:, 1].tolist() == [[128, 0, 128], [128, 128, 128], [128, 255, 128]]
 
 
 def test_a_map_of_one_value_everywhere_has_no_components() -> None:
     shown, maps = made(np.ones((2, 3, 3)))
-    assert Channels(shown, maps, OPTIONS, 30).components() is None
+    assert DrawnChannels(shown, maps, OPTIONS, 30).components() is None
 
 
 def test_overlay_lies_where_the_model_looked_and_cells_keep_their_edges() -> None:
@@ -144,7 +144,7 @@ def test_overlay_lies_where_the_model_looked_and_cells_keep_their_edges() -> Non
     values = np.zeros((1, 2, 2))
     values[0, :, 0] = 1
     shown, maps = made(values, overlay=True)
-    picture = np.asarray(Channels(shown, maps, RenderOptions(alpha=1), 300).channel(0))
+    picture = np.asarray(DrawnChannels(shown, maps, RenderOptions(alpha=1), 300).channel(0))
     assert picture.shape == (200, 300, 3)
     assert (picture[:, 50:150] == colours("inferno")[255]).all()
     assert (picture[:, 150:250] == colours("inferno")[0]).all()

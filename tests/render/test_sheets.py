@@ -14,7 +14,7 @@ from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.render import pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.outlines import MOST, outlined
-from cnnexplain.render.kit.panel import MARGIN, Shown
+from cnnexplain.render.kit.panel import MARGIN, DrawnImage
 from cnnexplain.render.kit.sheet import sheet, strip
 from cnnexplain.render.kit.units import GREY, by_layer, field, panel_sizes, projected
 
@@ -118,9 +118,9 @@ def test_the_patch_is_the_part_of_the_original_that_the_unit_sees(explained: Exp
     ]:
         found = explained({"sees": sees}, picture=quadrants((400, 400)), preprocess=preprocess)
         found = Explanation(found.image, small, found.geometry, (), found.reconstructions)
-        patch = np.asarray(Shown(found, 640).patch(found.reconstructions[0].box, (40, 30)))
+        patch = np.asarray(DrawnImage(found, 640).patch(found.reconstructions[0].box, (40, 30)))
         assert (patch[3:-3, 3:-3] == colour).all(), "smoothing looks beyond the edge by a pixel or two"
-    patch = np.asarray(Shown(found, 640).patch((150, 100, 250, 200), (40, 40)))
+    patch = np.asarray(DrawnImage(found, 640).patch((150, 100, 250, 200), (40, 40)))
     assert (patch[3:-3, :16] == (255, 0, 0)).all()
     assert (patch[3:-3, 24:] == (0, 255, 0)).all()
 
@@ -131,7 +131,7 @@ def test_what_lies_beside_the_picture_is_hatched(explained: Explain) -> None:
     found = explained(
         {"sees": (8, 0, 24, 16)}, {"sees": (0, 0, 8, 8), "channel": 1}, picture=picture, preprocess=preprocess
     )
-    shown = Shown(found, 640)
+    shown = DrawnImage(found, 640)
     patch = np.asarray(shown.patch(found.reconstructions[0].box, (64, 64)))
     assert (patch[32:] == (200, 0, 0)).all()
     assert not (patch[:32] == (200, 0, 0)).all(axis=2).any()
@@ -232,8 +232,8 @@ def test_where_all_see_everything_no_outline_is_drawn(explained: Explain, said: 
     everything = [{"channel": one, "sees": (0, 0, 32, 32 - one % 2)} for one in range(9)]
     found = explained(*everything)
     units = by_layer(found.reconstructions)["features.3"]
-    assert outlined(Shown(found, 640), units).tobytes() == found.picture.tobytes()
-    sheet(Shown(found, 640), "features.3", units)
+    assert outlined(DrawnImage(found, 640), units).tobytes() == found.picture.tobytes()
+    sheet(DrawnImage(found, 640), "features.3", units)
     assert "Every unit sees the whole input." in " ".join(said)
 
 
@@ -242,14 +242,14 @@ def test_outlines_are_where_the_units_look_and_equal_ones_share_a_number(explain
     boxes = [(8, 8, 16, 16), (8, 8, 16, 16), (24, 24, 32, 32)]
     found = explained(*({"channel": one, "sees": sees} for one, sees in enumerate(boxes)), picture=black)
     units = by_layer(found.reconstructions)["features.3"]
-    drawn = np.asarray(outlined(Shown(found, 640), units))
+    drawn = np.asarray(outlined(DrawnImage(found, 640), units))
     white = (drawn == 255).all(axis=2)
     assert white[80, 80:160].all()
     assert white[159, 80:160].all()
     assert white[240:320, 240].all()
     assert white[240:320, 319].all(), "clipped to the picture"
     assert (drawn[100:140, 100:140] == 60).all(), "what they see stays in sight"
-    alone = np.asarray(outlined(Shown(found, 640), units[:1]))
+    alone = np.asarray(outlined(DrawnImage(found, 640), units[:1]))
     assert (alone[60:78, 100:103] == 60).all()
     assert (drawn[60:78, 100:103] == 0).any(), "1, 2 instead of 1"
 
@@ -258,7 +258,7 @@ def test_outlines_are_where_the_units_look_and_equal_ones_share_a_number(explain
 def test_a_picture_too_small_for_outlines_has_none(explained: Explain, size: tuple[int, int]) -> None:
     wanted = [{"channel": one, "sees": (one, one, one + 8, one + 8)} for one in range(9)]
     found = explained(*wanted, picture=Image.new("RGB", size, (90, 120, 90)))
-    shown = Shown(found, min(640, max(size)))
+    shown = DrawnImage(found, min(640, max(size)))
     assert outlined(shown, by_layer(found.reconstructions)["features.3"]).tobytes() == found.picture.tobytes()
 
 
@@ -334,7 +334,7 @@ def test_the_strip_shows_the_reconstruction_and_the_patch(explained: Explain) ->
 def test_a_strip_of_many_layers_takes_several_rows(explained: Explain) -> None:
     found = explained(*({"layer": f"layer{number}"} for number in range(20)))
     layers = by_layer(found.reconstructions)
-    made = strip(Shown(found, 640), layers)
+    made = strip(DrawnImage(found, 640), layers)
     assert made.width < 2200
     assert made.height > 3 * 150
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from test_page import Seen
 
-from cnnexplain.core.verdict import Profile, Table, Verdict
+from cnnexplain.core.verdict import EvidenceTable, Profile, Verdict
 from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.verdicts import checked
 
@@ -26,16 +26,16 @@ VERDICTS = (
     Verdict("saturated", "Nothing saturates", "warn", "warn", "a tenth saturates", "train it longer", 0.1),
     Verdict(
         "untrained-layers", "All layers were trained", "fail", "error", "fc follows its initialisation",
-        "load its weights", 1.0, {"least_dispersion": 1.5}, 2.5, Table(("layer", "dispersion"), (("fc", "1.02"),)),
-        PROFILE, "it answers at random",
+        "load its weights", 1.0, {"least_dispersion": 1.5}, 2.5,
+        EvidenceTable(("layer", "dispersion"), (("fc", "1.02"),)), PROFILE, "it answers at random",
     ),
 )  # fmt: skip
 HOSTILE = (
     Verdict(
         "finite", NASTY, "fail", "error", NASTY + LONG, LONG, 1.0, {LONG: LONG, NASTY: NASTY}, 1.0,
-        Table((LONG, NASTY), ((NASTY, LONG), (LONG, NASTY))), Profile(NASTY, (), (), "x"), LONG,
+        EvidenceTable((LONG, NASTY), ((NASTY, LONG), (LONG, NASTY))), Profile(NASTY, (), (), "x"), LONG,
     ),
-    Verdict("saturated", LONG, "pass", "warn", LONG, why=NASTY, table=Table((LONG,), ((NASTY,),) * 20)),
+    Verdict("saturated", LONG, "pass", "warn", LONG, why=NASTY, table=EvidenceTable((LONG,), ((NASTY,),) * 20)),
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture(name="small_pages")
 def small_pages_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings of 60 rows, so that few images make many pages."""
-    monkeypatch.setattr(large, "Series", partial(listing.Series, size=60))
+    monkeypatch.setattr(large, "Listing", partial(listing.Listing, size=60))
 
 
 @pytest.mark.parametrize("many", [1, PAGE])

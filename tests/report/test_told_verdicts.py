@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from cnnexplain.core.records import line
-from cnnexplain.core.verdict import Status, Table, Verdict
+from cnnexplain.core.verdict import EvidenceTable, Status, Verdict
 from cnnexplain.report.pages import github, junit
 from cnnexplain.report.pages.verdicts import checked
 from cnnexplain.runner.checking.files import JUNIT_HEAD
@@ -30,12 +30,12 @@ def verdict(check: str, status: Status, says: str = "3 of 9 layers, limit 2", **
 
 EVERY = (
     verdict("finite", "pass", value=0.0),
-    verdict("dead-filters", "fail", table=Table(("layer", "dead"), (("stem", "3"),))),
+    verdict("dead-filters", "fail", table=EvidenceTable(("layer", "dead"), (("stem", "3"),))),
     verdict("baseline", "skipped", "needs a stored run"),
     verdict("saturated", "warn", value=float("nan")),
 )
 HOSTILE = (
-    verdict("finite", "fail", NASTY, do=NASTY, table=Table((NASTY,), ((NASTY,),))),
+    verdict("finite", "fail", NASTY, do=NASTY, table=EvidenceTable((NASTY,), ((NASTY,),))),
     verdict("saturated", "warn", NASTY, do=NASTY),
     verdict("baseline", "skipped", NASTY),
 )

@@ -12,7 +12,7 @@ from timm.data import ImageNetInfo
 
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.checking import expected as module
 from cnnexplain.runner.checking.expected import expected, written_labels
 
@@ -26,7 +26,7 @@ def model(labels: tuple[str, ...] = IMAGENET) -> Model:
 
 def by_folder(name: str, labels: tuple[str, ...] = IMAGENET) -> int:
     (found,) = expected(
-        written_labels("folder", [Source(f"photos/{name}/one.png", name)]), model(labels)
+        written_labels("folder", [ImagePath(f"photos/{name}/one.png", name)]), model(labels)
     ).values()
     return found
 
@@ -82,15 +82,15 @@ def test_what_is_no_class_is_said_in_two_short_lines(name: str, labels: tuple[st
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Source]:
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ImagePath]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for name in ("a.png", "b, c.png"):
         (tmp_path / "photos" / name).touch()
-    return [Source(os.path.join("photos", name), "") for name in ("a.png", "b, c.png")]
+    return [ImagePath(os.path.join("photos", name), "") for name in ("a.png", "b, c.png")]
 
 
-def read(content: str | bytes, sources: list[Source], name: str = "labels.csv") -> dict[str, int]:
+def read(content: str | bytes, sources: list[ImagePath], name: str = "labels.csv") -> dict[str, int]:
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     return expected(written_labels(name, sources), model())
 
@@ -118,13 +118,13 @@ def read(content: str | bytes, sources: list[Source], name: str = "labels.csv") 
         "twice the same",
     ],
 )
-def test_a_list_is_read(content: str, name: str, photos: list[Source]) -> None:
+def test_a_list_is_read(content: str, name: str, photos: list[ImagePath]) -> None:
     assert list(read(content, photos, name).values()) == [281, 967]
 
 
-def test_absolute_paths_and_links_lead_to_the_same_picture(photos: list[Source], tmp_path: Path) -> None:
+def test_absolute_paths_and_links_lead_to_the_same_picture(photos: list[ImagePath], tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(tmp_path / "photos")
-    linked = [Source("linked/a.png", ""), photos[0]]
+    linked = [ImagePath("linked/a.png", ""), photos[0]]
     found = read(f"image,label\n{tmp_path}/photos/a.png,281\n", linked)
     assert found == {"linked/a.png": 281, photos[0].path: 281}
 
@@ -153,7 +153,9 @@ def test_absolute_paths_and_links_lead_to_the_same_picture(photos: list[Source],
         (b'image,label\n"photos/a.png,281\n', "line 2: there are 1 cells"),
     ],
 )
-def test_a_broken_list_is_said_in_two_short_lines(content: bytes, words: str, photos: list[Source]) -> None:
+def test_a_broken_list_is_said_in_two_short_lines(
+    content: bytes, words: str, photos: list[ImagePath]
+) -> None:
     with pytest.raises(CheckInputError) as raised:
         read(content, photos)
     assert words in raised.value.problem
@@ -162,7 +164,7 @@ def test_a_broken_list_is_said_in_two_short_lines(content: bytes, words: str, ph
     assert "\n" not in raised.value.problem + raised.value.hint
 
 
-def test_a_label_of_a_list_that_is_no_class_names_its_line(photos: list[Source]) -> None:
+def test_a_label_of_a_list_that_is_no_class_names_its_line(photos: list[ImagePath]) -> None:
     with pytest.raises(
         CheckInputError, match=r"labels\.csv, line 3: there is no class called 'expreso'"
     ) as raised:
@@ -204,7 +206,7 @@ def test_a_folders_path_is_told_from_the_word(tmp_path: Path) -> None:
     assert "photos/tiger_cat/x.jpg" in raised.value.hint
 
 
-def test_what_is_no_list_at_all_is_refused(photos: list[Source], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_list_at_all_is_refused(photos: list[ImagePath], monkeypatch: pytest.MonkeyPatch) -> None:
     for place, words in (
         ("none.csv", "there is no none.csv"),
         ("photos", "'photos' is a folder, not a CSV file"),
@@ -216,7 +218,7 @@ def test_what_is_no_list_at_all_is_refused(photos: list[Source], monkeypatch: py
         written_labels("/dev/zero", photos)
 
 
-def test_a_long_list_takes_no_time(photos: list[Source]) -> None:
+def test_a_long_list_takes_no_time(photos: list[ImagePath]) -> None:
     lines = "".join(f"folder/{number}.png,281\n" for number in range(20_000))
     with pytest.raises(CheckInputError, match="does not say"):
         read("image,label\n" + lines, photos)

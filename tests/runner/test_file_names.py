@@ -14,7 +14,7 @@ from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.unit import Reconstruction
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.output.names import result_names, safe, stems
 
 SAFE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*")
@@ -51,7 +51,7 @@ def sheet_names(layers: Sequence[str], asked: Collection[str]) -> dict[str, str]
     ],
 )
 def test_a_harmless_name_stays_as_it_is(path: str, folder: str, stem: str) -> None:
-    assert stems([Source(path, folder)]) == [stem]
+    assert stems([ImagePath(path, folder)]) == [stem]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_two_pictures_share_a_name_and_case_does_not_tell_them_apart() -> Non
         sources = []
         for _ in range(60):
             below = "/".join(word() for _ in range(chance.randint(0, 2)))
-            sources.append(Source(os.path.join(f"p{chance.randint(0, 9)}", below, word()), below))
+            sources.append(ImagePath(os.path.join(f"p{chance.randint(0, 9)}", below, word()), below))
         sources = list(dict.fromkeys(sources))
         found = stems(sources)
         assert len({one.casefold() for one in found}) == len(sources)
@@ -90,10 +90,10 @@ def test_no_two_pictures_share_a_name_and_case_does_not_tell_them_apart() -> Non
 
 def test_the_first_keeps_its_name_and_the_order_is_kept() -> None:
     sources = [
-        Source("a/cat.jpg", ""),
-        Source("b/cat.jpg", ""),
-        Source("c/CAT.jpg", ""),
-        Source("c/dog.jpg", ""),
+        ImagePath("a/cat.jpg", ""),
+        ImagePath("b/cat.jpg", ""),
+        ImagePath("c/CAT.jpg", ""),
+        ImagePath("c/dog.jpg", ""),
     ]
     first, second, third, fourth = stems(sources)
     assert (first, fourth) == ("cat.jpg", "dog.jpg")
@@ -117,7 +117,7 @@ def test_what_was_asked_for_is_part_of_the_name(asked: tuple[str, ...], name: st
 def test_no_name_is_too_long_for_a_file_system() -> None:
     """255 bytes, with an ending to come."""
     longest = "漢字" * 60
-    sources = [Source(f"{place}/{longest}", longest) for place in "abc"]
+    sources = [ImagePath(f"{place}/{longest}", longest) for place in "abc"]
     layers = [".".join(["a_very_long_block_name"] * 12) + str(number) for number in range(2)]
     heatmaps = [heatmap("eigengradcam", layer, 999_999) for layer in layers]
     for stem in stems(sources):

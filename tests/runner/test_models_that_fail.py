@@ -20,7 +20,7 @@ from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.commands.saliency import Saliency
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.errors import ImageMemoryError, LayerError, ModelError
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
 from cnnexplain.runner.output.folder import Folder
@@ -92,7 +92,7 @@ def opened(folder: Path, model: Any, number: int, dark_ones: tuple[int, ...]) ->
             picture.paste((255, 255, 255), (4 * (position % 4), 8, 4 * (position % 4) + 4, 12))
         path = folder / f"{position}.png"
         picture.save(path)
-        jobs.append(Job(position, Source(str(path), ""), path.name))
+        jobs.append(Job(position, ImagePath(str(path), ""), path.name))
     return jobs
 
 
@@ -283,6 +283,6 @@ class LocalError(Exception):
 
 @pytest.mark.parametrize("error", [LocalError(1, 2), KeyError("plain"), ImageMemoryError("short", "hint")])
 def test_what_failed_reaches_another_process(error: Exception) -> None:
-    done = Done(Job(0, Source("a.png", ""), "a"), {"status": "error"}, suspect=error)
+    done = Done(Job(0, ImagePath("a.png", ""), "a"), {"status": "error"}, suspect=error)
     found = pickle.loads(pickle.dumps(_portable(done))).suspect
     assert str(error) in str(found)

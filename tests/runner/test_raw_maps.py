@@ -11,7 +11,7 @@ from PIL import Image
 
 import cnnexplain
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.output.folder import Folder
 from cnnexplain.runner.output.write import Explained, Job, Writer
@@ -33,7 +33,7 @@ def saved(folder: Path, explanation: Explanation, command: str) -> list[dict[str
     Image.fromarray(NOISE).save(folder / "a.png")
     asked = frozenset({"method", "layer", "target"})
     writer = Writer(output, command, "net", asked, RenderOptions(), save_raw=True, draws=False)
-    record = writer.write(Explained(Job(0, Source(str(folder / "a.png"), ""), "a.png"), explanation))
+    record = writer.write(Explained(Job(0, ImagePath(str(folder / "a.png"), ""), "a.png"), explanation))
     assert record["status"] == "ok"
     files = []
     for one in record["explanations"]:

@@ -9,10 +9,10 @@ import pytest
 from astray import DIE, led_astray
 from PIL import Image
 
-from cnnexplain.images.decoded import Wanted
+from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.runner.workers.suspects import deadly
 
-NEEDED = Wanted(sides=(9, 9))
+NEEDED = DecodeOptions(sides=(9, 9))
 
 
 @pytest.fixture

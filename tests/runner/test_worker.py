@@ -17,7 +17,7 @@ import cnnexplain
 from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.images.decode import read
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize
 from cnnexplain.runner.output.folder import Folder
@@ -58,7 +58,7 @@ def worked(
         Image.new("RGB", (40 + number, 50), (9 * number, 50, 90)).save(path)
         if number in torn:
             path.write_bytes(b"torn")
-        jobs.append(Job(number, Source(str(path), ""), path.name))
+        jobs.append(Job(number, ImagePath(str(path), ""), path.name))
     folder = Folder(tmp_path / "out")
     folder.open({}, overwrite=False)
     writer = Writer(folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)

@@ -17,7 +17,7 @@ from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.unit import Reconstruction
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.output import write
@@ -57,7 +57,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     Image.new("RGB", (60, 40)).save(tmp_path / "cat.png")
-    return Job(0, Source(str(tmp_path / "cat.png"), ""), "cat.png")
+    return Job(0, ImagePath(str(tmp_path / "cat.png"), ""), "cat.png")
 
 
 def explanation(job: Job, *layers: str, maps: tuple[str, ...] = ()) -> Explanation:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cnnexplain.checks.suite.stored import map_layer
 from cnnexplain.checks.suite.subject import Subject
-from cnnexplain.core.baseline import Baseline
+from cnnexplain.core.baseline import StoredRun
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.errors import CheckInputError
 from cnnexplain.formulas.ranks import rank_correlation
@@ -38,7 +38,7 @@ class Compared:
     values: NDArray[np.float32] | None = None
 
 
-def compared(subject: Subject, stored: Baseline) -> list[Compared]:
+def compared(subject: Subject, stored: StoredRun) -> list[Compared]:
     """Every picture against what is stored of it.
 
     Raises `ModelError` where scores are not finite, `Skipped` where maps are not or maps are stored and there are none

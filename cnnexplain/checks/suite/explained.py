@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnexplain.checks.suite.units import require_sound
-from cnnexplain.core.verdict import Found, Skipped
+from cnnexplain.core.verdict import Measurement, Skipped
 from cnnexplain.core.words import listed
 from cnnexplain.errors import LayerError
 
@@ -46,7 +46,7 @@ def maps(subject: Subject) -> Tensor:
     return found
 
 
-def limited(found: Found, subject: Subject) -> Found:
+def limited(found: Measurement, subject: Subject) -> Measurement:
     """The same result, saying which maps it leaves out where several layers or runs lead to the classes."""
     names = subject.model.runs.choose()[0]
     if len(names) == 1:

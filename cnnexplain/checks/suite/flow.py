@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cnnexplain.checks.suite.units import require_sound
-from cnnexplain.core.verdict import ROWS, Profile, Skipped, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Profile, Skipped
 from cnnexplain.engine import flow
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class Flow:
         """The first layer's against the last one's."""
         return self.values[0] / self.values[-1]
 
-    def table(self, smallest: bool) -> Table:
+    def table(self, smallest: bool) -> EvidenceTable:
         """The layers, the smallest influence first or the largest."""
         last = self.values[-1]
         order = sorted(range(len(self.layers)), key=lambda place: self.values[place])
         rows = ((self.layers[place], f"{self.values[place] / last:.3g}") for place in order)
         every = list(rows) if smallest else list(rows)[::-1]
-        return Table(("layer", "influence, the last layer's being 1"), tuple(every[:ROWS]))
+        return EvidenceTable(("layer", "influence, the last layer's being 1"), tuple(every[:ROWS]))
 
     def profile(self, limit: float, marked: frozenset[int]) -> Profile:
         """From the first layer to the last, with the line that the first must not cross."""

@@ -61,7 +61,7 @@ def by_guesses(right: int, count: int, classes: int) -> float:
     return max(0.0, 1 - head)
 
 
-def require_seeing(ways: Sequence[Answers], chance: float) -> None:
+def require_seeing(ways: Sequence[Performance], chance: float) -> None:
     """Raise `Skipped` where a model recognises no more than guesses would, however it is fed."""
     if ways[0].labels is None:
         return
@@ -75,7 +75,7 @@ def require_seeing(ways: Sequence[Answers], chance: float) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Performance:
     """How good the answers are that a model gives, fed in one way: to each picture, and on the whole."""
 
     chances: Tensor  # (N, classes), the probability of every class; nought where the logits are not finite
@@ -114,11 +114,11 @@ class Answers:
         classes = self.chances.shape[1]
         return f" (guesses among {classes:,} classes give {words.percent(1 / classes)})"
 
-    def gains(self, other: Answers) -> Tensor:
+    def gains(self, other: Performance) -> Tensor:
         """What another way adds to the log-probability of each picture (N,)."""
         return other.each.clamp_min(FLOOR).log() - self.each.clamp_min(FLOOR).log()
 
-    def against(self, other: Answers, gain: float, chance: float) -> Outcome:
+    def against(self, other: Performance, gain: float, chance: float) -> Outcome:
         """How another way of feeding the model does."""
         gains, more = self.gains(other), other.value - self.value
         if more >= gain and likely(gains) <= chance:
@@ -131,14 +131,14 @@ class Answers:
         return "cannot tell"
 
 
-def answers(subject: Subject, logits: Tensor, which: Tensor | None = None) -> Answers:
+def answers(subject: Subject, logits: Tensor, which: Tensor | None = None) -> Performance:
     """The answers behind logits of all pictures, or of those at the places `which`."""
     labels = subject.labels if subject.labelled else None
     if labels is not None and which is not None:
         labels = labels[which]
-    return Answers(subject.chances_of(logits).nan_to_num(0), labels)
+    return Performance(subject.chances_of(logits).nan_to_num(0), labels)
 
 
 def measured_by(subject: Subject) -> str:
-    """What `Answers.value` is, in words."""
+    """What `Performance.value` is, in words."""
     return "pictures recognised" if subject.labelled else "mean certainty"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cnnexplain.checks.suite.subject import same_width
-from cnnexplain.core.verdict import ROWS, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,8 @@ def apart(first: Tensor, second: Tensor, among: Tensor) -> Tensor:
     return (largest.clamp_min(0) / about.square().mean().sqrt().clamp_min(1e-30)).nan_to_num(float("inf"))
 
 
-def worst(examples: Sequence[Example], distances: Tensor) -> Table:
+def worst(examples: Sequence[Example], distances: Tensor) -> EvidenceTable:
     """The pictures whose answers lie furthest apart."""
     order = distances.argsort(descending=True, stable=True).tolist()[:ROWS]
     rows = tuple((examples[place].name, f"{float(distances[place]):.2g}") for place in order)
-    return Table(("picture", "scores apart"), rows)
+    return EvidenceTable(("picture", "scores apart"), rows)

@@ -10,7 +10,7 @@ from importlib import metadata
 
 from cnnexplain import __version__
 from cnnexplain.checks.suite.subject import Subject
-from cnnexplain.core.baseline import Answered, Baseline
+from cnnexplain.core.baseline import StoredImage, StoredRun
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.errors import LayerError
 
@@ -18,7 +18,7 @@ BEST = 5  # classes that are stored of each picture
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow")
 
 
-def baseline(subject: Subject) -> Baseline:
+def baseline(subject: Subject) -> StoredRun:
     """What is to be stored, in `borrowed()`. Raises `Skipped` or `ModelError` where something is not finite."""
     chances = subject.chances
     maps = subject.maps if map_layer(subject) else None
@@ -29,8 +29,8 @@ def baseline(subject: Subject) -> Baseline:
         best = chances[place].topk(min(BEST, chances.shape[1]))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         values = None if maps is None else maps[place].numpy()
-        answers[one.key] = Answered(one.sha256, tuple(pairs), values)
-    return Baseline(made_of(subject), versions(subject), answers)
+        answers[one.key] = StoredImage(one.sha256, tuple(pairs), values)
+    return StoredRun(made_of(subject), versions(subject), answers)
 
 
 def made_of(subject: Subject) -> dict[str, str]:

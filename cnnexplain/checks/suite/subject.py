@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnexplain.checks.suite.flow import Flow
-    from cnnexplain.core.baseline import Baseline
+    from cnnexplain.core.baseline import StoredRun
     from cnnexplain.engine.model import Model
 
 Part = TypeVar("Part")
@@ -58,7 +58,7 @@ class Subject:
     model: Model
     examples: tuple[Example, ...] = ()
     explain: Explain = class_maps
-    baseline: Baseline | None = None
+    baseline: StoredRun | None = None
     rows: int = field(default=8)  # pictures that go through the model at once
     told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnexplain.core.verdict import ROWS, Found, Profile, Table
+from cnnexplain.core.verdict import ROWS, EvidenceTable, Measurement, Profile
 
 if TYPE_CHECKING:
     from cnnexplain.checks.suite.subject import Subject
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FEW = 8  # units: of fewer, one or two make no share
 
 
-class Share(NamedTuple):
+class UnitShare(NamedTuple):
     """Of the units of one activation function: how many there are, and how many are to blame."""
 
     name: str
@@ -42,7 +42,7 @@ def require_sound(subject: Subject) -> None:
     _ = subject.logits
 
 
-def judged(shares: Sequence[Share], limit: float, what: str, column: str, do: str) -> Found:
+def judged(shares: Sequence[UnitShare], limit: float, what: str, column: str, do: str) -> Measurement:
     """Hold the worst share against the limit. `what` is said of units, as in `fire on no picture`."""
     worst = sorted(shares, key=lambda one: -one.value)
     first = worst[0]
@@ -56,12 +56,12 @@ def judged(shares: Sequence[Share], limit: float, what: str, column: str, do: st
     rows = tuple(
         (one.name, one.kind, str(one.units), str(one.counted), f"{one.value:.1%}") for one in worst[:ROWS]
     )
-    return Found(
+    return Measurement(
         good=not over,
         says=says,
         value=first.value,
         do=do,
-        table=Table(("layer", "function", "units", column, "share"), rows),
+        table=EvidenceTable(("layer", "function", "units", column, "share"), rows),
         drawing=Profile(
             f"Units that {what}",
             tuple(one.name for one in shares),

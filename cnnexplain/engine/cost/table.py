@@ -17,7 +17,7 @@ from cnnexplain.engine.borrow import is_trainable
 from cnnexplain.engine.capture import Grids, known_grid, map_layout
 from cnnexplain.engine.cost.operations import Counting, attention_in_parts
 from cnnexplain.engine.fields.axes import tensors_in
-from cnnexplain.engine.fields.field import Axis, Field
+from cnnexplain.engine.fields.field import AxisField, ReceptiveField
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.kernels import reading, weighted
 from cnnexplain.errors import LayerError, ModelError
@@ -135,7 +135,7 @@ def _send(model: Model, watched: _Pass) -> None:
 class _Known:
     """What other looks at a model tell: each by itself, so that one may fail."""
 
-    fields: dict[str, Field] = field(default_factory=dict)
+    fields: dict[str, ReceptiveField] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     defaults: dict[str, list[str]] = field(default_factory=dict)  # of each layer, the commands
     remarks: list[str] = field(default_factory=list)
@@ -225,11 +225,11 @@ def _map(
     return (a, b, c) if layout == "NCHW" else (c, a, b)
 
 
-def _reaches(seen: Field | None) -> tuple[Reach, Reach] | None:
+def _reaches(seen: ReceptiveField | None) -> tuple[Reach, Reach] | None:
     return None if seen is None else (_reach(seen.rows), _reach(seen.columns))
 
 
-def _reach(axis: Axis) -> Reach:
+def _reach(axis: AxisField) -> Reach:
     return Reach(axis.size, None if axis.size is None else axis.stride)
 
 

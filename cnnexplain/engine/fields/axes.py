@@ -14,7 +14,7 @@ NOTHING = (1 << 40, -1)  # what a cell over padding sees: the neutral element of
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisField:
     """Along one axis, cell i of a map sees the input's pixels from stride*i + low to stride*i + high.
 
     An infinite `low` and `high` say that every cell sees all that any cell sees. Near an edge cells see less, or
@@ -44,11 +44,11 @@ class Axis:
         first = min(max(first, 0), length - 1)
         return first, max(first, min(last, length - 1)) + 1
 
-    def whole(self) -> Axis:
+    def whole(self) -> AxisField:
         """Every cell sees what any sees."""
-        return Axis(1, -math.inf, math.inf, (_hull(self.seen),))
+        return AxisField(1, -math.inf, math.inf, (_hull(self.seen),))
 
-    def joined(self, other: Axis) -> Axis:
+    def joined(self, other: AxisField) -> AxisField:
         """Each cell sees what it sees in either; both have as many cells."""
         if self == other and self.seen == other.seen:
             return self
@@ -58,19 +58,19 @@ class Axis:
         for stride in (self.stride, other.stride):
             lows = [one.stride * i + one.low - stride * i for one in (self, other) for i in ends]
             highs = [one.stride * i + one.high - stride * i for one in (self, other) for i in ends]
-            fits.append(Axis(stride, min(lows), max(highs), seen))
+            fits.append(AxisField(stride, min(lows), max(highs), seen))
         return min(fits, key=lambda fit: fit.high - fit.low)
 
     def mixed(self, dim: int | None, other: Along) -> Along:  # noqa: ARG002
         """What is made of two that do not lie along the same dimension: it sees all that either does."""
-        return Axis(1, 0, 0, self.seen + other[0].seen).whole(), None
+        return AxisField(1, 0, 0, self.seen + other[0].seen).whole(), None
 
     def through(
         self,
         windows: Sequence[Sequence[int]],
         stride: float,
         real: Callable[[int], int] = lambda cell: cell,
-    ) -> Axis:
+    ) -> AxisField:
         """Cells that each look at a window of this axis' cells, ascending; those below 0 or past the end are padding.
 
         `stride`: by how many cells windows lie apart. `real` says which cell stands for one of the padding.
@@ -81,7 +81,7 @@ class Axis:
         seen = tuple(
             _hull(self.seen[cell] for cell in map(real, window) if 0 <= cell < count) for window in windows
         )
-        return Axis(
+        return AxisField(
             self.stride * stride,
             self.stride * min(lows, default=0) + self.low,
             self.stride * max(highs, default=0) + self.high,
@@ -90,9 +90,9 @@ class Axis:
 
 
 # Also the dimension that holds the cells; None: any element sees all of the axis.
-Along = tuple[Axis, "int | None"]
+Along = tuple[AxisField, "int | None"]
 Seen = tuple[Along, Along]  # of the input's rows, and of its columns
-How = Callable[[Axis, int], "Along | None"]  # None: every element of the result sees all of it
+How = Callable[[AxisField, int], "Along | None"]  # None: every element of the result sees all of it
 
 
 @dataclass

@@ -17,7 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnnexplain.engine.capture import map_layout, note_grid
 from cnnexplain.engine.fields.axes import (
-    Axis,
+    AxisField,
     Call,
     Rule,
     Seen,
@@ -31,7 +31,7 @@ from cnnexplain.engine.fields.rules import call_of
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.engine.trace.functions import unwatched
 
-__all__ = ["EVERYTHING", "Axis", "Field", "receptive_fields"]
+__all__ = ["EVERYTHING", "AxisField", "ReceptiveField", "receptive_fields"]
 
 # A value that is read out of torch may come back from anywhere. Not `__bool__`: it is what checks and asserts ask for.
 _LEAVING = """
@@ -41,11 +41,11 @@ LEAVING = frozenset(_LEAVING.split())
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """What the cells of one layer's map see of the input."""
 
-    rows: Axis
-    columns: Axis
+    rows: AxisField
+    columns: AxisField
 
     @property
     def whole(self) -> bool:
@@ -62,12 +62,12 @@ class Field:
         return left, top, right, bottom
 
 
-EVERYTHING = Field(*(Axis(1, -math.inf, math.inf),) * 2)  # a field that could not be followed
+EVERYTHING = ReceptiveField(*(AxisField(1, -math.inf, math.inf),) * 2)  # a field that could not be followed
 
 
 def receptive_fields(
     module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Tensor], *, every_run: bool = False
-) -> dict[str, Field]:
+) -> dict[str, ReceptiveField]:
     """The field of every named submodule's map when `forward` sends `inputs` (1, C, H, W) through the module.
 
     A layer that is run several times has the field of its last map; with `every_run` those of all its runs are there
@@ -81,7 +81,7 @@ def receptive_fields(
     normalisation updates in training mode. Fields hold for inputs of this size. Leaves no hook behind.
     """
     following = Following((int(inputs.shape[2]), int(inputs.shape[3])))
-    fields: dict[str, Field] = {}
+    fields: dict[str, ReceptiveField] = {}
     seen: set[str] = set()
 
     def note(name: str, run: int, output: Tensor, first: int) -> None:
@@ -155,7 +155,7 @@ class Following(TorchFunctionMode):
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        rows, columns = ((Axis(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
+        rows, columns = ((AxisField(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
         self.unseen: Seen = rows, columns
         self.noted = (
             WeakTensorKeyDictionary()
@@ -182,11 +182,11 @@ class Following(TorchFunctionMode):
     def begin(self, inputs: Tensor) -> None:
         """Every cell of `inputs` (1, C, H, W) sees itself."""
         rows, columns = (
-            (Axis(1, 0, 0, tuple((i, i) for i in range(inputs.shape[dim]))), dim) for dim in (2, 3)
+            (AxisField(1, 0, 0, tuple((i, i) for i in range(inputs.shape[dim]))), dim) for dim in (2, 3)
         )
         self._note(inputs, (rows, columns))
 
-    def field(self, output: Tensor, first: int) -> Field:
+    def field(self, output: Tensor, first: int) -> ReceptiveField:
         """The field of a map whose rows and columns are the dimensions `first` and the one behind it."""
         seen = self._look(output)
         if seen is None or self.left:
@@ -195,7 +195,7 @@ class Following(TorchFunctionMode):
             axis if dim == wanted else axis.whole()
             for (axis, dim), wanted in zip(seen, (first, first + 1), strict=True)
         )
-        return Field(rows, columns)
+        return ReceptiveField(rows, columns)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

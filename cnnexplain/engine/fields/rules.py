@@ -13,7 +13,7 @@ from torch._ops import OpOverload, OpOverloadPacket
 from cnnexplain.engine.fields import windows
 from cnnexplain.engine.fields.axes import (
     Along,
-    Axis,
+    AxisField,
     Call,
     Rule,
     Seen,
@@ -70,7 +70,7 @@ def pointwise(call: Call) -> Seen | None:
     def aligned(one: Tensor) -> Seen | None:
         shift = call.out.ndim - one.ndim
 
-        def how(axis: Axis, dim: int) -> Along | None:
+        def how(axis: AxisField, dim: int) -> Along | None:
             kept = dim + shift >= 0 and call.out.shape[dim + shift] == one.shape[dim]
             return (axis, dim + shift) if kept else None
 
@@ -109,7 +109,7 @@ def _reshaped(call: Call) -> Seen | None:
     """A dimension goes on where as many elements come before it; of one split in several, the outermost does."""
     old, new = call.x.shape, call.out.shape
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if old == new:
             return axis, dim
         places = [place for place in range(len(new)) if prod(new[:place]) == prod(old[:dim])]
@@ -138,7 +138,7 @@ def _mixing(default: int | None = None) -> Rule:
         mixed = {one % call.x.ndim for one in listed}
         removed = call.out.ndim < call.x.ndim
 
-        def how(axis: Axis, dim: int) -> Along | None:
+        def how(axis: AxisField, dim: int) -> Along | None:
             return None if dim in mixed else (axis, dim - removed * sum(one < dim for one in mixed))
 
         return call.carried(how)
@@ -158,7 +158,7 @@ def _joined(new: bool) -> Rule:
     def rule(call: Call) -> Seen | None:
         joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
 
-        def how(axis: Axis, dim: int) -> Along | None:
+        def how(axis: AxisField, dim: int) -> Along | None:
             if new:
                 return axis, dim + (dim >= joint)
             return None if dim == joint else (axis, dim)
@@ -180,7 +180,7 @@ def _product(call: Call) -> Seen | None:
     def side(one: Tensor, summed: int) -> Seen | None:
         shift = call.out.ndim - one.ndim
 
-        def how(axis: Axis, dim: int) -> Along | None:
+        def how(axis: AxisField, dim: int) -> Along | None:
             kept = dim != summed and call.out.shape[dim + shift] == one.shape[dim]
             return (axis, dim + shift) if kept else None
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnexplain.engine.fields.axes import Along, Axis, Call, Rule, Seen, anything
+from cnnexplain.engine.fields.axes import Along, AxisField, Call, Rule, Seen, anything
 
 REACH = {"nearest": 0, "nearest-exact": 0, "linear": 0, "bilinear": 0, "trilinear": 0, "bicubic": 1}
 
@@ -27,7 +27,7 @@ def _slid(
     """Windows over the last `axes` dimensions; `window(axis, length of the result)` gives them and their stride."""
     first = call.x.ndim - axes
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if dim < first:  # only the pictures of a batch are kept apart
             return (axis, dim) if dim == 0 < first - 1 else None
         return axis.through(*window(dim - first, call.out.shape[dim])), dim
@@ -83,7 +83,7 @@ def pool(axes: int) -> Rule:
 
 def adaptive(axes: int) -> Rule:
     def rule(call: Call) -> Seen | None:
-        def how(axis: Axis, dim: int) -> Along | None:
+        def how(axis: AxisField, dim: int) -> Along | None:
             taken, given = call.x.shape[dim], call.out.shape[dim]
             if dim < call.x.ndim - axes or taken == given:
                 return axis, dim
@@ -135,7 +135,7 @@ def resized(call: Call) -> Seen | None:
 def padded(call: Call) -> Seen | None:
     widths, mode = call.given["pad"], call.given.get("mode", "constant")
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         pair = 2 * (call.x.ndim - 1 - dim)
         if pair >= len(widths):
             return axis, dim
@@ -185,7 +185,7 @@ def indexed(call: Call) -> Seen | None:
         dim += one is not None
         result += one is None or not isinstance(one, int)
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if dim not in kept:
             return None
         result, part = kept[dim]
@@ -203,7 +203,7 @@ def _is_index(one: Any) -> bool:
 def narrowed(call: Call) -> Seen | None:
     wanted, start = call.given["dim"] % call.x.ndim, int(call.given["start"])
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         cells = [(start % len(axis.seen) + i,) for i in range(call.out.shape[dim])]
         return (axis.through(cells, 1) if dim == wanted else axis), dim
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnexplain.engine.fields.axes import Along, Axis, Call, Seen, each
+from cnnexplain.engine.fields.axes import Along, AxisField, Call, Seen, each
 from cnnexplain.engine.placing.place_axis import placed
 from cnnexplain.engine.placing.rules import padded
 
@@ -15,7 +15,7 @@ def rolled(call: Call) -> Seen | None:
     shifts, dims = ([*one] if isinstance(one, (tuple, list)) else [one] for one in (shifts, dims))
     moved = {dim % call.x.ndim for shift, dim in zip(shifts, dims, strict=True) if shift} if dims else None
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         still = moved is not None and dim not in moved
         return (axis if still else placed(axis).losing("roll shifts its pixels before this layer")), dim
 
@@ -34,7 +34,7 @@ def joined_frame(call: Call) -> Seen | None:
     (at,) = (number for number, one in enumerate(parts) if call.look(one) is not None)
     before, after = (sum(one.shape[joint] for one in some) for some in (parts[:at], parts[at + 1 :]))
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if dim != joint:
             return axis, dim
         left, place = ((0, 0),) * call.out.shape[dim], placed(axis)
@@ -55,7 +55,7 @@ def pasted(call: Call) -> Seen | None:
     parts[ellipsis : ellipsis + 1] = [slice(None)] * (canvas.ndim - taken)
     simple = call.look(canvas) is None and all(isinstance(one, slice) and not one.step for one in parts)
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         place, count = placed(axis), canvas.shape[dim]
         if not simple:
             place = place.losing("it is written into a part of another tensor before this layer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cnnexplain.engine.fields.axes import Along, Axis
+from cnnexplain.engine.fields.axes import Along, AxisField
 
 KERNEL = 7  # the padding that goes with a kernel of up to this size is no move
 SLACK = (
@@ -14,7 +14,7 @@ SLACK = (
 
 
 @dataclass(frozen=True)
-class Place(Axis):
+class Place(AxisField):
     """Where the cells of a map lie along one direction: from pixel `low` of the input to `high`, evenly.
 
     `stride` is negative where they lie the other way round. Where they cannot be followed, `lost` says why.
@@ -70,7 +70,7 @@ class Place(Axis):
         """It is kept in mind where the cells lay, as behind global pooling or among tokens."""
         return self
 
-    def joined(self, other: Axis) -> Place:
+    def joined(self, other: AxisField) -> Place:
         other = placed(other)
         if (other.stride, other.low, other.high) != (self.stride, self.low, self.high):
             return self.losing("the model joins parts of the picture that lie in different places")
@@ -95,7 +95,7 @@ def is_small(before: int, after: int, size: int) -> bool:
     return before + after < size and abs(before - after) <= SLACK
 
 
-def placed(axis: Axis) -> Place:
+def placed(axis: AxisField) -> Place:
     if not isinstance(axis, Place):
         raise TypeError("places are followed with places only")
     return axis

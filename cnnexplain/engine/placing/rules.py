@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnexplain.engine.fields.axes import Along, Axis, Call, Rule, Seen, anything, each
+from cnnexplain.engine.fields.axes import Along, AxisField, Call, Rule, Seen, anything, each
 from cnnexplain.engine.fields.rules import RULES, pointwise
 from cnnexplain.engine.placing.place_axis import KERNEL, SLACK, is_small, placed
 from cnnexplain.engine.placing.place_names import CUTTING, MIRRORING, RESHAPING
@@ -72,7 +72,7 @@ def written(call: Call) -> Seen | None:
 def resized(call: Call) -> Seen | None:
     """Another number of cells on the same part of the picture, whatever the mode."""
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         return (axis if dim < 2 else axis.through([(0,)] * call.out.shape[dim], 1)), dim
 
     return each(call.look(call.x), how)
@@ -107,7 +107,7 @@ def _mirrored(call: Call) -> Seen | None:
     dims = {"fliplr": (1,), "flipud": (0,)}.get(name) or call.kwargs.get("dims", call.args[1:])
     listed = {one % tensor.ndim for one in (dims[0] if isinstance(dims[0], (tuple, list)) else dims)}
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         return (placed(axis).mirrored() if dim in listed else axis), dim
 
     return each(call.look(tensor), how)
@@ -120,7 +120,7 @@ def _turned(call: Call) -> Seen | None:
     dims = call.kwargs.get("dims", call.args[2] if len(call.args) > 2 else (0, 1))
     first, second = (int(one) % x.ndim for one in dims)
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if dim not in (first, second) or not turns:
             return axis, dim
         mirrored = turns == 2 or dim == (second if turns == 1 else first)
@@ -135,7 +135,7 @@ def padded(call: Call, framed: bool = False) -> Seen | None:
     widths = [int(one) for one in call.given["pad"]]
     empty = call.given.get("mode", "constant") == "constant"
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         pair = 2 * (call.x.ndim - 1 - dim)
         if pair >= len(widths):
             return axis, dim
@@ -173,7 +173,7 @@ def _sliced(call: Call) -> Seen | None:
         dim += wide
         result += one is None or isinstance(one, (slice, list, Tensor))
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         place, (part, goes) = placed(axis), found[dim]
         if isinstance(part, int):
             at = part % len(axis.seen)
@@ -200,7 +200,7 @@ def _part(call: Call) -> Seen | None:
     step = x.stride(wanted)
     start = int(call.out.storage_offset() - x.storage_offset()) // step if step else 0
 
-    def how(axis: Axis, dim: int) -> Along | None:
+    def how(axis: AxisField, dim: int) -> Along | None:
         if dim != wanted:
             return axis, dim - (removed and dim > wanted)
         cells = 1 if removed else call.out.shape[dim]

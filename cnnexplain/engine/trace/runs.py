@@ -14,7 +14,7 @@ from torch import nn
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.laying import Laying
 from cnnexplain.core.words import run_name
-from cnnexplain.engine.capture import Wanted
+from cnnexplain.engine.capture import CapturedLayer
 from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.placing.measured import lies_so
 from cnnexplain.engine.placing.places import Followed, followed
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 DETACHED = "it is detached from the gradient, so that no map of a gradient shows it"
 
 
-def named_layer(module: nn.Module, written: str) -> Wanted:
+def named_layer(module: nn.Module, written: str) -> CapturedLayer:
     """The layer that a user named, and where the name ends in `#2` which run of it."""
     name, number = written, None
     match = re.fullmatch(r"\s*(.*\S)\s*#\s*([1-9]\d{0,5})\s*", written)
     if match and written not in dict(module.named_modules(remove_duplicate=False)):
         name, number = match[1], int(match[2])
-    return Wanted(*find(module, name), number)
+    return CapturedLayer(*find(module, name), number)
 
 
 @dataclass(eq=False)
@@ -193,7 +193,7 @@ class Runs:
             self._measured[run] = found.laying if so else replace(found.laying, lost=why)
         return self._measured[run]
 
-    def require_part(self, wanted: Sequence[Wanted], found: Collection[str]) -> None:
+    def require_part(self, wanted: Sequence[CapturedLayer], found: Collection[str]) -> None:
         """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""
         for one in wanted:
             key = one.name if one.run is None else run_name(one.name, one.run)
@@ -206,7 +206,7 @@ class Runs:
                     "leave --layer out to have one chosen",
                 )
 
-    def _wanted(self, name: str) -> Wanted:
+    def _wanted(self, name: str) -> CapturedLayer:
         return named_layer(self.model.module, name)
 
     def _first_name(self, wanted: nn.Module) -> str:

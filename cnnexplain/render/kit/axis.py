@@ -18,7 +18,7 @@ LARGEST = 1e300  # whatever is larger is drawn there, so that differences are fi
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """From `low` to `high`; of a logarithmic one these are powers of ten."""
 
     low: float
@@ -26,7 +26,7 @@ class Axis:
     logarithmic: bool = False
 
     @classmethod
-    def of(cls, values: Iterable[float], *, logarithmic: bool = False, zero: bool = False) -> Axis:
+    def of(cls, values: Iterable[float], *, logarithmic: bool = False, zero: bool = False) -> ChartAxis:
         """The axis that has room for all of these, ending at round numbers; `zero` is to be on it.
 
         What is not finite is left out, and on a logarithmic axis also what is not above zero.

@@ -14,7 +14,7 @@ from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.words import number
 from cnnexplain.render.kit.colormaps import ENDS
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import FAINT, INK, LINE, MOUNT, Shown
+from cnnexplain.render.kit.panel import FAINT, INK, LINE, MOUNT, DrawnImage
 from cnnexplain.render.kit.scale import SHARE, PixelScale, colormap, limit, painted
 from cnnexplain.render.kit.text import font
 
@@ -29,13 +29,13 @@ GREY = 127.5  # of a principal component that is zero
 Size = tuple[int, int]
 
 
-class Channels:
+class DrawnChannels:
     """The channels of one layer that are drawn, each at most `side` pixels wide and high."""
 
-    def __init__(self, shown: Shown, maps: FeatureMaps, options: RenderOptions, side: int) -> None:
+    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions, side: int) -> None:
         self.maps, self.options, self.side = maps, options, side
         self.overlay = maps.look.overlay
-        self._photograph = Shown(shown.explanation, side) if self.overlay else None
+        self._photograph = DrawnImage(shown.explanation, side) if self.overlay else None
         end = max(maps.max, -maps.min)
         name = colormap(options, signed=maps.signed)
         self.scale = PixelScale(maps.signed, "signed", name, maps.min, maps.max, end)
@@ -103,7 +103,7 @@ class Channels:
         ImageDraw.Draw(canvas).line((0, self.size[1] - 1, self.size[0] - 1, 0), fill=LINE)
         return canvas
 
-    def _laid(self, photograph: Shown, colours: Image.Image) -> Image.Image:
+    def _laid(self, photograph: DrawnImage, colours: Image.Image) -> Image.Image:
         alpha = OVERLAY_ALPHA if self.options.alpha is None else self.options.alpha
         grey = photograph.grey.crop(photograph.seen)
         return photograph.over_unseen(Image.blend(grey, colours, alpha))
@@ -131,7 +131,7 @@ class Channels:
         )
 
 
-def painted_on(shown: Shown, values: NDArray[np.float32], scale: PixelScale) -> Image.Image:
+def painted_on(shown: DrawnImage, values: NDArray[np.float32], scale: PixelScale) -> Image.Image:
     """A map in colours at the size of what the model saw of a drawn picture; cells keep their edges."""
     box, size = shown.cells((values.shape[0], values.shape[1])), shown.seen_size
     shrinks = size[0] < box[2] - box[0] or size[1] < box[3] - box[1]

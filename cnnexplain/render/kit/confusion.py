@@ -27,7 +27,7 @@ RIGHT, WRONG = (
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ShownClasses:
     """The classes that are shown."""
 
     names: list[str]
@@ -74,7 +74,7 @@ def confusion(data: Confusion) -> Image.Image:
     return paper
 
 
-def _chosen(data: Confusion) -> tuple[_Part, list[str]]:
+def _chosen(data: Confusion) -> tuple[_ShownClasses, list[str]]:
     """All classes, where they are few, or else those that occur or are confused most; and what was left out."""
     counts = np.asarray(data.counts, np.int64)
     every, occurs = counts.sum(1), counts.sum(1) + counts.sum(0)
@@ -90,11 +90,13 @@ def _chosen(data: Confusion) -> tuple[_Part, list[str]]:
             int(index) for index in np.argsort(-occurs, kind="stable")[:MOST] if occurs[index]
         )
     which = sorted(list(order)[:MOST])
-    part = _Part([visible(data.names[index]) for index in which], counts[np.ix_(which, which)], every[which])
+    part = _ShownClasses(
+        [visible(data.names[index]) for index in which], counts[np.ix_(which, which)], every[which]
+    )
     return part, list(_remarks(counts, part, int((occurs > 0).sum())))
 
 
-def _remarks(counts: NDArray[np.int64], part: _Part, occurring: int) -> Iterator[str]:
+def _remarks(counts: NDArray[np.int64], part: _ShownClasses, occurring: int) -> Iterator[str]:
     yield "Blue is right, orange wrong; the darker, the larger the share of its row. Numbers are pictures."
     never, shown = len(counts) - occurring, len(part.names)
     if len(counts) > MOST:
@@ -106,7 +108,7 @@ def _remarks(counts: NDArray[np.int64], part: _Part, occurring: int) -> Iterator
             yield f"Left out: {some}, and with them {pictures:,} of {int(counts.sum()):,} pictures."
 
 
-def _right(part: _Part, row: int) -> str:
+def _right(part: _ShownClasses, row: int) -> str:
     return f"{int(part.counts[row, row]):,} of {int(part.every[row]):,}" if part.every[row] else "none"
 
 
@@ -123,7 +125,7 @@ def _slanting(paper: Image.Image, name: str, place: tuple[int, int]) -> None:
 
 
 def _cell(
-    draw: ImageDraw.ImageDraw, part: _Part, at: tuple[int, int], place: tuple[int, int], cell: int
+    draw: ImageDraw.ImageDraw, part: _ShownClasses, at: tuple[int, int], place: tuple[int, int], cell: int
 ) -> None:
     count, every = int(part.counts[at]), int(part.every[at[0]])
     full = RIGHT if at[0] == at[1] else WRONG

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Curves
 from cnnexplain.core.words import listed
-from cnnexplain.render.kit.axis import Axis
+from cnnexplain.render.kit.axis import ChartAxis
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, PAPER, SMALL, paper_with
 from cnnexplain.render.kit.text import font, wrapped, write
 
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class _Series:
+class _DrawnCurve:
     name: str
     parts: list[list[Point]]  # shares of the plot, from the top left; a part ends where a value is missing
     colour: str
@@ -45,10 +45,12 @@ class _Series:
 def curves(data: Curves) -> Image.Image:
     """Draw at most `MOST` series as lines over an axis; values that are not finite are left out and counted below."""
     shown = dict(list(data.series.items())[:MOST])
-    across = Axis.of(data.x)
-    up = Axis.of([value for series in shown.values() for value in series], zero=_near_zero(shown.values()))
+    across = ChartAxis.of(data.x)
+    up = ChartAxis.of(
+        [value for series in shown.values() for value in series], zero=_near_zero(shown.values())
+    )
     series = [
-        _Series(
+        _DrawnCurve(
             name,
             list(_parts(data.x, values, across, up)),
             COLOURS[place % len(COLOURS)],
@@ -93,7 +95,9 @@ def _near_zero(series: Iterable[Sequence[float]]) -> bool:
     return bool(finite) and 0 <= min(finite) < max(finite) / 2
 
 
-def _parts(x: Sequence[float], values: Sequence[float], across: Axis, up: Axis) -> Iterator[list[Point]]:
+def _parts(
+    x: Sequence[float], values: Sequence[float], across: ChartAxis, up: ChartAxis
+) -> Iterator[list[Point]]:
     part: list[Point] = []
     for place, value in zip(x, values, strict=False):
         if math.isfinite(place) and math.isfinite(value):
@@ -105,7 +109,7 @@ def _parts(x: Sequence[float], values: Sequence[float], across: Axis, up: Axis) 
         yield part
 
 
-def _plot(series: Sequence[_Series], across: Axis, up: Axis) -> Image.Image:
+def _plot(series: Sequence[_DrawnCurve], across: ChartAxis, up: ChartAxis) -> Image.Image:
     width, height = PLOT
     large = Image.new("RGB", (width * FINER, height * FINER), PAPER)
     draw = ImageDraw.Draw(large)
@@ -127,7 +131,7 @@ def _plot(series: Sequence[_Series], across: Axis, up: Axis) -> Image.Image:
     return large.reduce(FINER)
 
 
-def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], line: _Series, finer: int) -> None:
+def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], line: _DrawnCurve, finer: int) -> None:
     """A line through the points, in the strokes of its series."""
     width = 2 * finer + finer // 2
     if not line.strokes:
@@ -149,7 +153,7 @@ def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], line: _Series, f
 
 
 def _label(
-    paper: Image.Image, labels: Sequence[tuple[_Series, Sequence[str]]], place: tuple[int, int]
+    paper: Image.Image, labels: Sequence[tuple[_DrawnCurve, Sequence[str]]], place: tuple[int, int]
 ) -> None:
     """Every name where its series ends; those that would lie on each other are moved apart."""
     left, top = place

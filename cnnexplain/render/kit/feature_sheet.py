@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.words import count, number, percent
-from cnnexplain.render.kit.channels import COMPONENTS, Channels, captions, ink, shares
+from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, shares
 from cnnexplain.render.kit.measures import bars, histogram, histogram_words
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import FAINT, GAP, INK, MARGIN, NARROWEST, SMALL, Shown, paper_with
+from cnnexplain.render.kit.panel import FAINT, GAP, INK, MARGIN, NARROWEST, SMALL, DrawnImage, paper_with
 from cnnexplain.render.kit.text import font, write
 
 # Parts of the longest side that a picture may have.
@@ -24,10 +24,10 @@ TINY, TINIEST = 13, 11
 LISTED = 100  # numbers in a sentence
 
 
-def sheet(shown: Shown, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
+def sheet(shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
     """One layer: the picture, the statistics, and the channels, or a bar for every unit."""
     grid = _Bars(maps) if maps.size is None else _Grid(shown, maps, options)
-    head = _Head(shown, maps, options)
+    head = _SheetHead(shown, maps, options)
     name = os.path.basename(shown.explanation.image)
     width = max(grid.width, head.width, NARROWEST)
     paper, top = paper_with(
@@ -40,16 +40,16 @@ def sheet(shown: Shown, maps: FeatureMaps, options: RenderOptions) -> Image.Imag
     return paper
 
 
-class _Head:
+class _SheetHead:
     """What stands above the channels of a sheet: the picture, the components, the histogram, the statistics."""
 
-    def __init__(self, shown: Shown, maps: FeatureMaps, options: RenderOptions) -> None:
+    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
         self.maps = maps
-        photograph = Shown(shown.explanation, min(2 * HEAD, shown.max_side))
+        photograph = DrawnImage(shown.explanation, min(2 * HEAD, shown.max_side))
         picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
         picture.thumbnail((2 * HEAD, HEAD), Image.Resampling.BICUBIC)
         panels = [(picture, "picture")]
-        channels = None if maps.size is None else Channels(shown, maps, options, HEAD)
+        channels = None if maps.size is None else DrawnChannels(shown, maps, options, HEAD)
         composite = channels.components() if channels else None
         if composite:
             panels.append((composite, f"components: {shares(maps)}"))
@@ -77,10 +77,10 @@ class _Head:
 class _Grid:
     """All the channels of a sheet, with their numbers."""
 
-    def __init__(self, shown: Shown, maps: FeatureMaps, options: RenderOptions) -> None:
+    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
         self.maps = maps
         self.ranks = maps.drawn
-        self.channels = Channels(shown, maps, options, _side(shown, maps, len(self.ranks)))
+        self.channels = DrawnChannels(shown, maps, options, _side(shown, maps, len(self.ranks)))
         self.slot = self.channels.size
         width = max(self.slot[0], SMALLEST)
         self.text = TINIEST if width < 44 else TINY
@@ -124,7 +124,7 @@ class _Bars:
         paper.paste(self.picture, place)
 
 
-def _side(shown: Shown, maps: FeatureMaps, many: int) -> int:
+def _side(shown: DrawnImage, maps: FeatureMaps, many: int) -> int:
     """The longest side of a channel on a sheet: enlarged where there is room, made smaller where there is none."""
     across = math.sqrt(many)
     share = FEW_PHOTOGRAPHS if maps.look.overlay else FEW_TILES

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.words import count, number, percent
-from cnnexplain.render.kit.channels import COMPONENTS, Channels, captions, ink, shares
+from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, shares
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import (
     FAINT,
@@ -21,7 +21,7 @@ from cnnexplain.render.kit.panel import (
     NARROWEST,
     SMALL,
     TEXT,
-    Shown,
+    DrawnImage,
     mounted,
     paper_with,
 )
@@ -36,14 +36,14 @@ TINY = 13
 NUMBERED = 44  # wide enough for a channel's number
 
 
-def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
+def strip(shown: DrawnImage, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
     """The first channels of several layers, a row for each, from shallow to deep."""
     side = max(round(SIDE * shown.max_side), SMALLEST)
-    rows = [_Row(Channels(shown, maps, options, side)) for maps in layers]
+    rows = [_StripRow(DrawnChannels(shown, maps, options, side)) for maps in layers]
     slot = max(NUMBERED, *(row.channels.size[0] for row in rows)), max(row.channels.size[1] for row in rows)
     for row in rows:
         row.slot = slot
-    photograph = Shown(shown.explanation, round(1.5 * side))
+    photograph = DrawnImage(shown.explanation, round(1.5 * side))
     picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
     tops, height = [], max(picture.height, TEXT + 2 * (SMALL + 4)) + 2 * GAP
     for row in rows:
@@ -67,10 +67,10 @@ def strip(shown: Shown, layers: Sequence[FeatureMaps], options: RenderOptions) -
     return paper
 
 
-class _Row:
+class _StripRow:
     """A layer in the strip: its name and shape, its principal components, its first channels."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: DrawnChannels) -> None:
         self.channels, self.maps = channels, channels.maps
         self.slot = channels.size
 
@@ -112,7 +112,9 @@ class _Row:
             write(draw, below, texts[rank], TINY, ink(self.maps, rank), width=self.slot[0])
 
 
-def _composite(paper: Image.Image, channels: Channels, place: tuple[int, int], slot: tuple[int, int]) -> None:
+def _composite(
+    paper: Image.Image, channels: DrawnChannels, place: tuple[int, int], slot: tuple[int, int]
+) -> None:
     composite = channels.components()
     if composite is None:
         return
@@ -135,7 +137,7 @@ _STRIP_ORDERS = {
 }
 
 
-def _of_strip(shown: Shown, rows: Sequence[_Row]) -> list[str]:
+def _of_strip(shown: DrawnImage, rows: Sequence[_StripRow]) -> list[str]:
     which = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named")
     kinds = dict.fromkeys(row.channels.remark() for row in rows)
     reduced = [f"{row.maps.layer}: {row.channels.reduction}" for row in rows if row.channels.reduction]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cnnexplain.core.verdict import Gallery, Shot
+from cnnexplain.core.verdict import Gallery, Thumbnail
 from cnnexplain.render.kit.panel import FAINT, INK, MARGIN, NARROWEST, SMALL, drawn, paper_with, stamp
 from cnnexplain.render.kit.scale import painted
 from cnnexplain.render.kit.text import fitted, font, wrapped, write
@@ -73,7 +73,7 @@ def _write(paper: Image.Image, lines: Sequence[Line], place: tuple[int, int]) ->
         write(draw, (place[0], place[1] + number * LINE_HEIGHT), text, SMALL, colour)
 
 
-def _panel(shot: Shot) -> Image.Image:
+def _panel(shot: Thumbnail) -> Image.Image:
     picture = drawn(_picture(shot.pixels), SIDE)
     if shot.values is None:
         return picture
@@ -99,7 +99,7 @@ def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
 
 
-def _remarks(shots: Sequence[Shot]) -> Iterator[str]:
+def _remarks(shots: Sequence[Thumbnail]) -> Iterator[str]:
     if not shots:
         yield "There is no picture to show."
     if any(shot.values is not None for shot in shots):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from cnnexplain.render.kit.panel import Box, Shown
+from cnnexplain.render.kit.panel import Box, DrawnImage
 from cnnexplain.render.kit.text import font, lay
 from cnnexplain.render.kit.units import Unit
 
@@ -17,7 +17,7 @@ PADDING = 3
 CROWDED = 0.15  # of the picture may be covered by numbers
 
 
-def outlined(shown: Shown, units: Sequence[Unit]) -> Image.Image:
+def outlined(shown: DrawnImage, units: Sequence[Unit]) -> Image.Image:
     """The picture, where the model saw it, with what each unit can see; not of those that see it all."""
     canvas = shown.over_unseen(shown.picture.crop(shown.seen))
     draw = ImageDraw.Draw(canvas)
@@ -43,7 +43,7 @@ def outlined(shown: Shown, units: Sequence[Unit]) -> Image.Image:
     return canvas
 
 
-def _drawn(shown: Shown, unit: Unit) -> Box | None:
+def _drawn(shown: DrawnImage, unit: Unit) -> Box | None:
     """The outline of what a unit can see, clipped to the picture, in whole drawn pixels; None where that is nothing."""
     box, sides = shown.at(unit.any.box), []
     for axis, side in enumerate(shown.picture.size):

@@ -23,7 +23,7 @@ FEW_PIXELS = 32  # so few are shown as they are, sharp; more are smoothed
 Box = tuple[float, float, float, float]
 
 
-class Shown:
+class DrawnImage:
     """A picture at the size it is drawn, and where on it the model looked; what is costly is done once."""
 
     def __init__(self, explanation: Explanation, max_side: int) -> None:

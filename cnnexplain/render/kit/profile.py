@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Profile
 from cnnexplain.core.words import listed
-from cnnexplain.render.kit.axis import Axis, ending, value_text
+from cnnexplain.render.kit.axis import ChartAxis, ending, value_text
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, MOUNT, SMALL, hatched, paper_with
 from cnnexplain.render.kit.text import font, visible, write
 
@@ -42,7 +42,7 @@ class _Chart:
         count = max(1, len(data.values))
         self.row = min(max(min(TALLEST_ROW, TALL / count), SHORTEST_ROW), TALLEST / count)
         self.height = math.ceil(self.row * count)
-        self.axis = Axis.of(
+        self.axis = ChartAxis.of(
             (*data.values, *data.limits), logarithmic=data.logarithmic, zero=not data.logarithmic
         )
         self.named = self._named()

@@ -18,7 +18,7 @@ from cnnexplain.render.kit.panel import (
     NARROWEST,
     SMALL,
     TEXT,
-    Shown,
+    DrawnImage,
     mounted,
     paper_with,
 )
@@ -39,7 +39,7 @@ IN_A_ROW = 8  # layers of the strip
 SCALE = "Each reconstruction has its own scale, grey is zero."
 
 
-def sheet(shown: Shown, layer: str, units: Sequence[Unit]) -> Image.Image:
+def sheet(shown: DrawnImage, layer: str, units: Sequence[Unit]) -> Image.Image:
     """All units of a layer, beside the picture in which the numbers say where they are."""
     rule_names = rules(units)
     tiles = _Tiles(shown, units, rule_names)
@@ -61,9 +61,9 @@ def sheet(shown: Shown, layer: str, units: Sequence[Unit]) -> Image.Image:
     return paper
 
 
-def strip(shown: Shown, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
+def strip(shown: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
     """The first units of every layer, from shallow to deep."""
-    columns = [_Column(shown, layer, units[:FEATURED]) for layer, units in layers.items()]
+    columns = [_LayerColumn(shown, layer, units[:FEATURED]) for layer, units in layers.items()]
     rows = [columns[start : start + IN_A_ROW] for start in range(0, len(columns), IN_A_ROW)]
     width = max(sum(column.width + APART for column in row) - APART for row in rows)
     heights = [max(column.height for column in row) for row in rows]
@@ -86,7 +86,7 @@ def strip(shown: Shown, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
 class _Tiles:
     """The grid of a sheet: for every unit its reconstructions, its patch and its caption."""
 
-    def __init__(self, shown: Shown, units: Sequence[Unit], rule_names: Sequence[str]) -> None:
+    def __init__(self, shown: DrawnImage, units: Sequence[Unit], rule_names: Sequence[str]) -> None:
         self.shown, self.units = shown, units
         # One rule needs no name above it, the heading has it.
         self.names = [*rule_names, "picture"] if len(rule_names) > 1 else []
@@ -129,10 +129,10 @@ class _Tiles:
         _caption(draw, (left, top + self.slot[1]), unit, self.tile[0])
 
 
-class _Column:
+class _LayerColumn:
     """A layer in the strip: its name, how much its units see, and the first of them."""
 
-    def __init__(self, shown: Shown, layer: str, units: Sequence[Unit]) -> None:
+    def __init__(self, shown: DrawnImage, layer: str, units: Sequence[Unit]) -> None:
         self.shown, self.layer, self.units = shown, layer, units
         self.sizes = panel_sizes(units, _longest(shown, IN_A_ROW))
         self.slot = _slot(self.sizes)
@@ -162,7 +162,7 @@ def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], unit: Unit, widt
     write(draw, (place[0], place[1] + SMALL + 7), unit.place, TINY, FAINT, width=width)
 
 
-def _remarks(shown: Shown, units: Sequence[Unit]) -> list[str]:
+def _remarks(shown: DrawnImage, units: Sequence[Unit]) -> list[str]:
     remarks = [f"Beside each reconstruction is the part of the picture that the unit can see. {SCALE}"]
     partial = sum(not unit.sees_all for unit in units)
     if not partial:
@@ -180,7 +180,7 @@ def _remarks(shown: Shown, units: Sequence[Unit]) -> list[str]:
     return [" ".join(remarks), *dict.fromkeys(details)]
 
 
-def _longest(shown: Shown, units: int) -> int:
+def _longest(shown: DrawnImage, units: int) -> int:
     """The longest side of a panel; a few units have room for larger ones."""
     times = 2.0 if units == 1 else 1.5 if units <= FEW else 1.0
     return min(max(round(PANEL * times * shown.max_side), SMALLEST), LARGEST)

@@ -71,7 +71,7 @@ class Panels:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TileGrid:
     """Where the tiles of a grid lie, in drawn pixels."""
 
     filters: int
@@ -106,7 +106,7 @@ class Layout:
         return column * (self.tile[0] + APART), row * (self.tile[1] + APART)
 
 
-def layout(kernels: Kernels, max_side: int) -> Layout:
+def layout(kernels: Kernels, max_side: int) -> TileGrid:
     """The largest tiles with which all filters that are asked for are on one sheet; else as many as there is room."""
     single = _panel_count(kernels, kernels.slices) == 1
     wanted = kernels.top or (MANY if single else FEW)
@@ -139,7 +139,7 @@ def _attempts(kernels: Kernels) -> Iterator[tuple[int, int, float]]:
         yield 1, cell, HIGHEST
 
 
-def _laid(kernels: Kernels, count: int, slices: int, cell: int, width: int) -> Layout:
+def _laid(kernels: Kernels, count: int, slices: int, cell: int, width: int) -> TileGrid:
     panel, panels = _panel(kernels, slices), _panel_count(kernels, slices)
     across = panels * (panel[1] * cell + BETWEEN) - BETWEEN
     written = _written(len(kernels.values))
@@ -152,7 +152,7 @@ def _laid(kernels: Kernels, count: int, slices: int, cell: int, width: int) -> L
     most = max(1, (width + APART) // (tile[0] + APART))
     rows = math.ceil(count / most)
     columns = math.ceil(count / rows)
-    return Layout(count, panels, slices, (cell, down), panel, tile, columns, labelled, beside)
+    return TileGrid(count, panels, slices, (cell, down), panel, tile, columns, labelled, beside)
 
 
 def _written(count: int) -> int:

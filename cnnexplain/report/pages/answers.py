@@ -28,7 +28,7 @@ Link = Callable[[Pair], str]
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """How many images of one class were taken for another, how large a share that is, and where they are shown."""
 
     images: str
@@ -39,26 +39,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ConfusionRow:
     """A class that images should be, and what became of them."""
 
     label: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[ConfusionCell | None, ...]
     right: str
 
 
 @dataclass(frozen=True)
-class Matrix:
+class ConfusionMatrix:
     """The classes that matter most, in their order."""
 
     title: str
     names: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ConfusionRow, ...]
     remark: str
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryFigure:
     """A drawing of an image, with its alternative text and its caption."""
 
     src: str
@@ -67,16 +67,16 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Shot:
+class GalleryImage:
     """An image in a gallery."""
 
     name: str
     href: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[GalleryFigure, ...]
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGallery:
     """The images of one cell, as many as a page shows."""
 
     anchor: str
@@ -84,10 +84,10 @@ class Group:
     taken: str
     right: bool
     images: str
-    shots: tuple[Shot, ...]
+    shots: tuple[GalleryImage, ...]
 
 
-class Answers:
+class LabelledImages:
     """The records of images of which it is known what they should be, read once; 16 bytes of each are kept."""
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -153,7 +153,7 @@ def answer_fields(
     return entry
 
 
-def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
+def matrix(every: LabelledImages, run: Record, link: Link) -> ConfusionMatrix | None:
     """The matrix of all images of a run; `link` says where those of a cell are shown, "" where they are not.
 
     Nothing where of none it is known what it should be. By chance one is right in as many as the model has classes.
@@ -171,7 +171,7 @@ def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
     if len(kept) < len(occurring):
         remark += f" Left out: {count(len(occurring) - len(kept), 'class', 'classes')} with fewer mistakes."
     share = percent(every.right / every.labelled)
-    return Matrix(
+    return ConfusionMatrix(
         title=f"{every.right:,} of {count(every.labelled, 'image')} right, {share} (by chance {percent(chance)})",
         names=tuple(every.labels[index] for index in kept),
         rows=tuple(_row(every, should, kept, link) for should in kept),
@@ -179,19 +179,21 @@ def matrix(every: Answers, run: Record, link: Link) -> Matrix | None:
     )
 
 
-def _row(every: Answers, should: int, kept: Sequence[int], link: Link) -> Row:
+def _row(every: LabelledImages, should: int, kept: Sequence[int], link: Link) -> ConfusionRow:
     total = sum(images for (expected, _), images in every.cells.items() if expected == should)
     label = every.labels[should]
-    cells: list[Cell | None] = []
+    cells: list[ConfusionCell | None] = []
     for taken in kept:
         images = every.cells[should, taken]
         says = f"{count(images, 'image')}: should be {label}, taken for {every.labels[taken]}"
         shade = -(-SHADES * images // max(total, 1))
         cells.append(
-            Cell(f"{images:,}", shade, should == taken, says, link((should, taken))) if images else None
+            ConfusionCell(f"{images:,}", shade, should == taken, says, link((should, taken)))
+            if images
+            else None
         )
     right = f"{every.cells[should, should]:,} of {total:,}" if total else "none"
-    return Row(label, tuple(cells), right)
+    return ConfusionRow(label, tuple(cells), right)
 
 
 def anchor(pair: Pair) -> str:
@@ -199,20 +201,20 @@ def anchor(pair: Pair) -> str:
     return f"cell-{pair[0]}-{pair[1]}"
 
 
-def group(answers: Answers, pair: Pair, shots: Sequence[Shot]) -> Group:
+def group(answers: LabelledImages, pair: Pair, shots: Sequence[GalleryImage]) -> CellGallery:
     """The images of a cell, of which `shots` are shown."""
     should, taken = (answers.labels[index] for index in pair)
-    return Group(
+    return CellGallery(
         anchor(pair), should, taken, pair[0] == pair[1], count(answers.cells[pair], "image"), tuple(shots)
     )
 
 
-def shot(record: Record, link: str) -> Shot:
+def shot(record: Record, link: str) -> GalleryImage:
     """An image with the map of the class that it was taken for, and that of the class that it should be."""
-    return Shot(str(record["image"]), link, tuple(_pictures(record)))
+    return GalleryImage(str(record["image"]), link, tuple(_pictures(record)))
 
 
-def _pictures(record: Record) -> Iterator[Shown]:
+def _pictures(record: Record) -> Iterator[GalleryFigure]:
     best, expected = record["predictions"][0], record["expected"]
     drawn = [entry for entry in record["explanations"] if entry.get("picture")]
     of_class = {target["index"]: entry for entry in reversed(drawn) if (target := class_of(entry))}
@@ -223,6 +225,6 @@ def _pictures(record: Record) -> Iterator[Shown]:
         if (entry := of_class.get(index)) is not None:
             target, method = entry["target"], entry.get("method") or kind_of(entry)
             caption = f"{words} {target['label']}, {likelihood(target)}"
-            yield Shown(href(entry["picture"]), f"{method} of {target['label']}", caption)
+            yield GalleryFigure(href(entry["picture"]), f"{method} of {target['label']}", caption)
     if not wanted.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
-        yield Shown(href(drawn[0]["picture"]), str(drawn[0].get("method") or kind_of(drawn[0])), "")
+        yield GalleryFigure(href(drawn[0]["picture"]), str(drawn[0].get("method") or kind_of(drawn[0])), "")

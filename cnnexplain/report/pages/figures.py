@@ -35,7 +35,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Table:
+class FoldedTable:
     """What is listed below a picture; the first cell of a row is what it is about."""
 
     title: str
@@ -55,7 +55,7 @@ class Figure:
     joint: str = " of "  # between title and subject
     facts: tuple[Fact, ...] = ()
     remarks: tuple[str, ...] = ()
-    table: Table | None = None
+    table: FoldedTable | None = None
     links: tuple[Link, ...] = ()
     wide: bool = False  # needs all the room there is
 
@@ -87,7 +87,7 @@ def _general(entry: Entry) -> Figure:
         subject=str(entry.get("layer") or kind_of(entry)),
         joint=" · ",
         remarks=remarks_of([entry]),
-        table=Table("What was recorded", ("what", "value"), rows, folded=len(rows) > FOLDED),
+        table=FoldedTable("What was recorded", ("what", "value"), rows, folded=len(rows) > FOLDED),
         links=links_of([entry], "raw values"),
         wide=True,
     )

@@ -25,7 +25,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """An image in a listing."""
 
     href: str
@@ -53,7 +53,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class Series:
+class Listing:
     """Images in some order, on as many pages as they need. `within` is the navigation's entry for them."""
 
     stem: str
@@ -89,7 +89,7 @@ class Pager:
     links: tuple[tuple[str, str, str], ...]  # text, link, relation
 
 
-class Listed(Sequence[Mapping[str, Any]]):
+class ListedRecords(Sequence[Mapping[str, Any]]):
     """Some of the records, each read when it is asked for."""
 
     def __init__(self, records: Sequence[Mapping[str, Any]], places: array[int]) -> None:
@@ -107,7 +107,7 @@ def listed(run: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Sequ
     only = (run.get("options") or {}).get("only")
     if only not in LISTED:  # check has an option of that name
         return records
-    return Listed(
+    return ListedRecords(
         records, array("q", (place for place, record in enumerate(records) if is_listed(record, only)))
     )
 
@@ -117,16 +117,16 @@ def place_of(place: int) -> str:
     return f"images-{place // PAGE + 1}.html#image-{place + 1}"
 
 
-def row_of(record: Mapping[str, Any], place: int) -> Row:
+def row_of(record: Mapping[str, Any], place: int) -> ImageRow:
     """The row of the image at a place."""
     name, error = name_of(record), record.get("error")
     if error:
-        return Row(place_of(place), name, problem=error.get("message", ""), hint=error.get("hint", ""))
+        return ImageRow(place_of(place), name, problem=error.get("message", ""), hint=error.get("hint", ""))
     if not record["predictions"]:
-        return Row(place_of(place), name)
+        return ImageRow(place_of(place), name)
     best = record["predictions"][0]
     note = class_name(best["index"])
-    return Row(
+    return ImageRow(
         place_of(place),
         name,
         best["label"],
@@ -137,7 +137,7 @@ def row_of(record: Mapping[str, Any], place: int) -> Row:
     )
 
 
-def pager_of(series: Series, number: int) -> Pager:
+def pager_of(series: Listing, number: int) -> Pager:
     """What leads from a page to its brothers."""
     last = series.last
     reached = (

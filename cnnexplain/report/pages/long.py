@@ -9,10 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from cnnexplain.core.words import class_name, count, percent
-from cnnexplain.report.pages.answers import SHOTS, Answers, Pair, anchor, group, matrix, shot
+from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor, group, matrix, shot
 from cnnexplain.report.pages.card import card
 from cnnexplain.report.pages.image_index import Class, ImageIndex, Places, name_of
-from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Series, listed, pager_of, place_of, row_of
+from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
 
@@ -34,7 +34,7 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
 
     `records` are read from disk, one at a time and several times; no more than a page of them is in memory.
     """
-    answers = Answers(records) if run.get("answers") else None
+    answers = LabelledImages(records) if run.get("answers") else None
     shown = listed(run, records)
     if len(shown) <= PAGE:
         yield INDEX, page(run, shown, answers)
@@ -48,9 +48,9 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
 class _Report:
     """The data that all pages of a run share. `answers` are those of all images, also of those that are not listed."""
 
-    def __init__(self, run: Run, records: Records, answers: Answers | None) -> None:
+    def __init__(self, run: Run, records: Records, answers: LabelledImages | None) -> None:
         self._every = answers
-        self._shown = Answers(records) if answers else None
+        self._shown = LabelledImages(records) if answers else None
         self._data = run
         self.whole = run["status"] == "finished"
         self._records = records
@@ -79,7 +79,7 @@ class _Report:
             for class_, order in self._index.of_classes():
                 says = f"{count(len(order), 'image')} with this first answer, the least certain first"
                 yield from self._rows(
-                    Series(_stem(class_), class_.label, order, says, within="classes", answers=False), class_
+                    Listing(_stem(class_), class_.label, order, says, within="classes", answers=False), class_
                 )
 
     def first(self) -> str:
@@ -131,32 +131,34 @@ class _Report:
             yield Entry("By confidence", f"./{FOLDER}/confidence-1.html", "confidence")
             yield Entry("Classes", f"./{FOLDER}/classes.html", "classes")
 
-    def _listings(self) -> Iterator[Series]:
+    def _listings(self) -> Iterator[Listing]:
         many = count(len(self._records), "image")
         if len(self._failed):
             says = "In the order of the images"
-            yield Series(
+            yield Listing(
                 "failures", f"{count(len(self._failed), 'image')} failed", self._failed, says, failed=True
             )
         if self._shown and self._shown.wrong.any():
             order = self._least[self._shown.wrong[self._least]][::-1]
             says = "The most certain of them comes first"
-            yield Series("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
-        yield Series("names", f"{many} by name", self._index.names(), "Folder by folder, 9 before 10")
+            yield Listing("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
+        yield Listing("names", f"{many} by name", self._index.names(), "Folder by folder, 9 before 10")
         if self._classes:
             says = "The lowest probability of the first answer comes first"
-            yield Series("confidence", f"{count(len(self._least), 'image')} by confidence", self._least, says)
+            yield Listing(
+                "confidence", f"{count(len(self._least), 'image')} by confidence", self._least, says
+            )
 
     def _cards(self) -> Iterator[Made]:
         every = range(len(self._records))
         title = f"All {count(len(every), 'image')}"
-        series = Series("images", title, every, "In the order of the images", size=PAGE)
+        series = Listing("images", title, every, "In the order of the images", size=PAGE)
         for number in range(1, series.last + 1):
             cards = [card(self._records[place], place + 1) for place in series.places(number)]
             span = (cards[0].heading, cards[-1].heading)
             yield self._page("cards.html", series, number, span, cards=cards)
 
-    def _rows(self, series: Series, of: Class | None = None) -> Iterator[Made]:
+    def _rows(self, series: Listing, of: Class | None = None) -> Iterator[Made]:
         contents = self._contents(series) if series.stem == "names" and series.last > 1 else ()
         for number in range(1, series.last + 1):
             rows = [row_of(self._records[place], place) for place in series.places(number)]
@@ -175,7 +177,7 @@ class _Report:
             label = self._shown.labels[expected]
             order = [(pair, int(place)) for pair in pairs for place in self._shown.places(pair)]
             title = f"{count(len(order), 'image')} that should be {label}"
-            series = Series(_gallery(expected), title, range(len(order)), "", size=SHOTS, within="wrong")
+            series = Listing(_gallery(expected), title, range(len(order)), "", size=SHOTS, within="wrong")
             for number in range(1, series.last + 1):
                 here = [order[index] for index in series.places(number)]
                 groups = [
@@ -209,7 +211,7 @@ class _Report:
         number = sum(self._shown.cells[other] for other in before) // SHOTS + 1
         return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
 
-    def _contents(self, series: Series) -> tuple[tuple[str, str, str], ...]:
+    def _contents(self, series: Listing) -> tuple[tuple[str, str, str], ...]:
         """The pages of the index by name: path, first name and last name of each."""
         ends = ((number, series.places(number)) for number in range(1, series.last + 1))
         return tuple(
@@ -219,7 +221,7 @@ class _Report:
     def _name(self, place: int) -> str:
         return name_of(self._records[place])
 
-    def _page(self, template: str, series: Series, number: int, span: tuple[str, str], **more: Any) -> Made:
+    def _page(self, template: str, series: Listing, number: int, span: tuple[str, str], **more: Any) -> Made:
         return self._below(
             template,
             series.path(number),

@@ -14,22 +14,24 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnnexplain.core.words import count
-from cnnexplain.report.pages.answers import Answers, Group, anchor, group, matrix, shot
+from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, group, matrix, shot
 from cnnexplain.report.pages.card import Card, card
-from cnnexplain.report.pages.summary import Summary, frequent, summary, tiles
+from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import shown
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
 
-def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: Answers | None = None) -> str:
+def page(
+    run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: LabelledImages | None = None
+) -> str:
     """The page of a run: `run` is what run.json holds, `records` are those that are listed.
 
     `answers` are those of all images, where their expected classes are known.
     """
     every = list(records)
-    shown = Answers(every) if answers else None
+    shown = LabelledImages(every) if answers else None
     cells = shown.cells if shown else {}
     cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
     checks = groups(every)
@@ -47,7 +49,7 @@ def page(run: Mapping[str, Any], records: Iterable[Mapping[str, Any]], answers: 
     )
 
 
-def _gallery(answers: Answers, records: Sequence[Mapping[str, Any]]) -> Iterator[Group]:
+def _gallery(answers: LabelledImages, records: Sequence[Mapping[str, Any]]) -> Iterator[CellGallery]:
     """The images of every cell, each with a link to its card."""
     for pair in chain.from_iterable(answers.groups.values()):
         places = map(int, answers.places(pair))
@@ -56,7 +58,7 @@ def _gallery(answers: Answers, records: Sequence[Mapping[str, Any]]) -> Iterator
 
 def rendered(
     template: str,
-    run: Summary,
+    run: PageHead,
     up: str = "",
     css: tuple[str, ...] = ("page.css",),
     script: str = "",

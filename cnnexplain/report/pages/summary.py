@@ -11,7 +11,7 @@ from typing import Any
 from cnnexplain.core.records import LISTED
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.card import Bar, Card
-from cnnexplain.report.pages.verdict_cards import Group
+from cnnexplain.report.pages.verdict_cards import VerdictGroup
 from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape, words
 
 SHOWN_CLASSES = 8
@@ -41,7 +41,7 @@ class Silent:
 
 
 @dataclass(frozen=True)
-class Summary:
+class PageHead:
     """The head of the page."""
 
     version: str
@@ -60,10 +60,12 @@ class Summary:
     versions: tuple[tuple[str, str], ...]
 
 
-def summary(run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar], more: str = "") -> Summary:
+def summary(
+    run: Mapping[str, Any], tiles: Iterable[Tile], classes: Iterable[Bar], more: str = ""
+) -> PageHead:
     """The summary of a run. What run.json does not say is left out; `more` is said where it is not finished."""
     model = run.get("model", {})
-    return Summary(
+    return PageHead(
         version=run["cnnexplain"],
         command=run["command"],
         model=model.get("name") or model.get("reference", ""),
@@ -103,7 +105,7 @@ def _left_out(run: Mapping[str, Any]) -> str:
     return f" {listing} (--only {only}); all are counted."
 
 
-def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Group] = ()) -> list[Tile]:
+def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[VerdictGroup] = ()) -> list[Tile]:
     """The figures of a run whose every card is at hand."""
     end = _took(run)
     if checks:
@@ -136,7 +138,7 @@ def _took(run: Mapping[str, Any]) -> list[Tile]:
     return [Tile(duration(took), "from start to end")] if took is not None else []
 
 
-def _counted(group: Group) -> Tile:
+def _counted(group: VerdictGroup) -> Tile:
     many = len(group.all)
     return Tile(f"{many:,}", f"{'check' if many == 1 else 'checks'} {group.word}", kind=group.status)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnexplain.report.pages.figures import Figure, Link, Table
+from cnnexplain.report.pages.figures import Figure, FoldedTable, Link
 from cnnexplain.report.pages.words import duration, href, words
 
 # The order on the page: status, the word for it, and how the group is called.
@@ -28,11 +28,11 @@ class VerdictCard:
     why: str
     facts: tuple[tuple[str, str], ...]
     figure: Figure | None
-    table: Table | None
+    table: FoldedTable | None
 
 
 @dataclass(frozen=True)
-class Group:
+class VerdictGroup:
     """The verdicts of one status."""
 
     status: str
@@ -45,14 +45,14 @@ class Group:
         return self.status in ("pass", "skipped")
 
 
-def groups(records: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
+def groups(records: Sequence[Mapping[str, Any]]) -> tuple[VerdictGroup, ...]:
     """The verdicts of a checked model by status, what failed first; none where no model was checked."""
     every = [entry for record in records for entry in record.get("checks", ())]
     status_groups = []
     for status, word in GROUPS:
         some = tuple(_card(entry, word) for entry in every if entry["status"] == status)
         if some:
-            status_groups.append(Group(status, word, some))
+            status_groups.append(VerdictGroup(status, word, some))
     return tuple(status_groups)
 
 
@@ -95,7 +95,7 @@ def _figure(entry: Mapping[str, Any]) -> Figure:
     )
 
 
-def _table(table: Mapping[str, Any]) -> Table:
+def _table(table: Mapping[str, Any]) -> FoldedTable:
     rows = tuple(tuple(row) for row in table["rows"])
     many = f"{len(rows):,} row" + "s" * (len(rows) != 1)
-    return Table(f"The evidence: {many}", tuple(table["head"]), rows, len(rows) > LONG_TABLE)
+    return FoldedTable(f"The evidence: {many}", tuple(table["head"]), rows, len(rows) > LONG_TABLE)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cnnexplain.checks.baseline import Baseline as Check
 from cnnexplain.checks.suite.stored import baseline, made_of, versions
 from cnnexplain.checks.suite.subject import Subject
-from cnnexplain.core.baseline import Answered, Baseline
+from cnnexplain.core.baseline import StoredImage, StoredRun
 from cnnexplain.core.verdict import Skipped
 from cnnexplain.errors import CheckInputError, OptionError
 from cnnexplain.runner.checking.files import BASELINE as FLAG
@@ -33,7 +33,7 @@ PRINTS = ("model", "layer", "classes", "weights", "preprocessing")
 COVERED_BY = {"layer": "model"}
 
 
-def read(path: Path) -> Baseline:
+def read(path: Path) -> StoredRun:
     """A stored run. Raises `CheckInputError` where there is none, or anything but a whole one."""
     try:
         if not path.is_file():  # a pipe would keep us waiting
@@ -59,7 +59,7 @@ def read(path: Path) -> Baseline:
         _refuse(path, str(why))
 
 
-def require_fit(stored: Baseline, subject: Subject, taken: Sequence[Chosen]) -> None:
+def require_fit(stored: StoredRun, subject: Subject, taken: Sequence[Chosen]) -> None:
     """Raise `CheckInputError`, naming the difference, where the stored run was another."""
     check = next((one.check for one in taken if isinstance(one.check, Check)), None)
     if check is None:
@@ -142,14 +142,14 @@ class _DamagedError(ValueError):
     """What is wrong with a file, in words."""
 
 
-def _understood(found: Any) -> Baseline:
+def _understood(found: Any) -> StoredRun:
     """The baseline that a file's JSON holds; any error where it is not exactly what we write."""
     if found["cnnexplain-baseline"] != FORMAT:
         raise _DamagedError("it was written by another version of cnnexplain")
     body = {name: found[name] for name in ("made_of", "versions", "pictures")}
     if found["sha256"] != _digest(body):
         raise _DamagedError("it was changed after it was written, or is damaged")
-    answers: dict[str, Answered] = {}
+    answers: dict[str, StoredImage] = {}
     for one in body["pictures"]:
         key = _text(one["image"])
         if key in answers:
@@ -160,20 +160,20 @@ def _understood(found: Any) -> Baseline:
     prints = {name: _text(body["made_of"][name]) for name in PRINTS}
     if any((one.values is not None) != bool(prints["layer"]) for one in answers.values()):
         raise _DamagedError("some of its maps are missing")
-    return Baseline(
+    return StoredRun(
         prints,
         {_text(name): _text(version) for name, version in body["versions"].items()},
         answers,
     )
 
 
-def _answered(one: Mapping[str, Any]) -> Answered:
+def _answered(one: Mapping[str, Any]) -> StoredImage:
     best = tuple((index, float(chance)) for index, chance in one["best"])
     numbers = all(type(index) is int and 0 <= index < 1 << 31 and 0 <= chance <= 1 for index, chance in best)
     digest = _text(one["sha256"])
     if not best or not numbers or not re.fullmatch("[0-9a-f]{64}", digest):
         raise _DamagedError(f"what it says of {one['image']} makes no sense")
-    return Answered(digest, best, None if one["map"] is None else _unpacked(one["map"]))
+    return StoredImage(digest, best, None if one["map"] is None else _unpacked(one["map"]))
 
 
 def _packed(values: NDArray[np.float32]) -> dict[str, Any]:

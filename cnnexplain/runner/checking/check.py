@@ -13,7 +13,7 @@ import torch
 
 from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.records import line
-from cnnexplain.core.verdict import Found, Skipped, Status, Verdict
+from cnnexplain.core.verdict import Measurement, Skipped, Status, Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.errors import (
     CheckInputError,
@@ -122,7 +122,7 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
     """Carry out one check. `storing` says what becomes of a stored run that there is none of yet."""
     clock = time.monotonic()
     missing = [need for need in one.check.needs if not _has(subject, need)]
-    found, level = Found(good=False, says=""), one.level
+    found, level = Measurement(good=False, says=""), one.level
     status: Status
     try:
         if storing and missing == ["baseline"]:
@@ -135,15 +135,15 @@ def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
             level = "error"
         status = "pass" if found.good else "fail" if level == "error" else "warn"
     except Skipped as skipped:
-        found, status = Found(good=True, says=str(skipped)), "skipped"
+        found, status = Measurement(good=True, says=str(skipped)), "skipped"
     except CnnexplainError as error:
         # What cannot be measured has not been shown to be good.
-        found = Found(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
+        found = Measurement(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
         status = "fail" if one.level == "error" else "warn"
     except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises must not cost the other verdicts
         short = shortage_behind(error)
         why, do = (short.problem, short.hint) if short else (first_line(error), UNFORESEEN)
-        found = Found(good=False, says=f"could not be measured: {why}", do=do)
+        found = Measurement(good=False, says=f"could not be measured: {why}", do=do)
         status = "fail" if one.level == "error" else "warn"
     return Verdict(
         check=one.id,

@@ -14,7 +14,7 @@ from cnnexplain.core.target import SHOWN_CANDIDATES, class_named, matching
 from cnnexplain.core.words import printable
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, TargetError, near_misses
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.sources.kit.libraries import library
 
 FOLDER = "folder"
@@ -35,7 +35,7 @@ class Written(NamedTuple):
     folder: bool = False  # it is the name of one
 
 
-def written_labels(wanted: str, sources: Sequence[Source]) -> dict[str, Written]:
+def written_labels(wanted: str, sources: Sequence[ImagePath]) -> dict[str, Written]:
     """The label of every picture by its path: `wanted` is `folder`, or the path of a CSV file. Needs no model.
 
     Raises `CheckInputError` where a picture has none.
@@ -152,7 +152,7 @@ def _alike(labels: Sequence[str], names: Sequence[str]) -> bool:
     return same >= 0.9 * len(labels)
 
 
-def _listed(file: Path, sources: Sequence[Source]) -> dict[str, Written]:
+def _listed(file: Path, sources: Sequence[ImagePath]) -> dict[str, Written]:
     """The label of every picture in a CSV file, and where it stands; paths are as given, or relative to the file."""
     wanted: dict[str, list[str]] = {}
     for one in sources:

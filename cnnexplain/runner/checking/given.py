@@ -22,7 +22,7 @@ from cnnexplain.errors import (
     OptionError,
 )
 from cnnexplain.images.decode import read
-from cnnexplain.images.find import Source, find
+from cnnexplain.images.find import ImagePath, find
 from cnnexplain.runner.checking.thresholds import Chosen
 from cnnexplain.runner.explain import prepared as decoded
 from cnnexplain.runner.explain import wanted
@@ -39,7 +39,7 @@ WITHOUT = {  # what is missing, and what to add
 QUOTED = 3  # reasons in one error
 
 
-def meant(request: CheckRequest) -> list[Source]:
+def meant(request: CheckRequest) -> list[ImagePath]:
     """The pictures that are meant. None may be meant, but where some are, there must be some."""
     if not request.images and request.find.files_from is None:
         return []
@@ -50,7 +50,7 @@ def meant(request: CheckRequest) -> list[Source]:
         raise CheckInputError(error.problem, error.hint) from error
 
 
-def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequence[Source]) -> None:
+def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequence[ImagePath]) -> None:
     """Raise `OptionError` where a check was asked for by name without what it needs, or something is of no use."""
     options = request.options
     given = {
@@ -74,10 +74,10 @@ def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Seque
                 raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
 
 
-def prepared(model: Model, sources: Sequence[Source], labels: Mapping[str, int]) -> Iterator[Example]:
+def prepared(model: Model, sources: Sequence[ImagePath], labels: Mapping[str, int]) -> Iterator[Example]:
     """Every picture as the model sees it. One that cannot be read stops the run: a part is not the whole."""
 
-    def example(source: Source) -> Example | Exception:
+    def example(source: ImagePath) -> Example | Exception:
         try:
             found = decoded(source.path, read(source.file, wanted(model.preprocess)), model.preprocess)
             digest = _digest(source.file)
@@ -128,7 +128,7 @@ def require_answers(subject: Subject) -> None:
                 ) from error
 
 
-def require_any(verdicts: Sequence[Verdict], request: CheckRequest, sources: Sequence[Source]) -> None:
+def require_any(verdicts: Sequence[Verdict], request: CheckRequest, sources: Sequence[ImagePath]) -> None:
     """Raise `CheckInputError` where every check was skipped: that nothing was checked is no pass.
 
     A run that stores what later ones are held against has done what it was for.

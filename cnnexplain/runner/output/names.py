@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cnnexplain.core.results import Result
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 
 # Of a file name's 255 bytes, leaving room for hashes, command, method and class.
 LONGEST = 100
@@ -16,7 +16,7 @@ LONGEST_LAYER = 60
 NAMED = frozenset({"method", "layer", "target"})  # part of the name where the user gave them
 
 
-def stems(sources: Iterable[Source]) -> list[str]:
+def stems(sources: Iterable[ImagePath]) -> list[str]:
     """A path below OUT for every source, with forward slashes: its folder, its file name, safe letters only.
 
     A name that had to be changed, or that another picture took first, carries a hash of the picture's path.

@@ -29,7 +29,7 @@ POSSIBLE = {"work": dict, "model": dict, "options": dict, "versions": dict, "cho
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class RunPart:
     """A finished run: its folder, its run.json, and where each of its records stands."""
 
     path: Path
@@ -72,7 +72,7 @@ class Part:
         return OutputError(problem, f"run it again: {self.run.get('arguments', '')}")
 
 
-def read(path: Path) -> Part:
+def read(path: Path) -> RunPart:
     """A finished run of explaining pictures. Raises `OutputError` where a folder holds none."""
     if not (path / RUN).is_file():  # a pipe would keep us waiting
         raise OutputError(f"there is no {'run in' if path.is_dir() else 'folder'} {path}", HINT)
@@ -90,7 +90,7 @@ def read(path: Path) -> Part:
             f"{path} holds a run that is not finished", f"finish it first: {run.get('arguments', '')}"
         )
     journal = Journal(path)
-    part = Part(path, run, journal, array("q", (place for place, _ in journal.places())))
+    part = RunPart(path, run, journal, array("q", (place for place, _ in journal.places())))
     images = run["images"]["ok"] + run["images"]["error"]
     if len(part.places) != images:
         raise part.broken(f"{path} has {len(part.places)} records of {images} images")
@@ -123,7 +123,7 @@ def _is_over_pictures(run: Any) -> bool:
     return all(isinstance(number, int | float) and abs(number) < 1e15 for number in numbers)
 
 
-def whole(parts: list[Part]) -> list[Part]:
+def whole(parts: list[RunPart]) -> list[RunPart]:
     """The parts in order. Raises `OutputError` where they do not belong together, or one is missing."""
     places = [part.path.resolve() for part in parts]
     for position, part in enumerate(parts):
@@ -169,6 +169,6 @@ def whole(parts: list[Part]) -> list[Part]:
     return sorted(parts, key=lambda part: part.shard or (0, 0))
 
 
-def _shared(part: Part) -> dict[str, Any]:
+def _shared(part: RunPart) -> dict[str, Any]:
     """The identity that all parts of a run share."""
     return {name: value for name, value in part.run["identity"].items() if name not in OWN}

@@ -19,7 +19,7 @@ from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
-from cnnexplain.images.find import Source
+from cnnexplain.images.find import ImagePath
 from cnnexplain.render import is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
@@ -36,7 +36,7 @@ class Job:
     """One picture to explain, its place among those of the run, and what its files will be called."""
 
     position: int
-    source: Source
+    source: ImagePath
     stem: str
     expected: int | None = None  # the class that the picture should be
     file: Mapping[str, int] | None = None  # what the file was when it was opened; see `file_facts`

@@ -19,7 +19,7 @@ import numpy as np
 from cnnexplain.errors import CnnexplainError, OptionError, WorkerError, first_line
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
-from cnnexplain.runner.workers.shard import Answer, ShardWorker, Share, shards
+from cnnexplain.runner.workers.shard import ShardResult, ShardWorker, WorkerSetup, shards
 from cnnexplain.runner.workers.worker import Done, Worker
 
 ANSWERS_WITHIN = 10  # seconds
@@ -63,7 +63,7 @@ def explained(request: Request, device: str, jobs: Sequence[Job], own: Worker) -
         found = int(resources.get("GPU", 0)) if kind == "cuda" else len(ray.nodes())
         processes = request.run.processes or max(1, found)
         threads = request.run.workers or max(1, int(resources.get("CPU", 1)) // processes)
-        share = Share(request, own.images, kind, threads, own.model.preprocess, own.model.given_labels)
+        share = WorkerSetup(request, own.images, kind, threads, own.model.preprocess, own.model.given_labels)
         rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, own.batch.size)]
         work = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,
@@ -114,7 +114,7 @@ class Actor:
         return {"answer": np.array([self._answer(one) for one in batch["shard"]], object)}
 
     def _answer(self, shard: bytes) -> bytes:
-        answer: Answer | CnnexplainError
+        answer: ShardResult | CnnexplainError
         try:
             answer = self._worker.explained(pickle.loads(shard))  # noqa: S301 - as above
         except CnnexplainError as error:

@@ -15,7 +15,7 @@ from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.workers.pool import closing, result, submit
 from cnnexplain.runner.workers.process import end_with_parent, leave_signals
-from cnnexplain.runner.workers.shard import Answer, ShardWorker, Share, shards
+from cnnexplain.runner.workers.shard import ShardResult, ShardWorker, WorkerSetup, shards
 from cnnexplain.runner.workers.worker import Done, Worker, cores
 
 TRIES = 3  # after so many deaths in a row, with nothing done in between, it is no accident
@@ -52,12 +52,16 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
             deaths = 0
 
 
-def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker) -> Iterator[Answer]:
+def _answers(
+    request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker
+) -> Iterator[ShardResult]:
     context = get_context("spawn")  # a fork would share locks of torch's threads
     threads = request.run.workers or max(1, cores() // len(devices))
-    waiting: Queue[Share] = context.Queue()
+    waiting: Queue[WorkerSetup] = context.Queue()
     for device in devices:
-        waiting.put(Share(request, own.images, device, threads, own.model.preprocess, own.model.given_labels))
+        waiting.put(
+            WorkerSetup(request, own.images, device, threads, own.model.preprocess, own.model.given_labels)
+        )
     source = shards(jobs, own.batch.size)
     with closing(ProcessPoolExecutor(len(devices), context, _begin, (waiting,))) as pool:
         under_way = deque(submit(pool, _shard, shard) for shard in islice(source, 2 * len(devices)))
@@ -74,14 +78,14 @@ def _answers(request: Request, devices: Sequence[str], jobs: Sequence[Job], own:
             raise
 
 
-def _begin(waiting: Queue[Share]) -> None:
+def _begin(waiting: Queue[WorkerSetup]) -> None:
     global _worker  # noqa: PLW0603 - the process holds one model
     leave_signals()
     end_with_parent()
     _worker = ShardWorker(waiting.get())
 
 
-def _shard(jobs: tuple[Job, ...]) -> Answer:
+def _shard(jobs: tuple[Job, ...]) -> ShardResult:
     if _worker is None:
         raise RuntimeError("a shard came before the model")
     return _worker.explained(jobs)

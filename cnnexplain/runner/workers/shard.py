@@ -25,7 +25,7 @@ BATCHES = 2  # of a shard: few are lost with a process that dies, and one is dec
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerSetup:
     """What a process needs to know before its first shard."""
 
     request: Request
@@ -37,7 +37,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShardResult:
     """What came of a shard, and the seconds of every stage."""
 
     done: tuple[Done, ...]
@@ -47,7 +47,7 @@ class Answer:
 class ShardWorker:
     """Holds the model in a process of its own, for shard after shard."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: WorkerSetup) -> None:
         os.chdir(share.request.start)
         output = share.request.run.output
         folder = (
@@ -64,11 +64,11 @@ class ShardWorker:
         method, _ = bound(request.method, model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
-    def explained(self, jobs: Sequence[Job]) -> Answer:
+    def explained(self, jobs: Sequence[Job]) -> ShardResult:
         """Explain and write the pictures of a shard."""
         with self._worker.model.borrowed():
             done = tuple(_portable(one) for one in self._worker.explained(jobs))
-        return Answer(done, self._worker.stages.taken())
+        return ShardResult(done, self._worker.stages.taken())
 
 
 def _portable(done: Done) -> Done:

@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 
 from cnnexplain.errors import DeadlyImageError
 from cnnexplain.images.decode import read, refuse_bombs
-from cnnexplain.images.decoded import Wanted
+from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.runner.workers.process import end_with_parent, leave_signals
 
 
-def deadly(paths: Sequence[str], wanted: Wanted) -> dict[str, DeadlyImageError]:
+def deadly(paths: Sequence[str], wanted: DecodeOptions) -> dict[str, DeadlyImageError]:
     """Those of the pictures that end the process which decodes them, by path, each with what is to be said of it.
 
     A decoder written in C that is led astray ends the whole program, and no `except` holds it.
@@ -33,7 +33,7 @@ def deadly(paths: Sequence[str], wanted: Wanted) -> dict[str, DeadlyImageError]:
     return found
 
 
-def _decoded(paths: Sequence[str], wanted: Wanted) -> tuple[int, str | None]:
+def _decoded(paths: Sequence[str], wanted: DecodeOptions) -> tuple[int, str | None]:
     """How many were decoded by a process, and how it ended before its time, if it did."""
     context = get_context("spawn")  # a fork would share locks of torch's threads
     ours, theirs = context.Pipe(duplex=False)
@@ -56,7 +56,7 @@ def _decoded(paths: Sequence[str], wanted: Wanted) -> tuple[int, str | None]:
     return decoded, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _decode(paths: Sequence[str], wanted: Wanted, told: Connection) -> None:
+def _decode(paths: Sequence[str], wanted: DecodeOptions, told: Connection) -> None:
     leave_signals()
     end_with_parent()
     refuse_bombs()

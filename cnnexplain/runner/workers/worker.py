@@ -18,7 +18,7 @@ from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.mixing import one_by_one
 from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
 from cnnexplain.images.decode import read
-from cnnexplain.images.decoded import Wanted
+from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.render.kit.panel import drawn
 from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
 from cnnexplain.runner.output.folder import Folder
@@ -77,7 +77,7 @@ class Worker:
                 yield self._written(Explained(job, found[job.source.file]))
 
     @property
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> DecodeOptions:
         """What is needed of a picture."""
         preprocess = self.model.preprocess
         return wanted(preprocess, (SHARPER * max(preprocess.resize), self.writer.render.max_side))

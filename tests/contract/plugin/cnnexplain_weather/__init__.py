@@ -11,7 +11,7 @@ from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
 from cnnexplain.core.reduce import Reducer
 from cnnexplain.core.results import Detail, Result
-from cnnexplain.core.verdict import Found
+from cnnexplain.core.verdict import Measurement
 from cnnexplain.formulas.cam import Cam
 
 if TYPE_CHECKING:
@@ -117,6 +117,6 @@ class Sunny:
     why: ClassVar[str] = "Somebody has to check it."
     needs: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, subject: Any) -> Found:
+    def measure(self, subject: Any) -> Measurement:
         good = "sun" in subject.model.name
-        return Found(good=good, says=f"the model is called {subject.model.name}", do="call it sun")
+        return Measurement(good=good, says=f"the model is called {subject.model.name}", do="call it sun")
