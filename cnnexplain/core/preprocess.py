@@ -93,10 +93,11 @@ class Preprocess:
     def words(self) -> str:
         """What a person would say of it, to see at a glance whether it is what the model was trained with."""
         (height, width), resize = self.input_size, "x".join(map(str, self.resize))
+        square = self.resize[0] == self.resize[1]
         crop = {
-            "center": f"shorter side to {min(self.resize)}, the middle cut out",
+            "center": f"{f'shorter side to {self.resize[0]}' if square else f'to cover {resize}'}, the middle cut out",
             "squash": f"both sides to {resize}, the middle cut out",
-            "border": f"longer side to {max(self.resize)}, padded",
+            "border": f"{f'longer side to {self.resize[0]}' if square else f'to fit into {resize}'}, padded",
         }[self.crop_mode]
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
         said = f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"

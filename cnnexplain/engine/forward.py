@@ -17,11 +17,15 @@ from cnnexplain.engine.layout import VIEW
 from cnnexplain.errors import ForwardError, first_line, text_of
 
 SIZE = "give the size it was made for, for example --input-size 32 or 1x28x28"
-# With the separator: torchvision is not torch.
 NO_SIZE = (
     "no square picture of 28 to 512 pixels fits: give the size it was made for, as in --input-size 64x128 (height x "
     "width); or, where the size changes nothing, look at what its layers hand on"
 )
+OBLONG = (
+    "no square picture of 28 to 512 pixels fits, but {sizes} do: give the one it was made for, as in --input-size "
+    "{first} (height x width last)"
+)
+# With the separator: torchvision is not torch.
 LIBRARIES = tuple(os.path.join(os.path.dirname(file), "") for file in (torch.__file__, __file__))
 PACKAGE, STANDARD = str(Path(__file__).parents[1]) + os.sep, str(Path(os.__file__).parent) + os.sep
 SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
@@ -30,10 +34,13 @@ Shape = Sequence[int]
 Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
 
 
-def failed(name: str, shape: Shape, error: BaseException, *, tried: bool = False) -> ForwardError:
+def failed(
+    name: str, shape: Shape, error: BaseException, *, tried: Sequence[str] | None = None
+) -> ForwardError:
     """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`.
 
-    `tried`: other sizes were, and the model gets through none.
+    `tried`: other sizes were, and the model gets through none but these, of which none is more likely; None where none
+    was tried.
     """
     text = text_of(error)
     place, own = _place(error)
@@ -43,8 +50,8 @@ def failed(name: str, shape: Shape, error: BaseException, *, tried: bool = False
     if hint is None:
         hint = f"look at its forward{f', at {place}' if place else ''}"
         hint += ", which raised this itself" if own else "; --debug shows the traceback"
-    if tried:
-        hint = hint.replace(SIZE, NO_SIZE)
+    if tried is not None:
+        hint = hint.replace(SIZE, OBLONG.format(sizes=", ".join(tried), first=tried[0]) if tried else NO_SIZE)
     return ForwardError(f"{name} failed on an input of {tuple(shape)}: {first_line(error)}{where}", hint)
 
 

@@ -16,6 +16,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.engine.borrow import borrowed, buffers_kept
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.oblong_size import SHOWN, SIDES, fitting
 from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind
 
 USUAL = (
@@ -23,11 +24,21 @@ USUAL = (
 )  # fmt: skip
 LARGEST = 1024
 LARGEST_SHAPE = 8192  # of shapes alone, which cost nothing
+SQUARE = 224  # pixels: a side that most get as far with as their first linear layer
 AROUND = 16  # pixels: poolings round so many sizes to the same map
 # Of all pictures that are tried beside the usual: no clock, or else the size would depend on how busy a machine is.
 PIXELS = 4_000_000
 
 Size = tuple[int, int, int]  # (C, H, W)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The size that fits, where one was chosen, and by what; or sizes among which only a person can choose."""
+
+    size: Size | None = None
+    reason: str = ""
+    fitting: tuple[str, ...] = ()
 
 
 @dataclass
@@ -37,6 +48,8 @@ class _Way:
     passed: bool = False
     too_large: bool = False  # more numbers came to a layer than it takes
     reason: str = ""  # which layer takes as many numbers as its map has
+    map: Size | None = None  # that was laid out as other numbers than it has,
+    wanted: int = 0  # as so many
 
 
 class _FlattenMode(TorchFunctionMode):
@@ -56,25 +69,32 @@ class _FlattenMode(TorchFunctionMode):
         try:
             result = func(*args, **kwargs)
         except RuntimeError:
-            self._way.too_large |= _lays_out(func) and args[0].numel() > _numbers(args[1:])
+            if _lays_out(func):
+                self._refuse(args[0].numel(), _numbers(args[1:]))
             raise
         if isinstance(result, Tensor):
-            # One picture became several rows.
-            self._way.too_large |= (
-                _lays_out(func) and len(args[0]) == 1 and result.ndim == 2 and len(result) > 1
-            )
+            if _lays_out(func) and len(args[0]) == 1 and result.ndim == 2 and len(result) > 1:
+                self._refuse(args[0].numel(), result.shape[1])  # one picture became several rows
             if result.ndim == 4:
                 self._map = tuple(result.shape)
         return result
 
     def _meet(self, given: Tensor, weight: Tensor) -> None:
         wanted = weight.shape[1]
-        self._way.too_large |= given.shape[-1] > wanted
+        if given.shape[-1] != wanted:
+            self._refuse(given.shape[-1], wanted)
         if self._map and not self._way.reason and wanted == torch.Size(self._map).numel():
             _, channels, height, width = self._map
             name = self._names.get(id(weight), "").rpartition(".")[0]
             words = f"layer {name}" if name.isdigit() else name or "a linear layer"
             self._way.reason = f"{words} takes {wanted} numbers: {channels} channels of {height}x{width}"
+
+    def _refuse(self, numbers: int, wanted: int) -> None:
+        """Note that `numbers` of a picture came to where `wanted` are taken."""
+        self._way.too_large |= numbers > wanted
+        if self._way.map is None and self._map and numbers == torch.Size(self._map).numel():
+            _, *shape = self._map
+            self._way.map, self._way.wanted = (shape[0], shape[1], shape[2]), wanted
 
 
 def _lays_out(func: Callable[..., Any]) -> bool:
@@ -133,35 +153,38 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
         if memory_behind(error) is not None:
             return model, ()
         found = _found(model, usual)
-    if found is None:
-        return replace(model, tried_sizes=True), ()
-    (channels, height, width), reason = found
+    if found.size is None:
+        return replace(model, tried_sizes=found.fitting), ()
+    channels, height, width = found.size
     preprocess = replace(model.preprocess, channels=channels)
     if (height, width) != preprocess.input_size:
         preprocess = preprocess.with_crop((height, width), crop_pct)
     other = (height, width) != usual[1:]  # or else the channels alone are, of which the layer says nothing
     why = (
-        other and reason
+        other and found.reason
     ) or f"it gets through a picture of this size, and not through {'x'.join(map(str, usual))}"
     choice = Choice("input size", f"{channels}x{height}x{width}", f"{why}; --input-size gives another")
     return replace(model, preprocess=preprocess), (choice,)
 
 
-def _found(model: Model, usual: Size) -> tuple[Size, str] | None:
-    """The first size that fits, of those that are usual and else of all; and the reason."""
+def _found(model: Model, usual: Size) -> _Search:
+    """The first size that fits, of squares that are usual, else of all squares, else of oblong sizes."""
     with borrowed(model.module, exact=False), buffers_kept(model), model.layout.plain(model.module):
         return _search(model, usual)
 
 
-def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
+def _search(model: Model, usual: Size) -> _Search:
     if _tried(model, usual).passed:
-        return None  # that it cannot be explained has another reason, which is none of a size
-    for channels in dict.fromkeys((usual[0], 3, 1)):  # of the first convolution, or as pictures have them
+        return _Search()  # that it cannot be explained has another reason, which is none of a size
+    every = tuple(
+        dict.fromkeys((usual[0], 3, 1))
+    )  # channels of the first convolution, or as pictures have them
+    for channels in every:
         low, high = 1, LARGEST
         for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):
             way = _tried(model, (channels, height, width))
             if way.passed:
-                return (channels, height, width), way.reason
+                return _Search((channels, height, width), way.reason)
             low, high = (low, min(high, height - 1)) if way.too_large else (max(low, height + 1), high)
         shapes = _solved(
             model, channels, low, max(high, LARGEST_SHAPE) if high == LARGEST else high, shapes=True
@@ -169,11 +192,48 @@ def _search(model: Model, usual: Size) -> tuple[Size, str] | None:
         if shapes is not None:
             way = _tried(model, (channels, shapes, shapes))
             if way.passed:
-                return (channels, shapes, shapes), way.reason
+                return _Search((channels, shapes, shapes), way.reason)
         if (side := _solved(model, channels, low, high)) is not None:
             size = (channels, side, side)
-            return size, _tried(model, size).reason
-    return None
+            return _Search(size, _tried(model, size).reason)
+    return next(filter(None, (_oblong(model, channels) for channels in every)), _Search())
+
+
+def _oblong(model: Model, channels: int) -> _Search | None:
+    """What fits of the sizes that are no squares; None where nothing shows, or nothing does.
+
+    The rows of a map follow from the height of a picture alone, and its columns from the width, so that squares show
+    both.
+    """
+    shapes = _tried(model, (channels, SQUARE, SQUARE), shapes=True).map is not None
+    if not shapes and _tried(model, (channels, SQUARE, SQUARE)).map is None:
+        return None
+    pixels, maps, wanted = 0, {}, 0
+    for side in SIDES:
+        pixels += side * side
+        if not shapes and pixels > PIXELS:
+            break
+        way = _tried(model, (channels, side, side), shapes=shapes)
+        if way.map is not None:
+            maps[side], wanted = way.map, way.wanted
+    depth = next(iter(maps.values()))[0]
+    if wanted % depth:
+        return None
+    fits = fitting(
+        wanted // depth,
+        {side: rows for side, (_, rows, _) in maps.items()},
+        {side: columns for side, (_, _, columns) in maps.items()},
+    )
+    others = [size for size in fits.others[: 2 * SHOWN] if _tried(model, (channels, *size)).passed][:SHOWN]
+    words = tuple(f"{channels}x{height}x{width}" for height, width in others)
+    if fits.usual is None:
+        return _Search(fitting=words) if words else None
+    size = (channels, *fits.usual)
+    way = _tried(model, size)
+    if not way.passed:
+        return _Search(fitting=words) if words else None
+    beside = f"; {', '.join(words)} fit too" if words else ""
+    return _Search(size, f"{way.reason or 'no square gets through'}, and this size is in wide use{beside}")
 
 
 def _solved(model: Model, channels: int, low: int, high: int, *, shapes: bool = False) -> int | None:

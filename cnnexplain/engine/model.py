@@ -60,7 +60,8 @@ class Model:
     layout: MemoryLayout = field(default_factory=MemoryLayout, repr=False)
     activation: str = "auto"  # what makes probabilities of scores; auto: what the model itself ends in
     output: str | None = None  # of several outputs, the name or number of the one that has the scores
-    tried_sizes: bool = False  # whether other sizes of pictures were tried, and it gets through none
+    # Where other sizes of pictures were tried and none chosen: those that fit, among which a person can choose.
+    tried_sizes: tuple[str, ...] | None = None
     heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
     function: FunctionTarget | None = (
         None  # that the model is asked for in the place of classes; see `functions.asked`

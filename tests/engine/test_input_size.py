@@ -153,16 +153,99 @@ def test_what_fits_no_size_fails_as_before_and_comes_back_unchanged() -> None:
     assert all(one.requires_grad for one in module.parameters())
 
 
-@pytest.mark.parametrize("numbers", [9, 4 * 8 * 16])  # of a layer behind a pool; of an oblong map
-def test_where_no_square_fits_the_hint_says_so(numbers: int) -> None:
-    pool = nn.AdaptiveAvgPool2d(1) if numbers == 9 else nn.Identity()
-    module = nn.Sequential(nn.Conv2d(1, 4, 3, 8, 1), pool, nn.Flatten(), nn.Linear(numbers, 2))
+def test_where_no_size_fits_the_hint_says_so() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, 2)
+    )  # behind a pool
     with pytest.raises(cnnexplain.CnnexplainError, match=r"failed on an input of") as caught:
         _ = cnnexplain.load(module).model.labels
-    assert re.search(rf"takes {numbers} numbers .*: no square .* 64x128 .* look at what", caught.value.hint)
+    assert re.search(r"takes 9 numbers .*: no square .* 64x128 .* look at what", caught.value.hint)
     with pytest.raises(cnnexplain.CnnexplainError) as caught:
         _ = cnnexplain.load(module, input_size="1x72x72").model.labels
     assert "no square" not in caught.value.hint  # none was tried
+
+
+class Halving(nn.Module):
+    """Of a picture of HxW a map of 4 channels and (H >> pools) x (W >> pools) cells."""
+
+    def __init__(self, channels: int, cells: int, pools: int, flat: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__()
+        self.flat, self.pools, self.numbers = flat, pools, 4 * cells
+        self.conv, self.fc = nn.Conv2d(channels, 4, 3, padding=1), nn.Linear(self.numbers, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv(x))
+        for _ in range(self.pools):
+            x = F.max_pool2d(x, 2)
+        return self.fc(self.flat(x, self.numbers))
+
+
+@pytest.mark.parametrize("flat", [by_numbers, by_rows, by_flatten])
+@pytest.mark.parametrize(
+    ("channels", "height", "width", "pools"),
+    [
+        (1, 40, 98, 2),  # a spectrogram
+        (3, 32, 64, 2), (3, 32, 64, 3), (3, 48, 160, 2), (3, 48, 160, 3), (3, 48, 160, 4), (3, 24, 94, 1),  # plates
+        (1, 32, 100, 2), (3, 66, 200, 1), (3, 120, 160, 3),
+    ],
+)  # fmt: skip
+def test_an_oblong_size_in_use_is_taken_and_the_others_that_fit_are_named(
+    channels: int, height: int, width: int, pools: int, flat: Callable[[Tensor, int], Tensor]
+) -> None:
+    rows, columns = height >> pools, width >> pools
+    explainer = cnnexplain.load(Halving(channels, rows * columns, pools, flat))
+    preprocess = explainer.model.preprocess
+    assert (preprocess.channels, *preprocess.input_size) == (channels, height, width)
+    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    assert choice.value == f"{channels}x{height}x{width}"
+    start = (
+        f"fc takes {4 * rows * columns} numbers: 4 channels of {rows}x{columns}, and this size is in wide use"
+    )
+    assert choice.reason.startswith(start)
+    others = choice.reason.removeprefix(f"{start}; ").partition(" fit too")[0].split(", ")
+    assert others
+    for other in others:
+        assert _predictions(Halving(channels, rows * columns, pools, flat), other) == 3
+    assert explainer.model.choose_layer().value == "conv"
+
+
+def _predictions(module: nn.Module, size: str) -> int:
+    return len(cnnexplain.load(module, input_size=size).model.labels)
+
+
+def test_an_oblong_map_may_come_from_strides_that_differ_by_direction() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, (8, 2), (8, 2)), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 5 * 49, 2))
+    assert cnnexplain.load(module).model.preprocess.input_size == (40, 98)
+
+
+def test_oblong_sizes_are_tried_with_values_where_code_looks_at_them() -> None:
+    class Looking(Halving):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x / max(1.0, float(x.max())))
+
+    assert cnnexplain.load(Looking(1, 10 * 24, 2, by_rows)).model.preprocess.input_size == (40, 98)
+
+
+@pytest.mark.parametrize(
+    ("channels", "height", "width", "pools", "told"),
+    [
+        (1, 64, 128, 2, ["1x64x128", "1x128x64"]),  # spectrograms and pictures of people: both in use
+        (3, 36, 68, 2, ["3x36x68", "3x68x36"]),  # neither is
+    ],
+)
+def test_where_only_a_person_can_choose_the_hint_names_the_sizes(
+    channels: int, height: int, width: int, pools: int, told: list[str]
+) -> None:
+    cells = (height >> pools) * (width >> pools)
+    with pytest.raises(cnnexplain.CnnexplainError, match=r"failed on an input of") as caught:
+        _ = cnnexplain.load(Halving(channels, cells, pools, by_rows)).model.labels
+    sizes = re.search(r"no square .* fits, but (.+) do: .*--input-size (\S+) ", caught.value.hint)
+    assert sizes is not None
+    named = sizes[1].split(", ")
+    assert set(told) <= set(named)
+    assert sizes[2] == named[0]
+    for size in named:
+        assert _predictions(Halving(channels, cells, pools, by_rows), size) == 3
 
 
 def test_crop_and_checkpoints_go_with_it(tmp_path: Path) -> None:
