@@ -47,12 +47,12 @@ from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.map import MapCards
 from cnnexplain.runner.checking.check import judged
-from cnnexplain.runner.checking.expected import class_index
-from cnnexplain.runner.checking.given import require_answers
+from cnnexplain.runner.checking.inputs import require_answers
+from cnnexplain.runner.checking.labels import class_index
 from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.explain import explain
-from cnnexplain.runner.given import Given, all_of, checked_range, is_one, prepare
+from cnnexplain.runner.image_inputs import Given, all_of, checked_range, is_one, prepare
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.workers.pipeline import batched

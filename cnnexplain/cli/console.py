@@ -107,7 +107,7 @@ class Console:
         self._say("model", f"{model.name}: {source}")
         self._say("input", model.preprocess.words)
         for choice in choices:
-            self._say(choice.what, f"{choice.value} ({choice.reason})")
+            self._say(choice.setting, f"{choice.value} ({choice.reason})")
 
     def planned(self, images: int, done: int) -> None:
         """Start the progress bar where the work is long and somebody watches."""
@@ -144,7 +144,7 @@ class Console:
             for note in record.get("notes", ()):
                 self._say("note", note)
 
-    def found(self, result: Result) -> None:
+    def finding(self, result: Result) -> None:
         """Report a result about the model itself; the table of its layers is shown at the end."""
         if isinstance(result, LayerTable):
             self._table = result
@@ -164,7 +164,7 @@ class Console:
             self._status.start()
         self._status.update(text)
 
-    def judged(self, verdict: Verdict) -> None:
+    def verdict(self, verdict: Verdict) -> None:
         """Report the verdict of a check with --verbose; the table at the end shows all verdicts."""
         if self._options.verbose:
             self._say(verdict.check, f"{verdict.status}: {verdict.says}")
@@ -173,7 +173,7 @@ class Console:
         """Write a line for the machine that runs the command, such as GitHub's workflow."""
         _put_encoded(printable(line))
 
-    def told(self, topic: str, text: str) -> None:
+    def notice(self, topic: str, text: str) -> None:
         """Report a remark that does not stop the run."""
         self._say(topic, text)
 
@@ -231,7 +231,7 @@ class Console:
             self._warn("failed", f"{outcome.failed} of {outcome.images} images, as --max-failures allows")
         self._say(
             "done",
-            f"{done} of {outcome.images} images {outcome.what}{failures}, in {outcome.seconds:.1f} s",
+            f"{done} of {outcome.images} images {outcome.deed}{failures}, in {outcome.seconds:.1f} s",
         )
         if outcome.done > FEW:
             self._say("work", of_stages(outcome))

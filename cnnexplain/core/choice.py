@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision that the user did not take: `what` was decided, its `value`, and the `reason`."""
+    """A decision that the user did not take: the `setting` that it is about, its `value`, and the `reason`."""
 
-    what: str
+    setting: str
     value: str
     reason: str
+
+    def record(self) -> dict[str, str]:
+        """The choice as run.json has it."""
+        return {"what": self.setting, "value": self.value, "reason": self.reason}

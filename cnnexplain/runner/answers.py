@@ -17,7 +17,7 @@ from cnnexplain.core.words import listed, printable
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.images.find import ImagePath
-from cnnexplain.runner.checking.expected import expected, written_labels
+from cnnexplain.runner.checking.labels import expected, written_labels
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request

@@ -22,7 +22,7 @@ from cnnexplain.render import pictures_of_model
 from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.record import inspected
-from cnnexplain.runner import facts
+from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.ending import Status, ended
 from cnnexplain.runner.output.folder import REPORT, Folder, checked_folder
@@ -44,7 +44,7 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
     model, loaded, choices = build(request.reference, request.model, request.where)
     inspection, more = bound(request.inspection, model)
     observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
-    describe = partial(facts.describe_model, request, model, loaded, inspection, choices, started)
+    describe = partial(run_json.describe_model, request, model, loaded, inspection, choices, started)
     content = _Content()
 
     def look(folder: Folder | None) -> None:
@@ -71,18 +71,18 @@ def inspect(request: ModelRequest, observer: Observer) -> Outcome:
         records = [one for one in journal.records() if _is_sound(one)][-1:]
 
         def conclude(status: Status) -> None:
-            end = facts.concluded(described, status, time.monotonic() - clock)
+            end = run_json.concluded(described, status, time.monotonic() - clock)
             folder.conclude(end, map(line, records), [(REPORT, page(end, records))])
             journal.remove()
 
         def note() -> None:
-            folder.write_run(facts.concluded(described, "interrupted", time.monotonic() - clock))
+            folder.write_run(run_json.concluded(described, "interrupted", time.monotonic() - clock))
 
         with ended(conclude, note):
             try:
                 folder.write_run(described)
                 look(folder)
-                facts.chosen_since(model, described)  # which the table tells
+                run_json.chosen_since(model, described)  # which the table tells
                 records = [record()]
                 observer.recorded(records[0])
             except KeyboardInterrupt as interruption:
@@ -122,7 +122,7 @@ class _Content:
             self.entries.append(entry(result, picture, raw))
         if log is not None:
             log.of_model(result, picture, None if folder is None else folder.path, self.entries)
-        observer.found(result)
+        observer.finding(result)
 
 
 def _is_sound(record: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from cnnexplain.report.pages.long import pages
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.folder import REPORT, Folder
 from cnnexplain.runner.output.journal import Journal, Lines, Record
-from cnnexplain.runner.output.parts import RunPart, read, whole
+from cnnexplain.runner.output.finished import RunPart, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 Read = TypeVar("Read")
@@ -106,7 +106,7 @@ def merge(request: MergeRequest, observer: Observer) -> Outcome:
         first,
         allowed,
         tuple(reductions.lines()),
-        what="joined",
+        deed="joined",
         answers=answers,
     )
 

@@ -96,19 +96,19 @@ class Observer(Protocol):
         `again`: it failed in an earlier run already; `listed`: it is one of those that are to be shown.
         """
 
-    def found(self, result: Result) -> None:
+    def finding(self, result: Result) -> None:
         """Something was found in a model."""
 
     def judging(self, check: str, place: int, total: int) -> None:
         """A check begins, the `place`th of `total`."""
 
-    def judged(self, verdict: Verdict) -> None:
+    def verdict(self, verdict: Verdict) -> None:
         """A check was carried out."""
 
     def annotated(self, line: str) -> None:
         """A line for the machine that runs the command, such as GitHub's workflow."""
 
-    def told(self, what: str, text: str) -> None:
+    def notice(self, topic: str, text: str) -> None:
         """Something that a person should know of, and that stops nothing."""
 
 
@@ -124,7 +124,7 @@ class Outcome:
     allowed: float = 0  # how many may
     lines: tuple[tuple[str, str], ...] = ()  # what is said of all images; see `core.reduce`
     verdicts: tuple[Verdict, ...] = ()  # of a check
-    what: str = "explained"  # what was done with the images
+    deed: str = "explained"  # what was done with the images
     done: int = 0  # of them that this run explained, others were done before
     answers: Mapping[str, float] = field(default_factory=dict)  # see `runner.answers.Tally`
     work: Mapping[str, float] = field(default_factory=dict)  # seconds: the whole; of processors, each stage

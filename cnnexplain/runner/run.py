@@ -13,7 +13,7 @@ from cnnexplain.core.records import line
 from cnnexplain.errors import CnnexplainError, ImageMemoryError, InterruptedRunError, ModelError, WorkerError
 from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.report.pages.long import pages
-from cnnexplain.runner import facts
+from cnnexplain.runner import run_json
 from cnnexplain.runner.output.ending import Status, ended
 from cnnexplain.runner.output.folder import REPORT, Folder
 from cnnexplain.runner.output.journal import Journal, Records
@@ -36,7 +36,7 @@ def run(request: Request, observer: Observer) -> Outcome:
 def _written(task: Task, folder: Folder) -> Outcome:
     """A run that writes into a folder, which may hold the beginning of it."""
     request, observer = task.request, task.observer
-    described = facts.describe(
+    described = run_json.describe(
         request,
         task.model,
         task.loaded,
@@ -58,7 +58,7 @@ def _written(task: Task, folder: Folder) -> Outcome:
             """The content of run.json at the end."""
             counts = {"ok": len(records) - records.failed, "error": records.failed}
             end = {**described, "images": described["images"] | counts}
-            return facts.concluded(end, status, task.seconds(), killed=folder.was_killed)
+            return run_json.concluded(end, status, task.seconds(), killed=folder.was_killed)
 
         def conclude(status: Status) -> None:
             described.update(_of_all(task, worker, time.monotonic() - begun))
@@ -137,7 +137,7 @@ def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job], observer: Obser
         many = (
             "1 record changed since it was" if edited == 1 else f"{edited:,} records changed since they were"
         )
-        observer.told("edited", f"{many} written: those images are explained anew")
+        observer.notice("edited", f"{many} written: those images are explained anew")
     return records
 
 
@@ -189,7 +189,7 @@ def _condemned(
 ) -> Iterator[Done]:
     """Of those jobs that a run before may have died of, the ones that it died of."""
     if folder.was_killed and jobs:
-        observer.told("killed", "the previous run crashed: the next pictures are tried one by one first")
+        observer.notice("killed", "the previous run crashed: the next pictures are tried one by one first")
         yield from worker.condemned(jobs, len(devices_of(request, worker.model.device)))
     folder.was_killed = False
 

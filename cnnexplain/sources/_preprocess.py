@@ -83,14 +83,16 @@ class Overrides:
         usual = [flag for flag, value in parts.items() if value is None]
 
         def with_overrides(choice: Choice) -> Choice:
-            if choice.what != "preprocessing" or not overridden:
+            if choice.setting != "preprocessing" or not overridden:
                 return choice
             if not usual:
-                return Choice(choice.what, "as given", f"{listed(overridden)} say all of it")
+                return Choice(choice.setting, "as given", f"{listed(overridden)} say all of it")
             reason = f"your code names none; {listed(overridden)} {'were' if overridden[1:] else 'was'} given"
             value = f"{choice.value}, but for what was given"
             return Choice(
-                choice.what, value, f"{reason}, {listed(usual)} {'change' if usual[1:] else 'changes'} more"
+                choice.setting,
+                value,
+                f"{reason}, {listed(usual)} {'change' if usual[1:] else 'changes'} more",
             )
 
         return tuple(map(with_overrides, choices))

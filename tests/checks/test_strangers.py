@@ -22,7 +22,7 @@ from cnnexplain.engine.flow import _norms
 from cnnexplain.engine.weights.redraw import redrawn
 from cnnexplain.errors import ModelError
 from cnnexplain.runner.checking.check import judged
-from cnnexplain.runner.checking.given import require_answers
+from cnnexplain.runner.checking.inputs import require_answers
 from cnnexplain.runner.checking.thresholds import Chosen
 
 

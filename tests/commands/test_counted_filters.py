@@ -339,7 +339,7 @@ def test_weights_that_cannot_be_shown_are_refused_in_words_and_left_out_of_all()
     model = as_model(net, (16, 16))
     bound, choices = Filters(layer=("all",)).bind(model)
     assert bound.layer == ("0",)
-    assert [(one.what, one.value) for one in choices] == [("left out", "1"), ("left out", "2")]
+    assert [(one.setting, one.value) for one in choices] == [("left out", "1"), ("left out", "2")]
     assert "complex" in choices[1].reason
     for name, why in (("1", "before the first input"), ("2", "complex")):
         with pytest.raises(LayerError, match=why):
@@ -362,7 +362,7 @@ def test_bilinear_layers_have_no_neighbours_and_recurrent_ones_are_left_out_by_n
     model = as_model(Net(), (32, 32), 3)
     bound, choices = Filters(layer=("all",)).bind(model)
     assert bound.layer == ("both",)
-    assert [choice.value for choice in choices if choice.what == "left out"] == ["lstm and cell"]
+    assert [choice.value for choice in choices if choice.setting == "left out"] == ["lstm and cell"]
     (both,) = bound.inspect(model)
     assert both.statistics.smoothness is None
     assert Filters().bind(model)[0].layer == ("both",)

@@ -149,7 +149,7 @@ def test_gradcam_is_of_the_function(kind: type[Body], function: Function) -> Non
         assert heatmap.target.label == function.__name__
         assert (heatmap.target.index, heatmap.target.probability) == (-1, None)
         assert heatmap.target.logit == pytest.approx(value, rel=1e-5)
-        assert [choice.value for choice in one.choices if choice.what == "target"] == [function.__name__]
+        assert [choice.value for choice in one.choices if choice.setting == "target"] == [function.__name__]
     assert not any(module.relu2._forward_hooks)
 
 

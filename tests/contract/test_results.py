@@ -354,7 +354,7 @@ class Watcher:
 
     def loaded(self, *_: Any) -> None: ...
 
-    def found(self, result: Result) -> None:
+    def finding(self, result: Result) -> None:
         self.heard.append(result.summary())
 
     def planned(self, images: int, done: int) -> None:
@@ -364,8 +364,8 @@ class Watcher:
         self.new += not again
         assert made["status"] == "ok", made
 
-    def told(self, what: str, text: str) -> None:
-        if what != "graph":
+    def notice(self, topic: str, text: str) -> None:
+        if topic != "graph":
             self.heard.append(text)
 
 

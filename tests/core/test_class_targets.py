@@ -6,7 +6,7 @@ import pytest
 
 from cnnexplain.core.target import TargetSpec, parse_target, settled
 from cnnexplain.errors import CheckInputError, TargetError
-from cnnexplain.runner.checking.expected import class_index
+from cnnexplain.runner.checking.labels import class_index
 
 LABELS = [
     "tench, Tinca tinca", "tabby, tabby cat", "tiger cat", "Persian cat", "tiger", "crane", "crane", "Ärmel, ß"

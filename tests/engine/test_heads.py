@@ -265,7 +265,7 @@ def test_single_scores_in_a_list_are_the_classes(
     model = as_model(network, SIZE)
     _is_explained_like(inner, model, inputs, likely)
     told = model.choices[0]
-    assert (told.what, told.value) == ("output", "all 5 side by side")
+    assert (told.setting, told.value) == ("output", "all 5 side by side")
     assert "--activation sigmoid" in told.reason
     one = answer(
         as_model(network, SIZE, output="heads.2" if isinstance(end(torch.ones(1, 5)), dict) else "2"), inputs
@@ -491,7 +491,7 @@ RIGHT: dict[str, Callable[..., Any]] = {
 def test_scores_are_told_from_embeddings(inner: nn.Sequential, inputs: Tensor, kind: str) -> None:
     model = as_model(Heads(inner, RIGHT[kind]).eval(), SIZE)
     torch.testing.assert_close(answer(model, inputs).logits, answer(inner, inputs).logits)
-    assert any(one.what == "output" for one in model.choices)
+    assert any(one.setting == "output" for one in model.choices)
 
 
 class Deep(nn.Module):

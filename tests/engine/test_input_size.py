@@ -61,7 +61,7 @@ def test_the_size_is_solved_from_the_first_linear_layer(
     preprocess = explainer.model.preprocess
     assert (preprocess.channels, *preprocess.input_size) == (channels, side, side)
     assert preprocess.resize == (side, side)
-    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    (choice,) = [one for one in explainer.choices if one.setting == "input size"]
     assert choice.value == f"{channels}x{side}x{side}"
     assert choice.reason.startswith(
         f"fc1 takes {16 * cells * cells} numbers: 16 channels of {cells}x{cells}; --input-size"
@@ -95,7 +95,7 @@ def test_a_network_of_linear_layers_alone_tells_channels_and_size() -> None:
 def test_a_map_of_one_cell_is_told_too() -> None:
     pools = [nn.Conv2d(3, 8, 3, padding=1), *(nn.MaxPool2d(2) for _ in range(5))]
     explainer = cnnexplain.load(nn.Sequential(*pools, nn.Flatten(), nn.Linear(8, 2)))
-    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    (choice,) = [one for one in explainer.choices if one.setting == "input size"]
     assert choice.value == "3x32x32"
     assert choice.reason.startswith("layer 7 takes 8 numbers: 8 channels of 1x1")
 
@@ -128,7 +128,7 @@ def test_channels_are_tried_too_and_any_size_keeps_the_usual() -> None:
 def test_what_takes_the_usual_size_keeps_it(module: nn.Module) -> None:
     explainer = cnnexplain.load(module)
     assert explainer.model.preprocess.input_size == (224, 224)
-    assert not [one for one in explainer.choices if one.what == "input size"]
+    assert not [one for one in explainer.choices if one.setting == "input size"]
 
 
 def test_a_size_that_was_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_crop_and_checkpoints_go_with_it(tmp_path: Path) -> None:
     )
     model, loaded, choices = build(f"{tmp_path / 'net.py'}:net", ModelOptions(crop_pct=0.5), DeviceOptions())
     assert (model.preprocess.input_size, model.preprocess.resize) == ((32, 32), (64, 64))
-    assert ("input size", "3x32x32") in [(one.what, one.value) for one in choices]
+    assert ("input size", "3x32x32") in [(one.setting, one.value) for one in choices]
     torch.save(loaded.module.state_dict(), tmp_path / "net.pth")
     options = ModelOptions(arch=f"{tmp_path / 'net.py'}:net")
     assert build(str(tmp_path / "net.pth"), options, DeviceOptions())[0].preprocess.input_size == (32, 32)
@@ -318,4 +318,4 @@ def test_what_was_settled_is_not_looked_for_again(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(input_size, "_found", lambda *_: pytest.fail("it was tried out"))
     again, _, choices = build(reference, ModelOptions(), DeviceOptions(), first.preprocess)
     assert again.preprocess == first.preprocess
-    assert "input size" not in [one.what for one in choices]
+    assert "input size" not in [one.setting for one in choices]

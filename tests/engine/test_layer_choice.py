@@ -72,7 +72,7 @@ def test_models_of_tokens_are_refused_in_two_lines(name: str) -> None:
 
 def test_choice_says_why() -> None:
     choice = as_model(pooled(), (24, 40)).choose_layer()
-    assert (choice.what, choice.value) == ("layer", "features")
+    assert (choice.setting, choice.value) == ("layer", "features")
     assert choice.reason == "the last map on the way to the classes before pooling: 8 channels of 12x20"
 
 

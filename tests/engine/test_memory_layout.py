@@ -82,7 +82,7 @@ def test_models_that_want_plain_layouts_get_them(tmp_path: Path, name: str) -> N
     model = built(tmp_path, name)
     explanation = Explainer(model).explain(Image.fromarray(PIXELS), layer="conv", method="gradcam")
     (choice,) = model.choices
-    assert (choice.what, choice.value) == ("memory layout", "contiguous")
+    assert (choice.setting, choice.value) == ("memory layout", "contiguous")
     assert "wants contiguous maps" in choice.reason if name == "Checked" else "nets.py:" in choice.reason
     inputs = model.inputs([PIXELS]).contiguous()
     weights = {key: value.clone() for key, value in model.module.state_dict().items()}

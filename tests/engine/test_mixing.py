@@ -94,7 +94,7 @@ APART = {
 def test_what_joins_pictures_is_found_and_explained_one_by_one(kind: str) -> None:
     module = Joined(JOINING[kind]).eval()
     (choice,) = one_by_one(as_model(module, SIZE))
-    assert (choice.what, choice.value) == ("batch", "one picture at a time")
+    assert (choice.setting, choice.value) == ("batch", "one picture at a time")
     assert "beside" in choice.reason
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255 // (1 + 3 * n), (32, 32, 3), dtype=np.uint8) for n in range(3)]
@@ -115,8 +115,8 @@ def test_python_is_told_what_was_chosen() -> None:
     explainer = cnnexplain.load(Joined(JOINING["mean of everything"]).eval(), input_size="32")
     explanation = explainer.explain(np.zeros((32, 32, 3), dtype=np.uint8))
     first, *others = explanation.choices
-    assert (first.what, first.value) == ("batch", "one picture at a time")
-    assert [(one.what, one.value) for one in others if one.what == "layer"] == [("layer", "conv")]
+    assert (first.setting, first.value) == ("batch", "one picture at a time")
+    assert [(one.setting, one.value) for one in others if one.setting == "layer"] == [("layer", "conv")]
 
 
 @pytest.mark.parametrize("kind", APART)
@@ -205,7 +205,7 @@ def test_a_look_is_not_repeated_for_other_names_of_classes() -> None:
 
 def test_python_is_told_of_a_softmax_that_was_taken_off() -> None:
     explainer = cnnexplain.load(nn.Sequential(Joined(lambda x: x), nn.Softmax(1)).eval(), input_size="32")
-    assert [one.what for one in explainer.choices if one.what != "device"] == ["preprocessing"]
+    assert [one.setting for one in explainer.choices if one.setting != "device"] == ["preprocessing"]
     explainer.explain(np.zeros((32, 32, 3), dtype=np.uint8))
     assert explainer.choices[-1].value == "what goes into the model's own softmax"
 

@@ -163,7 +163,7 @@ def test_a_map_that_cannot_be_laid_back_says_so(way: str) -> None:
     assert way in facts["why"]
     assert any(one.startswith("Not laid back on the picture:") for one in second.detail.remarks)
     _, choices = _bound(module, layer=("features",))
-    assert [one.value for one in choices if one.what == "place"] == ["features #2"]
+    assert [one.value for one in choices if one.setting == "place"] == ["features #2"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_is_cut_or_moved_before_the_only_run_is_told(
     assert found.layer == "features"
     assert found.peak == peak
     _, choices = _bound(module)
-    assert [one.value for one in choices if one.what == "place"] == ["features"]
+    assert [one.value for one in choices if one.setting == "place"] == ["features"]
 
 
 @pytest.mark.parametrize(

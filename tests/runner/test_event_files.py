@@ -73,7 +73,7 @@ class Watcher:
 
     def planned(self, images: int, done: int) -> None: ...
 
-    def found(self, finding: Any) -> None: ...
+    def finding(self, finding: Any) -> None: ...
 
     def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
         if self._left is not None:
@@ -81,8 +81,8 @@ class Watcher:
             if self._left == 0:
                 raise KeyboardInterrupt
 
-    def told(self, what: str, text: str) -> None:
-        self.heard.append((what, text))
+    def notice(self, topic: str, text: str) -> None:
+        self.heard.append((topic, text))
 
 
 Explain = Callable[..., Watcher]

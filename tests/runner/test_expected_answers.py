@@ -12,7 +12,7 @@ from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_listed
 from cnnexplain.report.pages.answers import answer_fields
 from cnnexplain.runner.answers import class_folders, named_by_folders
-from cnnexplain.runner.checking.expected import class_index
+from cnnexplain.runner.checking.labels import class_index
 from cnnexplain.runner.options import AnswerOptions
 
 
@@ -62,7 +62,7 @@ def test_names_are_taken_where_there_are_none_and_they_fit(
     found, choices = named_by_folders(model, class_folders([str(photos)], None), [str(photos)])  # type: ignore[arg-type]
     assert (found.given_labels == ("10", "9", "Zebra", "cat", "dog")) == named == bool(choices)
     if choices:
-        assert (choices[0].what, choices[0].value) == ("labels", "10, 9, Zebra, cat and dog")
+        assert (choices[0].setting, choices[0].value) == ("labels", "10, 9, Zebra, cat and dog")
         assert (
             choices[0].reason == f"the sorted names of the folders in {photos}, as many as there are classes"
         )

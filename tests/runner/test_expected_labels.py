@@ -13,8 +13,8 @@ from timm.data import ImageNetInfo
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError
 from cnnexplain.images.find import ImagePath
-from cnnexplain.runner.checking import expected as module
-from cnnexplain.runner.checking.expected import expected, written_labels
+from cnnexplain.runner.checking import labels as module
+from cnnexplain.runner.checking.labels import expected, written_labels
 
 IMAGENET = tuple(ImageNetInfo().label_descriptions())
 CLOTHES = ("top", "tank top", "red dress", "7")

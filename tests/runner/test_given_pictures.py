@@ -130,7 +130,7 @@ def test_the_range_of_the_model_holds_where_none_is_given() -> None:
         assert (halves == asked.explain(PIXELS).pixels).all()
         darker = asked.explain(PIXELS.astype(np.int32) * 2, range=(0, 1020)).pixels
         assert darker.mean() == pytest.approx(halves.mean() / 2, rel=0.02)
-    assert any(one.what == "range" and one.value == "0 to 510" for one in asked.choices)
+    assert any(one.setting == "range" and one.value == "0 to 510" for one in asked.choices)
 
 
 def test_pictures_of_a_call_have_one_range(tmp_path: Path) -> None:

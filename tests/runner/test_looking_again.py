@@ -29,7 +29,7 @@ class Watcher:
     def __init__(self, *, stops: bool) -> None:
         self.stops, self.seen = stops, 0
 
-    def found(self, _finding: Any) -> None:
+    def finding(self, _finding: Any) -> None:
         self.seen += 1
         if self.stops and self.seen == 2:
             raise KeyboardInterrupt

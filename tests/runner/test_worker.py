@@ -23,7 +23,7 @@ from cnnexplain.runner.explain import BatchSize
 from cnnexplain.runner.output.folder import Folder
 from cnnexplain.runner.output.write import Job, Writer
 from cnnexplain.runner.workers.process import BEHIND, step_back
-from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
+from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
 from cnnexplain.runner.workers.worker import Worker
 
 

@@ -35,7 +35,7 @@ def state(net: Path) -> dict[str, torch.Tensor]:
 
 
 def choices(loaded: Loaded) -> dict[str, str]:
-    return {choice.what: choice.value for choice in loaded.choices}
+    return {choice.setting: choice.value for choice in loaded.choices}
 
 
 def holds(loaded: Loaded, state: dict[str, torch.Tensor]) -> bool:
@@ -82,7 +82,7 @@ def test_two_keys_never_become_one(state):
     torch.save(both, "net.pth")
     loaded = load("net.pth", MINE)
     assert holds(loaded, state)
-    told = next(choice for choice in loaded.choices if choice.what == "checkpoint part")
+    told = next(choice for choice in loaded.choices if choice.setting == "checkpoint part")
     assert told.value == "keys without a prefix"
     assert "under model" in told.reason
     other = load("net.pth", ModelOptions(arch="net.py:Net", weights_key="model"))
@@ -101,7 +101,7 @@ def test_the_order_of_nestings_is_told(state):
     loaded = load("net.pth", MINE)
     assert holds(loaded, state)
     assert choices(loaded)["checkpoint part"] == "state_dict"
-    assert "model, model_ema" in next(c.reason for c in loaded.choices if c.what == "checkpoint part")
+    assert "model, model_ema" in next(c.reason for c in loaded.choices if c.setting == "checkpoint part")
 
 
 @pytest.mark.parametrize("suffix", ["pt", "pth", "ckpt", "bin", "pth.tar", "PTH"])
@@ -170,7 +170,7 @@ def test_library_models_take_other_heads_and_channels(net, arch):
     same = load("same.pth", ModelOptions(arch=arch))
     assert same.labels is not None
     assert "classes" not in choices(same)
-    assert "--labels" in next(choice.reason for choice in same.choices if choice.what == "labels")
+    assert "--labels" in next(choice.reason for choice in same.choices if choice.setting == "labels")
     import timm
     import torchvision
 
@@ -233,7 +233,9 @@ def test_keys_that_do_not_fit_are_counted_and_shown(state):
     assert "--no-strict" in caught.value.hint
     loaded = load("net.pth", ModelOptions(arch="net.py:Net", strict=False))
     assert torch.equal(loaded.module.fc.weight, state["fc.weight"])
-    assert "9 unexpected" in next(choice.reason for choice in loaded.choices if choice.what == "checkpoint")
+    assert "9 unexpected" in next(
+        choice.reason for choice in loaded.choices if choice.setting == "checkpoint"
+    )
 
 
 def test_hostile_names_of_keys_reach_no_terminal(state):
@@ -242,7 +244,7 @@ def test_hostile_names_of_keys_reach_no_terminal(state):
     with pytest.raises(ModelError) as caught:
         load("net.pth", MINE)
     torch.save(state | {name: torch.zeros(1) for name in names}, "net.pth")
-    said = next(choice.reason for choice in load("net.pth", MINE).choices if choice.what == "checkpoint")
+    said = next(choice.reason for choice in load("net.pth", MINE).choices if choice.setting == "checkpoint")
     for text in (caught.value.problem, said):
         assert "gone error: fake" in text
         assert text.isprintable()

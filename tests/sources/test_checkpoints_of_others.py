@@ -77,7 +77,7 @@ def refused(data: object, arch: str = ARCH) -> str:
 
 def told(model: Loaded, what: str) -> str:
     """What was said of that choice, or nothing."""
-    return "; ".join(f"{one.value}: {one.reason}" for one in model.choices if one.what == what)
+    return "; ".join(f"{one.value}: {one.reason}" for one in model.choices if one.setting == what)
 
 
 def same(model: Loaded, other: nn.Module) -> bool:

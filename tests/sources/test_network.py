@@ -119,7 +119,7 @@ def test_cached_weights_need_no_network(tmp_path, monkeypatch):
         for have, want in zip(loaded.module.state_dict().values(), state.values(), strict=True)
     )
     assert loaded.source == "timm test_resnet.r160_in1k, weights from the Hugging Face hub"
-    assert [(choice.what, choice.value) for choice in loaded.choices] == [
+    assert [(choice.setting, choice.value) for choice in loaded.choices] == [
         ("model source", "timm:test_resnet"),
         ("weights", "timm:test_resnet.r160_in1k"),
     ]

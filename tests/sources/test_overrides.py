@@ -129,7 +129,7 @@ def test_a_factory_that_takes_channels_is_told(net):
 def test_what_was_given_is_told_as_given(net):
     def told(**options):
         choices = load("net.py:Net", ModelOptions(**options)).choices
-        return next((choice.value, choice.reason) for choice in choices if choice.what == "preprocessing")
+        return next((choice.value, choice.reason) for choice in choices if choice.setting == "preprocessing")
 
     assert told()[0] == "as is usual for ImageNet"
     assert told(crop_mode="squash") == told()

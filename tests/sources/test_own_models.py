@@ -27,7 +27,7 @@ def test_classes_functions_and_instances_are_called(net, reference, classes):
     assert loaded.labels is None
     assert loaded.source == f"{reference}, weights as that code made them (--weights FILE loads others)"
     assert loaded.preprocess.input_size == (224, 224)
-    assert [choice.what for choice in loaded.choices] == ["preprocessing"]
+    assert [choice.setting for choice in loaded.choices] == ["preprocessing"]
     assert not loaded.module.training
 
 

@@ -59,7 +59,7 @@ def test_adding_a_file_adds_a_source(tmp_path, monkeypatch):
 def test_bare_names_are_looked_up_and_told(name, found):
     loaded = load(name, UNTRAINED)
     choice = loaded.choices[0]
-    assert (choice.what, choice.value) == ("model source", found)
+    assert (choice.setting, choice.value) == ("model source", found)
     assert "timm, then torchvision" in choice.reason
 
 

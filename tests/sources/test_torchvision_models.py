@@ -48,7 +48,7 @@ def test_the_weights_that_were_named(fake_download, reference, tag, resize):
     assert loaded.preprocess.resize == (resize, resize)
     assert list(loaded.labels) == weights.meta["categories"]
     assert loaded.source == f"torchvision resnet50.{tag}, weights from download.pytorch.org"
-    told = {choice.what: choice.value for choice in loaded.choices}
+    told = {choice.setting: choice.value for choice in loaded.choices}
     assert ("weights" in told) == (reference == "torchvision:resnet50")
     assert told.get("model source") == (None if ":" in reference else "torchvision:resnet50.IMAGENET1K_V1")
 

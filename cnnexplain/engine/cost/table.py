@@ -100,7 +100,7 @@ def layer_table(model: Model) -> LayerTable:
             known.remarks.append(f"the picture came as far as {watched.running[-1]}")
     else:
         known = _known(model)
-    known.remarks += [f"{one.what}: {one.value} ({one.reason})" for one in model.choices]
+    known.remarks += [f"{one.setting}: {one.value} ({one.reason})" for one in model.choices]
     with model.borrowed():
         every = weighted(model)
     if any(one.problem is None for one in every):

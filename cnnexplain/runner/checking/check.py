@@ -28,12 +28,11 @@ from cnnexplain.render.kit.evidence import drawn
 from cnnexplain.report.pages import github, junit
 from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.verdicts import checked
-from cnnexplain.runner import facts
+from cnnexplain.runner import run_json
 from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.checking import baselines
-from cnnexplain.runner.checking.expected import expected, written_labels
 from cnnexplain.runner.checking.files import cleared
-from cnnexplain.runner.checking.given import (
+from cnnexplain.runner.checking.inputs import (
     WITHOUT,
     meant,
     prepared,
@@ -41,6 +40,7 @@ from cnnexplain.runner.checking.given import (
     require_any,
     require_needs,
 )
+from cnnexplain.runner.checking.labels import expected, written_labels
 from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import Chosen, chosen
 from cnnexplain.runner.model import build
@@ -74,7 +74,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     taken = chosen(options, request.tables)
     for one in taken:
         if one.turned_on:
-            observer.told(one.id, "off in the configuration, and carried out since --only names it")
+            observer.notice(one.id, "off in the configuration, and carried out since --only names it")
     folder = None if options.output is None else checked_folder(options.output)
     sources = meant(request)
     require_needs(taken, request, sources)
@@ -86,21 +86,21 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
         model, by_folders = named_by_folders(model, folders, request.images)
         choices = (*choices, *by_folders)
     observer.loaded(model, loaded.source, choices)
-    described = facts.describe_check(request, model, loaded, taken, choices, sources, started)
+    described = run_json.describe_check(request, model, loaded, taken, choices, sources, started)
     verdicts: list[Verdict] = []
     with model.borrowed(), buffers_kept(model):
         told = any(one.id == "finite" for one in taken)
         examples = tuple(prepared(model, sources, expected(named, model)))
         subject = Subject(model, examples, baseline=stored, told=told)
         require_answers(subject)
-        for choice in facts.chosen_since(model, described):
-            observer.told(choice.what, f"{choice.value} ({choice.reason})")
+        for choice in run_json.chosen_since(model, described):
+            observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
         if stored is not None:
             baselines.require_fit(stored, subject, taken)
         for place, one in enumerate(taken, 1):
             observer.judging(one.id, place, len(taken))
             verdicts.append(judged(one, subject, _storing(options, verdicts)))
-            observer.judged(verdicts[-1])
+            observer.verdict(verdicts[-1])
         require_any(verdicts, request, sources)
         stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
     record = _written(folder, verdicts, described, loaded.reference, request, clock)
@@ -108,7 +108,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     seconds = time.monotonic() - clock
     if options.update_baseline is not None and stored_anew is not None:
         baselines.write(start / options.update_baseline, stored_anew)
-        observer.told("baseline", f"stored in {options.update_baseline}")
+        observer.notice("baseline", f"stored in {options.update_baseline}")
     if options.junit is not None:  # last: it says that all went well
         write_file(
             start / options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit"
@@ -177,7 +177,7 @@ def _failed(verdicts: Sequence[Verdict]) -> str:
 def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer) -> bytes | None:
     """The baseline's file; nothing where a check failed: a model that is not in order is no measure of others."""
     if bad := _failed(verdicts):
-        observer.told("baseline", f"not stored, since {bad} failed")
+        observer.notice("baseline", f"not stored, since {bad} failed")
         return None
     try:
         return baselines.text(subject)
@@ -217,7 +217,7 @@ def _written(
         for name, image in images.items():
             folder.write(name, partial(save_png, image))
         record = checked(verdicts, pictures, reference)
-        concluded = facts.concluded(described, "finished", time.monotonic() - clock)
+        concluded = run_json.concluded(described, "finished", time.monotonic() - clock)
         folder.conclude(concluded, [line(record)], [(REPORT, page(concluded, [record]))])
         journal.remove()
     finally:
@@ -235,4 +235,4 @@ def _tell_github(verdicts: Sequence[Verdict], reference: str, observer: Observer
             with open(summary, "a", encoding="utf-8") as file:
                 file.write(github.summary(verdicts, reference))
         except OSError as error:
-            observer.told("summary", f"{summary} cannot be written: {error.strerror}")
+            observer.notice("summary", f"{summary} cannot be written: {error.strerror}")

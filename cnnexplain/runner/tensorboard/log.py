@@ -77,7 +77,7 @@ class TensorBoardLog:
         self.weights(model)
         problem = self.graph(model)
         if problem:
-            observer.told("graph", problem)
+            observer.notice("graph", problem)
 
     def run(self, described: Record) -> None:
         """The command and what was settled, as run.json has it."""

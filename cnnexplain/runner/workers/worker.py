@@ -25,11 +25,11 @@ from cnnexplain.runner.output.folder import Folder
 from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.tensorboard.log import Values, values_of
+from cnnexplain.runner.workers.deadly_images import deadly
 from cnnexplain.runner.workers.pipeline import ahead
 from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.process import step_back
-from cnnexplain.runner.workers.stages import DECODING, EXPLAINING, WRITING, Stages
-from cnnexplain.runner.workers.suspects import deadly
+from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
 
 UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees

@@ -10,7 +10,7 @@ from astray import DIE, led_astray
 from PIL import Image
 
 from cnnexplain.images.decoded import DecodeOptions
-from cnnexplain.runner.workers.suspects import deadly
+from cnnexplain.runner.workers.deadly_images import deadly
 
 NEEDED = DecodeOptions(sides=(9, 9))
 

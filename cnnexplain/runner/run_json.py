@@ -127,7 +127,7 @@ def _described(
             "precision": model.precision,
         },
         "options": options,
-        "choices": [asdict(choice) for choice in choices],
+        "choices": [choice.record() for choice in choices],
         "started": f"{datetime.fromtimestamp(started, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         "seed": request.model.seed,
         "versions": {
@@ -148,8 +148,8 @@ def _described(
 def chosen_since(model: Model, described: dict[str, Any]) -> list[Choice]:
     """What looks at the model settled since it was `described`, where it is noted as well."""
     noted = described["choices"]
-    since = [choice for choice in model.choices if asdict(choice) not in noted]
-    noted += map(asdict, since)
+    since = [choice for choice in model.choices if choice.record() not in noted]
+    noted += [choice.record() for choice in since]
     return since
 
 
