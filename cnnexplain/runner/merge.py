@@ -16,9 +16,9 @@ from cnnexplain.core.reduce import Reducer, Reductions
 from cnnexplain.errors import InterruptedRunError, OutputError
 from cnnexplain.report.pages.long import pages
 from cnnexplain.runner.options import allowed_failures
+from cnnexplain.runner.output.finished import RunPart, read, whole
 from cnnexplain.runner.output.folder import REPORT, Folder
 from cnnexplain.runner.output.journal import Journal, Lines, Record
-from cnnexplain.runner.output.finished import RunPart, read, whole
 from cnnexplain.runner.request import MergeRequest, Observer, Outcome
 
 Read = TypeVar("Read")

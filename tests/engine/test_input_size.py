@@ -196,7 +196,7 @@ def test_an_oblong_size_in_use_is_taken_and_the_others_that_fit_are_named(
     explainer = cnnexplain.load(Halving(channels, rows * columns, pools, flat))
     preprocess = explainer.model.preprocess
     assert (preprocess.channels, *preprocess.input_size) == (channels, height, width)
-    (choice,) = [one for one in explainer.choices if one.what == "input size"]
+    (choice,) = [one for one in explainer.choices if one.setting == "input size"]
     assert choice.value == f"{channels}x{height}x{width}"
     start = (
         f"fc takes {4 * rows * columns} numbers: 4 channels of {rows}x{columns}, and this size is in wide use"
