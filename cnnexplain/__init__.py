@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # typing's own: whose import takes longer than all else before signals are watched
 if TYPE_CHECKING:
+    from typing import Any
+
     from cnnexplain.api import Explainer, load
     from cnnexplain.core.explanation import Explanation
     from cnnexplain.core.prediction import Prediction

@@ -7,10 +7,11 @@ import os
 import signal
 from types import FrameType
 
-from cnnexplain.core.interrupts import interrupt
-from cnnexplain.errors import ExitCode, Terminated
-
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has not all of them
+CODES = (
+    130,
+    143,
+)  # of `errors.ExitCode`, whose import would leave a signal more time to come before it is watched
 BEFORE_ANYTHING = ("interrupted before anything was done", "run the same command again")
 
 _at_work = False
@@ -34,6 +35,9 @@ def at_work() -> None:
 
     Where locks are held it waits: see `core.interrupts`.
     """
+    import cnnexplain.core.interrupts
+    import cnnexplain.errors  # noqa: F401 - so that no signal comes while they are half there
+
     global _at_work  # noqa: PLW0603 - as above
     _at_work = True
 
@@ -41,10 +45,13 @@ def at_work() -> None:
 def _stop(number: int, _frame: FrameType | None) -> None:
     by_keyboard = number == signal.SIGINT
     if _at_work:
+        from cnnexplain.core.interrupts import interrupt  # as `at_work` did
+        from cnnexplain.errors import Terminated
+
         interrupt(KeyboardInterrupt if by_keyboard else Terminated)
         return
     # Not by an exception: imports catch those, print them, or make others of them.
     problem, hint = BEFORE_ANYTHING
     with contextlib.suppress(OSError):  # nobody is there to read it
         os.write(2, f"error: {problem}\nhint: {hint}\n".encode())
-    os._exit(ExitCode.INTERRUPTED if by_keyboard else ExitCode.TERMINATED)
+    os._exit(CODES[0] if by_keyboard else CODES[1])

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cnnexplain.cli.signals import CODES
 from cnnexplain.core.interrupts import Held, held, interrupt
+from cnnexplain.errors import ExitCode
 from cnnexplain.runner.workers.pool import closing, result, submit
 
 # The signal comes when the pool's own lock has just been taken, before the block that would give it back.
@@ -94,3 +96,14 @@ def test_what_is_not_begun_is_given_up_and_the_rest_is_waited_for() -> None:
         time.sleep(0.05)
     assert done == [0]
     assert [future.cancelled() for future in every] == [False, True, True]
+
+
+def test_signals_are_watched_before_anything_is_imported() -> None:
+    code = (
+        "import sys; import cnnexplain.cli.start; "
+        "print(sorted(one for one in sys.modules if one.split('.')[0] in ('cnnexplain', 'typing', 'difflib')))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True)
+    names = ["cnnexplain", "cnnexplain.cli", "cnnexplain.cli.signals", "cnnexplain.cli.start"]
+    assert done.stdout == f"{names}\n"
+    assert (ExitCode.INTERRUPTED, ExitCode.TERMINATED) == CODES
