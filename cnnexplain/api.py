@@ -38,7 +38,7 @@ from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scoring.functions import asked
-from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import OptionError
 from cnnexplain.render import Picture, pictures
@@ -127,7 +127,7 @@ class Explainer:
         if callable(target):
             model, options = self._asked(FunctionTarget(target)), {**options, "target": "top"}
         method, settled = bound(kind(**checked(kind, options)), model)
-        alone = one_by_one(model)
+        alone = batch_choice(model)
         batch_size, settled = 1 if alone else batch_size, (*alone, *settled)
         found: list[Explanation] = []
         with model.borrowed():

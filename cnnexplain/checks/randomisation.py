@@ -45,7 +45,7 @@ class Randomisation:
         import torch
 
         from cnnexplain.checks.suite import explained as _explained
-        from cnnexplain.engine.weights.redraw import backwards, redrawn
+        from cnnexplain.engine.weights.reinitialised import backwards, reinitialised
 
         subject = _explained.at_most(subject, MOST)
         before = _explained.maps(subject)
@@ -59,10 +59,10 @@ class Randomisation:
         draws = -(-PASSES // int(kept.sum()))
         correlations = torch.empty(draws, len(stages), int(kept.sum()))
         for draw in range(draws):
-            with redrawn(subject.model.seed + draw) as redraw:
+            with reinitialised(subject.model.seed + draw) as reinitialise:
                 for place, (_, parameters) in enumerate(stages):
                     for parameter in parameters:
-                        redraw(parameter)
+                        reinitialise(parameter)
                     correlations[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
         return _explained.limited(self._verdict(correlations, [layers for layers, _ in stages]), subject)
 

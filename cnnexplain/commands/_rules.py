@@ -36,7 +36,7 @@ ENOUGH_SWITCHES = 2  # max-poolings that lead a deconvnet back to the picture
 
 def require_rectifiers(model: Model, what: str, instead: str) -> None:
     """Raise `ModelError` for a network in which a rule would find nothing to rule."""
-    if not model.met.rectifiers:
+    if not model.nonlinearities.rectifiers:
         raise ModelError(
             f"no rectifier (ReLU or one of its kin) was found in {model.name} for {what} to override",
             f"it would be the plain gradient under another name; use {instead}",

@@ -158,7 +158,7 @@ class Deconv(ImageCommand):
                     box if _holds(values, box) else (0, 0, width, height)
                     for values, box in zip(back, boxes, strict=True)
                 ]
-                blind = blindness(rule, model.met.switches)
+                blind = blindness(rule, model.nonlinearities.switches)
                 made = []
                 for row, (activation, values, box) in enumerate(
                     zip(units.activation.tolist(), back, seen, strict=True)
@@ -276,7 +276,7 @@ def _no_such_channel(channel: int, layer: str, channels: int) -> OptionError:
 
 
 def _chosen_rule(model: Model) -> Choice:
-    poolings = model.met.switches
+    poolings = model.nonlinearities.switches
     if poolings >= ENOUGH_SWITCHES:
         return Choice("rule", "deconv", f"{poolings} max-poolings, whose switches lead back to this picture")
     return Choice(

@@ -152,9 +152,9 @@ def _named(
     model: Model, every: Sequence[Weights], word: str, *, asked: bool
 ) -> tuple[list[str], tuple[Choice, ...]]:
     """The layers that a word stands for. A layer of this very name comes before the words first and all."""
-    from cnnexplain.engine.weights.kernels import is_one_layer, outermost, reading, within
+    from cnnexplain.engine.weights.kernels import is_single_layer, outermost, reading, within
 
-    alone = is_one_layer(model, every[0]) and word == every[0].name  # a model that is one layer
+    alone = is_single_layer(model, every[0]) and word == every[0].name  # a model that is one layer
     if (word in (FIRST, ALL) or alone) and word not in outermost(model):
         if word == ALL:
             shown = [one.name for one in every if one.problem is None]

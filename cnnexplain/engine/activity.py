@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from cnnexplain.core.words import run_name
 from cnnexplain.engine.backward.rectifiers import kind_of
 from cnnexplain.engine.capture import map_layout
+from cnnexplain.engine.hooks import hooked, submodules
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -43,9 +46,8 @@ class Activity:
     name: str  # of the layer, or of a function "ReLU after fc1"; a second one there is `name #2`
     kind: str
     fired: Tensor | None  # (C,): in how many pictures each channel opened at all; None where it has no floor
-    at_end: (
-        Tensor | None
-    )  # (C,): the sum over the pictures of its share of places at an end; None where it has none
+    # (C,): the sum over the pictures of each channel's share of places at an end; None where it has no end
+    at_end: Tensor | None
     pictures: int
     single: bool = False  # whether each channel has one value a picture, and not a map
 
@@ -58,51 +60,48 @@ class _ActivityMode(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self._leaves = leaves  # the names of modules that hold no others
-        self.found: dict[tuple[str, str], Activity] = {}
+        self.activities: dict[tuple[str, str], Activity] = {}
         self.inside: list[str] = [""]  # the modules whose code is running, the innermost last
         self.finished: list[str] = []  # the module that ran last
         self.pictures = pictures  # that go through together
         self._calls: Counter[str] = Counter()
         self._size, self._scores = input_size, scores
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Carry out `func`, and note it where it is an activation function."""
         kwargs = kwargs or {}
         plain = getattr(func, "__name__", "").strip("_")
         rectifier = kind_of(func, args, kwargs)
         bounded = "relu6" if rectifier == "ReLU6" else plain
-        given = args[0] if args else kwargs.get("input")
+        inputs = argument(args, kwargs, 0, "input")
         watched = rectifier in SHUT or bounded in ENDS
-        if not watched or not isinstance(given, Tensor) or not given.is_floating_point():
+        if not watched or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
             return func(*args, **kwargs)
-        # Before the call: one that works in place leaves nothing of what it was given.
+        # Before the call: a function that works in place overwrites its input.
         fired = None
-        if rectifier in SHUT and (axes := self._places(given)):
-            opened = self._per_picture(given).amax(axes) > SHUT[rectifier]
+        if rectifier in SHUT and (axes := self._places(inputs)):
+            opened = self._per_picture(inputs).amax(axes) > SHUT[rectifier]
             fired = opened.sum(0).cpu()
         result = func(*args, **kwargs)
         at_end = self._at_end(bounded, result, args, kwargs) if bounded in ENDS else None
         if fired is not None or at_end is not None:
             values = self._per_picture(result)
             axes = self._places(result)
-            # One of each axis: where the channels stand is not told by how many values there are.
+            # Along each axis: the number of values does not say which of them are channels.
             single = bool(axes) and all(values.shape[axis] == 1 for axis in axes)
             self._note(rectifier or plain, fired, at_end, single)
         return result
 
-    def _at_end(self, kind: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    def _at_end(self, kind: str, result: Any, args: Args, kwargs: Kwargs) -> Tensor | None:
         """The sum over the pictures of each channel's share of places that are at an end."""
         if not isinstance(result, Tensor) or tuple(result.shape) == (self.pictures, self._scores):
             return None  # the answer itself may be certain
         low, high = ENDS[kind]
         if kind == "hardtanh":
-            low = kwargs.get("min_val", args[1] if len(args) > 1 else low)
-            high = kwargs.get("max_val", args[2] if len(args) > 2 else high)
+            low, high = argument(args, kwargs, 1, "min_val", low), argument(args, kwargs, 2, "max_val", high)
         if kind == "softmax":
-            # A row that gives all to one; what is counted are the rows, as of one head.
-            dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+            # Rows of attention that give all their weight to a single place, counted for each head.
+            dim = argument(args, kwargs, 1, "dim", -1)
             if dim is None or result.ndim != 4 or result.shape[0] != self.pictures or dim % 4 == 1:
                 return None
             rows = result.amax(dim) >= high - NEAR
@@ -144,8 +143,8 @@ class _ActivityMode(TorchFunctionMode):
         if name not in self._leaves:  # a function in the code of the model, or of a block
             name = f"{kind} after {self.finished[0]}" if self.finished else f"{kind} at the start"
         self._calls[name] += 1
-        key = (name if self._calls[name] == 1 else f"{name} #{self._calls[name]}", kind)
-        self.found[key] = Activity(*key, fired, at_end, self.pictures, single)
+        key = (run_name(name, self._calls[name]), kind)
+        self.activities[key] = Activity(*key, fired, at_end, self.pictures, single)
 
 
 def watched(model: Model, batch: Tensor, scores: int) -> list[Activity]:
@@ -158,45 +157,40 @@ def watched(model: Model, batch: Tensor, scores: int) -> list[Activity]:
     watch = _ActivityMode(model.preprocess.input_size, scores, len(batch), leaves)
     with naming(module, watch.inside, watch.finished), torch.no_grad(), watch:
         model.forward(batch)
-    return list(watch.found.values())
+    return list(watch.activities.values())
 
 
-def joined(parts: Sequence[Sequence[Activity]], pictures: int) -> list[Activity]:
-    """What was watched of several batches, of so many `pictures` together."""
-    found: dict[tuple[str, str], Activity] = {}
-    for one in (one for part in parts for one in part):
-        before = found.setdefault((one.name, one.kind), one)
-        if before is not one:
-            fired, at_end = _added(before.fired, one.fired), _added(before.at_end, one.at_end)
-            found[one.name, one.kind] = replace(before, fired=fired, at_end=at_end)
-    return [replace(one, pictures=pictures) for one in found.values()]
+def joined(batches: Sequence[Sequence[Activity]], pictures: int) -> list[Activity]:
+    """The activities of several batches added up, each activation function once.
+
+    Args:
+        batches: The activities of each batch, as `watched` gives them.
+        pictures: How many pictures all batches have together.
+    """
+    total: dict[tuple[str, str], Activity] = {}
+    for activity in (activity for batch in batches for activity in batch):
+        key = activity.name, activity.kind
+        before = total.setdefault(key, activity)
+        if before is not activity:
+            fired, at_end = _added(before.fired, activity.fired), _added(before.at_end, activity.at_end)
+            total[key] = replace(before, fired=fired, at_end=at_end)
+    return [replace(activity, pictures=pictures) for activity in total.values()]
 
 
 @contextmanager
 def naming(module: nn.Module, inside: list[str], finished: list[str] | None = None) -> Iterator[None]:
     """Keep in `inside` the names of the modules whose code is running, and in `finished` that of the last that ran."""
-    handles = []
 
-    def entering(name: str) -> Callable[..., None]:
-        def enter(_module: nn.Module, _arguments: Any) -> None:
-            inside.append(name)
+    def enter(name: str, *_: Any) -> None:
+        inside.append(name)
 
-        return enter
-
-    def leave(_module: nn.Module, _arguments: Any, _output: Any) -> None:
+    def leave(*_: Any) -> None:
         name = inside.pop()
         if finished is not None:
             finished[:] = [name]
 
-    try:
-        for name, child in module.named_modules():
-            if name:
-                handles.append(child.register_forward_pre_hook(entering(name)))
-                handles.append(child.register_forward_hook(leave))
+    with hooked(submodules(module), before=enter, after=leave):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _added(before: Tensor | None, now: Tensor | None) -> Tensor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 # One thread at a time has a module, whatever it is a part of: two would restore each other's changes.
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
-_EAGER: list[
-    Any
-] = []  # the stances of torch's compiler that borrowers have set; the first knows what was before
+# The stances of torch's compiler that borrowers have set; the first knows what was set before.
+_EAGER: list[Any] = []
 _FROZEN: set[int] = set()  # the parameters of borrowed modules that are trainable otherwise, by identity
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}  # what a module is cast to
@@ -108,12 +107,25 @@ def buffers_kept(model: Model) -> Iterator[None]:
                 tensor.data.copy_(values)
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())  # NaN is like NaN
+def _same(a: Tensor, b: Tensor) -> bool:
+    return bool(((a == b) | (a.isnan() & b.isnan())).all())  # NaN is like NaN
+
+
+@contextmanager
+def restored(restore: Callable[[], None]) -> Iterator[None]:
+    """After the block `restore` runs to its end, also on errors, and where a second Ctrl-C comes while it runs."""
+    try:
+        yield
+    finally:
+        try:
+            restore()
+        except BaseException:
+            restore()
+            raise
 
 
 def is_trainable(parameter: nn.Parameter) -> bool:

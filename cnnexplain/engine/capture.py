@@ -11,37 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
+from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
 HINT = "name a layer whose output has height and width; leave --layer out to have one chosen"
 # Kinds whose output is (N, C, h, w) by what they compute, whatever its shape.
 CHANNELS_FIRST = (
-    nn.Conv2d,
-    nn.ConvTranspose2d,
-    nn.BatchNorm2d,
-    nn.InstanceNorm2d,
-    nn.GroupNorm,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.LPPool2d,
-    nn.FractionalMaxPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.PixelShuffle,
+    nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d,
+    nn.LPPool2d, nn.FractionalMaxPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d, nn.PixelShuffle,
     nn.PixelUnshuffle,
-)
+)  # fmt: skip
 CHANNELS_LAST = (nn.LayerNorm, nn.Linear)
 ASPECT_SLACK = 1  # cells, from rounding
 
-Grids = Collection[
-    tuple[int, int]
-]  # sizes (h, w) of the maps of layers whose kind says how they are laid out
+# Sizes (h, w) of the maps of layers whose kind says how they are laid out.
+Grids = Collection[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class CapturedLayer:
-    """A layer to capture: every run of it, or only run number `run`, counted from 1."""
+    """A layer that a user named: every run of it, or only run number `run`, counted from 1."""
 
     name: str
     module: nn.Module
@@ -52,37 +42,46 @@ class CapturedLayer:
 def capture(
     module: nn.Module, layers: Sequence[CapturedLayer], input_size: tuple[int, int], grids: Grids = ()
 ) -> Iterator[dict[str, Tensor]]:
-    """Collect the output of each wanted layer during one forward of `module` in the `with` block: (N, C, h, w).
+    """Collect the output of each named layer during one forward of `module` in the `with` block: (N, C, h, w).
 
     The maps are keyed by `run_name`, in the order of `layers` and then of the runs. Where nothing before a layer
     needs gradients its output becomes a leaf, so that autograd records only what comes after. What goes on downstream
     is a copy: a later in-place operation cannot reach the captured map.
 
     Of a layer that runs several times the runs without a map are left out, and so are maps of one cell beside larger
-    ones. Where none of the wanted runs has a map it is a `LayerError` when the block ends. `grids`: see `map_layout`.
+    ones. `grids`: see `map_layout`.
+
+    Raises:
+        LayerError: When the block ends, where none of the named runs of a layer has a map.
     """
     maps: dict[str, Tensor] = {}
-    pictures: list[int] = []  # how many went in
+    with counted(module) as pictures:
+        keepers = {layer.name: _Keeper(pictures, input_size, grids) for layer in layers}
+        for layer in layers:
+            keepers[layer.name].runs.add(layer.run)
+        modules = {layer.name: layer.module for layer in layers}
+        try:
+            with hooked(modules.items(), after=lambda name, *run: keepers[name].keep(name, *run)):
+                yield maps
+        finally:
+            for keeper in keepers.values():
+                maps.update(keeper.shown())
+    for keeper in keepers.values():
+        if keeper.refused and not keeper.maps:
+            raise keeper.refused
 
-    def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+
+@contextmanager
+def counted(module: nn.Module) -> Iterator[list[int]]:
+    """A list that has the number of pictures, once they went into the module inside the block; empty before."""
+    pictures: list[int] = []
+
+    def count(_name: str, _module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if arguments and not pictures:  # a module that calls itself does so with whatever it likes
             pictures.append(len(arguments[0]))
 
-    keepers = {one.name: _Keeper(one, pictures, input_size, grids) for one in layers}
-    for one in layers:
-        keepers[one.name].want(one.run)
-    handles = [module.register_forward_pre_hook(count)]
-    try:
-        handles += [keeper.layer.module.register_forward_hook(keeper.keep) for keeper in keepers.values()]
-        yield maps
-    finally:
-        for handle in handles:
-            handle.remove()
-        for keeper in keepers.values():
-            maps.update(keeper.found())
-    for keeper in keepers.values():
-        if keeper.refused and not keeper.found():
-            raise keeper.refused
+    with hooked([("", module)], before=count):
+        yield pictures
 
 
 def map_layout(
@@ -147,46 +146,36 @@ def note_grid(output: Tensor, layer: nn.Module, grids: set[tuple[int, int]]) -> 
 
 @dataclass
 class _Keeper:
-    """Keeps the maps of one layer's wanted runs."""
+    """Keeps the maps of the runs of a layer that were named."""
 
-    layer: CapturedLayer
     pictures: list[int]
     input_size: tuple[int, int]
     grids: Grids
-    every: bool = False
-    runs: set[int] = field(default_factory=set)
+    runs: set[int | None] = field(default_factory=set)  # None: all of them
     calls: int = 0
     maps: dict[str, Tensor] = field(default_factory=dict)
     refused: LayerError | None = None
 
-    def want(self, run: int | None) -> None:
-        if run is None:
-            self.every = True
-        else:
-            self.runs.add(run)
-
-    def found(self) -> dict[str, Tensor]:
+    def shown(self) -> dict[str, Tensor]:
         """The maps; those of one cell only where there are no larger ones."""
-        large = {name: one for name, one in self.maps.items() if one.shape[2:].numel() > 1}
+        large = {name: values for name, values in self.maps.items() if values.shape[2:].numel() > 1}
         return large or self.maps
 
-    def keep(self, module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
+    def keep(self, name: str, module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Tensor | None:
         self.calls += 1
-        if not self.every and self.calls not in self.runs:
+        if not self.runs & {None, self.calls}:
             return None
-        name = self.layer.name
         try:
             layout = layout_of(name, module, output, self.pictures[0], self.input_size, self.grids)
         except LayerError as error:
             self.refused = self.refused or error
             return None
-        aside = (
-            output.is_quantized or output.is_inference()
-        )  # no gradient leads there, and the model goes on with its own
+        # No gradient leads there, and the model goes on with its own.
+        aside = output.is_quantized or output.is_inference()
         output = as_floats(output)
         last = layout == "NHWC"
         as_map: Tensor = output.permute(0, 3, 1, 2) if last else output
-        if self.found() is not self.maps and as_map.shape[2:].numel() == 1:
+        if self.shown() is not self.maps and as_map.shape[2:].numel() == 1:
             return None  # what a layer does to pooled values after its maps is left alone
         if not as_map.requires_grad:
             as_map = as_map.detach().requires_grad_()
@@ -215,9 +204,9 @@ def layout_of(
         kind = "nested or sparse tensor" if isinstance(output, Tensor) else type(output).__name__
         raise LayerError(f"layer {name!r} returns a {kind}, not one map per picture", HINT)
     if output.ndim != 4:
-        what = {2: "a vector", 3: "a sequence of tokens"}.get(output.ndim, "no map")
+        kind = {2: "a vector", 3: "a sequence of tokens"}.get(output.ndim, "no map")
         raise LayerError(
-            f"layer {name!r} returns {what} of shape {tuple(output.shape[1:])} per picture", HINT
+            f"layer {name!r} returns {kind} of shape {tuple(output.shape[1:])} per picture", HINT
         )
     if output.shape[0] != pictures:
         raise LayerError(

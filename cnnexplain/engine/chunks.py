@@ -28,15 +28,15 @@ class Chunks:
         rows: int,
         device: torch.device,
         work: Callable[[range], Result],
-        size_of_one: float = 1,
+        row_size: float = 1,
         most: int | None = None,
     ) -> Iterator[tuple[range, Result]]:
         """`work` of all rows, some at a time, and fewer at a time after an out-of-memory error.
 
-        `size_of_one` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
+        `row_size` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
         the device is not to say it. The error of a single row is raised.
         """
-        usual = most or max(1, round(ROWS.get(device.type, 4) / max(size_of_one, 1)))
+        usual = most or max(1, round(ROWS.get(device.type, 4) / max(row_size, 1)))
         start = 0
         while start < rows:
             size = min(self.limit or usual, most or rows, rows - start)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.core.words import run_name
+from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import is_out_of_memory
 
@@ -38,29 +41,25 @@ def influences(model: Model, inputs: Tensor, loss: Callable[[Tensor], Tensor]) -
     calls: Counter[str] = Counter()
     pictures = len(inputs)
 
-    def noting(name: str) -> Callable[..., None]:
-        def note(_layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not is_dense(output) or not output.requires_grad:
-                return
-            if not output.ndim or not output.numel() or len(output) % pictures:
-                return  # such as an auxiliary loss, which is nothing of any one picture
-            calls[name] += 1
-            number = len(sizes)
-            sizes.append((name if calls[name] == 1 else f"{name} #{calls[name]}", _norms(output, pictures)))
+    def arrive(number: int, gradient: Tensor) -> None:
+        slopes[number] = _norms(gradient, pictures)
 
-            # On the tensor and not on the module: what works in place behind the layer does not reach it.
-            def arrive(gradient: Tensor) -> None:
-                slopes[number] = _norms(gradient, pictures)
+    def note(name: str, _layer: nn.Module, _arguments: Any, output: Any) -> None:
+        if not is_dense(output) or not output.requires_grad:
+            return
+        if not output.ndim or not output.numel() or len(output) % pictures:
+            return  # such as an auxiliary loss, which belongs to no single picture
+        calls[name] += 1
+        # On the tensor and not on the module: what works in place behind the layer does not reach it.
+        output.register_hook(partial(arrive, len(sizes)))  # type: ignore[no-untyped-call]
+        sizes.append((run_name(name, calls[name]), _norms(output, pictures)))
 
-            output.register_hook(arrive)  # type: ignore[no-untyped-call]
-
-        return note
-
-    handles = []
-    try:
-        for name, child in model.module.named_modules():
-            if name and any(one.ndim > 1 for one in child.parameters(recurse=False)):
-                handles.append(child.register_forward_hook(noting(name)))
+    layers = [
+        (name, layer)
+        for name, layer in submodules(model.module)
+        if any(weight.ndim > 1 for weight in layer.parameters(recurse=False))
+    ]
+    with hooked(layers, after=note):
         logits = model.forward(inputs.requires_grad_().clone())
         if logits.requires_grad:
             total = loss(logits).sum()
@@ -70,10 +69,7 @@ def influences(model: Model, inputs: Tensor, loss: Callable[[Tensor], Tensor]) -
                 if is_out_of_memory(error):
                     raise
                 raise model.failed_backwards(error) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    # In float64: a product of two small norms must not become nought by itself.
+    # In float64: a product of two small norms must not become zero by rounding.
     return [
         Influence(name, size * slopes[number])
         for number, (name, size) in enumerate(sizes)

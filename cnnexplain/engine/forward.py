@@ -37,10 +37,14 @@ Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
 def failed(
     name: str, shape: Shape, error: BaseException, *, tried: Sequence[str] | None = None
 ) -> ForwardError:
-    """The error to raise where the forward of the model called `name` raised `error` on an input of `shape`.
+    """The error, with the hint that helps, to raise where a model's own forward raised one.
 
-    `tried`: other sizes were, and the model gets through none but these, of which none is more likely; None where none
-    was tried.
+    Args:
+        name: The model's.
+        shape: Of the input, (N, C, H, W).
+        error: What the forward raised.
+        tried: The only sizes that the model gets through, of those that were tried, none of which is more likely than
+            another; None where no other size was tried.
     """
     text = text_of(error)
     place, own = _place(error)
@@ -62,7 +66,7 @@ def _place(error: BaseException) -> tuple[str, bool]:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not frame.f_code.co_filename.startswith("<")
     ]
-    outside = [one for one in frames if not one[0].startswith(LIBRARIES)]
+    outside = [frame for frame in frames if not frame[0].startswith(LIBRARIES)]
     if not outside:
         return "", False
     file, line = outside[-1]
@@ -76,12 +80,12 @@ def _raises(file: str, line: int) -> bool:
 
 
 def is_theirs(error: BaseException) -> bool:
-    """Whether torch raised an error, or the model's own code did: any other is a defect of ours."""
+    """Whether torch or the model's own code raised an error; any other is a defect of this package."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     file, line = frames[-1]
     if isinstance(error, RuntimeError):
         return not (file.startswith(PACKAGE) and _raises(file, line))  # torch's C++ has no frame of its own
-    return file.startswith(LIBRARIES[0]) or any(_is_strange(one) for one, _ in frames)
+    return file.startswith(LIBRARIES[0]) or any(_is_strange(path) for path, _ in frames)
 
 
 def _is_strange(file: str) -> bool:
@@ -91,18 +95,18 @@ def _is_strange(file: str) -> bool:
 
 
 def elsewhere(device: torch.device) -> str:
-    """Words of a hint: where there may be more memory than on `device`; empty where that is the processor's."""
+    """Part of a hint that says where there is more memory than on `device`; empty where `device` is the processor."""
     return "" if device.type == "cpu" else "--device cpu, or "
 
 
 def require_pictures(module: nn.Module, name: str) -> None:
     """Raise `ForwardError` where the layers of a module that failed say that its inputs are no pictures."""
-    kinds = [one for one in module.modules() if isinstance(one, (*SEQUENTIAL, nn.Conv2d, nn.Conv3d))]
-    for layers, takes, from_picture in (
+    layers = [child for child in module.modules() if isinstance(child, (*SEQUENTIAL, nn.Conv2d, nn.Conv3d))]
+    for kinds, takes, from_picture in (
         (SEQUENTIAL, "sequences (N, C, L)", "self.net(x.flatten(2))"),
         (nn.Conv3d, "volumes (N, C, D, H, W)", "self.net(x.unsqueeze(2))"),
     ):
-        if kinds and all(isinstance(one, layers) for one in kinds):
+        if layers and all(isinstance(layer, kinds) for layer in layers):
             raise ForwardError(
                 f"{name} takes {takes}, not pictures (N, C, H, W)",
                 "wrap it in a module that makes such an input out of a picture: forward(self, x) returning "
@@ -112,22 +116,22 @@ def require_pictures(module: nn.Module, name: str) -> None:
 
 def _hint(kind: Kind, text: str, shape: Shape) -> str | None:
     pattern, hint = kind
-    found = re.search(pattern, text)
-    return hint(found, shape) if found else None
+    match = re.search(pattern, text)
+    return hint(match, shape) if match else None
 
 
-def _said(words: str) -> Callable[[Match[str], Shape], str]:
-    return lambda _found, _shape: words
+def _always(hint: str) -> Callable[[Match[str], Shape], str]:
+    return lambda _match, _shape: hint
 
 
-def _more_inputs(found: Match[str], _shape: Shape) -> str:
+def _more_inputs(match: Match[str], _shape: Shape) -> str:
     return (
-        f"its forward takes more than a picture ({found[1]}): wrap it in a module whose forward(self, x) calls it with "
+        f"its forward takes more than a picture ({match[1]}): wrap it in a module whose forward(self, x) calls it with "
         "the picture and everything else"
     )
 
 
-def _one_batch(_found: Match[str], shape: Shape) -> str:
+def _fixed_batch(_match: Match[str], shape: Shape) -> str:
     if shape[0] > 1:
         return "it was made for batches of one size: --batch-size 1 where that is one; or export it with dynamic_shapes"
     return (
@@ -136,64 +140,64 @@ def _one_batch(_found: Match[str], shape: Shape) -> str:
     )
 
 
-def _channels(found: Match[str], shape: Shape) -> str:
-    given, wanted = [int(one) for one in found[1].split(",")], int(found[2])
-    if given != list(shape):
+def _channels(match: Match[str], shape: Shape) -> str:
+    arrived, needed = [int(length) for length in match[1].split(",")], int(match[2])
+    if arrived != list(shape):
         hint = "a layer within it was given other channels than it has weights for: look at its forward"
-        if given[2:] == list(shape[2:]) and given[1] < wanted and given[1] == shape[1] % wanted:
-            more = shape[1] - given[1] + wanted  # what is left for a slice, as x[:, 3:], is too few
+        if arrived[2:] == list(shape[2:]) and arrived[1] < needed and arrived[1] == shape[1] % needed:
+            more = shape[1] - arrived[1] + needed  # what is left for a slice, as x[:, 3:], is too few
             hint += (
                 "; or, where it takes the channels of its input apart, give an input of more channels: "
                 f"--input-size {more}x{shape[2]}x{shape[3]}"
             )
         return hint
-    return f"give the channels it was made for: --input-size {found[2]}x{shape[2]}x{shape[3]}"
+    return f"give the channels it was made for: --input-size {match[2]}x{shape[2]}x{shape[3]}"
 
 
-def _numbers(found: Match[str], _shape: Shape) -> str:
-    return f"one of its layers takes {found[2]} numbers of a picture, and was given {found[1]}: {SIZE}"
+def _numbers(match: Match[str], _shape: Shape) -> str:
+    return f"one of its layers takes {match[2]} numbers of a picture, and was given {match[1]}: {SIZE}"
 
 
-def _view(found: Match[str], shape: Shape) -> str:
-    return f"its code lays {int(found[2]) // shape[0]} numbers of a picture out as ({found[1]}): {SIZE}"
+def _view(match: Match[str], shape: Shape) -> str:
+    return f"its code lays {int(match[2]) // shape[0]} numbers of a picture out as ({match[1]}): {SIZE}"
 
 
-ABOUT_SIZE: Kind = (r"(?i)(input|image|img|picture).*(size|height|width|resolution|divisible)", _said(SIZE))
+ABOUT_SIZE: Kind = (r"(?i)(input|image|img|picture).*(size|height|width|resolution|divisible)", _always(SIZE))
 # The first that is found in an error's text gives the hint.
 KINDS: tuple[Kind, ...] = (
     (r"forward\(\) missing \d+ required positional arguments?: (.*)", _more_inputs),
     (r"forward\(\) is missing value for argument ('\w+')", _more_inputs),
     (
         r"forward\(\) takes \d+ positional arguments? but",
-        _said("wrap it in a module whose forward(self, x) takes a picture, x of (N, C, H, W)"),
+        _always("wrap it in a module whose forward(self, x) takes a picture, x of (N, C, H, W)"),
     ),
     (
         r"(?i)CUDA (error|GPUs|enabled|driver)|NVIDIA driver|on the same device"
         r"|torch\.(cuda|mps)\.\w+Tensor\).* should be the same",
-        _said(
+        _always(
             "its code names a device, as .cuda() or device='cuda' do: write x.device there, or use the --device "
             "that it names"
         ),
     ),
     (
         r"should be the same|same dtype|expected scalar type|expected m1 and m2 to have",
-        _said(
+        _always(
             "its code casts the picture or a weight (.half(), .double(), .to(dtype)): take the cast out; --precision "
             "fp16 or bf16 has the same effect"
         ),
     ),
     (
         r"scalar types: Long, Int",
-        _said("it takes numbers of words and not pictures: give a network of pictures"),
+        _always("it takes numbers of words and not pictures: give a network of pictures"),
     ),
     (
         r"(?i)specify dynamic_shapes|Guard failed: \S+\.size\(\)\[0\]|batch.?size.* (must|should|expected)",
-        _one_batch,
+        _fixed_batch,
     ),
-    (r"Guard failed: \S+\.size\(\)\[[23]\] == (\d+)", _said(SIZE)),
+    (r"Guard failed: \S+\.size\(\)\[[23]\] == (\d+)", _always(SIZE)),
     (
         r"Expected more than 1 value per channel",
-        _said(
+        _always(
             "one of its batch norms has no running statistics and measures the batch, in which one picture leaves one "
             "value a channel: train it with track_running_stats=True, or use a GroupNorm or LayerNorm there"
         ),
@@ -201,14 +205,14 @@ KINDS: tuple[Kind, ...] = (
     (r"expected input\[([\d, ]+)\] to have (\d+) channels", _channels),
     (
         VIEW,
-        _said("write .reshape(...) or .flatten(1) in its forward where it says .view(...)"),
+        _always("write .reshape(...) or .flatten(1) in its forward where it says .view(...)"),
     ),
     (r"shapes cannot be multiplied \(1x(\d+) and (\d+)x\d+\)", _numbers),
     (r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)", _view),
     (
         r"(?i)greater than actual input size|output size is too small|less than the corresponding input"
         r"|padding size should be less|size of tensor a|shapes cannot be multiplied|size mismatch|Sizes of tensors",
-        _said(SIZE),
+        _always(SIZE),
     ),
     ABOUT_SIZE,
 )

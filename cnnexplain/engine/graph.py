@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 
-class _Asked(nn.Module):
+class _SingleOutput(nn.Module):
     """A model that answers with one tensor alone, whatever else it returns; its mode is left alone."""
 
     def __init__(self, module: nn.Module, path: Sequence[Step]) -> None:
@@ -26,10 +26,10 @@ class _Asked(nn.Module):
         self._path = path
 
     def forward(self, inputs: Tensor) -> Tensor:
-        found: Tensor = at(self.model(inputs), self._path)
-        return found
+        output: Tensor = at(self.model(inputs), self._path)
+        return output
 
-    def train(self, _mode: bool = True) -> _Asked:
+    def train(self, _mode: bool = True) -> _SingleOutput:
         """Do nothing: a `train()` of the user's own may do more than switch, and the tracer calls it."""
         return self
 
@@ -48,10 +48,10 @@ def graph(module: nn.Module, inputs: Tensor, path: Sequence[Step]) -> bytes:
     """
     from torch.utils.tensorboard import _pytorch_graph
 
-    asked = _Asked(module, path)
+    single = _SingleOutput(module, path)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # tracing is told to be deprecated, and fears for other inputs
-        drawn, _ = _pytorch_graph.graph(asked, inputs)  # type: ignore[no-untyped-call]
+        drawn, _ = _pytorch_graph.graph(single, inputs)  # type: ignore[no-untyped-call]
     _keep_the_way(drawn)
     _name(drawn, type(module).__name__)
     return bytes(drawn.SerializeToString())
@@ -77,10 +77,10 @@ def _keep_the_way(drawn: Any) -> None:
 
 
 def _name(drawn: Any, kind: str) -> None:
-    """Take the wrapping off: `_Asked/Net[model]/...` is the model's own `Net/...`."""
+    """Take the wrapping off: `_SingleOutput/Net[model]/...` is the model's own `Net/...`."""
 
     def plain(path: str) -> str:
-        return path.replace(f"_Asked/{kind}[model]", kind, 1).replace("_Asked", "scores", 1)
+        return path.replace(f"_SingleOutput/{kind}[model]", kind, 1).replace("_SingleOutput", "scores", 1)
 
     for node in drawn.node:
         node.name = plain(node.name)

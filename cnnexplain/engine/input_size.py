@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from cnnexplain.engine.borrow import borrowed, buffers_kept
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.oblong_size import SHOWN, SIDES, fitting
+from cnnexplain.engine.trace.functions import Args, Function
 from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind
 
 USUAL = (
@@ -49,7 +49,7 @@ class _Way:
     too_large: bool = False  # more numbers came to a layer than it takes
     reason: str = ""  # which layer takes as many numbers as its map has
     map: Size | None = None  # that was laid out as other numbers than it has,
-    wanted: int = 0  # as so many
+    taken: int = 0  # as so many
 
 
 class _FlattenMode(TorchFunctionMode):
@@ -60,9 +60,7 @@ class _FlattenMode(TorchFunctionMode):
         self._way, self._names = way, names  # of weights, by identity
         self._map: tuple[int, ...] = ()
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.linear and len(args) > 1:
             self._meet(args[0], args[1])
@@ -79,32 +77,32 @@ class _FlattenMode(TorchFunctionMode):
                 self._map = tuple(result.shape)
         return result
 
-    def _meet(self, given: Tensor, weight: Tensor) -> None:
-        wanted = weight.shape[1]
-        if given.shape[-1] != wanted:
-            self._refuse(given.shape[-1], wanted)
-        if self._map and not self._way.reason and wanted == torch.Size(self._map).numel():
+    def _meet(self, values: Tensor, weight: Tensor) -> None:
+        taken = weight.shape[1]
+        if values.shape[-1] != taken:
+            self._refuse(values.shape[-1], taken)
+        if self._map and not self._way.reason and taken == torch.Size(self._map).numel():
             _, channels, height, width = self._map
             name = self._names.get(id(weight), "").rpartition(".")[0]
             words = f"layer {name}" if name.isdigit() else name or "a linear layer"
-            self._way.reason = f"{words} takes {wanted} numbers: {channels} channels of {height}x{width}"
+            self._way.reason = f"{words} takes {taken} numbers: {channels} channels of {height}x{width}"
 
-    def _refuse(self, numbers: int, wanted: int) -> None:
-        """Note that `numbers` of a picture came to where `wanted` are taken."""
-        self._way.too_large |= numbers > wanted
+    def _refuse(self, numbers: int, taken: int) -> None:
+        """Note that `numbers` of a picture came to where so many are `taken`."""
+        self._way.too_large |= numbers > taken
         if self._way.map is None and self._map and numbers == torch.Size(self._map).numel():
             _, *shape = self._map
-            self._way.map, self._way.wanted = (shape[0], shape[1], shape[2]), wanted
+            self._way.map, self._way.taken = (shape[0], shape[1], shape[2]), taken
 
 
-def _lays_out(func: Callable[..., Any]) -> bool:
+def _lays_out(func: Function) -> bool:
     return getattr(func, "__name__", "") in ("view", "reshape")
 
 
 def _numbers(sides: tuple[Any, ...]) -> int:
     """How many numbers a row, or a tensor, of these sides has."""
-    every = sides[0] if sides and isinstance(sides[0], (tuple, list)) else sides
-    return torch.Size(int(one) for one in every if isinstance(one, int) and one > 0).numel()
+    numbers = sides[0] if sides and isinstance(sides[0], (tuple, list)) else sides
+    return torch.Size(int(side) for side in numbers if isinstance(side, int) and side > 0).numel()
 
 
 def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
@@ -117,21 +115,21 @@ def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
     try:
         with torch.no_grad(), _FlattenMode(way, names):
             if shapes:
-                weights = {name: one.to("meta") for name, one in _tensors(model.module).items()}
+                weights = {name: tensor.to("meta") for name, tensor in _tensors(model.module).items()}
                 output = functional_call(model.module, weights, torch.empty((1, *size), device="meta"))
             else:
                 output = model.module(model.blank().new_zeros((1, *size)))
-            way.passed = _is_of_one(output)
+            way.passed = _is_for_single_picture(output)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own run tells why
         way.too_large |= is_out_of_memory(error)
     return way
 
 
-def _is_of_one(output: Any) -> bool:
+def _is_for_single_picture(output: Any) -> bool:
     """Whether an answer is of one picture: in all of its tensors, or as the list of one dict that detectors return."""
     if isinstance(output, (tuple, list)) and len(output) == 1 and isinstance(output[0], dict):
         return True
-    return all(one.shape[:1] == (1,) for one in tensors_in(output))
+    return all(tensor.shape[:1] == (1,) for tensor in tensors_in(output))
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -152,34 +150,29 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
     except ModelError as error:
         if memory_behind(error) is not None:
             return model, ()
-        found = _found(model, usual)
-    if found.size is None:
-        return replace(model, tried_sizes=found.fitting), ()
-    channels, height, width = found.size
+        with borrowed(model.module, exact=False), buffers_kept(model), model.layout.plain(model.module):
+            search = _search(model, usual)
+    if search.size is None:
+        return replace(model, tried_sizes=search.fitting), ()
+    channels, height, width = search.size
     preprocess = replace(model.preprocess, channels=channels)
     if (height, width) != preprocess.input_size:
         preprocess = preprocess.with_crop((height, width), crop_pct)
     other = (height, width) != usual[1:]  # or else the channels alone are, of which the layer says nothing
     why = (
-        other and found.reason
+        other and search.reason
     ) or f"it gets through a picture of this size, and not through {'x'.join(map(str, usual))}"
     choice = Choice("input size", f"{channels}x{height}x{width}", f"{why}; --input-size gives another")
     return replace(model, preprocess=preprocess), (choice,)
 
 
-def _found(model: Model, usual: Size) -> _Search:
-    """The first size that fits, of squares that are usual, else of all squares, else of oblong sizes."""
-    with borrowed(model.module, exact=False), buffers_kept(model), model.layout.plain(model.module):
-        return _search(model, usual)
-
-
 def _search(model: Model, usual: Size) -> _Search:
+    """The first size that fits, of squares that are usual, else of all squares, else of oblong sizes."""
     if _tried(model, usual).passed:
         return _Search()  # that it cannot be explained has another reason, which is none of a size
-    every = tuple(
-        dict.fromkeys((usual[0], 3, 1))
-    )  # channels of the first convolution, or as pictures have them
-    for channels in every:
+    # Channels of the first convolution, or as pictures have them.
+    channel_counts = tuple(dict.fromkeys((usual[0], 3, 1)))
+    for channels in channel_counts:
         low, high = 1, LARGEST
         for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):
             way = _tried(model, (channels, height, width))
@@ -196,7 +189,7 @@ def _search(model: Model, usual: Size) -> _Search:
         if (side := _solved(model, channels, low, high)) is not None:
             size = (channels, side, side)
             return _Search(size, _tried(model, size).reason)
-    return next(filter(None, (_oblong(model, channels) for channels in every)), _Search())
+    return next(filter(None, (_oblong(model, channels) for channels in channel_counts)), _Search())
 
 
 def _oblong(model: Model, channels: int) -> _Search | None:
@@ -215,7 +208,7 @@ def _oblong(model: Model, channels: int) -> _Search | None:
             break
         way = _tried(model, (channels, side, side), shapes=shapes)
         if way.map is not None:
-            maps[side], wanted = way.map, way.wanted
+            maps[side], wanted = way.map, way.taken
     depth = next(iter(maps.values()))[0]
     if wanted % depth:
         return None
@@ -245,7 +238,7 @@ def _solved(model: Model, channels: int, low: int, high: int, *, shapes: bool = 
         way = _tried(model, (channels, side, side), shapes=shapes)
         if way.passed:
             around = range(max(low, side - AROUND), min(high, side + AROUND) + 1)
-            fits = [one for one in around if _tried(model, (channels, one, one), shapes=shapes).passed]
-            return max(fits, key=lambda one: one & -one)  # the highest power of two that divides it
+            fits = [near for near in around if _tried(model, (channels, near, near), shapes=shapes).passed]
+            return max(fits, key=lambda near: near & -near)  # the highest power of two that divides it
         low, high = (low, side - 1) if way.too_large else (side + 1, high)
     return None

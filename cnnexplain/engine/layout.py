@@ -55,7 +55,11 @@ class MemoryLayout:
             self.use(module, channels_last=before)
 
     def looked(self, module: nn.Module, look: Callable[[], Looked]) -> Looked:
-        """What a look at the module shows; where its own code fails, a look with everything as plain torch lays it."""
+        """The result of `look`; where the module's own code fails in it, of a second call with everything contiguous.
+
+        Raises:
+            Exception: What the first call raised, where memory was short or all was contiguous already; or the second.
+        """
         try:
             return look()
         except Exception as error:
@@ -65,15 +69,15 @@ class MemoryLayout:
             first = error
         self.use(module, channels_last=False)
         try:
-            found = look()
+            shown = look()
         except BaseException:
             self.use(module, channels_last=True)
             raise
-        self._tell(first)
-        return found
+        self._explain(first)
+        return shown
 
-    def _tell(self, error: Exception) -> None:
-        """Say why, once it has been seen that the model runs that way."""
+    def _explain(self, error: Exception) -> None:
+        """Note the choice and its reason, once it has been seen that the model runs that way."""
         text = error.problem.partition(": ")[2] if isinstance(error, CnnexplainError) else first_line(error)
         place = re.search(r" \(at \S+\)$", text)
         why = f"its code calls .view{place[0] if place else ''}" if VIEW in text else f"or else: {text}"

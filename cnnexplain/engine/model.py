@@ -1,4 +1,4 @@
-"""The only object that a method talks to."""
+"""The only object that a command talks to: a model, what it is fed, and what its classes are called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cnnexplain.core.target import FunctionTarget, Target, TargetSpec
 from cnnexplain.engine import borrow, capture, looking
 from cnnexplain.engine.backward import gradients
 from cnnexplain.engine.backward.norms import FixedNorms
-from cnnexplain.engine.backward.rectifiers import Met, Rectifiers, meets
+from cnnexplain.engine.backward.rectifiers import Nonlinearities, Rectifiers, nonlinearities
 from cnnexplain.engine.capabilities import Capability, capabilities
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.exported import require_layers
@@ -52,7 +52,7 @@ class Model:
     module: nn.Module = field(repr=False)
     name: str
     preprocess: Preprocess
-    given_labels: Sequence[str] | None = None
+    own_labels: Sequence[str] | None = None
     precision: str = "fp32"
     seed: int = 0  # what is random in a method starts from it
     chunks: Chunks = field(default_factory=Chunks, repr=False)
@@ -63,9 +63,8 @@ class Model:
     # Where other sizes of pictures were tried and none chosen: those that fit, among which a person can choose.
     tried_sizes: tuple[str, ...] | None = None
     heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
-    function: FunctionTarget | None = (
-        None  # that the model is asked for in the place of classes; see `functions.asked`
-    )
+    # The function that the model is asked for in the place of classes; see `functions.asked`.
+    function: FunctionTarget | None = None
     asked_of: Model | None = field(
         default=None, repr=False
     )  # the same model asked for classes, where there is one
@@ -97,7 +96,7 @@ class Model:
 
     @cached_property
     def shapes(self) -> tuple[layers.Layer, ...]:
-        """The layers in the same order, of a model of any kind of answer. One forward pass that needs less memory."""
+        """The layers in the order of `trace`, of a model of any kind of answer; a forward pass that keeps no graph."""
         return self.looked_at(lambda: layers.shapes(self.module, self.blank(), self.output_of))
 
     @cached_property
@@ -116,9 +115,9 @@ class Model:
         return Runs(self)
 
     @cached_property
-    def met(self) -> Met:
+    def nonlinearities(self) -> Nonlinearities:
         """The rectifiers and max-poolings that a picture meets. Costs one forward pass, once."""
-        return self.looked_at(lambda: meets(self))
+        return self.looked_at(lambda: nonlinearities(self))
 
     def looked_at(self, look: Callable[[], Looked]) -> Looked:
         """What a look at one blank picture's way shows, or in words why it cannot be had."""
@@ -132,7 +131,7 @@ class Model:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The name of every class. A model with one score has two classes: against it, and for it."""
-        return scores.class_names(self.trace.scores, self.given_labels, self.name)
+        return scores.class_names(self.trace.scores, self.own_labels, self.name)
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -194,20 +193,20 @@ class Model:
     def capture(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """The maps (N, C, h, w) of every run of the named layers during one `forward`, by `layer4`, `layer4 #2`, ..."""
         _ = self.head  # before the hooks are there: it may take a forward pass
-        wanted = [named_layer(self.module, name) for name in names]
+        named = [named_layer(self.module, name) for name in names]
         grids = self.trace.grids if names else ()
-        with capture.capture(self.module, wanted, self.preprocess.input_size, grids) as maps:
+        with capture.capture(self.module, named, self.preprocess.input_size, grids) as maps:
             yield maps
-        self.runs.require_part(wanted, maps)
+        self.runs.require_part(named, maps)
 
     @contextmanager
     def outputs(self, *names: str) -> Iterator[dict[str, Output]]:
         """What the named layers give back during one `forward` inside the block: maps, or vectors. No gradients."""
-        wanted = {name: named_layer(self.module, name) for name in names}
+        named = {name: named_layer(self.module, name) for name in names}
         grids = {layer.map[1:] for layer in self.trace.layers if layer.map}
-        with outputs(self.module, wanted, self.preprocess.input_size, grids, self.trace.grids) as found:
-            yield found
-        self.runs.require_part([one for name, one in wanted.items() if name not in found], ())
+        with outputs(self.module, named, self.preprocess.input_size, grids, self.trace.grids) as shown:
+            yield shown
+        self.runs.require_part([layer for name, layer in named.items() if name not in shown], ())
 
     def first_broken(self, inputs: Tensor) -> list[Broken | None]:
         """For each input the first layer whose output is not finite everywhere. Call it inside `borrowed()`."""
@@ -241,7 +240,7 @@ class Model:
     def gradients(
         self, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool = False
     ) -> list[Tensor | None]:
-        """The same, with None for maps that no score depends on."""
+        """The gradients as of `gradient`, with None for maps that no score depends on."""
         return gradients.to_each(self, score, wrt, keep_graph=keep_graph)
 
     def gradient_to_input(self, score: Tensor, inputs: Tensor, *, keep_graph: bool = False) -> Tensor:
@@ -270,19 +269,17 @@ class Model:
 
         A function has the index -1, its name, and its value for `logit`.
         """
-        found = scores.predictions(self.require_count(logits), self.labels, self.scoring, index)
-        return (
-            found
-            if self.function is None
-            else [tuple(replace(one, index=-1) for one in row) for row in found]
-        )
+        rows = scores.predictions(self.require_count(logits), self.labels, self.scoring, index)
+        if self.function is None:
+            return rows
+        return [tuple(replace(prediction, index=-1) for prediction in row) for row in rows]
 
     def probabilities(self, logits: Tensor) -> Tensor | None:
         """The probability of every class (N, classes), two where there is one logit; None where there are none."""
         return scores.chances(logits, scores.scoring(self.head, logits.shape[1], self.activation))
 
     def require_count(self, logits: Tensor) -> Tensor:
-        """The same scores (N, K), as many as for the blank picture; or else `ModelError`."""
+        """The scores (N, K) as they are. Raises `ModelError` where the blank picture has another number of them."""
         return scores.counted(logits, self.trace.scores, self.name)
 
     @property

@@ -60,7 +60,7 @@ def fitting(cells: int, rows: dict[int, int], columns: dict[int, int]) -> Fittin
 
 def _in_use(maps: Iterable[list[Pair]], known: Iterable[Pair]) -> list[list[Pair]]:
     """The sizes that are in use, in their order, for each shape of the map that has one."""
-    return [sizes for one in maps if (sizes := [size for size in known if size in one])]
+    return [sizes for fits in maps if (sizes := [size for size in known if size in fits])]
 
 
 def _near(size: Pair) -> bool:

@@ -11,7 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.capture import CapturedLayer, Grids, as_floats, layout_of, map_layout, note_grid
+from cnnexplain.engine.capture import (
+    CapturedLayer,
+    Grids,
+    as_floats,
+    counted,
+    layout_of,
+    map_layout,
+    note_grid,
+)
+from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import LayerError
 
@@ -46,52 +55,35 @@ def outputs(
     is run several times the last map is kept, or where there is none the last vector. What cannot be shown is a
     `LayerError` when the block ends.
     """
-    found: dict[str, Output] = {}
+    shown: dict[str, Output] = {}
     refused: dict[str, LayerError] = {}
-    pictures: list[int] = []  # how many went in
     calls: Counter[str] = Counter()
 
-    def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if arguments and not pictures:
-            pictures.append(len(arguments[0]))
+    def read(name: str, layer: nn.Module, output: Any) -> Output | None:
+        if layers[name].run not in (None, calls[name]):
+            return None
+        try:
+            return _read(layers[name].name, layer, output, pictures[0], input_size, grids, known)
+        except LayerError as error:
+            refused[name] = error
+            return None
 
-    def keeper(name: str) -> Callable[..., None]:
-        wanted = layers[name]
-
-        def keep(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            earlier = found.get(name)
-            calls[name] += 1
-            runs = calls[name]
-            if wanted.run not in (None, runs):
-                if earlier:
-                    found[name] = replace(earlier, runs=runs)
-                return
-            try:
-                read = _read(wanted.name, layer, output, pictures[0], input_size, grids, known)
-            except LayerError as error:
-                refused[name] = error
-                read = None
-            if read is None or (earlier and earlier.values.ndim > read.values.ndim):
-                if earlier:
-                    found[name] = replace(earlier, runs=runs)
-                return
+    def keep(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+        calls[name] += 1
+        runs, earlier, latest = calls[name], shown.get(name), read(name, layer, output)
+        if latest and not (earlier and earlier.values.ndim > latest.values.ndim):
             # A copy, which no later in-place operation can reach.
             with torch.inference_mode(False):
-                values = read.values.detach().to(torch.float32, copy=True)
-            found[name] = replace(read, values=values, run=runs, runs=runs)
+                values = latest.values.detach().to(torch.float32, copy=True)
+            shown[name] = replace(latest, values=values, run=runs, runs=runs)
+        elif earlier:
+            shown[name] = replace(earlier, runs=runs)
 
-        return keep
-
-    handles = [module.register_forward_pre_hook(count)]
-    try:
-        handles += [one.module.register_forward_hook(keeper(name)) for name, one in layers.items()]
-        with torch.no_grad():
-            yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+    modules = [(name, layer.module) for name, layer in layers.items()]
+    with counted(module) as pictures, hooked(modules, after=keep), torch.no_grad():
+        yield shown
     for name in layers:
-        if name not in found and name in refused:
+        if name not in shown and name in refused:
             raise refused[name]
 
 
@@ -158,32 +150,24 @@ def first_broken(
 
     Costs one forward pass. Leaves no hook behind.
     """
-    found: list[Broken | None] = [None] * len(inputs)
+    first: list[Broken | None] = [None] * len(inputs)
     size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
     grids: set[Size] = set()
 
-    def noting(name: str) -> Callable[..., None]:
-        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if not is_dense(output) or output.shape[:1] != (len(inputs),):
-                return
-            note_grid(output, layer, grids)
-            if bool(output.isfinite().all()):
-                return
-            for row, one in enumerate(output):
-                if found[row] is None and not bool(one.isfinite().all()):
-                    layout = map_layout(tuple(output.shape), size, layer, grids)
-                    found[row] = _broken(name, one, layout)
+    def note(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+        if not is_dense(output) or output.shape[:1] != (len(inputs),):
+            return
+        note_grid(output, layer, grids)
+        if bool(output.isfinite().all()):
+            return
+        layout = map_layout(tuple(output.shape), size, layer, grids)
+        for row, values in enumerate(output):
+            if first[row] is None and not bool(values.isfinite().all()):
+                first[row] = _broken(name, values, layout)
 
-        return note
-
-    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
-    try:
-        with torch.no_grad():
-            forward(inputs.clone())
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    with hooked(submodules(module), after=note), torch.no_grad():
+        forward(inputs.clone())
+    return first
 
 
 def _broken(name: str, values: Tensor, layout: str | None) -> Broken:

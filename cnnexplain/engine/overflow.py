@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.activity import naming
+from cnnexplain.engine.borrow import restored
+from cnnexplain.engine.hooks import hooked
+from cnnexplain.engine.trace.functions import Args, Function
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -41,9 +44,8 @@ class Overflow:
     nan: int
     total: int
     pictures: int  # in which there are some
-    cause: Cause = (
-        ""  # of the first place, where it is a function that could be repeated in float64; see `_cause`
-    )
+    # Of the first place, where it is a function that could be repeated in float64; see `_cause`.
+    cause: Cause = ""
 
     def and_of(self, other: Overflow) -> Overflow:
         """The same place over more pictures."""
@@ -60,44 +62,43 @@ class Overflow:
 class _FirstFunction(TorchFunctionMode):
     """Notes functions that make something infinite, or NaN, of finite values, until one was found."""
 
-    def __init__(self, pictures: int, inside: list[str], note: Callable[[str, Tensor, Cause], bool]) -> None:
+    def __init__(self, pictures: int, inside: list[str], note: Callable[[str, Tensor, Cause], None]) -> None:
         super().__init__()
         self._pictures, self._inside, self._note = pictures, inside, note
-        self._found = False
+        self._noted = False
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Carry out `func`, and look at what it returns."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if self._found or name.strip("_") in FILLS or name in FILLS:
+        if self._noted or name.strip("_") in FILLS or name in FILLS:
             return func(*args, **kwargs)
-        # What works in place leaves nothing of what it was given.
+        # A function that works in place overwrites its arguments.
         in_place = name.endswith("_") and not name.startswith("__")
-        given = (args, kwargs)
+        arguments = (args, kwargs)
         if in_place:
             if not _all_finite((*args, *kwargs.values())):
                 return func(*args, **kwargs)
-            given = _each_tensor(given, torch.clone)
+            arguments = _each_tensor(arguments, torch.clone)
         result = func(*args, **kwargs)
         for tensor in _tensors(result, self._pictures):
             if not tensor.isfinite().all() and (in_place or _all_finite((*args, *kwargs.values()))):
                 where = f"{name.strip('_')} in {self._inside[-1] or 'its own code'}"
-                self._found = self._note(where, tensor, _cause(func, name.strip("_"), given, tensor))
+                self._note(where, tensor, _cause(func, name.strip("_"), arguments, tensor))
+                self._noted = True
         return result
 
 
-def _cause(func: Callable[..., Any], name: str, given: tuple[Any, Any], result: Tensor) -> Cause:
+def _cause(func: Function, name: str, arguments: tuple[Any, Any], result: Tensor) -> Cause:
     """Why a function makes something infinite or NaN of finite values, as repeating it in float64 shows.
 
     `overflow`: float64 has room for it. `divides`, `logarithm`, `undefined`: there is no such number in float64 either.
     `within`: what it gives back has room, but not what it computes on the way, as an epsilon that becomes zero. Empty
     for a function that cannot be repeated so.
     """
-    arguments, options = _each_tensor(given, lambda one: one.double() if one.is_floating_point() else one)
+    args, kwargs = _each_tensor(arguments, lambda one: one.double() if one.is_floating_point() else one)
     try:
-        exact = func(*arguments, **options)
+        exact = func(*args, **kwargs)
     except (RuntimeError, TypeError, ValueError):  # it knows no float64, or this device does not
         return ""
     if not isinstance(exact, Tensor) or exact.shape != result.shape:
@@ -129,52 +130,42 @@ def overflows(model: Model, inputs: Tensor) -> tuple[Tensor, list[Overflow]]:
     gradients. Leaves no hook behind.
     """
     module = model.module
-    found: dict[str, Overflow] = {}
+    places: dict[str, Overflow] = {}
     pictures = len(inputs)
     inside = [""]
 
-    def note(name: str, values: Tensor, cause: Cause = "") -> bool:
-        if name not in found:
+    def note(name: str, values: Tensor, cause: Cause = "") -> None:
+        if name not in places:
             infinite, nan = values.isinf(), values.isnan()
             hit = (infinite | nan).reshape(pictures, -1).any(1)
             counts = int(infinite.sum()), int(nan.sum()), values.numel(), int(hit.sum())
-            found[name] = Overflow(name, *counts, cause)
-        return True
+            places[name] = Overflow(name, *counts, cause)
 
-    def noting(name: str) -> Callable[..., None]:
-        def look(_layer: nn.Module, _arguments: Any, output: Any) -> None:
-            for values in _tensors(output, pictures):
-                if not bool(values.isfinite().all()):
-                    note(name, values)
+    def look(name: str, _layer: nn.Module, _arguments: Any, output: Any) -> None:
+        for values in _tensors(output, pictures):
+            if not bool(values.isfinite().all()):
+                note(name or ANSWER, values)
 
-        return look
+    leaves = {name for name, child in module.named_modules() if next(child.children(), None) is None}
 
-    names = {name for name, child in module.named_modules() if next(child.children(), None) is None}
-
-    def note_function(name: str, values: Tensor, cause: Cause) -> bool:
+    def note_function(name: str, values: Tensor, cause: Cause) -> None:
         layer = name.partition(" in ")[2]
-        # A layer of one function is called by its name.
-        return note(layer if layer in names else name, values, cause)
+        # A layer that holds no others is named in place of its function.
+        note(layer if layer in leaves else name, values, cause)
 
-    handles = []
-    try:
-        for name, child in module.named_modules():
-            handles.append(child.register_forward_hook(noting(name or ANSWER)))
-        with naming(module, inside), torch.no_grad(), _FirstFunction(pictures, inside, note_function):
-            result = model.forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return result, list(found.values())
+    first_function = _FirstFunction(pictures, inside, note_function)
+    with hooked(module.named_modules(), after=look), naming(module, inside), torch.no_grad(), first_function:
+        result = model.forward(inputs)
+    return result, list(places.values())
 
 
-def merged(parts: Iterable[list[Overflow]]) -> list[Overflow]:
-    """What was found of several batches, each place once."""
-    found: dict[str, Overflow] = {}
-    for one in (one for part in parts for one in part):
-        before = found.get(one.name)
-        found[one.name] = before.and_of(one) if before else one
-    return list(found.values())
+def merged(batches: Iterable[list[Overflow]]) -> list[Overflow]:
+    """The overflows of several batches, as `overflows` gives them, added up: each place of the model once."""
+    total: dict[str, Overflow] = {}
+    for overflow in (overflow for batch in batches for overflow in batch):
+        before = total.get(overflow.name)
+        total[overflow.name] = before.and_of(overflow) if before else overflow
+    return list(total.values())
 
 
 def beyond(model: Model, dtype: torch.dtype) -> list[str]:
@@ -186,8 +177,8 @@ def beyond(model: Model, dtype: torch.dtype) -> list[str]:
     named = (*model.module.named_parameters(), *model.module.named_buffers())
     return [
         name
-        for name, one in named
-        if any(bool(((size > largest) & (size < MASK)).any()) for size in map(torch.abs, _tensors(one, 1)))
+        for name, tensor in named
+        if any(bool(((size > largest) & (size < MASK)).any()) for size in map(torch.abs, _tensors(tensor, 1)))
     ]
 
 
@@ -197,7 +188,7 @@ def cast(model: Model, dtype: torch.dtype) -> Iterator[None]:
 
     After it each is the very tensor that it was, also on errors: they are put aside, not converted back.
     """
-    weights = [(one, one.data) for one in model.module.parameters() if one.is_floating_point()]
+    weights = [(weight, weight.data) for weight in model.module.parameters() if weight.is_floating_point()]
     buffers = [
         (owner, name, tensor)
         for owner in model.module.modules()
@@ -212,18 +203,12 @@ def cast(model: Model, dtype: torch.dtype) -> Iterator[None]:
         for owner, name, tensor in buffers:
             owner._buffers[name] = tensor
 
-    try:
+    with restored(restore):
         for parameter, values in weights:
             parameter.data = values.to(dtype)
         for owner, name, tensor in buffers:
             owner._buffers[name] = made.setdefault(id(tensor), tensor.to(dtype))
         yield
-    finally:
-        try:
-            restore()
-        except BaseException:  # a second Ctrl-C
-            restore()
-            raise
 
 
 def _all_finite(arguments: Iterable[Any]) -> bool:
@@ -236,9 +221,6 @@ def _tensors(value: Any, rows: int) -> Iterator[Tensor]:
         odd = value.layout is not torch.strided or value.is_quantized or value.is_nested or value.is_meta
         if not odd and value.is_floating_point() and value.ndim and value.numel() and len(value) % rows == 0:
             yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _tensors(one, rows)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _tensors(one, rows)
+    elif isinstance(value, (Mapping, list, tuple)):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(entry, rows)

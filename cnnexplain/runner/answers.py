@@ -41,7 +41,7 @@ def named_by_folders(
     That is how torchvision's `ImageFolder`, and whoever trains with it, numbers classes: the sorted names of the
     folders directly within the given one. They fit where there are as many as classes.
     """
-    if model.given_labels is not None or len(names) < 2 or len(names) != len(model.labels):
+    if model.own_labels is not None or len(names) < 2 or len(names) != len(model.labels):
         return model, ()
     names = tuple(map(printable, names))  # as `expected` reads those of the pictures' folders, too
     shown = [*names[:SHOWN], f"{len(names) - SHOWN} more"] if len(names) > SHOWN + 1 else names

@@ -71,7 +71,7 @@ def describe_model(
 ) -> dict[str, Any]:
     """The same for a run without pictures; of classes what is known without running the model."""
     options = {**_values(inspection), **_values(request.render), "save_raw": request.output.save_raw}
-    labels = model.given_labels or ()
+    labels = model.own_labels or ()
     described = _described(request, model, loaded, options, choices, started, labels)
     if inspection.seeded:
         described["identity"]["seed"] = str(model.seed)
@@ -89,7 +89,7 @@ def describe_check(
 ) -> dict[str, Any]:
     """The same for a model's checks."""
     limits = {one.id: {"level": one.level, **one.limits} for one in taken}
-    labels = model.given_labels or ()
+    labels = model.own_labels or ()
     described = _described(request, model, loaded, limits, choices, started, labels)
     if sources:
         described["images"] = {"count": len(sources)}

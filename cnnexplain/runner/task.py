@@ -13,7 +13,7 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded
 from cnnexplain.core.reduce import Reductions
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.images.find import ImagePath, find
 from cnnexplain.runner.answers import ExpectedClasses, build_for
@@ -68,7 +68,7 @@ def settle(request: Request, observer: Observer) -> Task:
     model, loaded, choices = build_for(request)
     model.require_finite_weights()
     method, more = bound(request.method, model)
-    alone = one_by_one(model)  # before the model's choices: it looks at the model
+    alone = batch_choice(model)  # before the model's choices: it looks at the model
     choices = (*choices, *model.choices, *alone, *more)
     observer.loaded(model, loaded.source, choices)
     return Task(

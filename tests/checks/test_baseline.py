@@ -252,7 +252,7 @@ def test_stored_maps_that_nothing_is_held_against_are_no_pass(file: Path) -> Non
         ),
         (lambda one: replace(one, model=fresh(1)), "the weights were [0-9a-f]{64}, now [0-9a-f]{64}"),
         (
-            lambda one: replace(one, model=replace(one.model, given_labels=list("abcde"))),
+            lambda one: replace(one, model=replace(one.model, own_labels=list("abcde"))),
             "the classes were 5 classes",
         ),
         (

@@ -25,7 +25,7 @@ from cnnexplain.core.verdict import Measurement, Skipped
 from cnnexplain.engine.activity import joined, watched
 from cnnexplain.engine.flow import influences
 from cnnexplain.engine.weights.layers import fingerprint
-from cnnexplain.engine.weights.redraw import backwards, redrawn
+from cnnexplain.engine.weights.reinitialised import backwards, reinitialised
 from cnnexplain.formulas.ranks import rank_correlation
 
 MINE = (
@@ -294,11 +294,11 @@ def test_weights_that_were_drawn_anew_are_given_back_bit_for_bit() -> None:
     names = [name for name, _ in module.named_modules() if name]
     layers = backwards(bare(module), names)
     assert [name for name, _ in layers][:2] == ["head", "stages.3.norm"]
-    with pytest.raises(Stopped), redrawn(0) as redraw:  # noqa: PT012
+    with pytest.raises(Stopped), reinitialised(0) as reinitialise:  # noqa: PT012
         for _, parameters in layers:
             for one in parameters:
-                redraw(one)
-                redraw(one)  # twice, which must not lose the first
+                reinitialise(one)
+                reinitialise(one)  # twice, which must not lose the first
         assert not torch.equal(module.stages[0].conv.weight, before["stages.0.conv.weight"][1])
         assert not torch.equal(module.stages[0].norm.weight, before["stages.0.norm.weight"][1])
         raise Stopped

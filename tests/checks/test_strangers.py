@@ -19,7 +19,7 @@ from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.activity import watched
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.flow import _norms
-from cnnexplain.engine.weights.redraw import redrawn
+from cnnexplain.engine.weights.reinitialised import reinitialised
 from cnnexplain.errors import ModelError
 from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.inputs import require_answers
@@ -275,8 +275,8 @@ def test_norms_and_draws_ask_no_device_for_float64(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Tensor, "double", doubled)
     assert _norms(torch.tensor([[3.0, 4.0]]), 1).tolist() == [5]
     module = nn.Linear(3, 2)
-    with redrawn(0) as redraw:
-        redraw(module.weight)
+    with reinitialised(0) as reinitialise:
+        reinitialise(module.weight)
 
 
 @pytest.mark.parametrize(

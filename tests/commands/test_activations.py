@@ -192,7 +192,7 @@ def test_only_what_is_drawn_is_kept_where_no_more_is_wanted() -> None:
 
 def test_a_linear_layer_gives_one_value_a_unit_and_class_scores_their_names() -> None:
     net, x = pooled(classes=5), torch.randn(2, 3, 16, 16)
-    model = as_model(net, (16, 16), given_labels=tuple("abcde"))
+    model = as_model(net, (16, 16), own_labels=tuple("abcde"))
     found = explained(Activations(layer=("fc", "flat", "pool")), model, x).layers
     logits = net.eval()(x).detach()
     for row, one in enumerate(found[0].found):
@@ -211,7 +211,7 @@ def test_a_linear_layer_gives_one_value_a_unit_and_class_scores_their_names() ->
 
 
 def test_a_single_score_stands_for_the_positive_class() -> None:
-    model = as_model(pooled(classes=1), (16, 16), given_labels=("cat",))
+    model = as_model(pooled(classes=1), (16, 16), own_labels=("cat",))
     (one,) = explained(Activations(layer=("fc",)), model, torch.randn(1, 3, 16, 16)).layers[0].found
     assert one.labels == ("cat",)
 

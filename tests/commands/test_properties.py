@@ -207,7 +207,7 @@ def test_inputs_of_any_shape_and_number_of_channels(channels: int, size: tuple[i
 
 def test_single_score_is_two_classes_that_speak_against_each_other(inputs: Tensor) -> None:
     network = settle(pooled(classes=1), (32, 32))
-    model = as_model(network, (32, 32), given_labels=("cat",))
+    model = as_model(network, (32, 32), own_labels=("cat",))
     assert model.labels == ("not cat", "cat")
     found = answer(model, inputs, target="top2")
     for row in range(len(inputs)):

@@ -127,7 +127,7 @@ def test_weights_that_are_not_numbers_are_named() -> None:
 
 def test_number_of_labels_is_checked(inner: nn.Module) -> None:
     with pytest.raises(OptionError, match="there are 3 labels, but Sequential has 5 classes"):
-        _ = as_model(inner, SIZE, given_labels=("a", "b", "c")).labels
+        _ = as_model(inner, SIZE, own_labels=("a", "b", "c")).labels
 
 
 def test_fingerprint_changes_with_any_weight_and_not_with_layout() -> None:

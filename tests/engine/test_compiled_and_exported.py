@@ -156,8 +156,8 @@ def test_unflattened_modules_are_explained_as_the_code(exported: torch.export.Ex
     module = torch.export.unflatten(exported)
     explainer = cnnexplain.load(module, input_size="32")
     kinds = ("ReLU", "ReLU6", "ELU", "LeakyReLU", "clamp(min=0)")
-    assert plain.model.met.rectifiers == explainer.model.met.rectifiers == kinds
-    assert plain.model.met.switches == explainer.model.met.switches == 1
+    assert plain.model.nonlinearities.rectifiers == explainer.model.nonlinearities.rectifiers == kinds
+    assert plain.model.nonlinearities.switches == explainer.model.nonlinearities.switches == 1
     for command, options in (("gradcam", {}), ("saliency", RULES), ("deconv", {"layer": "features.7"})):
         found = explainer.explain([PICTURE] * 2, command, **options)[1]
         expected = plain.explain([PICTURE] * 2, command, **options)[1]

@@ -132,7 +132,7 @@ def test_what_takes_the_usual_size_keeps_it(module: nn.Module) -> None:
 
 
 def test_a_size_that_was_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_size, "_found", lambda *_: pytest.fail("it was tried out"))
+    monkeypatch.setattr(input_size, "_search", lambda *_: pytest.fail("it was tried out"))
     explainer = cnnexplain.load(LeNet(3, 400, by_numbers), input_size="33")
     assert explainer.model.preprocess.input_size == (33, 33)
     with pytest.raises(cnnexplain.CnnexplainError) as caught:
@@ -315,7 +315,7 @@ def test_what_was_settled_is_not_looked_for_again(tmp_path: Path, monkeypatch: p
     )
     reference = f"{tmp_path / 'net.py'}:net"
     first, *_ = build(reference, ModelOptions(), DeviceOptions())
-    monkeypatch.setattr(input_size, "_found", lambda *_: pytest.fail("it was tried out"))
+    monkeypatch.setattr(input_size, "_search", lambda *_: pytest.fail("it was tried out"))
     again, _, choices = build(reference, ModelOptions(), DeviceOptions(), first.preprocess)
     assert again.preprocess == first.preprocess
     assert "input size" not in [one.setting for one in choices]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import cnnexplain
 from cnnexplain.cli.app import run
-from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import ModelError
 
@@ -93,7 +93,7 @@ APART = {
 @pytest.mark.parametrize("kind", JOINING)
 def test_what_joins_pictures_is_found_and_explained_one_by_one(kind: str) -> None:
     module = Joined(JOINING[kind]).eval()
-    (choice,) = one_by_one(as_model(module, SIZE))
+    (choice,) = batch_choice(as_model(module, SIZE))
     assert (choice.setting, choice.value) == ("batch", "one picture at a time")
     assert "beside" in choice.reason
     rng = np.random.default_rng(0)
@@ -121,7 +121,7 @@ def test_python_is_told_what_was_chosen() -> None:
 
 @pytest.mark.parametrize("kind", APART)
 def test_what_keeps_pictures_apart_is_left_in_batches(kind: str) -> None:
-    assert one_by_one(as_model(Joined(APART[kind]).eval(), SIZE)) == ()
+    assert batch_choice(as_model(Joined(APART[kind]).eval(), SIZE)) == ()
 
 
 def test_no_pass_is_spent_where_nothing_joins() -> None:
@@ -130,13 +130,13 @@ def test_no_pass_is_spent_where_nothing_joins() -> None:
     model = as_model(module, SIZE)
     _ = model.trace
     module.register_forward_pre_hook(lambda *_: passes.append(1))
-    assert one_by_one(model) == ()
+    assert batch_choice(model) == ()
     assert not passes
 
 
 def test_random_answers_are_not_taken_for_joined_ones() -> None:
     network = Joined(lambda x: x * torch.rand(x.shape[0], 1, 1, 1) + 0 * x.mean()).eval()
-    assert one_by_one(as_model(network, SIZE)) == ()
+    assert batch_choice(as_model(network, SIZE)) == ()
 
 
 def test_a_batch_norm_that_has_one_value_to_measure_is_told_as_such() -> None:
@@ -227,7 +227,7 @@ class Single(nn.Module):
 def test_what_takes_one_picture_only_is_given_one(sides: tuple[int, ...]) -> None:
     explainer = cnnexplain.load(Single(*sides).eval(), input_size="32")
     before = explainer.model.layout.channels_last
-    (choice,) = one_by_one(explainer.model)
+    (choice,) = batch_choice(explainer.model)
     assert choice.value == "one picture at a time"
     assert choice.reason.startswith("it does not take two at once: ")
     assert explainer.model.layout.channels_last is before

@@ -234,7 +234,7 @@ def test_weights_graph_and_texts_are_there(explain: Explain, tmp_path: Path) -> 
         name.startswith("Net/Sequential[stem]/Conv2d[0]/") and "conv" in op for name, op in nodes.items()
     )
     assert any(name.startswith("Net/Linear[head]/") and op == "aten::linear" for name, op in nodes.items())
-    assert not any("_Asked" in name for name in nodes)
+    assert not any("_SingleOutput" in name for name in nodes)
     names = {*nodes}
     assert all(one in names for node in found.Graph().node for one in node.input)
     told = texts(found, "gradcam/run")

@@ -55,12 +55,12 @@ def test_results_are_no_class_and_folders_must_agree(photos: Path, tmp_path: Pat
 def test_names_are_taken_where_there_are_none_and_they_fit(
     photos: Path, monkeypatch: pytest.MonkeyPatch, given: Any, classes: int, named: bool
 ) -> None:
-    model = SimpleNamespace(given_labels=given, labels=given or [f"class {one}" for one in range(classes)])
+    model = SimpleNamespace(own_labels=given, labels=given or [f"class {one}" for one in range(classes)])
     monkeypatch.setattr(
-        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(given_labels=names)
+        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(own_labels=names)
     )
     found, choices = named_by_folders(model, class_folders([str(photos)], None), [str(photos)])  # type: ignore[arg-type]
-    assert (found.given_labels == ("10", "9", "Zebra", "cat", "dog")) == named == bool(choices)
+    assert (found.own_labels == ("10", "9", "Zebra", "cat", "dog")) == named == bool(choices)
     if choices:
         assert (choices[0].setting, choices[0].value) == ("labels", "10, 9, Zebra, cat and dog")
         assert (
@@ -75,13 +75,13 @@ def test_names_of_folders_lose_their_control_characters_and_are_found_by_the_raw
     for name in raw:
         (tmp_path / name).mkdir()
     monkeypatch.setattr(
-        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(given_labels=names)
+        "cnnexplain.runner.answers.renamed", lambda _, names: SimpleNamespace(own_labels=names)
     )
-    model: Any = SimpleNamespace(given_labels=None, labels=["class 0", "class 1", "class 2"])
+    model: Any = SimpleNamespace(own_labels=None, labels=["class 0", "class 1", "class 2"])
     found, (choice,) = named_by_folders(model, class_folders([str(tmp_path)], None), [str(tmp_path)])
-    assert found.given_labels == ("cat[31m", "mouse_1", "god")
+    assert found.own_labels == ("cat[31m", "mouse_1", "god")
     assert choice.value == "cat[31m, mouse_1 and god"
-    assert [class_index(one, found.given_labels, "here", folder=True) for one in raw] == [0, 2, 1]
+    assert [class_index(one, found.own_labels, "here", folder=True) for one in raw] == [0, 2, 1]
 
 
 def prediction(index: int, logit: float) -> Prediction:

@@ -19,27 +19,44 @@ FP16_SCALES = (2.0**10, 1.0, 2.0**-10)
 
 
 def to_maps(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor]:
-    """See `Model.gradient`. Raises `LayerError` where the score does not depend on one of the maps."""
-    found = [one for one in to_each(model, score, wrt, keep_graph=keep_graph) if one is not None]
-    if len(found) < len(wrt):
+    """The gradient of each picture's score with respect to its own maps.
+
+    Args:
+        model: The model that made `score`.
+        score: One number per picture, (N,), attached to the graph.
+        wrt: Maps of layers, (N, C, h, w) each.
+        keep_graph: Whether another gradient will be taken over the same graph.
+
+    Returns:
+        Of each of `wrt` a tensor of its shape, float32.
+
+    Raises:
+        LayerError: The score does not depend on one of the maps.
+    """
+    gradients = [each for each in to_each(model, score, wrt, keep_graph=keep_graph) if each is not None]
+    if len(gradients) < len(wrt):
         raise model.runs.independent()
-    return found
+    return gradients
 
 
 def to_input(model: Model, score: Tensor, inputs: Tensor, *, keep_graph: bool) -> Tensor:
-    """See `Model.gradient_to_input`. Raises `ModelError` where the score does not depend on the input."""
-    (found,) = to_each(model, score, (inputs,), keep_graph=keep_graph)
-    if found is None:
+    """The gradient (N, C, H, W), float32, of each picture's score (N,) with respect to `inputs`.
+
+    Raises:
+        ModelError: The score does not depend on the input.
+    """
+    (gradient,) = to_each(model, score, (inputs,), keep_graph=keep_graph)
+    if gradient is None:
         raise ModelError(
             f"{model.name} passes no gradient back to the picture",
             "it detaches or quantises it on the way; class activation maps of a later layer still work: "
             "cnnexplain gradcam",
         )
-    return found
+    return gradient
 
 
 def failed(model_name: str, error: Exception) -> ModelError:
-    """What a gradient raised on its way back, in words."""
+    """The error, with a hint, to raise where computing a gradient raised `error`."""
     return ModelError(
         f"the gradients of {model_name} cannot be computed: {first_line(error)}",
         "look for in-place changes or operations of its own without a backward; -m eigencam needs no gradients",
@@ -64,7 +81,7 @@ def require_any(model: Model) -> None:
 
 
 def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor | None]:
-    """See `Model.gradients`."""
+    """The gradients as of `to_maps`, with None for maps that no score depends on."""
     if not score.requires_grad:
         require_any(model)
         return [None] * len(wrt)
@@ -74,14 +91,14 @@ def to_each(model: Model, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: b
         last = scale == scales[-1]
         try:
             # Pictures do not mix in evaluation mode, so that the sum's gradient is each score's own.
-            found = torch.autograd.grad(
+            raw = torch.autograd.grad(
                 score.sum() * scale, wrt, retain_graph=keep_graph or not last, allow_unused=True
             )
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise model.failed_backwards(error) from error
-        gradients = [None if one is None else one.float() for one in found]
-        if last or all(bool(one.isfinite().all()) for one in gradients if one is not None):
+        gradients = [None if gradient is None else gradient.float() for gradient in raw]
+        if last or all(bool(gradient.isfinite().all()) for gradient in gradients if gradient is not None):
             break
-    return gradients if scale == 1 else [None if one is None else one.div_(scale) for one in gradients]
+    return [gradient if gradient is None or scale == 1 else gradient.div_(scale) for gradient in gradients]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.backward.rectifiers import RULED, as_rectifier
+from cnnexplain.engine.trace.functions import Args, Function
 
 
 class FixedNorms(TorchFunctionMode):
@@ -21,13 +22,7 @@ class FixedNorms(TorchFunctionMode):
     rectifiers have its gradient (`as_rectifier`), but where rectifiers obey a rule, which sees to that.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func is F.batch_norm:
             return _batch_norm(*args, **(kwargs or {}))
         if not RULED.get() and (call := as_rectifier(func, args, kwargs or {})):
@@ -52,7 +47,9 @@ def _batch_norm(  # the arguments of torch.nn.functional.batch_norm
         or running_var is None
         or not input.requires_grad
         or input.device.type != "cpu"
-        or any(one is not None and (one.requires_grad or one.dtype != input.dtype) for one in fixed)
+        or any(
+            tensor is not None and (tensor.requires_grad or tensor.dtype != input.dtype) for tensor in fixed
+        )
     ):
         return F.batch_norm(input, *fixed, training, momentum, eps)
     factor = (running_var + eps).rsqrt() * (1 if weight is None else weight)

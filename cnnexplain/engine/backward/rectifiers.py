@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 
-from cnnexplain.engine.trace.functions import name_of
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument, name_of
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -24,54 +24,26 @@ Rule = Literal["gradient", "guided", "deconv"]
 
 # What a rectifier is called in torch (without the underscore of the in-place form), and by people.
 KIN = {
-    "relu": "ReLU",
-    "relu6": "ReLU6",
-    "hardtanh": "Hardtanh",
-    "leaky_relu": "LeakyReLU",
-    "prelu": "PReLU",
-    "rrelu": "RReLU",
-    "elu": "ELU",
-    "selu": "SELU",
-    "celu": "CELU",
-    "silu": "SiLU",
-    "gelu": "GELU",
-    "hardswish": "Hardswish",
-    "mish": "Mish",
-    "softplus": "Softplus",
-    "threshold": "Threshold",
-    "clamp": "clamp(min=0)",
-    "clamp_min": "clamp(min=0)",
-    "clip": "clamp(min=0)",
-    "maximum": "maximum(0)",
+    "relu": "ReLU", "relu6": "ReLU6", "hardtanh": "Hardtanh", "leaky_relu": "LeakyReLU", "prelu": "PReLU",
+    "rrelu": "RReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU", "silu": "SiLU", "gelu": "GELU",
+    "hardswish": "Hardswish", "mish": "Mish", "softplus": "Softplus", "threshold": "Threshold",
+    "clamp": "clamp(min=0)", "clamp_min": "clamp(min=0)", "clip": "clamp(min=0)", "maximum": "maximum(0)",
     "max": "maximum(0)",
-}
-
-
+}  # fmt: skip
 CLAMPS = frozenset(("clamp", "clamp_min", "clip", "maximum", "max"))
 RULED = ContextVar("RULED", default=False)  # whether the rectifiers of this thread obey a rule
-Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+Call = tuple[Function, Args, Kwargs]
 
 # Which argument says that a function of torch.nn.functional works in place, where it may.
 INPLACE = {
-    "relu": 1,
-    "relu6": 1,
-    "hardtanh": 3,
-    "leaky_relu": 2,
-    "rrelu": 4,
-    "elu": 2,
-    "selu": 1,
-    "celu": 2,
-    "silu": 1,
-    "hardswish": 1,
-    "mish": 1,
-    "_threshold": 3,
-    "threshold": 3,
-}
+    "relu": 1, "relu6": 1, "hardtanh": 3, "leaky_relu": 2, "rrelu": 4, "elu": 2, "selu": 1, "celu": 2, "silu": 1,
+    "hardswish": 1, "mish": 1, "_threshold": 3, "threshold": 3,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Met:
-    """What a picture meets on its way through a model that a backward rule is about."""
+class Nonlinearities:
+    """The rectifiers and max-poolings that a picture meets, which backward rules change or undo."""
 
     rectifiers: tuple[str, ...]  # the kind of each, in order
     switches: int  # max-poolings that made a map smaller
@@ -87,11 +59,11 @@ def unruled() -> Iterator[None]:
         RULED.reset(before)
 
 
-def meets(model: Model) -> Met:
+def nonlinearities(model: Model) -> Nonlinearities:
     """The rectifiers and max-poolings that a blank picture meets. Inside `borrowed()`; costs one forward pass."""
-    with model.rectifiers() as found:
+    with model.rectifiers() as rectifiers:
         model.forward(model.blank().requires_grad_().clone())
-    return Met(tuple(found.seen), found.switches)
+    return Nonlinearities(tuple(rectifiers.seen), rectifiers.switches)
 
 
 class Rectifiers(TorchFunctionMode):
@@ -141,13 +113,7 @@ class Rectifiers(TorchFunctionMode):
         """Note that the signal has come to a rectifier."""
         self._passed.add(number)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Carry out `func`, as a rectifier that can be overridden where it is one."""
         kwargs = kwargs or {}
         if not RULED.get():
@@ -155,30 +121,30 @@ class Rectifiers(TorchFunctionMode):
         if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
             args = (args[1], args[0])  # max(0, x) as well as max(x, 0)
         kind = kind_of(func, args, kwargs)
-        given = args[0] if args else kwargs.get("input")
-        if kind is None or not isinstance(given, Tensor) or not given.requires_grad:
+        inputs = argument(args, kwargs, 0, "input")
+        if kind is None or not isinstance(inputs, Tensor) or not inputs.requires_grad:
             result = func(*args, **kwargs)
-            self.switches += _made_smaller(func, given, result)
+            self.switches += _made_smaller(func, inputs, result)
             return result
         func, args, kwargs = as_rectifier(func, args, kwargs) or (func, args, kwargs)
-        rest = {name: value for name, value in kwargs.items() if name != "input"}
+        options = {name: value for name, value in kwargs.items() if name != "input"}
         name = name_of(func)
         in_place = name.endswith("_") or (
             not isinstance(func, OpOverload)  # whose form that works in place is another
-            and _argument(args, rest, INPLACE.get(name, 99), "inplace", False)
+            and argument(args, options, INPLACE.get(name, 99), "inplace", False)
         )
 
         def rectify(x: Tensor) -> Tensor:
-            found: Tensor = func(x.clone() if in_place else x, *args[1:], **rest)
-            return found
+            y: Tensor = func(x.clone() if in_place else x, *args[1:], **options)
+            return y
 
         number = len(self.seen)
         self.seen.append(kind)
-        rectified: Tensor = _Rectified.apply(given, rectify, kind, number, self)
+        rectified: Tensor = _Rectified.apply(inputs, rectify, kind, number, self)
         if not in_place:
             return rectified
         # The user's own tensor, and every view of it, holds the result.
-        return given.copy_(rectified)
+        return inputs.copy_(rectified)
 
 
 class _Rectified(torch.autograd.Function):
@@ -210,28 +176,25 @@ class _Rectified(torch.autograd.Function):
         return below, None, None, None, None
 
 
-def kind_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def kind_of(func: Function, args: Args, kwargs: Kwargs) -> str | None:
     """What kind of rectifier a call is, if it is one."""
     name = name_of(func).strip("_")
     kind = KIN.get(name)
     if kind == "Hardtanh":
-        low, high = _argument(args, kwargs, 1, "min_val", -1.0), _argument(args, kwargs, 2, "max_val", 1.0)
+        low, high = argument(args, kwargs, 1, "min_val", -1.0), argument(args, kwargs, 2, "max_val", 1.0)
         return "ReLU6" if (low, high) == (0, 6) else kind
     if kind == "clamp(min=0)":
-        return kind if _is_zero(_argument(args, kwargs, 1, "min", None)) else None
+        return kind if _is_zero(argument(args, kwargs, 1, "min")) else None
     if kind == "maximum(0)":
-        other = _argument(args, kwargs, 1, "other", None)
+        other = argument(args, kwargs, 1, "other")
         return kind if isinstance(other, Tensor) and _is_zero(other) else None
     if kind == "Threshold":
-        level, value = (
-            _argument(args, kwargs, 1, "threshold", None),
-            _argument(args, kwargs, 2, "value", None),
-        )
+        level, value = argument(args, kwargs, 1, "threshold"), argument(args, kwargs, 2, "value")
         return "ReLU" if (level, value) == (0, 0) else None
     return kind
 
 
-def as_rectifier(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def as_rectifier(func: Function, args: Args, kwargs: Kwargs) -> Call | None:
     """The call of ReLU, or of ReLU with a ceiling, that a clamp at 0 or a maximum with 0 stands for; None for others.
 
     The values are the same, the gradients at the corners are not, and differ by version: torch 2.14 gives none at the
@@ -241,39 +204,32 @@ def as_rectifier(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         return None
     if func in (torch.maximum, torch.max) and len(args) == 2 and _is_zero(args[0]):
         args = (args[1], args[0])
-    given = args[0] if args else kwargs.get("input")
-    if not isinstance(given, Tensor) or not given.is_floating_point():
+    inputs = argument(args, kwargs, 0, "input")
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         return None
     kind = kind_of(func, args, kwargs)
     if kind == "maximum(0)":
-        other = _argument(args, kwargs, 1, "other", None)
-        sides = zip(reversed(other.shape), reversed(given.shape), strict=False)
-        fits = other.ndim <= given.ndim and all(one in (1, side) for one, side in sides)
-        return (torch.relu, (given,), {}) if fits and other.dtype == given.dtype else None
-    ceiling = _argument(args, kwargs, 2, "max", None) if kind else None
+        other = argument(args, kwargs, 1, "other")
+        sides = zip(reversed(other.shape), reversed(inputs.shape), strict=False)
+        fits = other.ndim <= inputs.ndim and all(length in (1, side) for length, side in sides)
+        return (torch.relu, (inputs,), {}) if fits and other.dtype == inputs.dtype else None
+    ceiling = argument(args, kwargs, 2, "max") if kind else None
     in_place = func.__name__.endswith("_")
     if kind is None or not (ceiling is None or (isinstance(ceiling, (int, float)) and ceiling > 0)):
         return None
     if ceiling is None:
-        return (torch.relu_ if in_place else torch.relu), (given,), {}
-    return F.hardtanh, (given, 0.0, float(ceiling), in_place), {}
+        return (torch.relu_ if in_place else torch.relu), (inputs,), {}
+    return F.hardtanh, (inputs, 0.0, float(ceiling), in_place), {}
 
 
-def _made_smaller(func: Callable[..., Any], given: Any, result: Any) -> bool:
+def _made_smaller(func: Function, inputs: Any, result: Any) -> bool:
     """Whether a call was a max-pooling over places, of which there are fewer now."""
     name = name_of(func)
-    found = result[0] if isinstance(result, tuple) else result
-    return (
-        "max_pool2d" in name
-        and "adaptive" not in name
-        and isinstance(given, Tensor)
-        and isinstance(found, Tensor)
-        and found.shape[-2:].numel() < given.shape[-2:].numel()
-    )
-
-
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
-    return args[place] if len(args) > place else kwargs.get(name, default)
+    if "max_pool2d" not in name or "adaptive" in name:
+        return False
+    pooled = result[0] if isinstance(result, tuple) else result
+    tensors = isinstance(inputs, Tensor) and isinstance(pooled, Tensor)
+    return tensors and pooled.shape[-2:].numel() < inputs.shape[-2:].numel()
 
 
 def _is_zero(value: Any) -> bool:

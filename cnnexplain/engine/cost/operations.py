@@ -15,68 +15,71 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnnexplain.engine.fields.axes import storage_of, tensors_in
+from cnnexplain.engine.trace.functions import Args, Function
 
 Formula = Callable[..., int]
 
 
-def _convolution(args: tuple[Any, ...], out: Tensor) -> int:
+def _convolution(args: Args, out: Tensor) -> int:
     """Every weight once for every place of the kernel: of the result, or of the input of a transposed one."""
     x, weight, transposed = args[0], args[1], args[6]
     places = (x if transposed else out).shape
     return places[0] * prod(places[2:]) * int(weight.numel())
 
 
-def _deformable(args: tuple[Any, ...], out: Tensor) -> int:
+def _deformable(args: Args, out: Tensor) -> int:
     return out.shape[0] * prod(out.shape[2:]) * int(args[1].numel())
 
 
-def _product(args: tuple[Any, ...], _out: Tensor) -> int:
+def _product(args: Args, _out: Tensor) -> int:
     """(..., n, k) by (..., k, m)."""
     left, right = args[:2]
     return int(left.numel() * (right.shape[-1] if right.ndim > 1 else 1))
 
 
-def _added_product(args: tuple[Any, ...], out: Tensor) -> int:
+def _added_product(args: Args, out: Tensor) -> int:
     """The same, behind what it is added to."""
     return _product(args[1:], out)
 
 
-def _linear(args: tuple[Any, ...], _out: Tensor) -> int:
+def _linear(args: Args, _out: Tensor) -> int:
     return int(args[0].numel() * args[1].shape[0])
 
 
-def _attention(args: tuple[Any, ...], _out: Any) -> int:
+def _attention(args: Args, _out: Any) -> int:
     """Queries by keys, then their weights by values."""
     query, key, value = args[:3]
     weights = prod(query.shape[:-1]) * key.shape[-2]
     return int(weights * (query.shape[-1] + value.shape[-1]))
 
 
-def _recurrent(args: tuple[Any, ...], _out: Any) -> int:
+def _recurrent(args: Args, _out: Any) -> int:
     """Every weight once for every step and sequence."""
     steps = prod(args[0].shape[:2])
-    weights = args[1:5] if isinstance(args[1], Tensor) else args[1]  # one by one, or as cuDNN takes them
-    return int(steps * sum(one.numel() for one in tensors_in(weights) if one.ndim == 2))
+    weights = (
+        args[1:5] if isinstance(args[1], Tensor) else args[1]
+    )  # as single arguments, or as cuDNN takes them
+    return int(steps * sum(weight.numel() for weight in tensors_in(weights) if weight.ndim == 2))
 
 
-def _bilinear(args: tuple[Any, ...], _out: Tensor) -> int:
+def _bilinear(args: Args, _out: Tensor) -> int:
     """Every weight once for every pair of rows."""
     return int(args[0].shape[0] * args[1].numel())
 
 
-def _quantized_convolution(args: tuple[Any, ...], out: Tensor) -> int:
+def _quantized_convolution(args: Args, out: Tensor) -> int:
     return out.shape[0] * prod(out.shape[2:]) * _packed(args)
 
 
-def _quantized_transposed(args: tuple[Any, ...], _out: Tensor) -> int:
+def _quantized_transposed(args: Args, _out: Tensor) -> int:
     return int(args[0].shape[0] * prod(args[0].shape[2:]) * _packed(args))
 
 
-def _quantized_linear(args: tuple[Any, ...], _out: Tensor) -> int:
+def _quantized_linear(args: Args, _out: Tensor) -> int:
     return int(args[0].numel() // args[0].shape[-1] * _packed(args))
 
 
-def _packed(args: tuple[Any, ...]) -> int:
+def _packed(args: Args) -> int:
     """How many weights a quantised layer has, which keeps them packed."""
     return int(args[1].unpack()[0].numel())
 
@@ -109,7 +112,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tells `note`, for every operation, its multiply-adds and the bytes of the activations that it made.
 
     It sees what runs below modules and functions, so that it makes no difference how a model is written. An
-    activation is a floating-point tensor with memory of its own that was made of the input given to `begin`:
+    activation is a floating-point tensor with memory of its own that was made of the input of `begin`:
     views and in-place operations make none, nor does what is calculated from weights alone.
     """
 
@@ -122,9 +125,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """What is made of `inputs` from now on are activations."""
         self._made_of_input[inputs] = True
 
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func._schema.name if isinstance(func, OpOverload) else ""
         if name and name not in FORMULAS:
@@ -136,18 +137,18 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands = list(tensors_in((args, kwargs)))
         made = list(tensors_in(result))
         new = 0
-        if any(one in self._made_of_input for one in operands):
-            before = {_memory(one) for one in operands}
-            for one in made:
-                self._made_of_input[one] = True
-                if _memory(one) not in before and (one.is_floating_point() or one.is_complex()):
-                    new += one.numel() * one.element_size()
+        if any(tensor in self._made_of_input for tensor in operands):
+            before = {_memory(tensor) for tensor in operands}
+            for tensor in made:
+                self._made_of_input[tensor] = True
+                if _memory(tensor) not in before and (tensor.is_floating_point() or tensor.is_complex()):
+                    new += tensor.numel() * tensor.element_size()
         self._note(FORMULAS[name](args, result) if name in FORMULAS else 0, new)
         return result
 
 
-def _memory(one: Tensor) -> int | None:
-    storage = storage_of(one)
+def _memory(tensor: Tensor) -> int | None:
+    storage = storage_of(tensor)
     return None if storage is None else int(storage._cdata)
 
 

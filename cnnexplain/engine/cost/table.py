@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from cnnexplain.engine.capture import Grids, known_grid, map_layout
 from cnnexplain.engine.cost.operations import Counting, attention_in_parts
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.fields.field import AxisField, ReceptiveField
+from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.kernels import reading, weighted
 from cnnexplain.errors import LayerError, ModelError
@@ -44,16 +45,16 @@ class _Pass:
         self.multiply_adds[place] += multiply_adds
         self.activations[place] += new_bytes
 
-    def enter(self, module: nn.Module, _arguments: Any) -> None:
+    def enter(self, _name: str, module: nn.Module, _arguments: Any) -> None:
         name = self._name_here(module)
         self.running.append(name)
         self.runs[name] += 1
 
-    def leave(self, module: nn.Module, _arguments: Any, output: Any) -> None:
-        # One that raised, and was caught by those around it, never left.
+    def leave(self, _name: str, module: nn.Module, _arguments: Any, output: Any) -> None:
+        # A module that raised, and whose error was caught by those around it, never left.
         while self.running and self.running.pop() not in self.names[module]:
             pass
-        self.outputs[module] = tuple(tuple(map(int, one.shape)) for one in tensors_in(output))
+        self.outputs[module] = tuple(tuple(map(int, tensor.shape)) for tensor in tensors_in(output))
 
     def _name_here(self, module: nn.Module) -> str:
         """Of the names of a module the one inside the innermost block that is running; or else the first."""
@@ -64,17 +65,8 @@ class _Pass:
                     return name
         return names[0]
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        handles = []
-        try:
-            for module in self.names:
-                handles.append(module.register_forward_pre_hook(self.enter))
-                handles.append(module.register_forward_hook(self.leave))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def watching(self) -> AbstractContextManager[None]:
+        return hooked((("", module) for module in self.names), before=self.enter, after=self.leave)
 
 
 def layer_table(model: Model) -> LayerTable:
@@ -85,7 +77,7 @@ def layer_table(model: Model) -> LayerTable:
             names.setdefault(module, []).append(name)
     watched = _Pass(names)
     problem = hint = ""
-    known = _Known()
+    context = _Context()
 
     def look() -> None:
         nonlocal watched
@@ -97,14 +89,14 @@ def layer_table(model: Model) -> LayerTable:
     except ModelError as error:
         problem, hint = error.problem, error.hint
         if watched.running:
-            known.remarks.append(f"the picture came as far as {watched.running[-1]}")
+            context.remarks.append(f"the picture came as far as {watched.running[-1]}")
     else:
-        known = _known(model)
-    known.remarks += [f"{one.setting}: {one.value} ({one.reason})" for one in model.choices]
+        context = _context(model)
+    context.remarks += [f"{choice.setting}: {choice.value} ({choice.reason})" for choice in model.choices]
     with model.borrowed():
-        every = weighted(model)
-    if any(one.problem is None for one in every):
-        known.defaults.setdefault(reading(every, model.preprocess.channels)[0], []).extend(FIRSTS)
+        layers = weighted(model)
+    if any(layer.problem is None for layer in layers):
+        context.defaults.setdefault(reading(layers, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(
         model=model.name,
         source=model.source,
@@ -112,14 +104,16 @@ def layer_table(model: Model) -> LayerTable:
         precision=model.precision,
         input_shape=tuple(model.blank().shape),
         preprocess=model.preprocess,
-        classes=known.classes,
-        rows=tuple(_rows(model, watched, known, finished=not problem)),
+        classes=context.classes,
+        rows=tuple(_rows(model, watched, context, finished=not problem)),
         parameter_bytes=sum(
-            one.numel() * one.element_size() for one in model.module.parameters() if not is_lazy(one)
+            weight.numel() * weight.element_size()
+            for weight in model.module.parameters()
+            if not is_lazy(weight)
         ),
         problem=problem,
         hint=hint,
-        remarks=tuple(dict.fromkeys(known.remarks)),
+        remarks=tuple(dict.fromkeys(context.remarks)),
     )
 
 
@@ -132,8 +126,8 @@ def _send(model: Model, watched: _Pass) -> None:
 
 
 @dataclass
-class _Known:
-    """What other looks at a model tell: each by itself, so that one may fail."""
+class _Context:
+    """What other looks at a model tell, each by itself, so that any of them may fail."""
 
     fields: dict[str, ReceptiveField] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
@@ -141,23 +135,23 @@ class _Known:
     remarks: list[str] = field(default_factory=list)
 
 
-def _known(model: Model) -> _Known:
-    known = _Known()
+def _context(model: Model) -> _Context:
+    context = _Context()
     try:
-        known.fields = model.fields
+        context.fields = model.fields
     except ModelError as error:
-        known.remarks.append(f"receptive fields cannot be followed: {error.problem}")
+        context.remarks.append(f"receptive fields cannot be followed: {error.problem}")
     try:
-        known.classes = model.labels
+        context.classes = model.labels
         for names, commands in ((model.runs.choose()[0], CAMS), (model.choose_stages()[0], STRIPS)):
             for name in dict.fromkeys(name.partition(" #")[0] for name in names):
-                known.defaults.setdefault(name, []).extend(commands)
+                context.defaults.setdefault(name, []).extend(commands)
     except (ModelError, LayerError) as error:
-        known.remarks.append(f"no default layers: {error.problem}")
-    return known
+        context.remarks.append(f"no default layers: {error.problem}")
+    return context
 
 
-def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Iterator[LayerRow]:
+def _rows(model: Model, watched: _Pass, context: _Context, *, finished: bool) -> Iterator[LayerRow]:
     multiply_adds, activations = _summed(watched.multiply_adds), _summed(watched.activations)
     # Blocks without a forward, as nn.ModuleList, whose layers ran: they did not run, nor were they left out.
     used = set(_summed(watched.runs)) - {name for name, runs in watched.runs.items() if runs}
@@ -170,7 +164,7 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
     first_use: dict[int, str] = {}  # of every module and parameter, by identity
     for name, module in model.module.named_modules(remove_duplicate=False):
         own = list(module.parameters(recurse=False))
-        uses = [first_use.setdefault(id(one), name) for one in (module, *own)]
+        uses = [first_use.setdefault(id(part), name) for part in (module, *own)]
         outputs = watched.outputs.get(module, ())
         yield LayerRow(
             name=name,
@@ -182,14 +176,14 @@ def _rows(model: Model, watched: _Pass, known: _Known, *, finished: bool) -> Ite
             window=_window(module),
             parameters=sum(map(_numbers, module.parameters())),
             own_parameters=sum(map(_numbers, own)),
-            trainable=sum(_numbers(one) for one in module.parameters() if is_trainable(one)),
+            trainable=sum(_numbers(weight) for weight in module.parameters() if is_trainable(weight)),
             multiply_adds=multiply_adds[name] if finished else None,
             own_multiply_adds=watched.multiply_adds[name] if finished else None,
             activation_bytes=activations[name] if finished else None,
             own_activation_bytes=watched.activations[name] if finished else None,
-            field=_reaches(known.fields.get(name)),
-            same_as=next((one for one in uses if one != name), ""),
-            default_of=tuple(sorted(known.defaults.get(name, ()))),
+            field=_reaches(context.fields.get(name)),
+            same_as=next((use for use in uses if use != name), ""),
+            default_of=tuple(sorted(context.defaults.get(name, ()))),
         )
 
 
@@ -243,15 +237,15 @@ def _window(module: nn.Module) -> Window | None:
     if kernel is None:
         return None
     groups = getattr(module, "groups", None)
-    given = getattr(module, "padding", None)
+    mode = getattr(module, "padding", None)
     # TensorFlow's padding depends on the input: the classes that imitate it say so in their names.
-    words = "same" if kind.endswith("Same") else given if isinstance(given, str) else None
-    return Window(kernel, stride, words or padding, dilation, groups if type(groups) is int else None)
+    mode = "same" if kind.endswith("Same") else mode if isinstance(mode, str) else None
+    return Window(kernel, stride, mode or padding, dilation, groups if type(groups) is int else None)
 
 
 def _pair(value: object, sides: int) -> tuple[int, ...] | None:
     if type(value) is int:
         return (value,) * sides
-    if isinstance(value, tuple) and value and all(type(one) is int for one in value):
+    if isinstance(value, tuple) and value and all(type(side) is int for side in value):
         return value
     return None

@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs
+
 NOTHING = (1 << 40, -1)  # what a cell over padding sees: the neutral element of a hull
 
 
@@ -62,7 +64,7 @@ class AxisField:
         return min(fits, key=lambda fit: fit.high - fit.low)
 
     def mixed(self, dim: int | None, other: Along) -> Along:  # noqa: ARG002
-        """What is made of two that do not lie along the same dimension: it sees all that either does."""
+        """What is made of two axes that do not lie along the same dimension: every cell sees all that either does."""
         return AxisField(1, 0, 0, self.seen + other[0].seen).whole(), None
 
     def through(
@@ -99,17 +101,17 @@ How = Callable[[AxisField, int], "Along | None"]  # None: every element of the r
 class Call:
     """One call of a function: what went in, by the names that its rule knows, and one of the tensors that came out."""
 
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    given: dict[str, Any]
+    function: Function
+    args: Args
+    kwargs: Kwargs
+    named: dict[str, Any]  # the arguments by the names that the rule knows
     out: Tensor
     look: Callable[[Tensor], Seen | None]  # what a tensor saw before; None: it does not depend on the input
 
     @property
     def x(self) -> Tensor:
         """The first operand."""
-        return cast(Tensor, self.given["input"])
+        return cast(Tensor, self.named["input"] if "input" in self.named else self.args[0])
 
     def tensors(self) -> Iterator[Tensor]:
         """All that went in."""
@@ -118,8 +120,8 @@ class Call:
     def carried(self, how: How) -> Seen | None:
         """The input's, each direction along its dimension as `how` says, and all that the other tensors see."""
         others = list(self.tensors())
-        del others[[one is self.x for one in others].index(True)]  # once: it may be given twice
-        return union([each(self.look(self.x), how), *(everything(self.look(one)) for one in others)])
+        del others[[other is self.x for other in others].index(True)]  # once: it may be there twice
+        return union([each(self.look(self.x), how), *(everything(self.look(other)) for other in others)])
 
 
 Rule = Callable[[Call], "Seen | None"]
@@ -130,8 +132,8 @@ def tensors_in(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from tensors_in(one)
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(entry)
     elif isinstance(value, slice):
         yield from tensors_in((value.start, value.stop, value.step))
 
@@ -176,17 +178,17 @@ def fitting(seen: Seen | None, out: Tensor) -> Seen | None:
     return seen
 
 
-def same(one: Seen | None, other: Seen | None) -> bool:
+def same(a: Seen | None, b: Seen | None) -> bool:
     """Whether two are equal to the last pixel."""
-    if one is None or other is None:
-        return one is other
-    return all(a == b and a[0].seen == b[0].seen for a, b in zip(one, other, strict=True))
+    if a is None or b is None:
+        return a is b
+    return all(one == other and one[0].seen == other[0].seen for one, other in zip(a, b, strict=True))
 
 
-def _both(one: Along, other: Along) -> Along:
-    if one[1] == other[1] is not None:
-        return one[0].joined(other[0]), one[1]
-    return one[0].mixed(one[1], other)
+def _both(a: Along, b: Along) -> Along:
+    if a[1] == b[1] is not None:
+        return a[0].joined(b[0]), a[1]
+    return a[0].mixed(a[1], b)
 
 
 def _hull(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -197,5 +199,5 @@ def _hull(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def anything(call: Call) -> Seen | None:
-    """A function that is not known may mix all it is given."""
-    return union(everything(call.look(one)) for one in call.tensors())
+    """A function that is not known may mix all its operands: every element sees all that any operand sees."""
+    return union(everything(call.look(operand)) for operand in call.tensors())

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -28,8 +27,9 @@ from cnnexplain.engine.fields.axes import (
     tensors_in,
 )
 from cnnexplain.engine.fields.rules import call_of
+from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.scoring.ending_rules import is_dense
-from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, unwatched
 
 __all__ = ["EVERYTHING", "AxisField", "ReceptiveField", "receptive_fields"]
 
@@ -91,7 +91,7 @@ def receptive_fields(
             fields[name] = fields[f"{name} #{run}"]
 
     follow(following, module, inputs, forward, note)
-    return fields if every_run else {name: one for name, one in fields.items() if name in seen}
+    return fields if every_run else {name: fields[name] for name in fields if name in seen}
 
 
 def follow(
@@ -111,7 +111,7 @@ def follow(
     grids: set[tuple[int, int]] = set()
 
     @unwatched
-    def noted(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+    def look(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
         runs[name] += 1
         if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
             return
@@ -120,28 +120,18 @@ def follow(
         if layout is not None:
             note(name, runs[name], output, 2 if layout == "NCHW" else 1)
 
-    handles = []
-    try:
-        for name, child in module.named_modules(remove_duplicate=False):
-            if name:
-                handles.append(child.register_forward_hook(partial(noted, name)))
-        with torch.enable_grad():
-            # A copy, so that a model may write into its input.
-            start = inputs.detach().requires_grad_().clone()
-            following.begin(start)
-            with following, Underneath():  # type: ignore[no-untyped-call]
-                forward(start)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(submodules(module, every_name=True), after=look), torch.enable_grad():
+        # A copy, so that a model may write into its input.
+        start = inputs.detach().requires_grad_().clone()
+        following.begin(start)
+        with following, Underneath():  # type: ignore[no-untyped-call]
+            forward(start)
 
 
 class Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Calls by name what runs below torch's functions, such as the steps of a script: `Following` sees them then."""
 
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
 
@@ -157,18 +147,15 @@ class Following(TorchFunctionMode):
         self.size = size
         rows, columns = ((AxisField(1, -math.inf, math.inf, ((0, length - 1),)), None) for length in size)
         self.unseen: Seen = rows, columns
-        self.noted = (
-            WeakTensorKeyDictionary()
-        )  # of each tensor: what it sees, and its memory's age at that time
+        # Of each tensor: what it sees, and its memory's age at that time.
+        self.noted = WeakTensorKeyDictionary()
         # How often memory took in something new: tensors from before that, which share it, are not what they were.
         # The memory itself is held as well, so that no other gets its address.
         self.ages: dict[int, tuple[int, torch.UntypedStorage]] = {}
         self.left = False  # whether a value that depends on the input was read out of torch
 
-    def rule_of(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Rule, dict[str, Any]]:
-        """The rule by which a function hands on what its operands see, and what was given to it by name."""
+    def rule_of(self, function: Function, args: Args, kwargs: Kwargs) -> tuple[Rule, Kwargs]:
+        """The rule by which a function hands on what its operands see, and its arguments by their names."""
         return call_of(function, args, kwargs)
 
     def unknown(self, call: Call) -> Seen | None:
@@ -197,34 +184,32 @@ class Following(TorchFunctionMode):
         )
         return ReceptiveField(rows, columns)
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        operands = {id(one): one for one in tensors_in((args, kwargs))}
-        before = {key: self._look(one) for key, one in operands.items()}
-        versions = {key: _version(one) for key, one in operands.items()}
+        operands = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
+        before = {key: self._look(tensor) for key, tensor in operands.items()}
+        versions = {key: _version(tensor) for key, tensor in operands.items()}
         result = func(*args, **kwargs)
         known = any(seen is not None for seen in before.values())
         if name.split(".")[0] in LEAVING and known:
             self.left = self.left or self.leaves(operands.values())
-        made = {id(one): one for one in tensors_in(result)}
+        made = {id(tensor): tensor for tensor in tensors_in(result)}
         replaced = args[:1] if name == "__set__" and isinstance(args[1], Tensor) else ()
         written = {
-            key: one
-            for key, one in operands.items()
+            key: tensor
+            for key, tensor in operands.items()
             if versions[key] is None
-            or versions[key] != _version(one)
-            or any(one is other for other in replaced)
+            or versions[key] != _version(tensor)
+            or any(tensor is other for other in replaced)
         }
         for key, out in {**written, **made}.items():
             seen = None
             if known and not is_dense(out):
                 seen = self.unseen  # nested or sparse: it has no places that a rule could name
             elif known:
-                rule, given = self.rule_of(func, args, kwargs)
-                call = Call(func, args, kwargs, given, out, lambda one: before.get(id(one)))
+                rule, named = self.rule_of(func, args, kwargs)
+                call = Call(func, args, kwargs, named, out, lambda tensor: before.get(id(tensor)))
                 if key not in made and name != "__setitem__":
                     rule = self.unknown  # a rule speaks of what a function returns
                 try:
@@ -237,28 +222,28 @@ class Following(TorchFunctionMode):
                 self._note(out, seen)
         return result
 
-    def _look(self, one: Tensor) -> Seen | None:
-        age = self._age(one)
-        if one in self.noted:
-            seen, noted_at = self.noted[one]
+    def _look(self, tensor: Tensor) -> Seen | None:
+        age = self._age(tensor)
+        if tensor in self.noted:
+            seen, noted_at = self.noted[tensor]
             return seen if age == noted_at else self.unseen
-        return self.unseen if age or (one.requires_grad and one.grad_fn is not None) else None
+        return self.unseen if age or (tensor.requires_grad and tensor.grad_fn is not None) else None
 
-    def _note(self, one: Tensor, seen: Seen | None) -> None:
-        self.noted[one] = seen, self._age(one)
+    def _note(self, tensor: Tensor, seen: Seen | None) -> None:
+        self.noted[tensor] = seen, self._age(tensor)
 
-    def _age(self, one: Tensor) -> int:
-        memory = storage_of(one)
+    def _age(self, tensor: Tensor) -> int:
+        memory = storage_of(tensor)
         return self.ages[memory._cdata][0] if memory is not None and memory._cdata in self.ages else 0
 
-    def _grown(self, one: Tensor) -> None:
-        memory = storage_of(one)
+    def _grown(self, tensor: Tensor) -> None:
+        memory = storage_of(tensor)
         if memory is not None:
-            self.ages[memory._cdata] = self._age(one) + 1, memory
-        if one._base is not None:
-            self._note(one._base, self.unseen)
+            self.ages[memory._cdata] = self._age(tensor) + 1, memory
+        if tensor._base is not None:
+            self._note(tensor._base, self.unseen)
 
 
-def _version(one: Tensor) -> int | None:
-    """How often it was written to; None where torch does not count, so that it may be with every call."""
-    return None if one.is_inference() else int(one._version)
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was written to; None where torch does not count, so that every call may have written to it."""
+    return None if tensor.is_inference() else int(tensor._version)

@@ -23,15 +23,13 @@ from cnnexplain.engine.fields.axes import (
     tensors_in,
     union,
 )
-from cnnexplain.engine.trace.functions import name_of
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, name_of
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)  # sizes that tell dimensions apart
 
 
-def call_of(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Rule, dict[str, Any]]:
-    """The rule of a function, and what was given to it by the names of its parameters."""
+def call_of(function: Function, args: Args, kwargs: Kwargs) -> tuple[Rule, dict[str, Any]]:
+    """The rule of a function, and its arguments by the names that the rule knows."""
     name = getattr(function, "__name__", "")
     if name == "__get__":
         name = getattr(getattr(function, "__self__", None), "__name__", "")
@@ -45,53 +43,52 @@ def call_of(
         return (pointwise if plain in POINTWISE or reflected in POINTWISE else anything), kwargs
     rule, parameters = RULES[name]
     names = parameters.split()
-    given = dict(zip(names, args, strict=False))
+    named = dict(zip(names, args, strict=False))
     if names[-1].startswith("*"):
-        given[names[-1][1:]] = args[len(names) - 1 :]
-    return rule, {**given, **kwargs}
+        named[names[-1][1:]] = args[len(names) - 1 :]
+    return rule, {**named, **kwargs}
 
 
-def _operator(
-    function: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Rule, dict[str, Any]]:
-    """The same of one of torch's own operators, as graphs of torch.export call them."""
-    names = [one.name.replace("self", "input") for one in function._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+def _operator(function: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Rule, dict[str, Any]]:
+    """As `call_of`, of one of torch's own operators, as graphs of torch.export call them."""
+    names = [parameter.name.replace("self", "input") for parameter in function._schema.arguments]
+    named = {**dict(zip(names, args, strict=False)), **kwargs}
     name = name_of(function)
     rule, parameters = RULES.get(name, (pointwise if name.strip("_") in POINTWISE else anything, ""))
-    # A form that is given something else than the function of the same name is another function.
-    alike = not parameters or given.keys() <= {*parameters.split()}
-    return (rule if alike else anything), given
+    # A form that has other parameters than the function of the same name is another function.
+    alike = not parameters or named.keys() <= {*parameters.split()}
+    return (rule if alike else anything), named
 
 
 def pointwise(call: Call) -> Seen | None:
     """Dimensions are matched from the last, as in broadcasting; what is repeated along one is seen by all."""
 
-    def aligned(one: Tensor) -> Seen | None:
-        shift = call.out.ndim - one.ndim
+    return union(_aligned(call, operand) for operand in call.tensors())
 
-        def how(axis: AxisField, dim: int) -> Along | None:
-            kept = dim + shift >= 0 and call.out.shape[dim + shift] == one.shape[dim]
-            return (axis, dim + shift) if kept else None
 
-        return each(call.look(one), how)
+def _aligned(call: Call, operand: Tensor, summed: int | None = None) -> Seen | None:
+    """An operand whose dimensions are the last ones of the result, but for the one that is `summed` over."""
+    shift = call.out.ndim - operand.ndim
 
-    return union(aligned(one) for one in call.tensors())
+    def how(axis: AxisField, dim: int) -> Along | None:
+        kept = dim != summed and dim + shift >= 0 and call.out.shape[dim + shift] == operand.shape[dim]
+        return (axis, dim + shift) if kept else None
+
+    return each(call.look(operand), how)
 
 
 def _constant(call: Call) -> Seen | None:
-    """New values in the shape of another tensor, of which nothing else is taken; what they are may be given."""
-    named = [one for name, one in call.kwargs.items() if name not in ("input", "self")]
-    given = tensors_in((call.args[1:], named))
-    return union(everything(call.look(one)) for one in given)
+    """New values in the shape of another tensor, of which nothing else is taken; arguments may say what they are."""
+    named = [value for name, value in call.kwargs.items() if name not in ("input", "self")]
+    return union(everything(call.look(value)) for value in tensors_in((call.args[1:], named)))
 
 
 def _written(call: Call) -> Seen | None:
     """`target[index] = value`; slices that leave a direction as long as it is take all of it."""
     index = call.args[1] if isinstance(call.args[1], tuple) else call.args[1:2]
-    if all(isinstance(one, slice) or one is Ellipsis for one in index):
+    if all(isinstance(part, slice) or part is Ellipsis for part in index):
         return pointwise(call)
-    return union([call.look(call.out), *(everything(call.look(one)) for one in call.tensors())])
+    return union([call.look(call.out), anything(call)])
 
 
 def _rearranged(call: Call) -> Seen | None:
@@ -129,17 +126,17 @@ def _mixing(default: int | None = None) -> Rule:
     """Functions that mix, take from or reorder what lies along some dimensions, and nothing else."""
 
     def rule(call: Call) -> Seen | None:
-        dims = next((call.given[one] for one in ("dim", "axis", "dims") if one in call.given), default)
+        dims = next((call.named[name] for name in ("dim", "axis", "dims") if name in call.named), default)
         if isinstance(dims, Tensor):
             return pointwise(call)  # max(x, y)
         listed = list(_flat(dims))
-        if not listed or any(type(one) is not int for one in listed):
+        if not listed or any(type(dim) is not int for dim in listed):
             return anything(call)
-        mixed = {one % call.x.ndim for one in listed}
+        mixed = {dim % call.x.ndim for dim in listed}
         removed = call.out.ndim < call.x.ndim
 
         def how(axis: AxisField, dim: int) -> Along | None:
-            return None if dim in mixed else (axis, dim - removed * sum(one < dim for one in mixed))
+            return None if dim in mixed else (axis, dim - removed * sum(other < dim for other in mixed))
 
         return call.carried(how)
 
@@ -148,22 +145,22 @@ def _mixing(default: int | None = None) -> Rule:
 
 def _flat(value: Any) -> Iterable[Any]:
     if isinstance(value, (tuple, list)):
-        for one in value:
-            yield from _flat(one)
+        for entry in value:
+            yield from _flat(entry)
     elif value is not None:
         yield value
 
 
 def _joined(new: bool) -> Rule:
     def rule(call: Call) -> Seen | None:
-        joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
+        joint = call.named.get("dim", call.named.get("axis", 0)) % call.out.ndim
 
         def how(axis: AxisField, dim: int) -> Along | None:
             if new:
                 return axis, dim + (dim >= joint)
             return None if dim == joint else (axis, dim)
 
-        return union(each(call.look(one), how) for one in call.given["tensors"])
+        return union(each(call.look(tensor), how) for tensor in call.named["tensors"])
 
     return rule
 
@@ -173,24 +170,15 @@ def _linear(call: Call) -> Seen | None:
 
 
 def _product(call: Call) -> Seen | None:
-    left, right = call.x, call.given["other"]
+    left, right = call.x, call.named["other"]
     if min(left.ndim, right.ndim) < 2:
         return anything(call)
 
-    def side(one: Tensor, summed: int) -> Seen | None:
-        shift = call.out.ndim - one.ndim
-
-        def how(axis: AxisField, dim: int) -> Along | None:
-            kept = dim != summed and call.out.shape[dim + shift] == one.shape[dim]
-            return (axis, dim + shift) if kept else None
-
-        return each(call.look(one), how)
-
-    return union([side(left, left.ndim - 1), side(right, right.ndim - 2)])
+    return union([_aligned(call, left, left.ndim - 1), _aligned(call, right, right.ndim - 2)])
 
 
 def _layer_norm(call: Call) -> Seen | None:
-    first = call.x.ndim - len(call.given["normalized_shape"])
+    first = call.x.ndim - len(call.named["normalized_shape"])
     return call.carried(lambda axis, dim: (axis, dim) if dim < first else None)
 
 
@@ -198,7 +186,7 @@ def _norm(parameter: str | None, default: bool, kept: Callable[[int], bool]) -> 
     """A normalisation that keeps only some dimensions apart, unless `parameter` says that statistics are given."""
 
     def rule(call: Call) -> Seen | None:
-        measured = parameter is None or call.given.get(parameter, default)
+        measured = parameter is None or call.named.get(parameter, default)
         return call.carried(lambda axis, dim: (axis, dim) if not measured or kept(dim) else None)
 
     return rule
@@ -221,6 +209,7 @@ POINTWISE = frozenset(_POINTWISE.split())
 
 _CONVOLUTION = (windows.convolution, "input weight bias stride padding dilation groups")
 _TRANSPOSED = (windows.transposed, "input weight bias stride padding output_padding groups dilation")
+_STATISTICS = "input mean variance weight bias"
 _INDEXED = (windows.indexed, "input index")
 _RESIZED = (windows.resized, "input size scale_factor mode align_corners recompute_scale_factor antialias")
 RULES: dict[str, tuple[Rule, str]] = {
@@ -240,14 +229,8 @@ RULES: dict[str, tuple[Rule, str]] = {
     "bmm": (_product, "input other"),
     "layer_norm": (_layer_norm, "input normalized_shape"),
     "rms_norm": (_layer_norm, "input normalized_shape"),
-    "batch_norm": (
-        _norm("training", False, lambda dim: dim == 1),
-        "input mean variance weight bias training",
-    ),
-    "instance_norm": (
-        _norm("use_input_stats", True, lambda dim: dim < 2),
-        "input mean variance weight bias use_input_stats",
-    ),
+    "batch_norm": (_norm("training", False, lambda dim: dim == 1), f"{_STATISTICS} training"),
+    "instance_norm": (_norm("use_input_stats", True, lambda dim: dim < 2), f"{_STATISTICS} use_input_stats"),
     "group_norm": (_norm(None, True, lambda dim: dim == 0), "input"),
     "local_response_norm": (_mixing(1), "input"),
     "channel_shuffle": (_mixing(1), "input"),

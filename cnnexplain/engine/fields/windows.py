@@ -36,9 +36,9 @@ def _slid(
 
 
 def convolution(call: Call) -> Seen | None:
-    axes = call.given["weight"].ndim - 2
-    sizes, padding = call.given["weight"].shape[2:], call.given.get("padding", 0)
-    strides, dilations = (_per_axis(call.given.get(one, 1), axes) for one in ("stride", "dilation"))
+    axes = call.named["weight"].ndim - 2
+    sizes, padding = call.named["weight"].shape[2:], call.named.get("padding", 0)
+    strides, dilations = (_per_axis(call.named.get(name, 1), axes) for name in ("stride", "dilation"))
     if padding == "same":
         before = [dilation * (size - 1) // 2 for dilation, size in zip(dilations, sizes, strict=True)]
     else:
@@ -56,25 +56,26 @@ def _taps(sizes: Any, strides: Any, before: Any, dilations: Any) -> Any:
 
 
 def transposed(call: Call) -> Seen | None:
-    axes = call.given["weight"].ndim - 2
-    sizes = call.given["weight"].shape[2:]
-    strides, dilations = (_per_axis(call.given.get(one, 1), axes) for one in ("stride", "dilation"))
-    before = _per_axis(call.given.get("padding", 0), axes)
+    axes = call.named["weight"].ndim - 2
+    sizes = call.named["weight"].shape[2:]
+    strides, dilations = (_per_axis(call.named.get(name, 1), axes) for name in ("stride", "dilation"))
+    before = _per_axis(call.named.get("padding", 0), axes)
 
     def window(axis: int, length: int) -> tuple[list[list[int]], float]:
         stride, taps = strides[axis], [dilations[axis] * tap for tap in reversed(range(sizes[axis]))]
         places = [[i + before[axis] - tap for tap in taps] for i in range(length)]
-        return [[one // stride for one in row if one % stride == 0] for row in places], 1 / stride
+        return [[place // stride for place in row if place % stride == 0] for row in places], 1 / stride
 
     return _slid(call, axes, window)
 
 
 def pool(axes: int) -> Rule:
     def rule(call: Call) -> Seen | None:
-        sizes = _per_axis(call.given["kernel_size"], axes)
-        strides = _per_axis(call.given.get("stride") or sizes, axes)
+        sizes = _per_axis(call.named["kernel_size"], axes)
+        strides = _per_axis(call.named.get("stride") or sizes, axes)
         before, dilations = (
-            _per_axis(call.given.get(*one), axes) for one in (("padding", 0), ("dilation", 1))
+            _per_axis(call.named.get(name, default), axes)
+            for name, default in (("padding", 0), ("dilation", 1))
         )
         return _slid(call, axes, _taps(sizes, strides, before, dilations))
 
@@ -84,13 +85,13 @@ def pool(axes: int) -> Rule:
 def adaptive(axes: int) -> Rule:
     def rule(call: Call) -> Seen | None:
         def how(axis: AxisField, dim: int) -> Along | None:
-            taken, given = call.x.shape[dim], call.out.shape[dim]
-            if dim < call.x.ndim - axes or taken == given:
+            before, after = call.x.shape[dim], call.out.shape[dim]
+            if dim < call.x.ndim - axes or before == after:
                 return axis, dim
-            if given == 1:
+            if after == 1:
                 return None
-            cells = [range(i * taken // given, -(-(i + 1) * taken // given)) for i in range(given)]
-            return axis.through(cells, taken / given), dim
+            cells = [range(i * before // after, -(-(i + 1) * before // after)) for i in range(after)]
+            return axis.through(cells, before / after), dim
 
         return call.carried(how)
 
@@ -98,12 +99,12 @@ def adaptive(axes: int) -> Rule:
 
 
 def resized(call: Call) -> Seen | None:
-    mode = call.given.get("mode", "nearest")
+    mode = call.named.get("mode", "nearest")
     if mode == "area":
         return adaptive(call.x.ndim - 2)(call)
-    if call.given.get("antialias") or mode not in REACH:
+    if call.named.get("antialias") or mode not in REACH:
         return anything(call)
-    scales = None if call.given.get("recompute_scale_factor") else call.given.get("scale_factor")
+    scales = None if call.named.get("recompute_scale_factor") else call.named.get("scale_factor")
 
     def window(axis: int, length: int) -> tuple[list[range], float]:
         taken = call.x.shape[2 + axis]
@@ -113,8 +114,8 @@ def resized(call: Call) -> Seen | None:
         if mode.startswith("nearest"):  # torch computes in single precision here
             half = np.float32(0.5 if mode == "nearest-exact" else 0)
             places = [math.floor((np.float32(i) + half) * np.float32(float(ratio))) for i in range(length)]
-            return [range(min(one, taken - 1), min(one, taken - 1) + 1) for one in places], float(ratio)
-        if call.given.get("align_corners"):
+            return [range(min(place, taken - 1), min(place, taken - 1) + 1) for place in places], float(ratio)
+        if call.named.get("align_corners"):
             ratio = Fraction(taken - 1, max(1, length - 1))
             exact = [i * ratio for i in range(length)]
         else:
@@ -123,17 +124,17 @@ def resized(call: Call) -> Seen | None:
         inexact = ratio.denominator & (ratio.denominator - 1)
         more, slack = REACH[mode], Fraction(max(taken, length), 10**6) if inexact else 0
         return [
-            range(int(one), int(one) + 1)
-            if not inexact and one.denominator == 1
-            else range(math.floor(one - slack) - more, math.ceil(one + slack) + more + 1)
-            for one in exact
+            range(int(place), int(place) + 1)
+            if not inexact and place.denominator == 1
+            else range(math.floor(place - slack) - more, math.ceil(place + slack) + more + 1)
+            for place in exact
         ], float(ratio) or 1.0
 
     return _slid(call, call.x.ndim - 2, window)
 
 
 def padded(call: Call) -> Seen | None:
-    widths, mode = call.given["pad"], call.given.get("mode", "constant")
+    widths, mode = call.named["pad"], call.named.get("mode", "constant")
 
     def how(axis: AxisField, dim: int) -> Along | None:
         pair = 2 * (call.x.ndim - 1 - dim)
@@ -155,7 +156,7 @@ def padded(call: Call) -> Seen | None:
 
 def shuffled(up: bool) -> Rule:
     def rule(call: Call) -> Seen | None:
-        factor = int(call.given["upscale_factor" if up else "downscale_factor"])
+        factor = int(call.named["upscale_factor" if up else "downscale_factor"])
 
         def window(_axis: int, length: int) -> tuple[list[Sequence[int]], float]:
             if up:
@@ -168,22 +169,18 @@ def shuffled(up: bool) -> Rule:
 
 
 def indexed(call: Call) -> Seen | None:
-    index = call.given["index"]
-    parts = list(index) if isinstance(index, tuple) else [index]
-    plain = sum(one is None or one is Ellipsis or isinstance(one, slice) or type(one) is int for one in parts)
-    chosen = [one for one in parts if isinstance(one, (list, Tensor))]
-    if plain + len(chosen) < len(parts) or len(chosen) > 1 or any(not _is_index(one) for one in chosen):
+    parts = index_parts(call.named["index"], call.x.ndim)
+    plain = sum(part is None or isinstance(part, slice) or type(part) is int for part in parts)
+    chosen = [part for part in parts if isinstance(part, (list, Tensor))]
+    if plain + len(chosen) < len(parts) or len(chosen) > 1 or any(not _is_index(part) for part in chosen):
         return anything(call)
-    taken = sum(one is not None and one is not Ellipsis for one in parts)
-    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
-    parts[ellipsis : ellipsis + 1] = [slice(None)] * (call.x.ndim - taken)
     kept: dict[int, tuple[int, slice]] = {}  # of the dimensions taken by slices: where they are in the result
     dim = result = 0
-    for one in parts:
-        if isinstance(one, slice):
-            kept[dim] = result, one
-        dim += one is not None
-        result += one is None or not isinstance(one, int)
+    for part in parts:
+        if isinstance(part, slice):
+            kept[dim] = result, part
+        dim += part is not None
+        result += part is None or not isinstance(part, int)
 
     def how(axis: AxisField, dim: int) -> Along | None:
         if dim not in kept:
@@ -195,13 +192,27 @@ def indexed(call: Call) -> Seen | None:
     return call.carried(how)
 
 
-def _is_index(one: Any) -> bool:
-    """Whether it picks from one dimension, which stays where it is."""
-    return torch.as_tensor(one).ndim == 1 and torch.as_tensor(one).dtype in (torch.int64, torch.int32)
+def index_parts(index: Any, ndim: int) -> list[Any]:
+    """The parts of an index into a tensor of `ndim` dimensions, with slices for dimensions that it does not name."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    named = sum(part.ndim if is_mask(part) else part is not None and part is not Ellipsis for part in parts)
+    ellipsis = next((place for place, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[ellipsis : ellipsis + 1] = [slice(None)] * (ndim - named)
+    return parts
+
+
+def is_mask(part: object) -> bool:
+    """Whether a part of an index says of every element whether it is picked, and so stands for several dimensions."""
+    return isinstance(part, Tensor) and part.dtype in (torch.bool, torch.uint8)
+
+
+def _is_index(part: Any) -> bool:
+    """Whether a part of an index picks from a single dimension, which stays where it is."""
+    return torch.as_tensor(part).ndim == 1 and torch.as_tensor(part).dtype in (torch.int64, torch.int32)
 
 
 def narrowed(call: Call) -> Seen | None:
-    wanted, start = call.given["dim"] % call.x.ndim, int(call.given["start"])
+    wanted, start = call.named["dim"] % call.x.ndim, int(call.named["start"])
 
     def how(axis: AxisField, dim: int) -> Along | None:
         cells = [(start % len(axis.seen) + i,) for i in range(call.out.shape[dim])]

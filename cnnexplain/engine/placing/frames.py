@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnnexplain.engine.fields.axes import Along, AxisField, Call, Seen, each
+from cnnexplain.engine.fields.windows import index_parts
 from cnnexplain.engine.placing.place_axis import placed
 from cnnexplain.engine.placing.rules import padded
 
 
 def rolled(call: Call) -> Seen | None:
     """A picture whose pixels go out on one side and come in on the other lies in two parts."""
-    shifts, dims = call.given["shifts"], call.given.get("dims", ())
-    shifts, dims = ([*one] if isinstance(one, (tuple, list)) else [one] for one in (shifts, dims))
+    shifts, dims = call.named["shifts"], call.named.get("dims", ())
+    shifts, dims = ([*value] if isinstance(value, (tuple, list)) else [value] for value in (shifts, dims))
     moved = {dim % call.x.ndim for shift, dim in zip(shifts, dims, strict=True) if shift} if dims else None
 
     def how(axis: AxisField, dim: int) -> Along | None:
@@ -29,10 +30,10 @@ def framed(call: Call) -> Seen | None:
 
 def joined_frame(call: Call) -> Seen | None:
     """A picture that has something else put beside it."""
-    parts = list(call.given["tensors"])
-    joint = call.given.get("dim", call.given.get("axis", 0)) % call.out.ndim
-    (at,) = (number for number, one in enumerate(parts) if call.look(one) is not None)
-    before, after = (sum(one.shape[joint] for one in some) for some in (parts[:at], parts[at + 1 :]))
+    parts = list(call.named["tensors"])
+    joint = call.named.get("dim", call.named.get("axis", 0)) % call.out.ndim
+    (at,) = (number for number, part in enumerate(parts) if call.look(part) is not None)
+    before, after = (sum(part.shape[joint] for part in side) for side in (parts[:at], parts[at + 1 :]))
 
     def how(axis: AxisField, dim: int) -> Along | None:
         if dim != joint:
@@ -49,11 +50,8 @@ def joined_frame(call: Call) -> Seen | None:
 def pasted(call: Call) -> Seen | None:
     """`canvas[..., top:below, left:right] = picture`."""
     canvas, index, picture = call.args
-    parts = list(index) if isinstance(index, tuple) else [index]
-    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
-    taken = sum(one is not Ellipsis for one in parts)
-    parts[ellipsis : ellipsis + 1] = [slice(None)] * (canvas.ndim - taken)
-    simple = call.look(canvas) is None and all(isinstance(one, slice) and not one.step for one in parts)
+    parts = index_parts(index, canvas.ndim)
+    simple = call.look(canvas) is None and all(isinstance(part, slice) and not part.step for part in parts)
 
     def how(axis: AxisField, dim: int) -> Along | None:
         place, count = placed(axis), canvas.shape[dim]

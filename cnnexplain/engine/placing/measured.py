@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnexplain.core.laying import Side
+from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.placing.place_names import RESHAPING
 from cnnexplain.engine.placing.places import Followed
 from cnnexplain.engine.scoring.ending_rules import is_dense
@@ -43,11 +44,11 @@ def lies_so(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any],
     total: list[Tensor] = []
     for _ in range(ROUNDS):
         noise = torch.randn(inputs.shape, generator=generator)
-        found = _map(module, inputs + noise.to(inputs), forward, followed)
-        if found is None or not (looks := _looks(*found, followed.first, generator)):
+        traced = _map(module, inputs + noise.to(inputs), forward, followed)
+        if traced is None or not (looks := _looks(*traced, followed.first, generator)):
             return False
-        total = [one + other for one, other in zip(total, looks, strict=True)] if total else looks
-        sides = found[0].shape[followed.first : followed.first + 2]
+        total = [before + look for before, look in zip(total, looks, strict=True)] if total else looks
+        sides = traced[0].shape[followed.first : followed.first + 2]
         shares = [
             [sum(_part(number, cells)) / 2 / cells for number in numbers]
             for numbers, cells in zip((range(len(PROBES)), PROBES), sides, strict=True)
@@ -69,29 +70,26 @@ def _map(
     maps: list[Tensor] = []
     calls = 0
 
-    def keep(_layer: nn.Module, _arguments: Any, output: Any) -> None:
+    def keep(_name: str, _layer: nn.Module, _arguments: Any, output: Any) -> None:
         nonlocal calls
         calls += 1
         if calls == followed.run and is_dense(output):
             maps.append(output.clone())  # which what works in place behind the layer does not reach
 
     start = inputs.detach().requires_grad_()
-    handle = module.get_submodule(followed.layer).register_forward_hook(keep)
-    try:
-        with torch.enable_grad():
-            forward(start.clone())
-    finally:
-        handle.remove()
+    layer = followed.layer, module.get_submodule(followed.layer)
+    with hooked([layer], after=keep), torch.enable_grad():
+        forward(start.clone())
     return (maps[0], start) if maps and maps[0].requires_grad else None
 
 
-def _looks(found: Tensor, start: Tensor, first: int, generator: torch.Generator) -> list[Tensor]:
+def _looks(values: Tensor, start: Tensor, first: int, generator: torch.Generator) -> list[Tensor]:
     """How much each part of a map looks at every row (parts, H), column (parts, W) and square of the input."""
     rows, columns, squares = [], [], []
     for row, column in enumerate(PROBES):
-        top, below = _part(row, found.shape[first])
-        left, right = _part(column, found.shape[first + 1])
-        part = found.narrow(first, top, below - top).narrow(first + 1, left, right - left)
+        top, below = _part(row, values.shape[first])
+        left, right = _part(column, values.shape[first + 1])
+        part = values.narrow(first, top, below - top).narrow(first + 1, left, right - left)
         weights = torch.randn(part.shape, generator=generator).to(part)
         (slope,) = torch.autograd.grad(part, start, weights, retain_graph=True, allow_unused=True)
         if slope is None or not slope.isfinite().all():
@@ -100,7 +98,7 @@ def _looks(found: Tensor, start: Tensor, first: int, generator: torch.Generator)
         rows.append(looks.sum(1))
         columns.append(looks.sum(0))
         squares.append(F.adaptive_avg_pool2d(looks[None], GRID).flatten())
-    return [torch.stack(every) for every in (rows, columns, squares)]
+    return [torch.stack(profiles) for profiles in (rows, columns, squares)]
 
 
 def _part(number: int, cells: int) -> tuple[int, int]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from cnnexplain.engine.fields.axes import Along, AxisField
 
 KERNEL = 7  # the padding that goes with a kernel of up to this size is no move
-SLACK = (
-    1  # cells that a cut may take off each end, as to make two maps fit, without being a cut of the picture
-)
+# Cells that a cut may take off each end, as to make two maps fit, without being a cut of the picture.
+SLACK = 1
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,8 @@ class Place(AxisField):
     """
 
     lost: str = ""
-    doubt: str = (
-        ""  # the first operation before it of which it is only supposed that it leaves things where they are
-    )
+    # The first operation before it of which it is only supposed that it leaves things where they are.
+    doubt: str = ""
     before: int = 0  # cells of padding, which lie nowhere
     after: int = 0
     framed: bool = False  # whether the padding is of the picture, and not of a map
@@ -79,8 +77,8 @@ class Place(AxisField):
     def mixed(self, dim: int | None, other: Along) -> Along:
         """What still lies along a dimension decides: the rest was pooled, or stands for no place."""
         if (dim is None) != (other[1] is None):
-            place, rest = (self, other[0]) if other[1] is None else (placed(other[0]), self)
-            return place.doubted(placed(rest).doubt), other[1] if dim is None else dim
+            place, pooled = (self, other[0]) if other[1] is None else (placed(other[0]), self)
+            return place.doubted(placed(pooled).doubt), other[1] if dim is None else dim
         return self.joined(other[0]), None
 
     def losing(self, why: str) -> Place:

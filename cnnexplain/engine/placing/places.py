@@ -18,7 +18,7 @@ from cnnexplain.engine.placing.frames import framed, joined_frame, pasted, rolle
 from cnnexplain.engine.placing.place_axis import Place, placed
 from cnnexplain.engine.placing.place_names import JOINING, KEEPING, SCATTERING
 from cnnexplain.engine.placing.rules import SPECIAL, kept, scattered, supposed
-from cnnexplain.engine.trace.functions import name_of, plain_name
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, name_of, plain_name
 
 UNSEEN = "an operation"
 LEFT = "values of the picture are read out of torch before this layer"
@@ -52,31 +52,29 @@ class _Placing(Following):
         )
         self._note(inputs, (rows, columns))
 
-    def rule_of(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Rule, dict[str, Any]]:
+    def rule_of(self, function: Function, args: Args, kwargs: Kwargs) -> tuple[Rule, dict[str, Any]]:
         """How places are handed on: by the rule of fields, but for what moves, cuts or only mixes."""
         name = plain_name(function)
-        rule, given = call_of(function, args, kwargs)
+        rule, named = call_of(function, args, kwargs)
         if isinstance(function, (OpOverload, OpOverloadPacket)):  # below torch's functions, as in a script
             keeps = name_of(function).strip("_") in KEEPING or not _is_of_torch(function)
-            return (kept if rule is anything else rule) if keeps else self.unknown, given
+            return (kept if rule is anything else rule) if keeps else self.unknown, named
         plain = name.strip("_")
         if plain in SCATTERING:
-            return scattered(plain), given
+            return scattered(plain), named
         if name in JOINING:
-            parts = [*tensors_in(given["tensors"])]
-            pictures = all(_rows(one, self.channels) is not None for one in parts)
-            if pictures and sum(self._look(one) is not None for one in parts) == 1 < len(parts):
-                return joined_frame, given
+            parts = [*tensors_in(named["tensors"])]
+            pictures = all(_rows(part, self.channels) is not None for part in parts)
+            if pictures and sum(self._look(part) is not None for part in parts) == 1 < len(parts):
+                return joined_frame, named
         if name == "__setitem__" and _pastes(args, self.channels) and self._look(args[2]) is not None:
-            return pasted, given
-        if name in ("roll", "pad") and _rows(given.get("input"), self.channels) is not None:
-            return (rolled if name == "roll" else framed), given
-        return SPECIAL.get(name, self.unknown if rule is anything else rule), given
+            return pasted, named
+        if name in ("roll", "pad") and _rows(named.get("input"), self.channels) is not None:
+            return (rolled if name == "roll" else framed), named
+        return SPECIAL.get(name, self.unknown if rule is anything else rule), named
 
     def leaves(self, read: Iterable[Tensor]) -> bool:
-        return any(one.numel() > 1 for one in read)  # a single number has no place
+        return any(tensor.numel() > 1 for tensor in read)  # a single number has no place
 
     def unknown(self, call: Call) -> Seen | None:
         return supposed(call)
@@ -97,7 +95,7 @@ class _Placing(Following):
         return Followed(layer, run, laying, first, doubt)
 
 
-def _pastes(args: tuple[Any, ...], channels: int) -> bool:
+def _pastes(args: Args, channels: int) -> bool:
     """Whether a picture is written into a part of a larger one."""
     canvas, _, picture = args
     if not isinstance(picture, Tensor) or None in (_rows(canvas, channels), _rows(picture, channels)):
@@ -105,11 +103,11 @@ def _pastes(args: tuple[Any, ...], channels: int) -> bool:
     return bool(canvas.shape[1:] != picture.shape[1:])
 
 
-def _rows(one: Tensor | None, channels: int) -> int | None:
+def _rows(tensor: Tensor | None, channels: int) -> int | None:
     """The dimension of the rows of a tensor that has the channels of the picture; None for others."""
-    if one is None or one.ndim != 4:
+    if tensor is None or tensor.ndim != 4:
         return None
-    return 2 if one.shape[1] == channels else 1 if one.shape[3] == channels else None
+    return 2 if tensor.shape[1] == channels else 1 if tensor.shape[3] == channels else None
 
 
 def followed(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> dict[str, Followed]:
@@ -120,13 +118,13 @@ def followed(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]
     to leave things where they are, which has to be measured.
     """
     placing = _Placing((int(inputs.shape[2]), int(inputs.shape[3])))
-    found: dict[str, Followed] = {}
+    maps: dict[str, Followed] = {}
 
     def note(name: str, run: int, output: Tensor, first: int) -> None:
-        found[run_name(name, run)] = placing.followed(name, run, output, first)
+        maps[run_name(name, run)] = placing.followed(name, run, output, first)
 
     follow(placing, module, inputs, forward, note)
-    return found
+    return maps
 
 
 def _is_of_torch(function: Any) -> bool:

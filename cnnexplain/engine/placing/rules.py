@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from cnnexplain.engine.fields.axes import Along, AxisField, Call, Rule, Seen, anything, each
 from cnnexplain.engine.fields.rules import RULES, pointwise
+from cnnexplain.engine.fields.windows import index_parts, is_mask
 from cnnexplain.engine.placing.place_axis import KERNEL, SLACK, is_small, placed
 from cnnexplain.engine.placing.place_names import CUTTING, MIRRORING, RESHAPING
-from cnnexplain.engine.trace.functions import name_of, plain_name
+from cnnexplain.engine.trace.functions import Function, argument, name_of, plain_name
 
 
 def kept(call: Call) -> Seen | None:
@@ -35,7 +34,7 @@ def doubted(seen: Any, operation: str) -> Seen | None:
     return (placed(rows).doubted(operation), row), (placed(columns).doubted(operation), column)
 
 
-def label(function: Callable[..., Any]) -> str:
+def label(function: Function) -> str:
     """What a function is called in words to a user."""
     name = plain_name(function) if name_of(function) == "__get__" else name_of(function)
     return (
@@ -60,13 +59,13 @@ def written(call: Call) -> Seen | None:
     target, index, value = call.args
     known = isinstance(value, Tensor) and call.look(value) is not None
     parts = index if isinstance(index, tuple) else (index,)
-    asked = any(isinstance(one, Tensor) and call.look(one) is not None for one in parts)
+    by_picture = any(isinstance(part, Tensor) and call.look(part) is not None for part in parts)
     seen = pointwise(replace(call, args=(target, value), kwargs={}))
-    if not known and not asked:
+    if not known and not by_picture:
         return call.look(target)
-    whole = all(one is Ellipsis or isinstance(one, (int, slice)) for one in parts)
+    slices = all(part is Ellipsis or isinstance(part, (int, slice)) for part in parts)
     alike = known and value.ndim >= 3 and value.shape[-2:] == target.shape[-2:]
-    return seen if whole and alike else doubted(seen, "indexing")
+    return seen if slices and alike else doubted(seen, "indexing")
 
 
 def resized(call: Call) -> Seen | None:
@@ -82,8 +81,8 @@ def scattered(name: str) -> Rule:
     """A function that moves cells about, but for one along a dimension that is not of the picture."""
 
     def rule(call: Call) -> Seen | None:
-        tensor, number = call.args[0] if call.args else call.x, 2 if name in ("topk", "take_along_dim") else 1
-        at = call.kwargs.get("dim", call.args[number] if len(call.args) > number else None)
+        tensor, number = call.x, 2 if name in ("topk", "take_along_dim") else 1
+        at = argument(call.args, call.kwargs, number, "dim")
         if at is None and name in ("topk", "sort", "argsort"):
             at = -1
         seen = call.look(tensor)
@@ -103,9 +102,9 @@ def scattered(name: str) -> Rule:
 
 def _mirrored(call: Call) -> Seen | None:
     name = call.function.__name__
-    tensor = call.args[0] if call.args else call.x
-    dims = {"fliplr": (1,), "flipud": (0,)}.get(name) or call.kwargs.get("dims", call.args[1:])
-    listed = {one % tensor.ndim for one in (dims[0] if isinstance(dims[0], (tuple, list)) else dims)}
+    tensor = call.x
+    dims: Any = {"fliplr": (1,), "flipud": (0,)}.get(name) or call.kwargs.get("dims", call.args[1:])
+    listed = {dim % tensor.ndim for dim in (dims[0] if isinstance(dims[0], (tuple, list)) else dims)}
 
     def how(axis: AxisField, dim: int) -> Along | None:
         return (placed(axis).mirrored() if dim in listed else axis), dim
@@ -115,10 +114,9 @@ def _mirrored(call: Call) -> Seen | None:
 
 def _turned(call: Call) -> Seen | None:
     """Quarter turns: each is a mirroring and an exchange of two directions."""
-    x = call.args[0] if call.args else call.x
-    turns = int(call.kwargs.get("k", call.args[1] if len(call.args) > 1 else 1)) % 4
-    dims = call.kwargs.get("dims", call.args[2] if len(call.args) > 2 else (0, 1))
-    first, second = (int(one) % x.ndim for one in dims)
+    x = call.x
+    turns = int(argument(call.args, call.kwargs, 1, "k", 1)) % 4
+    first, second = (int(dim) % x.ndim for dim in argument(call.args, call.kwargs, 2, "dims", (0, 1)))
 
     def how(axis: AxisField, dim: int) -> Along | None:
         if dim not in (first, second) or not turns:
@@ -132,8 +130,8 @@ def _turned(call: Call) -> Seen | None:
 
 def padded(call: Call, framed: bool = False) -> Seen | None:
     """Padding of a map; `framed`: of the picture itself, and windows over it lie on the padding too."""
-    widths = [int(one) for one in call.given["pad"]]
-    empty = call.given.get("mode", "constant") == "constant"
+    widths = [int(one) for one in call.named["pad"]]
+    empty = call.named.get("mode", "constant") == "constant"
 
     def how(axis: AxisField, dim: int) -> Along | None:
         pair = 2 * (call.x.ndim - 1 - dim)
@@ -160,21 +158,18 @@ def padded(call: Call, framed: bool = False) -> Seen | None:
 def _sliced(call: Call) -> Seen | None:
     """What an index leaves of each direction; along one that is indexed by a list or a tensor it is lost."""
     x, index = call.args[0], call.args[1]
-    parts = list(index) if isinstance(index, tuple) else [index]
-    taken = sum(one.ndim if _is_mask(one) else one is not None and one is not Ellipsis for one in parts)
-    ellipsis = next((place for place, one in enumerate(parts) if one is Ellipsis), len(parts))
-    parts[ellipsis : ellipsis + 1] = [slice(None)] * (x.ndim - taken)
-    listed = any(isinstance(one, (list, Tensor)) for one in parts)
-    found: dict[int, tuple[object, int]] = {}  # of every dimension: how it is indexed, and where it goes
+    parts = index_parts(index, x.ndim)
+    listed = any(isinstance(part, (list, Tensor)) for part in parts)
+    indexed: dict[int, tuple[object, int]] = {}  # of every dimension: how it is indexed, and where it goes
     dim = result = 0
-    for one in parts:
-        wide = one.ndim if _is_mask(one) else int(one is not None)
-        found.update({dim + number: (one, result) for number in range(wide)})
+    for part in parts:
+        wide = part.ndim if is_mask(part) else int(part is not None)
+        indexed.update({dim + number: (part, result) for number in range(wide)})
         dim += wide
-        result += one is None or isinstance(one, (slice, list, Tensor))
+        result += part is None or isinstance(part, (slice, list, Tensor))
 
     def how(axis: AxisField, dim: int) -> Along | None:
-        place, (part, goes) = placed(axis), found[dim]
+        place, (part, goes) = placed(axis), indexed[dim]
         if isinstance(part, int):
             at = part % len(axis.seen)
             return place.cut(at, at + 1, 1), None
@@ -193,24 +188,20 @@ def _sliced(call: Call) -> Seen | None:
 
 def _part(call: Call) -> Seen | None:
     """One of the parts along a dimension; where it begins is where its memory does."""
-    x, name = call.args[0] if call.args else call.x, call.function.__name__
-    at = call.args[1 if name in ("unbind", "select", "narrow") else 2 :]
-    wanted = int(call.kwargs.get("dim", at[0] if at else 0)) % x.ndim
+    x, name = call.x, call.function.__name__
+    place = 1 if name in ("unbind", "select", "narrow") else 2
+    along = int(argument(call.args, call.kwargs, place, "dim", 0)) % x.ndim
     removed = call.out.ndim < x.ndim
-    step = x.stride(wanted)
+    step = x.stride(along)
     start = int(call.out.storage_offset() - x.storage_offset()) // step if step else 0
 
     def how(axis: AxisField, dim: int) -> Along | None:
-        if dim != wanted:
-            return axis, dim - (removed and dim > wanted)
+        if dim != along:
+            return axis, dim - (removed and dim > along)
         cells = 1 if removed else call.out.shape[dim]
         return placed(axis).cut(start, start + cells, cells), None if removed else dim
 
     return each(call.look(x), how)
-
-
-def _is_mask(one: object) -> bool:
-    return isinstance(one, Tensor) and one.dtype in (torch.bool, torch.uint8)
 
 
 SPECIAL: dict[str, Rule] = {

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnexplain.engine.trace.functions import Args, Kwargs
+
 # What torch calls the operations, without underscores and the prefix special_.
 OPERATIONS = {
     "softmax": "softmax",
@@ -114,7 +116,7 @@ def probabilities(scores: Tensor, through: tuple[str, ...], *, logarithms: bool 
     return scores
 
 
-def dimension(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int] | None:
+def dimension(result: Tensor, args: Args, kwargs: Kwargs) -> tuple[int, int] | None:
     """Which dimension a softmax ran over, and how long that is."""
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
     if dim is None:
@@ -124,7 +126,7 @@ def dimension(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return dim % result.ndim, int(result.shape[dim])
 
 
-def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], whole: float = 1) -> bool:
+def hardly_changes(name: str, args: Args, kwargs: Kwargs, whole: float = 1) -> bool:
     """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do.
 
     Or rounds them. `whole` is what stands for a probability of 1.
@@ -142,7 +144,7 @@ def hardly_changes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], who
     return False
 
 
-def scale(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+def scale(name: str, args: Args, kwargs: Kwargs) -> float | None:
     """The positive number that a call multiplies all values by, as `p * 100` and `p.div_(0.01)` do; None for others."""
     if name not in (*MULTIPLYING, *DIVIDING) or kwargs.get("rounding_mode") is not None:
         return None

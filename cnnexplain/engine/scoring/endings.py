@@ -32,7 +32,7 @@ from cnnexplain.engine.scoring.ending_rules import (
     scale,
     version,
 )
-from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, unwatched
 
 Dim = tuple[int, int]
 
@@ -93,13 +93,7 @@ class Endings(TorchFunctionMode):
         """Which operations made probabilities of so many classes, each named once; wherever that was."""
         return tuple(dict.fromkeys(name for name, count in self._rows if count == classes))
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Carry out `func`, and note what it gives back."""
         kwargs = kwargs or {}
         called = getattr(func, "__name__", "").split(".")[0]
@@ -147,8 +141,8 @@ class Endings(TorchFunctionMode):
         result: Any,
         kept: Tensor | None,
         before: Ending | None,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         again: str,
     ) -> None:
         if not isinstance(result, Tensor):
@@ -174,9 +168,7 @@ class Endings(TorchFunctionMode):
             again=again or (before.again if before is not None else ""),
         )
 
-    def _note_joined(
-        self, func: Any, parts: Any, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _note_joined(self, func: Any, parts: Any, result: Any, args: Args, kwargs: Kwargs) -> None:
         """Sigmoids side by side, as of one head for each class, are sigmoids."""
         endings = [self.ending(one) for one in parts if isinstance(one, Tensor)]
         known = [one for one in endings if one is not None]
@@ -197,8 +189,8 @@ class Endings(TorchFunctionMode):
         name: str,
         before: Ending,
         result: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
     ) -> None:
         """What becomes of probabilities behind the operation: another shape, a logarithm, nothing to speak of."""
         last = before.through[-1]
@@ -233,9 +225,7 @@ class Endings(TorchFunctionMode):
                 self._known[one] = replace(before, inputs=inputs, version=version(one))
 
     @unwatched
-    def _note_changed(
-        self, before: Ending | None, name: str, given: Any, result: Any, args: tuple[Any, ...]
-    ) -> None:
+    def _note_changed(self, before: Ending | None, name: str, given: Any, result: Any, args: Args) -> None:
         """What arithmetic with numbers makes of probabilities, where it is not followed."""
         if not isinstance(given, Tensor) or not isinstance(result, Tensor) or self.ending(result) is not None:
             return
@@ -246,7 +236,7 @@ class Endings(TorchFunctionMode):
         if made in LOGARITHMS and ((same and known) or name in VIEWS):
             self._changed[result] = made
 
-    def _note_lineage(self, name: str, given: Any, result: Any, args: tuple[Any, ...]) -> None:
+    def _note_lineage(self, name: str, given: Any, result: Any, args: Args) -> None:
         """Which tensors are what a linear layer gave back, but for constants and another shape."""
         if not isinstance(result, Tensor):
             return

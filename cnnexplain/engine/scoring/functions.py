@@ -81,7 +81,7 @@ def asked(model: Model, target: FunctionTarget) -> Model:
     """
     return replace(
         model,
-        given_labels=(target.name,),
+        own_labels=(target.name,),
         activation="none",
         chunks=Chunks(),  # whether pictures may go through together depends on the function as well
         heads=type(model.heads)(),

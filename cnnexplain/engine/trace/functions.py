@@ -9,11 +9,14 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch._ops import OpOverload, OpOverloadPacket
 
-Given = ParamSpec("Given")
+Function = Callable[..., Any]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
-def unwatched(look: Callable[Given, Returned]) -> Callable[Given, Returned]:
+def unwatched(look: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
     """The same function, whose reading of tensors no function mode sees.
 
     For what only observes: every shape that it reads would otherwise be a call to each mode that is active, whose own
@@ -21,14 +24,19 @@ def unwatched(look: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """
 
     @wraps(look)
-    def looking(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+    def looking(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
         with torch._C.DisableTorchFunction():
             return look(*args, **kwargs)
 
     return looking
 
 
-def name_of(function: Callable[..., Any]) -> str:
+def argument(args: Args, kwargs: Kwargs, place: int, name: str, default: Any = None) -> Any:
+    """What a function was given for a parameter, by its place or by its name; `default` where it was given nothing."""
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def name_of(function: Function) -> str:
     """The name of a function of torch: `relu_` also for `aten.relu_.default`, as graphs of torch.export have it."""
     if isinstance(function, OpOverload):
         return str(function._schema.name).rpartition("::")[2]
@@ -37,7 +45,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", ""))
 
 
-def plain_name(function: Callable[..., Any]) -> str:
+def plain_name(function: Function) -> str:
     """What a function is called in Python, or the attribute of a tensor that it reads, as `T`."""
     name = str(getattr(function, "__name__", ""))
     return getattr(getattr(function, "__self__", None), "__name__", "") if name == "__get__" else name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
 from cnnexplain.engine.capture import map_layout, note_grid
+from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.placing.moves import Moves
 from cnnexplain.engine.scoring.ending_rules import is_dense, version
 from cnnexplain.engine.scoring.heads import PLAIN, Head
@@ -81,71 +81,14 @@ def trace(
 
     `forward` gives the scores (1, K), and how many channels maps have that are scores already.
     """
-    outputs: list[Tensor] = []
-    layers: list[Layer] = []
     leaf = inputs.detach().requires_grad_()
     picture = leaf.clone()  # a copy, so that a model may write into its input
-    # Of each tensor when it was last seen; an in-place operation raises it.
-    versions = {id(picture): version(picture)}
-    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-    before: dict[str, int] = {}  # how many layers had been run when a module began
-    runs: Counter[str] = Counter()
-    grids: set[tuple[int, int]] = set()
-
-    inside: list[str] = []  # the modules whose code is running, the innermost last
-
-    def begin(name: str) -> Any:
-        def enter(*_: Any) -> None:
-            before[name] = len(layers)
-            inside.append(name)
-
-        return enter
-
-    @unwatched
-    def note(name: str, layer: nn.Module, arguments: Any, output: Any) -> None:
-        runs[name] += 1
-        while inside and inside.pop() != name:  # one that raised, and was caught, never left
-            pass
-        if not is_dense(output):
-            return
-        note_grid(output, layer, grids)
-        described = replace(_described(name, layer, output, size, grids), run=runs[name])
-        if arguments and is_dense(arguments[0]):
-            places = _described(name, layer, arguments[0], size, grids).places
-            if places == described.places > 1:
-                within = layers[before[name] :]
-                layers[before[name] :] = [
-                    replace(one, aside=one.aside or one.places != places) for one in within
-                ]
-        if described.leaf and versions.get(id(output)) == version(output):
-            return  # dropout or an identity: it handed on what it was given
-        versions[id(output)] = version(output)
-        outputs.append(output)
-        layers.append(described)
-
-    handles: list[Any] = []
-    for name, child in module.named_modules():
-        if name:
-            handles.append(child.register_forward_pre_hook(begin(name)))
-            handles.append(child.register_forward_hook(partial(note, name)))
-    moves, joins = Moves(picture), Joins(inside, int(inputs.shape[1]))
-    try:
-        with moves, joins:
-            logits, channels = forward(picture)
-    finally:
-        for handle in handles:
-            handle.remove()
-    last_place = {id(output): place for place, output in enumerate(outputs)}
-    table = tuple(
-        replace(
-            layer,
-            same_as_next=last_place[id(output)] != place,
-            moved=layer.moved
-            or not logits.requires_grad,  # where nothing tells, each may depend on the picture
-        )
-        for place, (layer, output) in enumerate(zip(layers, outputs, strict=True))
-    )
-    default, ends, complete = _default(table, outputs, logits, channels, leaf)
+    notes = _Notes(_size(inputs), {id(picture): version(picture)})
+    moves, joins = Moves(picture), Joins(notes.inside, int(inputs.shape[1]))
+    with hooked(submodules(module), before=notes.enter, after=notes.leave), moves, joins:
+        logits, channels = forward(picture)
+    table = notes.table(logits)
+    default, ends, complete = _default(table, notes.outputs, logits, channels, leaf)
     return Trace(
         table,
         int(logits.shape[1]),
@@ -153,35 +96,89 @@ def trace(
         logits.requires_grad,
         ends=ends,
         complete=complete,
-        grids=frozenset(grids),
-        runs=runs,
+        grids=frozenset(notes.grids),
+        runs=notes.runs,
         moves=moves,
         joins=joins,
     )
 
 
+@dataclass
+class _Notes:
+    """What the layers show while one picture goes through them."""
+
+    size: tuple[int, int]  # of the input, (height, width)
+    versions: dict[
+        int, int
+    ]  # of each tensor, by identity, when it was last seen; an in-place operation raises it
+    layers: list[Layer] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)  # of `layers`
+    begun: dict[str, int] = field(default_factory=dict)  # how many layers had run when a module began
+    runs: Counter[str] = field(default_factory=Counter)
+    grids: set[tuple[int, int]] = field(default_factory=set)
+    inside: list[str] = field(default_factory=list)  # the modules whose code is running, the innermost last
+
+    def enter(self, name: str, _layer: nn.Module, _arguments: Any) -> None:
+        self.begun[name] = len(self.layers)
+        self.inside.append(name)
+
+    @unwatched
+    def leave(self, name: str, layer: nn.Module, arguments: Any, output: Any) -> None:
+        self.runs[name] += 1
+        while self.inside and self.inside.pop() != name:  # one that raised, and was caught, never left
+            pass
+        if not is_dense(output):
+            return
+        note_grid(output, layer, self.grids)
+        described = replace(_described(name, layer, output, self.size, self.grids), run=self.runs[name])
+        if arguments and is_dense(arguments[0]):
+            places = _described(name, layer, arguments[0], self.size, self.grids).places
+            if places == described.places > 1:
+                self._set_aside(self.begun[name], places)
+        if described.leaf and self.versions.get(id(output)) == version(output):
+            return  # dropout or an identity: it handed on what it was given
+        self.versions[id(output)] = version(output)
+        self.outputs.append(output)
+        self.layers.append(described)
+
+    def _set_aside(self, start: int, places: int) -> None:
+        """Mark the layers within a module, which took in and gave back so many places, that have another number."""
+        within = self.layers[start:]
+        self.layers[start:] = [
+            replace(layer, aside=layer.aside or layer.places != places) for layer in within
+        ]
+
+    def table(self, logits: Tensor) -> tuple[Layer, ...]:
+        """The layers, once it is known which of them share a tensor, and whether `logits` have a gradient."""
+        last_place = {id(output): place for place, output in enumerate(self.outputs)}
+        return tuple(
+            replace(
+                layer,
+                same_as_next=last_place[id(output)] != place,
+                # Without a gradient nothing tells, and each may depend on the picture.
+                moved=layer.moved or not logits.requires_grad,
+            )
+            for place, (layer, output) in enumerate(zip(self.layers, self.outputs, strict=True))
+        )
+
+
 def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) -> tuple[Layer, ...]:
     """Every run of a layer in order, without a graph, which would keep every map in memory."""
-    found: list[Layer] = []
-    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    runs: list[Layer] = []
     grids: set[tuple[int, int]] = set()
 
-    def noting(name: str) -> Any:
-        def note(layer: nn.Module, _arguments: Any, output: Any) -> None:
-            if is_dense(output):
-                note_grid(output, layer, grids)
-                found.append(_described(name, layer, output, size, grids))
+    def note(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
+        if is_dense(output):
+            note_grid(output, layer, grids)
+            runs.append(_described(name, layer, output, _size(inputs), grids))
 
-        return note
+    with hooked(submodules(module), after=note), torch.no_grad():
+        forward(inputs)
+    return tuple(runs)
 
-    handles = [child.register_forward_hook(noting(name)) for name, child in module.named_modules() if name]
-    try:
-        with torch.no_grad():
-            forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(found)
+
+def _size(inputs: Tensor) -> tuple[int, int]:
+    return int(inputs.shape[-2]), int(inputs.shape[-1])
 
 
 def _described(
@@ -234,10 +231,8 @@ def _default(
     """
     graded = logits.requires_grad  # or else the order alone tells, and it is the last map
     total = logits.sum()
-    token_counts = {tokens(layer) for layer in layers if layer.weighted} - {
-        0,
-        1,
-    }  # others follow a Conv1d too
+    # Those of 0 and 1 token follow a Conv1d too.
+    token_counts = {tokens(layer) for layer in layers if layer.weighted} - {0, 1}
     candidates: list[int] = []
     scores: list[int] = []  # maps that are scores already
     for place in reversed(range(len(layers))):
@@ -246,14 +241,14 @@ def _default(
             continue
         if token_counts.intersection(layer.map[1:]):
             continue  # attention of tokens to tokens has the look of a map
-        names = [one for one, other in zip(layers, outputs, strict=True) if other is output]
-        if any(only_pools(one) for one in names if one.leaf):
+        same = [other for other, tensor in zip(layers, outputs, strict=True) if tensor is output]
+        if any(only_pools(other) for other in same if other.leaf):
             continue
         if graded and not candidates:
-            (found,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
-            if found is None:
+            (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+            if gradient is None:
                 continue
-        weighted = [outputs[one] for one in range(place + 1, len(layers)) if layers[one].weighted]
+        weighted = [outputs[later] for later in range(place + 1, len(layers)) if layers[later].weighted]
         leads = branches.leads(output, logits, weighted) if graded else not weighted
         is_scores = layer.map[0] in channels and leads
         (scores if is_scores else candidates).append(place)
@@ -262,6 +257,6 @@ def _default(
         return None, (), True
     if not graded:
         return candidates[0], (candidates[0],), True
-    sizes = [one.map[1:] if one.map else () for one in layers]
+    sizes = [layer.map[1:] if layer.map else () for layer in layers]
     ends, complete = branches.ends(candidates, sizes, outputs, logits, picture)
     return candidates[0], ends, complete

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.scoring.ending_rules import is_dense
-from cnnexplain.engine.trace.functions import unwatched
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, unwatched
 from cnnexplain.errors import ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ class Joins(TorchFunctionMode):
         self.suspect: str | None = None  # what may, and where
         self.copies = False  # whether the model makes a batch of its own out of one picture
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         """Carry out `func`."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").strip("_")
@@ -62,9 +60,7 @@ class Joins(TorchFunctionMode):
         return result
 
     @unwatched
-    def _look(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _look(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> None:
         """Note whether a call that is to come may join pictures, or makes several."""
         where = self.inside[-1] if self.inside else ""
         given = _given(args, kwargs)
@@ -78,7 +74,7 @@ class Joins(TorchFunctionMode):
         self.copies = self.copies or (name in JOINING and _stacks(args, kwargs))
 
     @unwatched
-    def _divides(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+    def _divides(self, args: Args, kwargs: Kwargs, result: Any) -> bool:
         """Whether one picture was laid out as crops or patches, of as many channels."""
         given = _given(args, kwargs)
         if given is None or not given.requires_grad or not isinstance(result, Tensor):
@@ -87,7 +83,7 @@ class Joins(TorchFunctionMode):
         return bool(pieces and result.shape[1] == self.channels)
 
 
-def one_by_one(model: Model) -> tuple[Choice, ...]:
+def batch_choice(model: Model) -> tuple[Choice, ...]:
     """Whether pictures must go through a model one at a time, with the reason; nothing where they need not.
 
     Told by what `model.trace` saw. Only where something was seen that may join the pictures of a batch, a picture is
@@ -143,17 +139,17 @@ def _differs(model: Model) -> bool:
     return bool(((differs > limit) & (limit > noise)).any())
 
 
-def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def _given(args: Args, kwargs: Kwargs) -> Tensor | None:
     """The tensor that a call is about."""
     return next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
 
 
-def _measures(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _measures(func: Function, args: Args, kwargs: Kwargs) -> bool:
     """Whether a call is a batch norm that normalises by what it is given."""
     return func is F.batch_norm and bool(kwargs.get("training", args[5] if len(args) > 5 else False))
 
 
-def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _stacks(args: Args, kwargs: Kwargs) -> bool:
     """Whether maps (1, C, h, w) are put one behind the other, as more pictures."""
     parts = args[0] if args else kwargs.get("tensors", ())
     dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
@@ -161,7 +157,7 @@ def _stacks(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return dim in (0, -4) and len(maps) > 1
 
 
-def _joins(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _joins(name: str, args: Args, kwargs: Kwargs) -> bool:
     """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
     given = args[0] if args else kwargs.get("input", kwargs.get("query"))
     if not is_dense(given) or not given.ndim or given.shape[0] != 1:

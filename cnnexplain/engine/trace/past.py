@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.engine.scoring.unseen import noise
 from cnnexplain.errors import ForwardError
@@ -56,22 +57,13 @@ def _scores(
 ) -> Tensor:
     """The scores (1, K) of one input, where `change` sees what the layers give back, and may give another."""
     runs: Counter[str] = Counter()
-    wanted = {(one.name, one.run) for one in ends}
+    changed = {(layer.name, layer.run) for layer in ends}
 
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def run(_layer: nn.Module, _arguments: Any, output: Any) -> Tensor | None:
-            runs[name] += 1
-            seen = (name, runs[name]) in wanted and is_dense(output)
-            return change(name, runs[name], output) if seen else None
+    def ran(name: str, _layer: nn.Module, _arguments: Any, output: Any) -> Tensor | None:
+        runs[name] += 1
+        changes = (name, runs[name]) in changed and is_dense(output)
+        return change(name, runs[name], output) if changes else None
 
-        return run
-
-    handles = [
-        model.module.get_submodule(name).register_forward_hook(hook(name))
-        for name in {one.name for one in ends}
-    ]
-    try:
+    layers = {layer.name: model.module.get_submodule(layer.name) for layer in ends}
+    with hooked(layers.items(), after=ran):
         return model.forward(inputs.clone())
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -174,7 +174,7 @@ class Runs:
         Costs one forward pass, once, where an operation was seen that may move or cut the picture.
         """
         model = self.model
-        if not model.trace.moves.found:
+        if not model.trace.moves.moved:
             return {}
         return model.looked_at(lambda: followed(model.module, model.blank(), model.output_of))
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.engine.trace.functions import name_of
+from cnnexplain.engine.hooks import hooked, submodules
+from cnnexplain.engine.trace.functions import Args, Function, name_of
 
 HANDING_ON = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
@@ -24,9 +25,8 @@ class _Steps(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[
-            int, tuple[Tensor, tuple[str, ...]]
-        ] = {}  # by identity; held, so that none is used again
+        # By identity; the tensors are held, so that no other gets the identity.
+        self._made: dict[int, tuple[Tensor, tuple[str, ...]]] = {}
 
     def of(self, tensor: Tensor) -> tuple[str, ...]:
         """The steps that made a tensor."""
@@ -37,9 +37,7 @@ class _Steps(TorchFunctionMode):
         if isinstance(tensor, Tensor):
             self._made[id(tensor)] = tensor, steps
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         before = self.of(args[0]) if args and isinstance(args[0], Tensor) else ()
         if before and isinstance(result, Tensor):
@@ -64,26 +62,24 @@ def steps_before(
     if not isinstance(child, HANDING_ON):
         return ()
     steps = _Steps()
-    before: list[tuple[Any, tuple[str, ...]]] = []  # what it was given, and how that was made
-    found: list[tuple[str, ...]] = []
+    before: list[tuple[Any, tuple[str, ...]]] = []  # the layer's input, and the steps that made it
+    handed_on: list[tuple[str, ...]] = []
 
-    def given(_child: nn.Module, inputs: tuple[Any, ...]) -> None:
-        before[:] = [(inputs[0], steps.of(inputs[0])[-MOST:])] if inputs else []
+    def arrive(_name: str, _child: nn.Module, arguments: Args) -> None:
+        before[:] = [(arguments[0], steps.of(arguments[0])[-MOST:])] if arguments else []
 
-    def handed_on(_child: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
-        found[:] = [made for tensor, made in before if output is tensor]
+    def leave(_name: str, _child: nn.Module, _arguments: Any, output: Any) -> None:
+        handed_on[:] = [made for tensor, made in before if output is tensor]
 
-    def noting(name: str) -> Callable[..., None]:
-        return lambda _child, _given, output: steps.note(output, (name,))
+    def note(name: str, _child: nn.Module, _arguments: Any, output: Any) -> None:
+        steps.note(output, (name,))
 
-    handles = [child.register_forward_pre_hook(given), child.register_forward_hook(handed_on)]
-    for name, other in module.named_modules():
-        if name and not isinstance(other, HANDING_ON):
-            handles.append(other.register_forward_hook(noting(name)))
-    try:
-        with torch.no_grad(), steps:
-            forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found[0] if found else ()
+    others = [(name, other) for name, other in submodules(module) if not isinstance(other, HANDING_ON)]
+    with (
+        hooked([(layer, child)], before=arrive, after=leave),
+        hooked(others, after=note),
+        torch.no_grad(),
+        steps,
+    ):
+        forward(inputs)
+    return handed_on[0] if handed_on else ()

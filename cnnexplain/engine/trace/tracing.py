@@ -68,7 +68,7 @@ def traced(model: Model) -> layers.Trace:
 
 def renamed(model: Model, labels: Sequence[str]) -> Model:
     """The same model with these names for its classes, and with all that looks at it have shown already."""
-    other = replace(model, given_labels=labels)
+    other = replace(model, own_labels=labels)
     known = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
     if "runs" in known:
         known["runs"] = known["runs"].of(other)

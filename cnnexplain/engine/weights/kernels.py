@@ -149,7 +149,7 @@ def within(model: Model, every: Sequence[Weights], word: str) -> tuple[list[str]
     return inside, type(module).__name__
 
 
-def is_one_layer(model: Model, layer: Weights) -> bool:
+def is_single_layer(model: Model, layer: Weights) -> bool:
     """Whether the model is nothing but that layer."""
     return layer.module is model.module
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from cnnexplain.engine.weights.running import alike, exchanged, keeps_statistics, living
+from cnnexplain.engine.hooks import hooked
+from cnnexplain.engine.weights.running import alike, exchanged, keeps_statistics, living, norms, other_axes
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -57,22 +57,22 @@ def misplaced(model: Model, inputs: Tensor) -> list[tuple[Misplaced, ...]]:
             names[layer] = name
     better: dict[str, Misplaced] = {}
     held = {name: name for name in names.values()}  # by layer, whose weights it has at the moment
-    seen: set[nn.Module] = set()  # a layer's first run counts
+    compared: set[nn.Module] = set()  # a layer's first run counts
 
-    def compare(layer: nn.Module, arrived: Tensor, norm: nn.Module, given: Tensor) -> Tensor | None:
-        name, now = names.get(layer, ""), agreement(norm, given)
-        if not name or layer in seen or now is None or (now >= GOOD and held[name] == name):
+    def compare(layer: nn.Module, arrived: Tensor, norm: nn.Module, output: Tensor) -> Tensor | None:
+        name, now = names.get(layer, ""), agreement(norm, output)
+        if not name or layer in compared or now is None or (now >= GOOD and held[name] == name):
             return None
-        seen.add(layer)
-        found = {held[name]: (now, given, layer)}
+        compared.add(layer)
+        trials = {held[name]: (now, output, layer)}  # by the layer whose weights are tried
         for holder, partner in partners[layer]:
             with exchanged(layer, partner):
                 tried = layer.forward(arrived)  # not called, so that no hook sees it
                 if (other := agreement(norm, tried)) is not None:
-                    found[held[holder]] = (other, tried, partner)
-        whose = max(found, key=lambda one: found[one][0])
-        value, output, place = found[whose]
-        own = found[name][0] if name in found else now
+                    trials[held[holder]] = (other, tried, partner)
+        whose = max(trials, key=lambda holder: trials[holder][0])
+        value, better_output, place = trials[whose]
+        own = trials[name][0] if name in trials else now
         channels = int(living(norm).sum())
         if whose != name and value - own >= GAIN:
             better[name] = Misplaced(name, whose, own, value, channels)
@@ -80,14 +80,14 @@ def misplaced(model: Model, inputs: Tensor) -> list[tuple[Misplaced, ...]]:
             return None
         mended.enter_context(exchanged(layer, place))
         held[name], held[names[place]] = held[names[place]], held[name]
-        return output
+        return better_output
 
     with ExitStack() as mended:
         _normalised(model.module, model.forward, inputs, compare)
     return [
         circle
         for circle in _circles(better)
-        if deviations([(one.other - one.own, one.channels) for one in circle]) >= DEVIATIONS
+        if deviations([(entry.other - entry.own, entry.channels) for entry in circle]) >= DEVIATIONS
     ]
 
 
@@ -98,64 +98,60 @@ def nearest(model: Model, inputs: Tensor, most: int) -> tuple[str, str, bool] | 
     `DEVIATIONS`. Costs two forward passes of `inputs` (N, C, H, W), and one for each pair.
     """
     module, forward = model.module, model.forward
-    norms: dict[nn.Module, nn.Module] = {}
-    _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norms.update({layer: norm}))
+    norm_of: dict[nn.Module, nn.Module] = {}
+    _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norm_of.update({layer: norm}))
     before = _agreements(module, forward, inputs)
-    best, found = DEVIATIONS, None
-    for (first, one), (second, other) in alike(module)[:most]:
-        both = one in norms and other in norms
-        with exchanged(one, other), exchanged(norms[one], norms[other]) if both else nullcontext():
+    best, best_pair = DEVIATIONS, None
+    for (name, layer), (other_name, other) in alike(module)[:most]:
+        both = layer in norm_of and other in norm_of
+        with exchanged(layer, other), exchanged(norm_of[layer], norm_of[other]) if both else nullcontext():
             after = _agreements(module, forward, inputs)
         gains = [
             (after[name][0] - own, channels) for name, (own, channels) in before.items() if name in after
         ]
         if gains and (gain := deviations(gains)) >= best:
-            best, found = gain, (first, second, both)
-    return found
+            best, best_pair = gain, (name, other_name, both)
+    return best_pair
 
 
 def _agreements(
     module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor
 ) -> dict[str, tuple[float, int]]:
     """By batch normalisation, at its first run: its agreement with what arrives, and over how many channels."""
-    found: dict[str, tuple[float, int]] = {}
+    agreements: dict[str, tuple[float, int]] = {}
 
     def look(name: str, norm: nn.Module, arguments: tuple[Any, ...]) -> None:
-        given = arguments[0] if arguments else None
-        if name not in found and isinstance(given, Tensor) and (value := agreement(norm, given)) is not None:
-            found[name] = value, int(living(norm).sum())
+        values = arguments[0] if arguments else None
+        if name not in agreements and isinstance(values, Tensor):
+            value = agreement(norm, values)
+            if value is not None:
+                agreements[name] = value, int(living(norm).sum())
 
-    handles = []
-    try:
-        for name, child in module.named_modules():
-            if keeps_statistics(child):
-                handles.append(child.register_forward_pre_hook(partial(look, name)))
-        with torch.no_grad():
-            forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    with hooked(norms(module), before=look), torch.no_grad():
+        forward(inputs)
+    return agreements
 
 
-def agreement(norm: nn.Module, given: Tensor) -> float | None:
-    """How well what arrives at a batch normalisation (N, C, ...) agrees with what it remembers, channel by channel.
+def agreement(norm: nn.Module, values: Tensor) -> float | None:
+    """How well what arrives at a batch normalisation agrees with the statistics that it keeps, channel by channel.
 
-    The correlation (Spearman's, as atanh) of the means, in running standard deviations, plus that of the variances.
-    None where fewer than four channels vary.
+    Args:
+        norm: A layer with a running mean and variance (C,).
+        values: What arrives there, (N, C, ...).
+
+    Returns:
+        The correlation (Spearman's, as atanh) of the means, in running standard deviations, plus that of the
+        variances. None where fewer than four channels vary, or `values` has other channels.
     """
-    mean, variance = norm._buffers["running_mean"], norm._buffers["running_var"]
-    if not isinstance(mean, Tensor) or not isinstance(variance, Tensor) or given.shape[1:2] != mean.shape:
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    varying = living(norm)
+    if values.shape[1:2] != mean.shape or int(varying.sum()) < 4:
         return None
-    kept = living(norm)
-    if int(kept.sum()) < 4:
-        return None
-    axes = tuple(axis for axis in range(given.ndim) if axis != 1)
-    spread, middle = torch.var_mean(given.float(), axes, correction=0)
+    spread, middle = torch.var_mean(values.float(), other_axes(values), correction=0)
     deviation = variance.sqrt()
-    both = ((middle / deviation, mean / deviation), (spread, variance))
-    found = [_correlation(one[kept], other[kept]) for one, other in both]
-    return float(torch.tensor(found).clamp(-CERTAIN, CERTAIN).atanh().sum())
+    pairs = ((middle / deviation, mean / deviation), (spread, variance))
+    correlations = [_correlation(measured[varying], kept[varying]) for measured, kept in pairs]
+    return float(torch.tensor(correlations).clamp(-CERTAIN, CERTAIN).atanh().sum())
 
 
 def _normalised(
@@ -170,35 +166,30 @@ def _normalised(
     """
     last: list[tuple[nn.Module, Tensor, Any]] = []
 
-    def ran(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    def ran(_name: str, layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         last[:] = [(layer, arguments[0], output)] if arguments else []
 
-    def reached(norm: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def reached(_name: str, norm: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not last or not arguments or arguments[0] is not last[0][2]:
             return None
-        layer, arrived, given = last.pop()
-        instead = use(layer, arrived, norm, given)
+        layer, arrived, output = last.pop()
+        instead = use(layer, arrived, norm, output)
         return None if instead is None else (instead, *arguments[1:])
 
-    handles = []
-    try:
-        for child in module.modules():
-            if keeps_statistics(child):
-                handles.append(child.register_forward_pre_hook(reached))
-            elif child._parameters.get("weight") is not None:
-                handles.append(child.register_forward_hook(ran))
-        with torch.no_grad():
-            forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    layers = [
+        (name, child)
+        for name, child in module.named_modules()
+        if child._parameters.get("weight") is not None and not keeps_statistics(child)
+    ]
+    with hooked(norms(module), before=reached), hooked(layers, after=ran), torch.no_grad():
+        forward(inputs)
 
 
-def _correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's, of two vectors; 0 where one is the same everywhere."""
-    if bool((one == one[0]).all()) or bool((other == other[0]).all()):
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's rank correlation of two vectors; 0 where one of them has the same value everywhere."""
+    if bool((a == a[0]).all()) or bool((b == b[0]).all()):
         return 0.0
-    ranks = torch.stack((one, other)).argsort(dim=1).argsort(dim=1)
+    ranks = torch.stack((a, b)).argsort(dim=1).argsort(dim=1)
     return float(torch.corrcoef(ranks.double())[0, 1].item())
 
 
@@ -209,12 +200,12 @@ def deviations(gains: Sequence[tuple[float, int]]) -> float:
 
 def _circles(better: dict[str, Misplaced]) -> list[tuple[Misplaced, ...]]:
     """Those that lead back to where they began, layer to holder."""
-    found: list[tuple[Misplaced, ...]] = []
+    circles: list[tuple[Misplaced, ...]] = []
     left = dict(better)
     for start in better:
         way = [start]
         while (there := left.get(way[-1])) is not None and there.holder not in way:
             way.append(there.holder)
         if way[-1] in left and left[way[-1]].holder == start:
-            found.append(tuple(left.pop(name) for name in way))
-    return found
+            circles.append(tuple(left.pop(name) for name in way))
+    return circles

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.engine.hooks import hooked
+
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
-
 STATISTICS = ("running_mean", "running_var")
 LIVING = 1e-3  # of the median variance: channels with less hardly ever vary
 
@@ -40,41 +41,37 @@ def mismatches(model: Model, inputs: Tensor) -> dict[str, float]:
     In standard deviations (its running ones), the root mean square over the channels that vary. Costs one forward pass
     of `inputs` (N, C, H, W), without gradients. Leaves no hook behind.
     """
-    found: dict[str, float] = {}
+    distances: dict[str, float] = {}
 
-    def noting(name: str) -> Callable[..., None]:
-        def look(norm: nn.Module, arguments: tuple[Any, ...]) -> None:
-            mean, variance = norm._buffers["running_mean"], norm._buffers["running_var"]
-            given = arguments[0] if arguments else None
-            if not isinstance(given, Tensor) or given.ndim < 2 or mean is None or variance is None:
-                return
-            if given.shape[1:2] != mean.shape or name in found:
-                return
-            kept = living(norm)
-            if not bool(kept.any()):
-                return
-            axes = tuple(axis for axis in range(given.ndim) if axis != 1)
-            away = (given.float().mean(axes) - mean)[kept].square() / variance[kept]
-            found[name] = float(away.mean().sqrt())
+    def look(name: str, norm: nn.Module, arguments: tuple[Any, ...]) -> None:
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        values = arguments[0] if arguments else None
+        name = name or type(norm).__name__
+        if not isinstance(values, Tensor) or values.shape[1:2] != mean.shape or name in distances:
+            return
+        varying = living(norm)
+        if bool(varying.any()):
+            away = (values.float().mean(other_axes(values)) - mean)[varying].square() / variance[varying]
+            distances[name] = float(away.mean().sqrt())
 
-        return look
-
-    handles = []
-    try:
-        for name, child in model.module.named_modules():
-            if keeps_statistics(child):
-                handles.append(child.register_forward_pre_hook(noting(name or type(child).__name__)))
-        with torch.no_grad():
-            model.forward(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    with hooked(norms(model.module), before=look), torch.no_grad():
+        model.forward(inputs)
+    return distances
 
 
-def keeps_statistics(norm: nn.Module) -> bool:
+def norms(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers that keep a running mean and variance, as batch normalisations do, by name."""
+    return [(name, child) for name, child in module.named_modules() if keeps_statistics(child)]
+
+
+def keeps_statistics(layer: nn.Module) -> bool:
     """Whether a layer keeps a running mean and variance, as batch normalisations do."""
-    return all(isinstance(norm._buffers.get(name), Tensor) for name in STATISTICS)
+    return all(isinstance(layer._buffers.get(name), Tensor) for name in STATISTICS)
+
+
+def other_axes(values: Tensor) -> tuple[int, ...]:
+    """The axes of (N, C, ...) that are not the channels."""
+    return tuple(axis for axis in range(values.ndim) if axis != 1)
 
 
 def living(norm: nn.Module) -> Tensor:

@@ -63,7 +63,7 @@ def explained(request: Request, device: str, jobs: Sequence[Job], own: Worker) -
         found = int(resources.get("GPU", 0)) if kind == "cuda" else len(ray.nodes())
         processes = request.run.processes or max(1, found)
         threads = request.run.workers or max(1, int(resources.get("CPU", 1)) // processes)
-        share = WorkerSetup(request, own.images, kind, threads, own.model.preprocess, own.model.given_labels)
+        share = WorkerSetup(request, own.images, kind, threads, own.model.preprocess, own.model.own_labels)
         rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, own.batch.size)]
         work = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             Actor,

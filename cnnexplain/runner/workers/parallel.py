@@ -60,7 +60,7 @@ def _answers(
     waiting: Queue[WorkerSetup] = context.Queue()
     for device in devices:
         waiting.put(
-            WorkerSetup(request, own.images, device, threads, own.model.preprocess, own.model.given_labels)
+            WorkerSetup(request, own.images, device, threads, own.model.preprocess, own.model.own_labels)
         )
     source = shards(jobs, own.batch.size)
     with closing(ProcessPoolExecutor(len(devices), context, _begin, (waiting,))) as pool:

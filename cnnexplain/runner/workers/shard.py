@@ -60,7 +60,7 @@ class ShardWorker:
         request = replace(share.request, where=replace(share.request.where, device=share.device))
         torch.manual_seed(request.model.seed)
         model, loaded, _ = build(request.reference, request.model, request.where, share.preprocess)
-        model = replace(model, given_labels=share.labels)
+        model = replace(model, own_labels=share.labels)
         method, _ = bound(request.method, model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 

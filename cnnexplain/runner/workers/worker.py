@@ -15,7 +15,7 @@ from cnnexplain.commands import ImageCommand
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.trace.mixing import one_by_one
+from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
 from cnnexplain.images.decode import read
 from cnnexplain.images.decoded import DecodeOptions
@@ -184,6 +184,6 @@ def worker_of(
         model.labels,
         request.answers.only,
     )
-    batch = BatchSize(1 if one_by_one(model) else where.batch(model.device.type))
+    batch = BatchSize(1 if batch_choice(model) else where.batch(model.device.type))
     threads = threads or where.workers or cores()
     return Worker(model, method, writer, batch, threads, images, told=where.tensorboard is not None)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from cnnexplain.engine.borrow import restored
+
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 
-def backwards(model: Model, met: Sequence[str]) -> list[tuple[str, list[nn.Parameter]]]:
+def backwards(model: Model, run_order: Sequence[str]) -> list[tuple[str, list[nn.Parameter]]]:
     """The parameters by the layer that they belong to, the last layer first.
 
-    `met` are the names of modules in the order in which a picture leaves them. What belongs to no module that it
+    `run_order` has the names of modules in the order in which a picture leaves them. What belongs to no module that it
     meets, such as a parameter of the model itself, comes last. One that several layers share counts where it is last.
     """
-    place = {name: number for number, name in enumerate(met)}
+    place = {name: number for number, name in enumerate(run_order)}
     layers: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.module.named_parameters():
         owner = name.rpartition(".")[0]
@@ -31,7 +33,7 @@ def backwards(model: Model, met: Sequence[str]) -> list[tuple[str, list[nn.Param
 
 
 @contextmanager
-def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
+def reinitialised(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
     """A function that draws one parameter anew. After the block each is the very tensor it was, also on Ctrl-C.
 
     Kernels and matrices are drawn from a normal distribution about zero, as large as they were; biases and the
@@ -41,7 +43,7 @@ def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
     kept: list[tuple[nn.Parameter, Tensor]] = []
     generator = torch.Generator().manual_seed(seed)
 
-    def redraw(parameter: nn.Parameter) -> None:
+    def reinitialise(parameter: nn.Parameter) -> None:
         old = parameter.data
         values = old.cpu().double()  # Apple's GPUs have no float64
         noise = torch.randn(old.shape, generator=generator, dtype=torch.float64)
@@ -59,11 +61,5 @@ def redrawn(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
             parameter.data = old
             kept.pop()
 
-    try:
-        yield redraw
-    finally:
-        try:
-            restore()
-        except BaseException:  # a second Ctrl-C
-            restore()
-            raise
+    with restored(restore):
+        yield reinitialise
