@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,9 +13,8 @@ from torch import Tensor
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.errors import ModelError
 
-Step = tuple[
-    str, Any
-]  # ("item", key or number), ("field", name), or ("joined", None): all of a list, side by side
+# ("item", key or number), ("field", name), or ("joined", None): all of a list, side by side.
+Step = tuple[str, Any]
 NAMED = ("logits", "out")  # what libraries call the class scores
 DEEP, MANY = 4, 4096  # of an answer that is searched for tensors: levels, and tensors
 HINT = (
@@ -34,7 +34,7 @@ class Leaf:
 
     @property
     def scores(self) -> Tensor | None:
-        """See `read`."""
+        """One row of class scores per picture (N, K), float32; None where the tensor has no such rows."""
         return read(self.tensor, self.pictures)
 
     @property
@@ -48,7 +48,7 @@ def at(output: Any, path: Sequence[Step]) -> Any:
     """What stands at a place of an answer."""
     for kind, key in path:
         if kind == "joined":
-            output = torch.cat([one.reshape(len(one), -1) for one in output], 1)
+            output = torch.cat([tensor.reshape(len(tensor), -1) for tensor in output], 1)
             continue
         output = output[key] if kind == "item" else getattr(output, key)
     return output
@@ -56,11 +56,8 @@ def at(output: Any, path: Sequence[Step]) -> Any:
 
 def leaves(output: Any, pictures: int) -> list[Leaf]:
     """Every tensor of an answer for so many pictures, in order."""
-    found: list[Leaf] = []
-    for name, path, tensor in _walk(output, "", (), 0):
-        if len(found) < MANY:
-            found.append(Leaf(name, path, tensor, pictures))
-    return found
+    tensors = islice(_walk(output, "", (), 0), MANY)
+    return [Leaf(name, path, tensor, pictures) for name, path, tensor in tensors]
 
 
 def read(tensor: Any, pictures: int) -> Tensor | None:
@@ -85,7 +82,7 @@ def unsqueezed(output: Any, pictures: int) -> Any:
 
 
 def refusal(output: Any, model_name: str) -> ModelError:
-    """What is said of an answer without class scores."""
+    """The error to raise for an answer without class scores."""
     return ModelError(
         f"{model_name} returns {described(output)}, not one row of class scores per picture", HINT
     )
@@ -95,11 +92,11 @@ def described(output: Any) -> str:
     """An answer in words: its tensors, by their names and shapes."""
     if isinstance(output, Tensor):
         return _tensor_words(output)
-    found = leaves(output, 1)
-    if not found:
+    tensors = leaves(output, 1)
+    if not tensors:
         return f"a {type(output).__name__}"
-    shown = ", ".join(f"{one.name} ({_tensor_words(one.tensor)})" for one in found[:5])
-    return f"a {type(output).__name__} of {shown}{' and more' if len(found) > 5 else ''}"
+    shown = ", ".join(f"{leaf.name} ({_tensor_words(leaf.tensor)})" for leaf in tensors[:5])
+    return f"a {type(output).__name__} of {shown}{' and more' if len(tensors) > 5 else ''}"
 
 
 def _walk(
@@ -119,7 +116,7 @@ def _walk(
         steps = [(("item", place), str(key), output[place]) for place, key in enumerate(names)]
     else:
         keys = list(getattr(output, "__dict__", {}))
-        keys += [one for one in NAMED if one not in keys and isinstance(getattr(output, one, None), Tensor)]
+        keys += [key for key in NAMED if key not in keys and isinstance(getattr(output, key, None), Tensor)]
         steps = [(("field", key), key, getattr(output, key)) for key in keys]
     for step, key, value in steps:
         yield from _walk(value, f"{name}.{key}" if name else key, (*path, step), depth + 1)

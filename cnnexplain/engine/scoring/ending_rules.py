@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnexplain.engine.trace.functions import Args, Kwargs
+from cnnexplain.engine.trace.functions import Args, Kwargs, argument
 
 # What torch calls the operations, without underscores and the prefix special_.
 OPERATIONS = {
@@ -24,65 +24,16 @@ LOGARITHMS = {"softmax": "log_softmax", "sigmoid": "logsigmoid"}
 EXPONENTIALS = {"log_softmax": "softmax", "logsigmoid": "sigmoid"}
 PER_CLASS = frozenset({"sigmoid", "logsigmoid"})
 # Functions that hand on every value that they keep, in another shape or number format.
-VIEWS = frozenset(
-    [
-        "view",
-        "reshape",
-        "squeeze",
-        "unsqueeze",
-        "flatten",
-        "getitem",
-        "select",
-        "narrow",
-        "permute",
-        "transpose",
-        "swapaxes",
-        "movedim",
-        "t",
-        "contiguous",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "to",
-        "type",
-        "type_as",
-        "clone",
-        "detach",
-        "cpu",
-        "cuda",
-        "get",
-        "view_as",
-        "reshape_as",
-        "expand",
-        "alias",
-        "unbind",
-        "split",
-        "chunk",
-        "unsafe_view",
-        "to_copy",
-        "copy",
-    ]
-)
-SELECTING = frozenset(
-    {"getitem", "select", "narrow", "unbind", "split", "chunk"}
-)  # of them: not all values may be left
-LINEAR = frozenset(
-    [
-        "linear",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "convolution",
-        "matmul",
-        "mm",
-        "addmm",
-        "bmm",
-        "einsum",
-        "bilinear",
-        "baddbmm",
-    ]
-)
+_VIEWS = """
+view reshape squeeze unsqueeze flatten getitem select narrow permute transpose swapaxes movedim t contiguous
+float double half bfloat16 to type type_as clone detach cpu cuda get view_as reshape_as expand alias unbind split
+chunk unsafe_view to_copy copy
+"""
+VIEWS = frozenset(_VIEWS.split())
+# Of these functions not all values may be left.
+SELECTING = frozenset(["getitem", "select", "narrow", "unbind", "split", "chunk"])
+_LINEAR = "linear conv1d conv2d conv3d convolution matmul mm addmm bmm einsum bilinear baddbmm"
+LINEAR = frozenset(_LINEAR.split())
 MAPS = frozenset(["conv2d", "convolution", "conv_transpose2d"])
 ARITHMETIC = frozenset(["add", "sub", "mul", "div", "true_divide", "addcmul", "rmul", "radd", "rsub"])
 JOINING = frozenset(["cat", "concat", "concatenate", "stack", "hstack"])
@@ -118,7 +69,7 @@ def probabilities(scores: Tensor, through: tuple[str, ...], *, logarithms: bool 
 
 def dimension(result: Tensor, args: Args, kwargs: Kwargs) -> tuple[int, int] | None:
     """Which dimension a softmax ran over, and how long that is."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    dim = argument(args, kwargs, 1, "dim")
     if dim is None:
         dim = 0 if result.ndim in (0, 1, 3) else 1  # what torch takes where none is named
     if not isinstance(dim, int) or not result.ndim:
@@ -127,20 +78,20 @@ def dimension(result: Tensor, args: Args, kwargs: Kwargs) -> tuple[int, int] | N
 
 
 def hardly_changes(name: str, args: Args, kwargs: Kwargs, whole: float = 1) -> bool:
-    """Whether a call only keeps probabilities from being 0 or 1, as `p + 1e-8` and `p.clamp(1e-7, 1 - 1e-7)` do.
+    """Whether a call rounds probabilities, or only keeps them from 0 or 1, as `p + 1e-8` and `p.clamp(1e-7)` do.
 
-    Or rounds them. `whole` is what stands for a probability of 1.
+    `whole` is what stands for a probability of 1.
     """
     if name == "round":
         return True
-    numbers = [one for one in (*args[1:], *kwargs.values()) if one is not None]
-    if not numbers or not all(isinstance(one, (int, float)) for one in numbers):
+    numbers = [value for value in (*args[1:], *kwargs.values()) if value is not None]
+    if not numbers or not all(isinstance(number, (int, float)) for number in numbers):
         return False
-    shares = [one / whole for one in numbers]
+    shares = [number / whole for number in numbers]
     if name == "add":
-        return all(0 <= one <= TINY for one in shares[:1])
+        return bool(0 <= shares[0] <= TINY)
     if name in ("clamp", "clip", "clamp_min", "clamp_max"):
-        return all(0 <= one <= TINY or 1 - TINY <= one <= 1 for one in shares)
+        return all(0 <= share <= TINY or 1 - TINY <= share <= 1 for share in shares)
     return False
 
 

@@ -32,7 +32,7 @@ from cnnexplain.engine.scoring.ending_rules import (
     scale,
     version,
 )
-from cnnexplain.engine.trace.functions import Args, Function, Kwargs, unwatched
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument, unwatched
 
 Dim = tuple[int, int]
 
@@ -79,14 +79,14 @@ class Endings(TorchFunctionMode):
     @unwatched
     def ending(self, tensor: Tensor) -> Ending | None:
         """What a tensor came out of; None where that is no operation of `OPERATIONS`."""
-        found: Ending | None = self._known.get(tensor)
-        return found if found is not None and found.version == version(tensor) else None
+        ending: Ending | None = self._known.get(tensor)
+        return ending if ending is not None and ending.version == version(tensor) else None
 
     def changed(self, tensor: Tensor) -> str:
         """Which operation made the probabilities that arithmetic not followed made a tensor of; empty for others."""
-        found: Ending | None = self._known.get(tensor)
-        if found is not None and found.version != version(tensor) and found.through[-1] in LOGARITHMS:
-            return found.through[-1]
+        ending: Ending | None = self._known.get(tensor)
+        if ending is not None and ending.version != version(tensor) and ending.through[-1] in LOGARITHMS:
+            return ending.through[-1]
         return str(self._changed.get(tensor, ""))
 
     def made_rows(self, classes: int) -> tuple[str, ...]:
@@ -98,42 +98,44 @@ class Endings(TorchFunctionMode):
         kwargs = kwargs or {}
         called = getattr(func, "__name__", "").split(".")[0]
         name = called.strip("_").removeprefix("special_")
-        given = args[0] if args else kwargs.get("input")
+        inputs = argument(args, kwargs, 0, "input")
         in_place = called.endswith("_") and not called.endswith("__")
-        if name in OPERATIONS and isinstance(given, Tensor):
-            before = self.ending(given)
+        if name in OPERATIONS and isinstance(inputs, Tensor):
+            before = self.ending(inputs)
             again = before.through[-1] if before is not None and before.whole != 1 else ""
             before = None if again else before
-            kept = given.clone() if before is None and self._wanted(given) else None  # it may be overwritten
+            # A copy, since the operation may overwrite its input.
+            kept = inputs.clone() if before is None and self._may_end(inputs) else None
             result = func(*args, **kwargs)
             if before is not None or kept is not None:
                 self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs, again)
-            if isinstance(result, Tensor) and (number := self.linear.get(given)) is not None:
+            if isinstance(result, Tensor) and (number := self.linear.get(inputs)) is not None:
                 self.linear[result] = number
             return result
-        if name in JOINING and isinstance(given, (tuple, list)):
+        if name in JOINING and isinstance(inputs, (tuple, list)):
             result = func(*args, **kwargs)
-            self._note_joined(func, given, result, args, kwargs)
+            self._note_joined(func, inputs, result, args, kwargs)
             return result
         written = args
-        if name in MULTIPLYING and not in_place and len(args) == 2 and is_dense(given) and not given.ndim:
-            given, args = args[1], args[::-1]  # torch.tensor(100) * p
-        before = self.ending(given) if isinstance(given, Tensor) else None
+        if name in MULTIPLYING and not in_place and len(args) == 2 and is_dense(inputs) and not inputs.ndim:
+            inputs, args = args[1], args[::-1]  # torch.tensor(100) * p
+        before = self.ending(inputs) if isinstance(inputs, Tensor) else None
         result = func(*written, **kwargs)
         if before is not None and (not in_place or name not in VIEWS):
             self._note_further(func, name, before, result, args, kwargs)
         if self._shapes is None:
-            self._note_changed(before, name, given, result, args)
-            self._note_lineage(name, given, result, args)
+            self._note_changed(before, name, inputs, result, args)
+            self._note_lineage(name, inputs, result, args)
         return result
 
     @unwatched
-    def _wanted(self, given: Tensor) -> bool:
-        if not is_dense(given) or not given.is_floating_point() or not given.ndim:
+    def _may_end(self, inputs: Tensor) -> bool:
+        """Whether these may be scores that go into the model's last operation."""
+        if not is_dense(inputs) or not inputs.is_floating_point() or not inputs.ndim:
             return False
         if self._shapes is not None:
-            return tuple(given.shape[1:]) in self._shapes
-        return given.numel() <= LARGEST * max(1, len(given))
+            return tuple(inputs.shape[1:]) in self._shapes
+        return inputs.numel() <= LARGEST * max(1, len(inputs))
 
     def _note_operation(
         self,
@@ -170,17 +172,17 @@ class Endings(TorchFunctionMode):
 
     def _note_joined(self, func: Any, parts: Any, result: Any, args: Args, kwargs: Kwargs) -> None:
         """Sigmoids side by side, as of one head for each class, are sigmoids."""
-        endings = [self.ending(one) for one in parts if isinstance(one, Tensor)]
-        known = [one for one in endings if one is not None]
+        endings = [self.ending(part) for part in parts if isinstance(part, Tensor)]
+        known = [ending for ending in endings if ending is not None]
         if not known or len(known) < len(parts) or not isinstance(result, Tensor):
             return
         first = known[0]
         if first.through[-1] not in PER_CLASS or any(
-            (one.through, one.whole) != (first.through, first.whole) for one in known
+            (ending.through, ending.whole) != (first.through, first.whole) for ending in known
         ):
             return
-        inputs = func([one.inputs for one in known], *args[1:], **kwargs)
-        shapes = frozenset().union(*(one.shapes for one in known))
+        inputs = func([ending.inputs for ending in known], *args[1:], **kwargs)
+        shapes = frozenset().union(*(ending.shapes for ending in known))
         self._known[result] = replace(first, inputs=inputs, shapes=shapes, version=version(result))
 
     def _note_further(
@@ -217,26 +219,28 @@ class Endings(TorchFunctionMode):
             further = func(before.inputs, *args[1:], **kwargs)
         else:
             return
-        pairs = (
-            zip(result, further, strict=True) if isinstance(result, (tuple, list)) else [(result, further)]
-        )
-        for one, inputs in pairs:
-            if isinstance(one, Tensor) and isinstance(inputs, Tensor) and one.shape == inputs.shape:
-                self._known[one] = replace(before, inputs=inputs, version=version(one))
+        several = isinstance(result, (tuple, list))
+        for part, inputs in zip(result, further, strict=True) if several else [(result, further)]:
+            if isinstance(part, Tensor) and isinstance(inputs, Tensor) and part.shape == inputs.shape:
+                self._known[part] = replace(before, inputs=inputs, version=version(part))
 
     @unwatched
-    def _note_changed(self, before: Ending | None, name: str, given: Any, result: Any, args: Args) -> None:
+    def _note_changed(self, before: Ending | None, name: str, inputs: Any, result: Any, args: Args) -> None:
         """What arithmetic with numbers makes of probabilities, where it is not followed."""
-        if not isinstance(given, Tensor) or not isinstance(result, Tensor) or self.ending(result) is not None:
+        if (
+            not isinstance(inputs, Tensor)
+            or not isinstance(result, Tensor)
+            or self.ending(result) is not None
+        ):
             return
-        made = before.through[-1] if before is not None else self.changed(given)
-        same = result.shape == given.shape and result.is_floating_point() and name not in LINEAR
-        others = [one for one in args if one is not given and not is_number(one)]
-        known = all(isinstance(one, Tensor) and (self.ending(one) or self.changed(one)) for one in others)
+        made = before.through[-1] if before is not None else self.changed(inputs)
+        same = result.shape == inputs.shape and result.is_floating_point() and name not in LINEAR
+        others = [value for value in args if value is not inputs and not is_number(value)]
+        known = all(isinstance(part, Tensor) and (self.ending(part) or self.changed(part)) for part in others)
         if made in LOGARITHMS and ((same and known) or name in VIEWS):
             self._changed[result] = made
 
-    def _note_lineage(self, name: str, given: Any, result: Any, args: Args) -> None:
+    def _note_lineage(self, name: str, inputs: Any, result: Any, args: Args) -> None:
         """Which tensors are what a linear layer gave back, but for constants and another shape."""
         if not isinstance(result, Tensor):
             return
@@ -246,9 +250,9 @@ class Endings(TorchFunctionMode):
             self._count += 1
             self.linear[result] = self._count
         elif name in VIEWS or name in ARITHMETIC:
-            known = [self.linear.get(one) for one in (given, *args[1:2]) if isinstance(one, Tensor)]
-            others = [one for one in args[1:2] if isinstance(one, Tensor) and one.requires_grad]
-            if len(known) > 0 and known[0] is not None and not others:
+            known = [self.linear.get(part) for part in (inputs, *args[1:2]) if isinstance(part, Tensor)]
+            others = [part for part in args[1:2] if isinstance(part, Tensor) and part.requires_grad]
+            if known and known[0] is not None and not others:
                 self.linear[result] = known[0]
 
 
@@ -266,7 +270,7 @@ def _with_odds(before: Ending, select: Callable[[Tensor], Any]) -> Ending:
     numbers = numbers.reshape(-1, *[1] * (before.inputs.ndim - axis - 1)).expand(before.inputs.shape)
     selected = select(numbers)
     parts = selected if isinstance(selected, (tuple, list)) else [selected]
-    if all(not isinstance(one, Tensor) or len(set(one.flatten().tolist())) == length for one in parts):
+    if all(not isinstance(part, Tensor) or len(set(part.flatten().tolist())) == length for part in parts):
         return before
     logs = before.inputs.double().log_softmax(axis)
     odds = (logs - (-logs.expm1()).clamp_min(1e-300).log()).to(before.inputs.dtype)

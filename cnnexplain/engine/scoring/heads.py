@@ -70,20 +70,20 @@ class Head:
         """The scores (N, K), float32, out of an answer for so many pictures; `endings` watched its making."""
         try:
             with endings or nullcontext():  # which sees single scores put side by side
-                found = at(output, self.path)
+                tensor = at(output, self.path)
         except (LookupError, AttributeError, TypeError) as error:
             raise ModelError(
                 f"{model_name} returns something else at one time than at another", HINT
             ) from error
-        if self.through and endings is not None and isinstance(found, Tensor):
-            ending = endings.ending(found)
+        if self.through and endings is not None and isinstance(tensor, Tensor):
+            ending = endings.ending(tensor)
             if ending is None or ending.through != self.through:
                 raise ModelError(
                     f"{model_name} ends in {listed(self.through)} at one time and not at another",
                     "--activation none explains what it returns, as it is",
                 )
-            found = ending.inputs
-        values = read(found, pictures)
+            tensor = ending.inputs
+        values = read(tensor, pictures)
         if values is None:
             raise refusal(output, model_name)
         if self.log_odds:
@@ -123,10 +123,10 @@ def find_head(
     if values is None or not between(values):
         changed = endings.changed(leaf.tensor)
         doubt = f"its scores are made of its own {changed} by arithmetic that is not followed"
-        told = Choice("scores", "what the model returns", doubt)
         if not changed or beside:
             return Head(leaf.path, beside=beside, choices=choices)
-        return Head(leaf.path, doubts=(doubt,), choices=(*choices, told))
+        choice = Choice("scores", "what the model returns", doubt)
+        return Head(leaf.path, doubts=(doubt,), choices=(*choices, choice))
     mixed = endings.made_rows(values.shape[1])
     return Head(leaf.path, beside=beside, mixed=mixed, unsure=True, choices=choices)
 
@@ -155,15 +155,15 @@ def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
             yield f"its {operation} runs over the pictures of a batch, not over the classes"
         elif dim is not None and dim[1] == 1:
             yield f"its {operation} runs over a single value, which makes 1 of every score"
-    inputs, given = read(ending.inputs.detach(), leaf.pictures), leaf.scores
+    inputs, returned = read(ending.inputs.detach(), leaf.pictures), leaf.scores
     if (
         inputs is not None
-        and given is not None
+        and returned is not None
         and not ending.rounded
         and all(dim is None or (dim[0] and dim[1] > 1) for dim in ending.dims)
     ):
         values = probabilities(inputs, through, logarithms=True)
-        if not torch.allclose(values, given / ending.whole, rtol=1e-2, atol=1e-3):
+        if not torch.allclose(values, returned / ending.whole, rtol=1e-2, atol=1e-3):
             yield f"its {listed(through)} does not run over the classes"
 
 
@@ -171,15 +171,15 @@ def _chosen(
     output: Any, pictures: int, endings: Endings, model_name: str, wanted: str | None
 ) -> tuple[Leaf, tuple[str, ...], tuple[Choice, ...]]:
     """The tensor that has the scores, what makes probabilities of it beside, and what is to be told of the choice."""
-    every = leaves(output, pictures)
+    tensors = leaves(output, pictures)
     if wanted is not None:
-        leaf = _asked_for(every, wanted, model_name)
-        return leaf, _made_beside(leaf, every), ()
-    left = [one for one in every if one.scores is not None]
+        leaf = _named(tensors, wanted, model_name)
+        return leaf, _made_beside(leaf, tensors), ()
+    left = [leaf for leaf in tensors if leaf.scores is not None]
     reason = "the only one with a row of scores for each picture"
-    named = next((one for one in every if one.name in NAMED), None)
+    named = next((leaf for leaf in tensors if leaf.name in NAMED), None)
     if named is not None and (named in left or not left):
-        left, reason = [one for one in left if one is named], "by its name"
+        left, reason = [leaf for leaf in left if leaf is named], "by its name"
     if not left:
         raise refusal(output, model_name)
     for narrow, why in evidence(endings):
@@ -192,27 +192,25 @@ def _chosen(
         )
         return joined, (), (Choice("output", f"all {len(left)} side by side", reason),)
     if len(left) > 1:
-        shown = ", ".join(one.words for one in left)
+        shown = ", ".join(leaf.words for leaf in left)
         raise SeveralOutputsError(
             f"{model_name} returns {len(left)} tensors that may be the class scores: {shown}",
             f"choose one: --output {left[0].name} beside -o DIR, or --model-output {left[0].name}",
-            tuple(one.name for one in left),
+            tuple(leaf.name for leaf in left),
         )
     (leaf,) = left
-    choices = (Choice("output", f"{leaf.words}, of {len(every)}", reason),) if len(every) > 1 else ()
-    return leaf, _made_beside(leaf, every), choices
+    choices = (Choice("output", f"{leaf.words}, of {len(tensors)}", reason),) if len(tensors) > 1 else ()
+    return leaf, _made_beside(leaf, tensors), choices
 
 
 def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
     """All tensors of a list as the scores (N, K) where each has one score a picture (N, 1); None for anything else."""
-    paths = {one.path[:-1] for one in left}
-    if len(left) < 2 or len(paths) > 1 or any(one.scores is None or one.scores.shape[1] > 1 for one in left):
+    paths, values = {leaf.path[:-1] for leaf in left}, [leaf.scores for leaf in left]
+    if len(left) < 2 or len(paths) > 1 or any(scores is None or scores.shape[1] > 1 for scores in values):
         return None
     (path,) = paths
     several = at(output, path)
-    kinds = {
-        None if found is None else found.through for found in (endings.ending(one.tensor) for one in left)
-    }
+    kinds = {ending and ending.through for ending in (endings.ending(leaf.tensor) for leaf in left)}
     if type(several) not in (list, tuple) or len(several) > len(left) or len(kinds) > 1:
         return None
     path = (*path, ("joined", None))
@@ -221,30 +219,32 @@ def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
     return Leaf("", path, tensor, left[0].pictures)
 
 
-def _asked_for(every: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
-    by_name = {one.name: one for one in every}
-    found = by_name.get(wanted)
-    if found is None and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(every):
-        found = every[int(wanted)]
-    shown = ", ".join(one.words for one in every[:8]) or "no tensor"
-    if found is None:
+def _named(tensors: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
+    """The tensor that a user chose, by name or number."""
+    by_name = {leaf.name: leaf for leaf in tensors}
+    chosen = by_name.get(wanted)
+    if chosen is None and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(tensors):
+        chosen = tensors[int(wanted)]
+    shown = ", ".join(leaf.words for leaf in tensors[:8]) or "no tensor"
+    if chosen is None:
         near = near_misses(wanted, by_name)
         raise OptionError(
             f"{model_name} has no output {wanted!r}: it returns {shown}",
             f"did you mean {near[0]}?" if near else "give a name, or a number counted from 0",
         )
-    if found.scores is None:
+    if chosen.scores is None:
         raise OptionError(
-            f"output {found.words} of {model_name} is not one row of class scores per picture",
+            f"output {chosen.words} of {model_name} is not one row of class scores per picture",
             f"it returns {shown}",
         )
-    return found
+    return chosen
 
 
-def _made_beside(leaf: Leaf, every: Sequence[Leaf]) -> tuple[str, ...]:
+def _made_beside(leaf: Leaf, tensors: Sequence[Leaf]) -> tuple[str, ...]:
+    """The operation by which another of the tensors was made of the scores in a leaf; none where none was."""
     scores = leaf.scores
-    others = [one.scores for one in every if one is not leaf]
-    names = [made(one, scores) for one in others if one is not None and scores is not None]
+    others = [other.scores for other in tensors if other is not leaf]
+    names = [made(values, scores) for values in others if values is not None and scores is not None]
     return next(((name,) for name in names if name), ())
 
 

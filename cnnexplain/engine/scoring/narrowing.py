@@ -19,17 +19,20 @@ def evidence(endings: Endings) -> Iterator[Narrowing]:
     yield _different, "the others are the same tensor"
     yield _without_probabilities, "another one is its softmax or sigmoid"
 
-    def linear(one: Leaf) -> bool:
-        return endings.linear.get(one.tensor) is not None
+    def linear(leaf: Leaf) -> bool:
+        return endings.linear.get(leaf.tensor) is not None
 
-    yield lambda found: _not_used_further(found, linear), "another one goes into it"
-    yield lambda found: list(filter(linear, found)), "the only one that a linear layer gives back"
-    yield lambda found: [one for one in found if "aux" not in one.name.casefold()], "the others are auxiliary"
-    yield lambda found: _deepest(found, endings), "the others come from layers before it"
+    yield lambda leaves: _not_used_further(leaves, linear), "another one goes into it"
+    yield lambda leaves: list(filter(linear, leaves)), "the only one that a linear layer gives back"
+    yield (
+        lambda leaves: [leaf for leaf in leaves if "aux" not in leaf.name.casefold()],
+        "the others are auxiliary",
+    )
+    yield lambda leaves: _deepest(leaves, endings), "the others come from layers before it"
 
 
-def _different(found: list[Leaf]) -> list[Leaf]:
-    return list({id(one.tensor): one for one in reversed(found)}.values())[::-1]
+def _different(leaves: list[Leaf]) -> list[Leaf]:
+    return list({id(leaf.tensor): leaf for leaf in reversed(leaves)}.values())[::-1]
 
 
 def made(values: Tensor, scores: Tensor) -> str:
@@ -43,36 +46,38 @@ def made(values: Tensor, scores: Tensor) -> str:
     return ""
 
 
-def _without_probabilities(found: list[Leaf]) -> list[Leaf]:
+def _without_probabilities(leaves: list[Leaf]) -> list[Leaf]:
     """Without what is the softmax or sigmoid, or a logarithm of them, of another one."""
-    values = [one.scores for one in found]
+    scores = [leaf.scores for leaf in leaves]
     return [
         leaf
-        for leaf, one in zip(found, values, strict=True)
-        if not any(one is not None and other is not None and made(one, other) for other in values)
+        for leaf, values in zip(leaves, scores, strict=True)
+        if not any(values is not None and other is not None and made(values, other) for other in scores)
     ]
 
 
-def _not_used_further(found: list[Leaf], linear: Callable[[Leaf], bool]) -> list[Leaf]:
+def _not_used_further(leaves: list[Leaf], linear: Callable[[Leaf], bool]) -> list[Leaf]:
     """Without what goes into a linear layer that gives back another one, as embeddings do."""
-    last = list(filter(linear, found))
-    return [one for one in found if not any(_depends(other.tensor, one.tensor) for other in last)]
+    last = list(filter(linear, leaves))
+    return [leaf for leaf in leaves if not any(_depends(other.tensor, leaf.tensor) for other in last)]
 
 
-def _deepest(found: list[Leaf], endings: Endings) -> list[Leaf]:
+def _deepest(leaves: list[Leaf], endings: Endings) -> list[Leaf]:
     """Of scores for the same classes the one from the last map, where the maps of the others lead to that one."""
-    if len({one.tensor.shape for one in found}) > 1:
-        return found
+    if len({leaf.tensor.shape for leaf in leaves}) > 1:
+        return leaves
     maps, places = endings.maps, range(len(endings.maps))
-    last = [next((one for one in reversed(places) if _depends(leaf.tensor, maps[one])), -1) for leaf in found]
+    last = [
+        next((end for end in reversed(places) if _depends(leaf.tensor, maps[end])), -1) for leaf in leaves
+    ]
     deepest = max(last)
     leads = all(place >= 0 and (place == deepest or _depends(maps[deepest], maps[place])) for place in last)
-    return [found[last.index(deepest)]] if leads and last.count(deepest) == 1 else found
+    return [leaves[last.index(deepest)]] if leads and last.count(deepest) == 1 else leaves
 
 
 def _depends(later: Tensor, earlier: Tensor) -> bool:
     """Whether autograd knows that one tensor was computed from another."""
     if later is earlier or not later.requires_grad or not earlier.requires_grad:
         return False
-    (found,) = torch.autograd.grad(later.sum(), earlier, retain_graph=True, allow_unused=True)
-    return found is not None
+    (gradient,) = torch.autograd.grad(later.sum(), earlier, retain_graph=True, allow_unused=True)
+    return gradient is not None

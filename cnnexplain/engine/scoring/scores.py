@@ -65,19 +65,23 @@ def chances(logits: Tensor, scoring: Scoring) -> Tensor | None:
     return torch.cat((1 - positive, positive), 1)
 
 
-def class_names(count: int, given: Sequence[str] | None, model_name: str) -> tuple[str, ...]:
-    """One name for every class of a model with `count` scores: `given`, or numbers."""
+def class_names(count: int, labels: Sequence[str] | None, model_name: str) -> tuple[str, ...]:
+    """One name for every class of a model with `count` scores: its `labels`, or numbers where it has none.
+
+    Raises:
+        OptionError: There is another number of labels than of classes.
+    """
     classes = max(2, count)
-    if given is None:
+    if labels is None:
         return ("negative", "positive") if count == 1 else tuple(map(class_name, range(classes)))
-    if count == 1 and len(given) == 1:
-        given = (f"not {given[0]}", given[0])
-    if len(given) != classes:
+    if count == 1 and len(labels) == 1:
+        labels = (f"not {labels[0]}", labels[0])
+    if len(labels) != classes:
         raise OptionError(
-            f"there are {len(given)} labels, but {model_name} has {classes} classes",
+            f"there are {len(labels)} labels, but {model_name} has {classes} classes",
             "give --labels a file with one name for every class, in the model's order",
         )
-    return tuple(map(capped, given))  # one name of megabytes would be in every record, page and picture
+    return tuple(map(capped, labels))  # a name of megabytes would be in every record, page and picture
 
 
 def class_scores(logits: Tensor) -> Tensor:
@@ -86,7 +90,7 @@ def class_scores(logits: Tensor) -> Tensor:
 
 
 def counted(logits: Tensor, count: int, model_name: str) -> Tensor:
-    """The same scores (N, K), of which there should be so many for each picture. Raises `ModelError` where not."""
+    """The scores (N, K) as they are. Raises `ModelError` where K is not `count`."""
     if logits.shape[1] != count:
         raise ModelError(
             f"{model_name} gives {count} scores at one time and {logits.shape[1]} at another",
@@ -109,19 +113,19 @@ def targets(
     if spec.index is not None:
         chosen = [torch.full((len(scores),), spec.index, device=scores.device)]
     elif spec.above is not None:
-        found = chances(logits.detach(), scoring)
-        if found is None:
+        likelihoods = chances(logits.detach(), scoring)
+        if likelihoods is None:
             raise OptionError("there are no probabilities to be above", "give --target top3")
-        best = found.sort(dim=1, descending=True, stable=True)
+        best = likelihoods.sort(dim=1, descending=True, stable=True)
         likely = best.values > spec.above
         indices = best.indices.where(likely, -1)[:, : max(1, int(likely.sum(1).max()))]
         chosen = list(indices.T)
     else:
-        best_ones = scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices
-        chosen = list(best_ones.T)
+        highest = scores.detach().topk(min(spec.top, scores.shape[1]), dim=1).indices
+        chosen = list(highest.T)
         if expected is not None:
-            expected = expected.to(best_ones.device)
-            missed = expected.where((best_ones != expected[:, None]).all(1), -1)
+            expected = expected.to(highest.device)
+            missed = expected.where((highest != expected[:, None]).all(1), -1)
             chosen += [missed] if bool((missed >= 0).any()) else []
     return [Target(index, scores_at(logits, index)) for index in chosen]
 
@@ -136,11 +140,12 @@ def predictions(
 ) -> list[tuple[Prediction, ...]]:
     """The classes `index` (N, M) of each picture, in that order; all of them, best first, where None."""
     logits = logits.detach().cpu()
-    scores, found = class_scores(logits), chances(logits, scoring)
-    wanted = scores.argsort(1, descending=True) if index is None else index.clamp(min=0)
-    likely = [[None] * wanted.shape[1]] * len(wanted) if found is None else found.gather(1, wanted).tolist()
-    rows = zip(wanted.tolist(), likely, scores.gather(1, wanted).tolist(), strict=True)
+    scores, likelihoods = class_scores(logits), chances(logits, scoring)
+    classes = scores.argsort(1, descending=True) if index is None else index.clamp(min=0)
+    none = [[None] * classes.shape[1]] * len(classes)
+    likely = none if likelihoods is None else likelihoods.gather(1, classes).tolist()
+    rows = zip(classes.tolist(), likely, scores.gather(1, classes).tolist(), strict=True)
     return [
-        tuple(Prediction(one, labels[one], chance, score) for one, chance, score in zip(*row, strict=True))
+        tuple(Prediction(k, labels[k], chance, score) for k, chance, score in zip(*row, strict=True))
         for row in rows
     ]

@@ -32,9 +32,9 @@ def strong(blank: Tensor) -> Iterator[Tensor]:
     """Inputs (1, C, H, W) that are stronger by and by, for which scores without a bound leave 0 to 1."""
     pattern = torch.randn(blank.shape, generator=torch.Generator().manual_seed(1)).to(blank)
     for size in (10.0, 100.0, 1e3, 1e4):
-        for one in (pattern, torch.ones_like(blank)):
-            yield blank + size * one
-            yield blank - size * one
+        for direction in (pattern, torch.ones_like(blank)):
+            yield blank + size * direction
+            yield blank - size * direction
 
 
 def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[Any]]) -> Head:
@@ -52,7 +52,7 @@ def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[A
         if head.mixed
         else ", and no softmax or sigmoid was seen that made them"
     )
-    if all(one is not None and one.shape[1] > 1 and _sums_to_one(one) for one in values):
+    if all(rows is not None and rows.shape[1] > 1 and _adds_up(rows) for rows in values):
         made = made if head.mixed else ", and no softmax was seen that made them"
         reason = doubt = f"{SUMMED}{made}"
         head = dataclasses.replace(head, logarithm=True, doubts=(doubt,))
@@ -69,19 +69,19 @@ def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[A
 
 
 def _rows(head: Head, outputs: Iterable[Any]) -> list[Tensor | None]:
-    rows = [read(at(one, head.path), 1) for one in outputs]
+    rows = [read(at(output, head.path), 1) for output in outputs]
     # Noise may be too much for exp() and the like, which says nothing of pictures.
-    return [one for one in rows if one is None or bool(one.isfinite().all())]
+    return [row for row in rows if row is None or bool(row.isfinite().all())]
 
 
 def _all_between(values: Sequence[Tensor | None]) -> bool:
-    return all(one is not None and between(one) for one in values)
+    return all(row is not None and between(row) for row in values)
 
 
 def _saturates(values: Sequence[Tensor | None], far: Sequence[Tensor | None]) -> bool:
     """Whether a score that lies inside comes up to 0 or 1 for strong inputs; one that is always 0 does not."""
     near_end = [
-        torch.stack([_at_end(one) for one in rows if one is not None]) for rows in (values, far) if rows
+        torch.stack([_at_end(row) for row in rows if row is not None]) for rows in (values, far) if rows
     ]
     return len(near_end) == 2 and bool((near_end[1].any(0) & ~near_end[0].all(0)).any())
 
@@ -90,5 +90,5 @@ def _at_end(values: Tensor) -> Tensor:
     return (values < SATURATED) | (values > 1 - SATURATED)
 
 
-def _sums_to_one(values: Tensor) -> bool:
+def _adds_up(values: Tensor) -> bool:
     return bool(((values.sum(1) - 1).abs() <= SUM).all())

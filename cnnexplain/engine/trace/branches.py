@@ -17,30 +17,37 @@ def ends(
     logits: Tensor,
     picture: Tensor,
 ) -> tuple[tuple[int, ...], bool]:
-    """Of `candidates`, the last first, those that together cut the way from the picture to the scores; in order.
+    """The layers that together cut the way from the picture to the scores. Read off autograd's graph, without a pass.
 
-    They are places in `outputs`, the maps of all layers, which are as large as `sizes` says. Each is the last on what
-    the later ones leave open. Also whether they cut it; where they are too many to look at, the last alone is given.
-    The scores have no other way where, with the maps detached, they would need no gradient: that is read off
-    autograd's graph, without another pass.
+    Args:
+        candidates: Places in `outputs`, the last first.
+        sizes: How large the map of each layer is.
+        outputs: What each layer gave back.
+        logits: The scores, attached to the graph.
+        picture: The leaf that the way begins at.
+
+    Returns:
+        Those of the candidates, in order, of which each is the last on what the later ones leave open; the last alone
+        where they are too many to look at. And whether they cut the way: with their outputs detached, the scores would
+        need no gradient.
     """
-    found = [candidates[0]]
+    cuts = [candidates[0]]
     cut = True
     left = list(candidates[1:])
-    while (edges := _past(logits, [outputs[end] for end in found], picture)) is not None:
+    while (edges := _past(logits, [outputs[end] for end in cuts], picture)) is not None:
         following = next((place for place in left if _edge(outputs[place]) in edges), None)
         if following is None:
             cut = False
             break
         left.remove(following)
-        found.append(following)
+        cuts.append(following)
     # Of a map and what was made of it, summed: all passes through the first.
-    for end in tuple(found) if cut else ():
-        others = [one for one in found if one != end]
-        as_large = any(sizes[one] == sizes[end] for one in others)
-        if as_large and _past(logits, [outputs[one] for one in others], picture) is None:
-            found = others
-    return (tuple(sorted(found)), cut) if len(found) <= MOST_ENDS else ((candidates[0],), False)
+    for end in tuple(cuts) if cut else ():
+        others = [other for other in cuts if other != end]
+        as_large = any(sizes[other] == sizes[end] for other in others)
+        if as_large and _past(logits, [outputs[other] for other in others], picture) is None:
+            cuts = others
+    return (tuple(sorted(cuts)), cut) if len(cuts) <= MOST_ENDS else ((candidates[0],), False)
 
 
 def _edge(output: Tensor) -> tuple[int, int]:
@@ -49,7 +56,7 @@ def _edge(output: Tensor) -> tuple[int, int]:
 
 
 def leads(output: Tensor, logits: Tensor, without: Sequence[Tensor]) -> bool:
-    """Whether the scores depend on `output` also by a way that passes none of the tensors `without`."""
+    """Whether the scores depend on `output` by a way that passes none of the tensors `without`."""
     return _edge(output) in _walked(logits, without)[0]
 
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.engine.scoring.ending_rules import is_dense
-from cnnexplain.engine.trace.functions import Args, Function, Kwargs, unwatched
+from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument, unwatched
 from cnnexplain.errors import ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -63,31 +63,31 @@ class Joins(TorchFunctionMode):
     def _look(self, func: Function, name: str, args: Args, kwargs: Kwargs) -> None:
         """Note whether a call that is to come may join pictures, or makes several."""
         where = self.inside[-1] if self.inside else ""
-        given = _given(args, kwargs)
-        if given is None or (torch.is_grad_enabled() and not given.requires_grad):
+        operand = _operand(args, kwargs)
+        if operand is None or (torch.is_grad_enabled() and not operand.requires_grad):
             pass  # made of weights, as in weight standardisation, and not of the picture
-        elif given.requires_grad and _measures(func, args, kwargs):
+        elif operand.requires_grad and _measures(func, args, kwargs):
             self.by_batch = self.by_batch or where or "its own code"
         elif self.suspect is None and (_measures(func, args, kwargs) or _joins(name, args, kwargs)):
-            what = "an index" if name == "getitem" else name
-            self.suspect = f"{what} in {where or 'its own code'}"
+            operation = "an index" if name == "getitem" else name
+            self.suspect = f"{operation} in {where or 'its own code'}"
         self.copies = self.copies or (name in JOINING and _stacks(args, kwargs))
 
     @unwatched
     def _divides(self, args: Args, kwargs: Kwargs, result: Any) -> bool:
         """Whether one picture was laid out as crops or patches, of as many channels."""
-        given = _given(args, kwargs)
-        if given is None or not given.requires_grad or not isinstance(result, Tensor):
+        operand = _operand(args, kwargs)
+        if operand is None or not operand.requires_grad or not isinstance(result, Tensor):
             return False
-        pieces = result.ndim == 4 and result.shape[0] > 1 == given.shape[0]
+        pieces = result.ndim == 4 and result.shape[0] > 1 == operand.shape[0]
         return bool(pieces and result.shape[1] == self.channels)
 
 
 def batch_choice(model: Model) -> tuple[Choice, ...]:
-    """Whether pictures must go through a model one at a time, with the reason; nothing where they need not.
+    """The choice to send pictures through a model one at a time, with the reason; nothing where they go in batches.
 
-    Told by what `model.trace` saw. Only where something was seen that may join the pictures of a batch, a picture is
-    sent through alone and beside another: a few forward passes, once.
+    Where `model.trace` saw something that may join the pictures of a batch, a picture is sent through alone and beside
+    another: a few forward passes, once.
     """
     if model.chunks.alone is None:
         model.chunks.alone = _reason(model)
@@ -127,56 +127,55 @@ def _differs(model: Model) -> bool:
     pictures = torch.randn(shape, generator=generator).to(model.blank())
     pictures[1] = 3 * pictures[1] + 1
     with torch.no_grad():
-        twice = [[model.forward(one.clone()) for one in (pictures[:1], pictures[1:])] for _ in range(2)]
+        twice = [[model.forward(picture.clone()) for picture in pictures.split(1)] for _ in range(2)]
         beside = model.forward(pictures.clone())
-    if len({one.shape[1] for one in (*twice[0], *twice[1], beside)}) > 1:
-        return False  # a number of scores that changes is said of the pictures themselves
+    if len({scores.shape[1] for scores in (*twice[0], *twice[1], beside)}) > 1:
+        return False  # a number of scores that changes is reported for the pictures themselves
     alone, again = map(torch.cat, twice)
-    # Each by itself: what takes one picture for all of them changes no answer for that one.
-    size, differs, noise = (one.abs().amax(1) for one in (alone, beside - alone, again - alone))
+    # Each by itself: a model that takes the first picture for all of them changes no answer for that one.
+    size, differs, noise = (values.abs().amax(1) for values in (alone, beside - alone, again - alone))
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
     return bool(((differs > limit) & (limit > noise)).any())
 
 
-def _given(args: Args, kwargs: Kwargs) -> Tensor | None:
+def _operand(args: Args, kwargs: Kwargs) -> Tensor | None:
     """The tensor that a call is about."""
-    return next((one for one in (*args[:1], *kwargs.values()) if isinstance(one, Tensor)), None)
+    return next((value for value in (*args[:1], *kwargs.values()) if isinstance(value, Tensor)), None)
 
 
 def _measures(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Whether a call is a batch norm that normalises by what it is given."""
-    return func is F.batch_norm and bool(kwargs.get("training", args[5] if len(args) > 5 else False))
+    """Whether a call is a batch norm that normalises by the statistics of its input."""
+    return func is F.batch_norm and bool(argument(args, kwargs, 5, "training", False))
 
 
 def _stacks(args: Args, kwargs: Kwargs) -> bool:
     """Whether maps (1, C, h, w) are put one behind the other, as more pictures."""
     parts = args[0] if args else kwargs.get("tensors", ())
-    dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
-    maps = [one for one in parts if isinstance(one, Tensor) and one.ndim == 4 and one.shape[0] == 1]
+    dim = argument(args, kwargs, 1, "dim", kwargs.get("axis", 0))
+    maps = [part for part in parts if isinstance(part, Tensor) and part.ndim == 4 and part.shape[0] == 1]
     return dim in (0, -4) and len(maps) > 1
 
 
 def _joins(name: str, args: Args, kwargs: Kwargs) -> bool:
     """Whether a call joins what lies along the first dimension, which has one picture in it and others beside it."""
-    given = args[0] if args else kwargs.get("input", kwargs.get("query"))
-    if not is_dense(given) or not given.ndim or given.shape[0] != 1:
+    operand = args[0] if args else kwargs.get("input", kwargs.get("query"))
+    if not is_dense(operand) or not operand.ndim or operand.shape[0] != 1:
         return False
     if name == "getitem":
         first = args[1][:1] if isinstance(args[1], tuple) else (args[1],)
-        return any(type(one) is int or (isinstance(one, slice) and one != slice(None)) for one in first)
+        return any(type(part) is int or (isinstance(part, slice) and part != slice(None)) for part in first)
     if name in SEQUENCES:
         batch_first = args[-1] if args and name != "multi_head_attention_forward" else False
-        return given.ndim == 3 and given.shape[1] > 1 and batch_first is not True
+        return operand.ndim == 3 and operand.shape[1] > 1 and batch_first is not True
     if name not in REDUCING and name not in ALONG:
         return name == "t"
     place = 2 if name in ("topk", "norm", "linalg_vector_norm", "normalize", "roll") else 1
-    dims = kwargs.get(
-        "dim", kwargs.get("dims", kwargs.get("axis", args[place] if len(args) > place else None))
-    )
+    named = (kwargs[key] for key in ("dim", "dims", "axis") if key in kwargs)
+    dims = next(named, args[place] if len(args) > place else None)
     if dims is None or isinstance(dims, Tensor):
         return dims is None and name in REDUCING  # not max(x, y)
-    listed = dims if isinstance(dims, (tuple, list)) else (dims, *args[place + 1 :])
-    if name != "flip" and not isinstance(dims, (tuple, list)):
-        listed = (dims,)
-    return any(type(one) is int and one % given.ndim == 0 for one in listed)
+    listed = dims if isinstance(dims, (tuple, list)) else (dims,)
+    if name == "flip" and listed is not dims:
+        listed = (dims, *args[place + 1 :])
+    return any(type(dim) is int and dim % operand.ndim == 0 for dim in listed)

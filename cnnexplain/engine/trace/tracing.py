@@ -31,7 +31,7 @@ class Heads:
     def of(self, model: Model, pictures: int) -> Head:
         """The head, also of a model that takes so many pictures at once and not one alone, which can be checked."""
         if _kind(model) not in self._found:
-            self.note(model, _found(model, pictures))
+            self.note(model, _found_head(model, pictures))
         return self._found[_kind(model)]
 
     def note(self, model: Model, head: Head) -> None:
@@ -81,7 +81,7 @@ def _kind(model: Model) -> tuple[Any, ...]:
     return model.preprocess.channels, model.preprocess.input_size, model.activation, model.output
 
 
-def _found(model: Model, pictures: int) -> Head:
+def _found_head(model: Model, pictures: int) -> Head:
     try:
         return model.trace.head
     except ForwardError as error:
