@@ -43,13 +43,13 @@ def named_layer(module: nn.Module, written: str) -> CapturedLayer:
 
 @dataclass(eq=False)
 class Runs:
-    """What is known of the runs of a model's layers, where layers are named as users do: `layer4`, or `layer4 #2`."""
+    """The runs of a model's layers, by the names that users give: `layer4`, or `layer4 #2` for its second run."""
 
     model: Model
     _measured: dict[str, Laying] = field(default_factory=dict, repr=False)
 
     def of(self, model: Model) -> Runs:
-        """The same, for a copy of the model that differs in names only."""
+        """These runs, for a copy of the model that differs in names only."""
         other = copy(self)
         other.model = model
         return other
@@ -79,9 +79,8 @@ class Runs:
                 which += f" and {len(self.unseen) - 1} more" if len(self.unseen) > 1 else ""
             reason = f"{choice.reason}; part of the score of {which} does not pass it: {DETACHED}"
             choice = replace(choice, reason=reason)
-        return tuple(
-            one.name if trace.runs[one.name] == 1 else f"{one.name} #{one.run}" for one in ends
-        ), choice
+        names = (end.name if trace.runs[end.name] == 1 else f"{end.name} #{end.run}" for end in ends)
+        return tuple(names), choice
 
     @cached_property
     def unseen(self) -> tuple[int, ...]:
@@ -96,7 +95,7 @@ class Runs:
         return model.looked_at(lambda: past(model, ends))
 
     def unseen_of(self, names: Sequence[str]) -> frozenset[int]:
-        """The same as classes, where these layers are the ones that are chosen; none for others."""
+        """The classes that depend on the picture past the layers `names`, where these are chosen; none for others."""
         trace = self.model.trace
         if not trace.moves.detached or not self.unseen:
             return frozenset()
@@ -115,27 +114,27 @@ class Runs:
         if wanted.run is not None:
             return (run_name(wanted.name, wanted.run),)
         first = self._first_name(wanted.module)
-        found = [one for one in self.model.trace.layers if one.name == first and one.map]
-        large = [one for one in found if layers.is_large(one)]
-        return tuple(run_name(wanted.name, one.run) for one in large or found)
+        runs = [layer for layer in self.model.trace.layers if layer.name == first and layer.map]
+        large = [layer for layer in runs if layers.is_large(layer)]
+        return tuple(run_name(wanted.name, layer.run) for layer in large or runs)
 
     def last(self, name: str) -> str:
-        """The same name, of a layer that runs several times with the number of its last run with a map."""
-        found = self.with_maps(name)
-        if self._wanted(name).run is not None or not found or self.count(name) == 1:
+        """The name of a layer, of one that runs several times with the number of its last run with a map."""
+        runs = self.with_maps(name)
+        if self._wanted(name).run is not None or not runs or self.count(name) == 1:
             return name
-        return found[-1] if " #" in found[-1] else f"{found[-1]} #1"
+        return runs[-1] if " #" in runs[-1] else f"{runs[-1]} #1"
 
     def channels(self, name: str) -> int | None:
         """How many channels the map of a layer has, of its last run or of the one that was named; None without one."""
         wanted = self._wanted(name)
         first = self._first_name(wanted.module)
-        found = [
-            one.map
-            for one in self.model.trace.layers
-            if one.name == first and one.map and wanted.run in (None, one.run)
+        maps = [
+            layer.map
+            for layer in self.model.trace.layers
+            if layer.name == first and layer.map and wanted.run in (None, layer.run)
         ]
-        return found[-1][0] if found else None
+        return maps[-1][0] if maps else None
 
     def require_maps(self, names: Sequence[str], *, or_vectors: bool = False) -> None:
         """Raise `LayerError` for a layer that has no map for a blank picture, nor, with `or_vectors`, a vector.
@@ -160,7 +159,7 @@ class Runs:
             raise
 
     def independent(self) -> LayerError:
-        """What is said of a layer that the scores do not depend on."""
+        """The error to raise for a layer that the scores do not depend on."""
         depend = "do not depend" if self.model.function is None else "does not depend"
         return LayerError(
             f"{goal(self.model)} of {self.model.name} {depend} on the layer that was named",
@@ -183,22 +182,22 @@ class Runs:
 
         Where an operation before it is not known, that is measured, once: a forward pass and eight back.
         """
-        found = self._followed.get(run)
-        if found is None or found.laying.lost or not found.doubt:
-            return Laying() if found is None else found.laying
+        followed = self._followed.get(run)
+        if followed is None or followed.laying.lost or not followed.doubt:
+            return Laying() if followed is None else followed.laying
         if run not in self._measured:
             model = self.model
-            so = model.looked_at(lambda: lies_so(model.module, model.blank(), model.output_of, found))
-            why = f"{found.doubt} before this layer cannot be followed"
-            self._measured[run] = found.laying if so else replace(found.laying, lost=why)
+            so = model.looked_at(lambda: lies_so(model.module, model.blank(), model.output_of, followed))
+            why = f"{followed.doubt} before this layer cannot be followed"
+            self._measured[run] = followed.laying if so else replace(followed.laying, lost=why)
         return self._measured[run]
 
-    def require_part(self, wanted: Sequence[CapturedLayer], found: Collection[str]) -> None:
+    def require_part(self, named: Sequence[CapturedLayer], shown: Collection[str]) -> None:
         """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""
-        for one in wanted:
-            key = one.name if one.run is None else run_name(one.name, one.run)
-            if key not in found and not any(
-                one.run is None and name.startswith(f"{key} #") for name in found
+        for layer in named:
+            key = layer.name if layer.run is None else run_name(layer.name, layer.run)
+            if key not in shown and not any(
+                layer.run is None and name.startswith(f"{key} #") for name in shown
             ):
                 require_layers(self.model.module, self.model.trace.layers, self.model.name)
                 raise LayerError(

@@ -26,22 +26,22 @@ class Heads:
     """The head of a model, found once for all copies that are fed and asked alike."""
 
     def __init__(self) -> None:
-        self._found: dict[Any, Head] = {}
+        self._heads: dict[Any, Head] = {}
 
     def of(self, model: Model, pictures: int) -> Head:
         """The head, also of a model that takes so many pictures at once and not one alone, which can be checked."""
-        if _kind(model) not in self._found:
-            self.note(model, _found_head(model, pictures))
-        return self._found[_kind(model)]
+        if _kind(model) not in self._heads:
+            self.note(model, _head_of(model, pictures))
+        return self._heads[_kind(model)]
 
     def note(self, model: Model, head: Head) -> None:
         """Remember what a look has shown."""
-        self._found[_kind(model)] = head
+        self._heads[_kind(model)] = head
 
     def choices(self, model: Model) -> tuple[Choice, ...]:
         """What was settled, with reasons; nothing where no look was needed yet."""
-        found = self._found.get(_kind(model))
-        return () if found is None else found.choices
+        head = self._heads.get(_kind(model))
+        return () if head is None else head.choices
 
 
 def traced(model: Model) -> layers.Trace:
@@ -60,7 +60,7 @@ def traced(model: Model) -> layers.Trace:
     trace = layers.trace(model.module, model.blank(), forward)
     if heads[0].unsure:
         with torch.no_grad():
-            answers = [model.output_of(one) for one in noise(model.blank())]
+            answers = [model.output_of(inputs) for inputs in noise(model.blank())]
             heads.append(probed(heads[0], answers, lambda: _answers(model, strong(model.blank()))))
     model.heads.note(model, heads[-1])
     return replace(trace, head=heads[-1])
@@ -81,7 +81,7 @@ def _kind(model: Model) -> tuple[Any, ...]:
     return model.preprocess.channels, model.preprocess.input_size, model.activation, model.output
 
 
-def _found_head(model: Model, pictures: int) -> Head:
+def _head_of(model: Model, pictures: int) -> Head:
     try:
         return model.trace.head
     except ForwardError as error:
@@ -108,6 +108,6 @@ def _headed(model: Model, inputs: Tensor) -> tuple[Head, Any, Endings]:
 
 def _answers(model: Model, inputs: Iterator[Tensor]) -> Iterator[Any]:
     """What a model answers; without inputs that it refuses, as they are like no picture."""
-    for one in inputs:
+    for picture in inputs:
         with suppress(ForwardError):
-            yield model.output_of(one)
+            yield model.output_of(picture)

@@ -31,10 +31,10 @@ class Independence:
 
 
 def independence(values: NDArray[np.float32]) -> Independence:
-    """Hold weights (K, C, ...), finite and not all alike, against independent draws.
+    """How weights (K, C, ...), finite and not all alike, compare with independent draws of one distribution.
 
-    All figures are such that structure makes them larger. Orthogonal weights have smaller ones than independent ones,
-    and count as such.
+    All figures are such that structure makes them larger. Orthogonal weights have smaller figures than independent
+    ones, and count as independent.
     """
     chance = np.random.default_rng(0)
     weights = _part(values, chance)
@@ -72,13 +72,13 @@ def _part(values: NDArray[np.float32], chance: np.random.Generator) -> Floats:
 def _grouped(weights: Floats) -> Iterator[tuple[str, Floats]]:
     """The weights in groups, a row a group, where there are two and more of two and more."""
     filters, inputs, places = weights.shape
-    every = {
+    grouped = {
         "filters": weights.reshape(filters, -1),
         "inputs": weights.transpose(1, 0, 2).reshape(inputs, -1),
         "places": weights.reshape(-1, places).T,
         "kernels": weights.reshape(-1, places),
     }
-    return ((name, groups) for name, groups in every.items() if min(groups.shape) > 1)
+    return ((name, groups) for name, groups in grouped.items() if min(groups.shape) > 1)
 
 
 def _spread(groups: Floats, kurtosis: float) -> float:
@@ -116,22 +116,26 @@ def _shape(weights: Floats, chance: np.random.Generator) -> tuple[str, float]:
     """The usual distribution that fits best, and by how much it does not (Kolmogorov & Smirnov)."""
     size = np.abs(weights if weights.size <= SAMPLE else chance.choice(weights, SAMPLE))
     size.sort()
-    expected = (np.arange(len(size)) + 0.5) / len(size)
-    within = {
-        "uniform": size / size[-1],
-        "normal": _below(size),
-        "truncated normal": np.minimum(_below(size * LEFT) / _below(np.array([CUT])), 1),
+    distances = {
+        "uniform": distance(size / size[-1]),
+        "normal": distance(normal_share(size)),
+        "truncated normal": distance(normal_share(size * LEFT) / normal_share(np.array([CUT]))),
     }
-    gaps = {name: float(np.abs(one - expected).max()) for name, one in within.items()}
-    best = min(gaps, key=lambda name: gaps[name])
+    best = min(distances, key=lambda name: distances[name])
     # Chance exceeds x by 2 exp(-2 x²), which falls as the normal's does at 2 x.
-    return best, 2 * math.sqrt(len(size)) * gaps[best]
+    return best, 2 * distances[best]
 
 
-def _below(size: Floats) -> Floats:
-    """The share of normal numbers that are smaller than each, sign aside."""
-    found: Floats = torch.erf(torch.from_numpy(size / math.sqrt(2))).numpy()
-    return found
+def distance(shares: Floats) -> float:
+    """Kolmogorov's distance of sorted shares (n,) from the uniform distribution, times the root of n."""
+    uniform = (np.arange(len(shares)) + 0.5) / len(shares)
+    return float(np.abs(np.minimum(shares, 1) - uniform).max()) * math.sqrt(len(shares))
+
+
+def normal_share(sizes: Floats) -> Floats:
+    """The share of standard normal numbers that are smaller than each of `sizes`, sign aside."""
+    shares: Floats = torch.erf(torch.from_numpy(sizes / math.sqrt(2))).numpy()
+    return shares
 
 
 def _deviations(ratio: float, freedom: float) -> float:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from cnnexplain.engine.weights.independence import distance, normal_share
 
 # Kolmogorov's distance times the root of the number of weights, which fresh ones exceed once in a thousand.
 FITS = 1.95
@@ -67,19 +66,15 @@ def initialisation(
     zero_bias = random or (bias is not None and not bias.any())
     # Of normal ones whose sizes can hardly be told apart, the closest.
     size = math.sqrt(float(np.square(sizes).mean()))
-    for one in sorted(usual(shape), key=lambda one: 0 if one.uniform else abs(size / one.scale - 1)):
-        if one.uniform:
-            near = one.scale * (1 - SHORT / sizes.size) <= sizes[-1] <= one.scale * (1 + ROUNDING)
-            if (
-                near
-                and (random or _bias_fits(bias, shape))
-                and _distance(sizes / one.scale, sizes.size) <= FITS
-            ):
-                return one
-        elif zero_bias:
-            near = abs(size / one.scale - 1) <= SPREAD / math.sqrt(2 * sizes.size)
-            if near and _distance(_normal(sizes / one.scale), sizes.size) <= FITS:
-                return one
+    for draw in sorted(usual(shape), key=lambda draw: 0 if draw.uniform else abs(size / draw.scale - 1)):
+        scaled = sizes / draw.scale
+        if draw.uniform:
+            near = draw.scale * (1 - SHORT / sizes.size) <= sizes[-1] <= draw.scale * (1 + ROUNDING)
+            near = near and (random or _bias_fits(bias, shape))
+        else:
+            near = zero_bias and abs(size / draw.scale - 1) <= SPREAD / math.sqrt(2 * sizes.size)
+        if near and distance(scaled if draw.uniform else normal_share(scaled)) <= FITS:
+            return draw
     return None
 
 
@@ -87,15 +82,3 @@ def _bias_fits(bias: NDArray[np.float32] | None, shape: tuple[int, ...]) -> bool
     """Whether biases are as drawn: zero, or within torch's bound."""
     bound = (1 + ROUNDING) / math.sqrt(prod(shape[1:]))
     return bias is None or float(np.abs(bias).max(initial=0)) <= bound
-
-
-def _distance(shares: Floats, count: int) -> float:
-    """Kolmogorov's distance of sorted shares from the uniform distribution, times the root of their number."""
-    expected = (np.arange(count) + 0.5) / count
-    return float(np.abs(np.minimum(shares, 1) - expected).max()) * math.sqrt(count)
-
-
-def _normal(sizes: Floats) -> Floats:
-    """The share of normal numbers that are smaller than each, sign aside."""
-    found: Floats = torch.erf(torch.from_numpy(sizes / math.sqrt(2))).numpy()
-    return found

@@ -31,22 +31,22 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> KernelSt
 
     finite = np.isfinite(values)
     flat = values.reshape(len(values), -1)
-    whole = finite.reshape(len(values), -1).all(axis=1)
-    clean = values if whole.all() else np.where(finite, values, np.float32(0))
+    unbroken = finite.reshape(len(values), -1).all(axis=1)
+    clean = values if unbroken.all() else np.where(finite, values, np.float32(0))
     limit = float(np.abs(clean).max(initial=0))
     norms = _norms(clean.reshape(flat.shape), limit)
-    norms[~whole] = np.nan
+    norms[~unbroken] = np.nan
     scale = _scale(norms)
     dead = np.flatnonzero(norms <= DEAD * scale)  # a comparison with NaN is false
     living = np.flatnonzero(norms > DEAD * scale)
-    counted = clean if whole.all() else values[finite]
+    counted = clean if unbroken.all() else values[finite]
     shares = counted / np.float32(limit or 1)  # at most 1, so that no width of a bin overflows
     return KernelStatistics(
         norms=norms,
         limit=limit,
         histogram=np.histogram(shares, BINS, (-1, 1))[0],
         dead=tuple(dead.tolist()),
-        broken=tuple(np.flatnonzero(~whole).tolist()),
+        broken=tuple(np.flatnonzero(~unbroken).tolist()),
         nan=int(np.isnan(values).sum()),
         infinite=int(np.isinf(values).sum()),
         alike=_likeness(clean, norms, living),
@@ -71,9 +71,9 @@ def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDAr
 
     strength = np.nan_to_num(norms, nan=0.0)
     living = strength > DEAD * _scale(norms)
-    some, rest = np.flatnonzero(living), np.flatnonzero(~living)
+    some, others = np.flatnonzero(living), np.flatnonzero(~living)
     if not some.size:
-        return rest
+        return others
     units = _sketched(_units(values, norms, some))
     free = np.ones(len(some), bool)
     place, order = int(strength[some].argmax()), []
@@ -83,19 +83,19 @@ def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDAr
         nearness = units @ units[place]
         nearness[~free] = -np.inf
         place = int(nearness.argmax())
-    return np.concatenate((some[order], rest))
+    return np.concatenate((some[order], others))
 
 
 def _norms(flat: NDArray[np.float32], limit: float) -> NDArray[np.float64]:
     """Norms (K,), of numbers however large or small: squares of neither are lost."""
     import numpy as np
 
-    found = np.zeros(len(flat))
+    norms = np.zeros(len(flat))
     if limit > 0:
         for rows in _blocks(len(flat), flat.shape[1]):
             scaled = flat[rows].astype(np.float64) / limit
-            found[rows] = np.sqrt(np.einsum("kn,kn->k", scaled, scaled)) * limit
-    return found
+            norms[rows] = np.sqrt(np.einsum("kn,kn->k", scaled, scaled)) * limit
+    return norms
 
 
 def _units(
@@ -166,10 +166,10 @@ def _cosines(
 ) -> NDArray[np.float32]:
     import numpy as np
 
-    found = np.empty(len(here), np.float32)
+    cosines = np.empty(len(here), np.float32)
     for part in _blocks(len(here), units.shape[1]):
-        found[part] = np.einsum("kn,kn->k", units[here[part]], units[there[part]])
-    return found
+        cosines[part] = np.einsum("kn,kn->k", units[here[part]], units[there[part]])
+    return cosines
 
 
 def _smoothness(

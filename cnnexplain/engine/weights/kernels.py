@@ -68,10 +68,10 @@ class Weights:
 
     def bias(self) -> NDArray[np.float32] | None:
         """The layer's biases, where it has some that can be read as numbers."""
-        found = _held(self.module, "in_proj_bias" if self.attribute == "in_proj_weight" else "bias")
-        if found is None or isinstance(found, UNSETTLED) or _problem(found) or not found.is_floating_point():
+        bias = _held(self.module, "in_proj_bias" if self.attribute == "in_proj_weight" else "bias")
+        if bias is None or isinstance(bias, UNSETTLED) or _problem(bias) or not bias.is_floating_point():
             return None
-        values: NDArray[np.float32] = found.detach().to("cpu", torch.float32).numpy()
+        values: NDArray[np.float32] = bias.detach().to("cpu", torch.float32).numpy()
         return values
 
     def _unreadable(self, why: str) -> LayerError:
@@ -90,21 +90,21 @@ class Weights:
             tensor = tensor.dequantize()  # also of tensors that pack their values, as torchao's
         if tensor.layout is not torch.strided:
             tensor = tensor.to_dense()
-        found: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).numpy()
-        return found
+        values: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).numpy()
+        return values
 
 
 def weighted(model: Model) -> list[Weights]:
     """Every layer with filters, in the order in which the module holds them; what normalises has none."""
     module = model.module
-    found: list[Weights] = []
+    layers: list[Weights] = []
     holders: dict[int, str] = {}  # what is computed anew for every look has no lasting identity
     lasting = {id(parameter) for parameter in module.parameters()}
     for name, child in module.named_modules():
         if ".parametrizations." in f".{name}." or hasattr(child, "normalized_shape"):
             continue
         if isinstance(child, (nn.RNNBase, nn.RNNCellBase)):
-            found.append(_recurrent(name, child))
+            layers.append(_recurrent(name, child))
         for attribute in NAMES:
             tensor = _held(child, attribute)
             if tensor is None:
@@ -118,7 +118,7 @@ def weighted(model: Model) -> list[Weights]:
             called = name or kind
             known = id(tensor) in lasting
             twin = holders.setdefault(id(tensor), called) if known else called
-            found.append(
+            layers.append(
                 Weights(
                     called,
                     kind,
@@ -132,7 +132,7 @@ def weighted(model: Model) -> list[Weights]:
                     twin=twin if twin != called else None,
                 )
             )
-    return found
+    return layers
 
 
 def within(model: Model, every: Sequence[Weights], word: str) -> tuple[list[str], str]:
@@ -165,9 +165,9 @@ def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:
     convolutions = [one for one in every if one.convolution]
     first = [one for one in convolutions if one.inputs == channels]
     wide = [one for one in first if prod(one.kernel) > 1]
-    if found := wide or first:
+    if candidates := wide or first:
         colours = f"{channels} channels" if channels > 1 else "one channel"
-        return found[0].name, f"the first that reads the picture's {colours}"
+        return candidates[0].name, f"the first that reads the picture's {colours}"
     if convolutions:
         return convolutions[0].name, "the first convolution"
     return every[0].name, "the first layer with weights"
@@ -187,24 +187,24 @@ def map_before(
         if layer.shape == (inputs,):
             continue  # already flat
         channels_first = layer.map is not None and layer.shape == layer.map
-        found = layer.map if channels_first else None
+        before = layer.map if channels_first else None
         break
     else:
-        found = picture
-    if found is None or found[0] * found[1] * found[2] != inputs or found[1] * found[2] == 1:
+        before = picture
+    if before is None or before[0] * before[1] * before[2] != inputs or before[1] * before[2] == 1:
         return None
-    return found
+    return before
 
 
 def _held(module: nn.Module, attribute: str) -> Tensor | None:
     """A module's weights: a parameter, what is computed of parameters, or, in quantised ones, what a call returns."""
     try:
-        found: Any = getattr(module, attribute, None)
-        if callable(found) and not isinstance(found, (Tensor, nn.Module)):
-            found = found()
+        held: Any = getattr(module, attribute, None)
+        if callable(held) and not isinstance(held, (Tensor, nn.Module)):
+            held = held()
     except Exception:  # noqa: BLE001 a stranger's property
         return None
-    return found if isinstance(found, Tensor) and not found.is_nested else None
+    return held if isinstance(held, Tensor) and not held.is_nested else None
 
 
 def _recurrent(name: str, child: nn.Module) -> Weights:

@@ -56,9 +56,9 @@ def tensors(model: Model) -> int:
 
 def values(model: Model) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """The name and the values of every parameter that holds floating point numbers, one a place."""
-    for name, one in model.module.named_parameters():
-        if one.is_floating_point() and one.layout is torch.strided and not is_lazy(one):
-            yield name, one.detach().float().cpu().numpy()
+    for name, parameter in model.module.named_parameters():
+        if parameter.is_floating_point() and parameter.layout is torch.strided and not is_lazy(parameter):
+            yield name, parameter.detach().float().cpu().numpy()
 
 
 def require_plain(module: nn.Module, model_name: str) -> None:

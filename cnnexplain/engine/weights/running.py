@@ -24,13 +24,8 @@ def kept(model: Model) -> Iterator[tuple[str, Tensor, Tensor]]:
         mean, variance = child._buffers.get("running_mean"), child._buffers.get("running_var")
         if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
             continue
-        if (
-            mean.is_meta
-            or mean.is_quantized
-            or mean.ndim != 1
-            or mean.shape != variance.shape
-            or not len(mean)
-        ):
+        odd = mean.is_meta or mean.is_quantized or mean.ndim != 1 or not mean.numel()
+        if odd or mean.shape != variance.shape:
             continue
         yield name or type(child).__name__, mean.detach().float(), variance.detach().float()
 
@@ -92,19 +87,19 @@ def alike(module: nn.Module) -> list[tuple[tuple[str, nn.Module], tuple[str, nn.
     pairs = [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
     pairs.sort(key=lambda pair: pair[1][0] - pair[0][0])
     return [
-        (one[1:], other[1:])
-        for one, other in pairs
-        if one[2]._parameters["weight"] is not other[2]._parameters["weight"]
+        (first[1:], second[1:])
+        for first, second in pairs
+        if first[2]._parameters["weight"] is not second[2]._parameters["weight"]
     ]
 
 
 @contextmanager
-def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
+def exchanged(layer: nn.Module, other: nn.Module) -> Iterator[None]:
     """Inside the block each layer has what the other holds; after it each has its own, also on errors.
 
     Weights and biases, and of batch normalisations the statistics too.
     """
-    first, second = _held(one), _held(other)
+    first, second = _held(layer), _held(other)
     pairs = [(mine, second[name]) for name, mine in first.items() if name in second]
     kept = [(tensor, tensor.data) for pair in pairs for tensor in pair]
     try:
@@ -117,6 +112,7 @@ def exchanged(one: nn.Module, other: nn.Module) -> Iterator[None]:
 
 
 def _held(layer: nn.Module) -> dict[str, Tensor]:
-    held: dict[str, Tensor | None] = {**layer._parameters, **layer._buffers}
-    found = {name: held.get(name) for name in ("weight", "bias", *STATISTICS)}
-    return {name: tensor for name, tensor in found.items() if tensor is not None}
+    held = {**layer._parameters, **layer._buffers}
+    return {
+        name: tensor for name in ("weight", "bias", *STATISTICS) if (tensor := held.get(name)) is not None
+    }
