@@ -107,6 +107,30 @@ def everything(place: Path) -> list[str]:
     return sorted(str(one.relative_to(place)) for one in place.rglob("*") if one.is_file())
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a folder"])
+@pytest.mark.parametrize("then", ["a picture", "a page", "records"])
+def test_an_out_that_is_moved_during_the_run_is_said_and_nothing_is_made_in_its_place(
+    out: Path, instead: str, then: str
+) -> None:
+    folder, _ = started(out)
+    out.rename(out.with_name("moved"))
+    if instead == "a file":
+        out.write_text("somebody's")
+    elif instead == "a folder":
+        out.mkdir()
+        (out / "a.png").write_text("somebody's")
+    with pytest.raises(OutputError, match=f"^{re.escape(str(out))} was removed, moved or replaced while"):
+        if then == "a picture":
+            folder.write("a.png", lambda file: file.write(PICTURE))
+        elif then == "a page":
+            folder._write_page(f"{folders.PAGES}/page-2.html", "<!-- cnnexplain -->")
+        else:
+            folder.conclude({}, [], [])
+    folder.close()
+    found = [] if instead == "nothing" else [out] if instead == "a file" else [out, out / "a.png"]
+    assert sorted(path for path in (out, *out.rglob("*")) if path.exists()) == found
+
+
 def test_checking_makes_nothing(out: Path) -> None:
     Folder(out / "deep" / "er").check()
     assert not out.exists()

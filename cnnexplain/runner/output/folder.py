@@ -122,14 +122,12 @@ class Folder:
     def _free(self, name: str) -> Path:
         """The path of a picture or a map, which can be written to."""
         path = self.path / name
-        if not self._aside.is_dir():
-            raise self._gone()
+        self._make(path.parent)
         if path.exists() and not written_by_us(path):
             raise ImageError(
                 f"{self._words(path)} is there already and is not from cnnexplain",
                 "move it away, or choose another folder with -o",
             )
-        self._make(path.parent)
         return path
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -207,6 +205,8 @@ class Folder:
         return str(self.as_named / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
+        if self._held is not None and not self._aside.is_dir():
+            raise self._gone()
         if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
             raise OutputError(
                 f"{self._words(folder)} leads out of {self.as_named}",
