@@ -25,7 +25,8 @@ from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulComm
 from cnnexplain.cli.options import built, parameters
 from cnnexplain.cli.outputs import with_output
 from cnnexplain.cli.settings import settings, with_origin
-from cnnexplain.cli.signals import BEFORE_ANYTHING, at_work, watch
+from cnnexplain.cli.signals import BEFORE_ANYTHING, at_work, over, watch
+from cnnexplain.core.interrupts import held
 from cnnexplain.core.words import count
 from cnnexplain.errors import (
     CheckFailedError,
@@ -66,11 +67,17 @@ def _model(*, needed: bool) -> inspect.Parameter:
 def main() -> None:
     """The entry point of `cnnexplain`."""
     code = run(sys.argv[1:])
+    _flush()
+    over(code)
     atexit._run_exitfuncs()  # those of a user's own code
+    _flush()
+    os._exit(code)  # torch's libraries take 0.1 GB and a moment to be unloaded
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, broken, or not there
             stream.flush()
-    os._exit(code)  # torch's libraries take 0.1 GB and a moment to be unloaded
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -80,7 +87,8 @@ def run(arguments: Sequence[str]) -> int:
         return _run(arguments)
     except Exception as error:  # noqa: BLE001 - the boundary
         shown = shown_error(error)
-        show_error(shown)
+        with contextlib.suppress(KeyboardInterrupt), held:  # a second signal changes nothing any more
+            show_error(shown)
         return int(shown.exit_code)
 
 

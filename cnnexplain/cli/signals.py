@@ -15,6 +15,7 @@ CODES = (
 BEFORE_ANYTHING = ("interrupted before anything was done", "run the same command again")
 
 _at_work = False
+_code: int | None = None  # the exit code, once it is known
 
 
 def watch() -> None:
@@ -22,8 +23,8 @@ def watch() -> None:
 
     A signal that whoever started the process has it ignore, as `nohup` does, stays ignored.
     """
-    global _at_work  # noqa: PLW0603 - signals are the process's
-    _at_work = False
+    global _at_work, _code
+    _at_work, _code = False, None
     for name in SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -42,7 +43,15 @@ def at_work() -> None:
     _at_work = True
 
 
+def over(code: int) -> None:
+    """From here on a signal only ends the process sooner, with the exit code that is known."""
+    global _code  # noqa: PLW0603 - as above
+    _code = code
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
+    if _code is not None:
+        os._exit(_code)
     by_keyboard = number == signal.SIGINT
     if _at_work:
         from cnnexplain.core.interrupts import interrupt  # as `at_work` did

@@ -225,6 +225,39 @@ def test_neither_a_page_of_mine_nor_my_notes_are_replaced_in_a_run_that_goes_on(
     assert (work / "out" / ".cnnexplain" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(("sent", "target", "code"), [("SIGINT", "top", 0), ("SIGTERM", "99", 2)])
+def test_a_signal_when_the_outcome_is_told_changes_nothing(
+    work: Path, run: Run, sent: str, target: str, code: int
+) -> None:
+    (work / "late.py").write_text(
+        f"import atexit, os, signal\nfrom tiny import Net\natexit.register(os.kill, os.getpid(), signal.{sent})\n"
+    )
+    done = run("gradcam", "late.py:Net", "pictures", *TINY_OPTIONS, "-o", "out", "-t", target)
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
+    assert done.out == ("out/index.html\n" if code == 0 else "")
+
+
+def test_a_second_signal_while_an_error_is_told_changes_nothing(work: Path) -> None:
+    code = """
+import os, signal, sys
+from cnnexplain.cli import app
+told = app.show_error
+def twice(error):
+    app.at_work()
+    os.kill(os.getpid(), signal.SIGINT)
+    told(error)
+app.show_error = twice
+sys.argv[1:] = ["gradcam"]
+app.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=work, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_while_the_model_loads_is_told_in_two_lines(
     work: Path, sent: signal.Signals, code: int

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -119,13 +120,13 @@ def test_an_out_that_is_moved_during_the_run_is_said_and_nothing_is_made_in_its_
     elif instead == "a folder":
         out.mkdir()
         (out / "a.png").write_text("somebody's")
+    writing: dict[str, Callable[[], None]] = {
+        "a picture": lambda: folder.write("a.png", lambda file: file.write(PICTURE)),
+        "a page": lambda: folder._write_page(f"{folders.PAGES}/page-2.html", "<!-- cnnexplain -->"),
+        "records": lambda: folder.conclude({}, [], []),
+    }
     with pytest.raises(OutputError, match=f"^{re.escape(str(out))} was removed, moved or replaced while"):
-        if then == "a picture":
-            folder.write("a.png", lambda file: file.write(PICTURE))
-        elif then == "a page":
-            folder._write_page(f"{folders.PAGES}/page-2.html", "<!-- cnnexplain -->")
-        else:
-            folder.conclude({}, [], [])
+        writing[then]()
     folder.close()
     found = [] if instead == "nothing" else [out] if instead == "a file" else [out, out / "a.png"]
     assert sorted(path for path in (out, *out.rglob("*")) if path.exists()) == found
