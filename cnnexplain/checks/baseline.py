@@ -114,23 +114,23 @@ class Baseline:
 
     def _broken(self, picture: Compared, size: tuple[int, int]) -> dict[str, float]:
         """By how much a picture exceeds each limit that it exceeds, as a share of the measure's range."""
-        over = {
+        excess = {
             "class": picture.lead - self.probability,
             "probability": abs(picture.change) - self.probability,
             "rank correlation": (self.correlation - picture.correlation) / 2,
             "peak": (picture.moved - self.shift) / math.hypot(*size),
         }
-        return {name: far for name, far in over.items() if far > 0}
+        return {name: far for name, far in excess.items() if far > 0}
 
     def _summary(self, pictures: list[Compared], bad: int) -> str:
         from cnnexplain.core.words import count
 
-        others = sum(picture.lead > self.probability for picture in pictures)
+        other_class = sum(picture.lead > self.probability for picture in pictures)
         change = max(abs(picture.change) for picture in pictures)
-        many = count(len(pictures), "picture")
-        start = f"{bad} of {many} differ from the stored run" if bad else f"{many} as in the stored run"
+        total = count(len(pictures), "picture")
+        start = f"{bad} of {total} differ from the stored run" if bad else f"{total} as in the stored run"
         parts = [
-            f"{others} with another best class",
+            f"{other_class} with another best class",
             f"probabilities changed by up to {change:.2g} (limit {self.probability:g})",
         ]
         if all(picture.stored is None for picture in pictures):

@@ -70,15 +70,15 @@ class BatchNorm:
                 rows.append((name, why))
         if not total:
             raise Skipped("no layer keeps a running mean and variance")
-        many = words.count(total, "batch normalisation")
+        total_text = words.count(total, "batch normalisation")
         if not rows:
-            all_of = f"{many} holds" if total == 1 else f"all {many} hold"
+            all_of = f"{total_text} holds" if total == 1 else f"all {total_text} hold"
             return self._arriving(subject, f"{all_of} statistics of data")
         first = rows[0][1]
         names = [name for name, _ in rows]
         return Measurement(
             good=False,
-            says=f"{len(rows)} of {many} cannot be right: {some(names)}; the first: {first}",
+            says=f"{len(rows)} of {total_text} cannot be right: {some(names)}; the first: {first}",
             value=len(rows),
             do="load running_mean and running_var too (they are buffers, no parameters), or train with model.train()",
             table=EvidenceTable(("layer", "what is wrong"), tuple(rows[:ROWS])),
@@ -94,27 +94,27 @@ class BatchNorm:
         model, inputs = subject.model, subject.inputs(slice(PICTURES))
         model.heads.of(model, len(inputs))  # looks at a blank picture once, which is not to be watched
         height, width = inputs.shape[-2:]
-        few = subject.inputs(slice(min(MOST, max(2, PIXELS // (height * width)))))
-        if circles := misplaced(model, few):
+        sample = subject.inputs(slice(min(MOST, max(2, PIXELS // (height * width)))))
+        if circles := misplaced(model, sample):
             return _exchanged(circles)
         before = mismatches(model, inputs)
         worst = max(before, key=lambda name: before[name], default=None)
         if worst is None or not before[worst] > self.apart:
             return Measurement(good=True, says=good, value=0)
         away = f"what arrives at {worst} is {before[worst]:.1f} standard deviations from its means"
-        pair = nearest(model, few, TRIED)
+        pair = nearest(model, sample, TRIED)
         if pair is None:
             says = f"{good}; {away}, as with other pictures than those of its training: see normalisation"
             return Measurement(good=True, says=says, value=0)
         first, second, both = pair
-        who = (
+        layers_text = (
             f"{first} and {second}, each with its batch normalisation,"
             if both
             else f"the weights of {first} and {second}"
         )
         return Measurement(
             good=False,
-            says=f"{who} seem to be exchanged: {away}, and all layers agree better with their statistics after "
+            says=f"{layers_text} seem to be exchanged: {away}, and all layers agree better with their statistics after "
             "exchanging them back",
             value=before[worst],
             do=MAPPED,
@@ -142,20 +142,20 @@ class BatchNorm:
 
 def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Measurement:
     """The result for layers that the weights of other layers fit better."""
-    every = [entry for circle in circles for entry in circle]
+    entries = [entry for circle in circles for entry in circle]
     groups = "; of ".join(_joined([entry.layer for entry in circle]) for circle in circles)
-    first = every[0]
+    first = entries[0]
     return Measurement(
         good=False,
         says=f"the weights of {groups} seem to be exchanged: with those of {first.holder} what {first.layer} gives "
         f"agrees with the statistics behind it by {first.other:.2f}, with its own by {first.own:.2f}",
-        value=len(every),
+        value=len(entries),
         do=MAPPED,
         table=EvidenceTable(
             ("layer", "agrees with the weights of", "by", "with its own by"),
             tuple(
                 (entry.layer, entry.holder, f"{entry.other:.2f}", f"{entry.own:.2f}")
-                for entry in every[:ROWS]
+                for entry in entries[:ROWS]
             ),
         ),
     )

@@ -63,25 +63,25 @@ class ChannelOrder:
         if not coloured:
             raise Skipped("the pictures are grey: their red and blue are the same")
         _paired.require_enough(len(coloured), self.chance, "picture with colours", "pictures with colours")
-        which = torch.tensor(coloured)
+        coloured_places = torch.tensor(coloured)
         swapped = [np.ascontiguousarray(pixels[place][..., ::-1]) for place in coloured]
-        own = _paired.answers(subject, subject.logits[which], which)
-        other = _paired.answers(subject, subject.scored(swapped), which)
+        own = _paired.answers(subject, subject.logits[coloured_places], coloured_places)
+        other = _paired.answers(subject, subject.scored(swapped), coloured_places)
         outcome = own.against(other, self.gain, self.chance)
         measure = _paired.measured_by(subject)
         figures = f"{measure} {own.words} as fed and {other.words} with red and blue swapped{own.guesses}"
-        more = other.value - own.value
+        improvement = other.value - own.value
         _paired.require_seeing((own, other), self.chance)
         if outcome == "cannot tell":
             hint = "" if subject.labelled else ", and labels would say more"
             raise Skipped(f"cannot tell from {len(coloured)} pictures: {figures}{hint}")
         table = _table(subject, coloured, own, other)
         if outcome != "better":
-            return Measurement(good=True, says=figures, value=more, table=table)
+            return Measurement(good=True, says=figures, value=improvement, table=table)
         return Measurement(
             good=False,
             says=f"the model does better on swapped channels: {figures}",
-            value=more,
+            value=improvement,
             do="it was probably trained on BGR, as OpenCV reads pictures: swap the channels before the model, or flip "
             "the input channels of its first convolution",
             table=table,

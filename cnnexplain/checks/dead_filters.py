@@ -68,11 +68,11 @@ class DeadFilters:
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
         bad: list[tuple[float, tuple[str, ...]]] = []
-        total, most, grave = 0, 0.0, False
+        total, largest, grave = 0, 0.0, False
         for layer in layers:
             count, dead = len(layer.statistics.norms), len(layer.statistics.dead)
             total += dead
-            most = max(most, dead / count)
+            largest = max(largest, dead / count)
             # Where nothing comes in, training clears depthwise kernels.
             counted, lost = (0, self.share) if layer.depthwise else (layer.zeros, self.lost)
             grave = grave or layer.zeros > max(1, lost * count, self.zeros)
@@ -85,9 +85,9 @@ class DeadFilters:
             return Measurement(
                 good=True,
                 says=f"{words.count(total, 'dead filter')} in {words.count(len(layers), 'layer')}, "
-                f"at most {most:.1%} of one (limit "
+                f"at most {largest:.1%} of one (limit "
                 f"{self.share:.0%}), and none of zeros",
-                value=most,
+                value=largest,
             )
         bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
@@ -97,7 +97,7 @@ class DeadFilters:
             says=f"{len(bad)} of {words.count(len(layers), 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"filters of zeros, or more than {self.share:.0%} dead: "
             f"{some([row[0] for row in rows])}; in {name} {dead_of} are dead, {zeros} of them zeros",
-            value=most,
+            value=largest,
             do="look at them with cnnexplain filters -l LAYER; load or export the checkpoint anew; if they were pruned "
             "on purpose, raise zeros and share",
             table=EvidenceTable(("layer", "dead", "of zeros", "which"), rows[:ROWS]),

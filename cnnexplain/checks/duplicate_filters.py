@@ -50,7 +50,7 @@ class DuplicateFilters:
         from cnnexplain.core import words
 
         total = 0
-        most = 0.0
+        largest = 0.0
         bad: list[tuple[float, tuple[str, ...]]] = []
         for layer in subject.counted:
             alike, count = layer.statistics.alike, len(layer.statistics.norms)
@@ -58,7 +58,7 @@ class DuplicateFilters:
                 continue
             total += 1
             share = alike.filters / count
-            most = max(most, share)
+            largest = max(largest, share)
             if alike.equal or share > self.share:
                 pairs = ", ".join(f"{first} and {second}" for first, second, _ in alike.closest[:3])
                 row = (layer.weights.name, f"{alike.filters} of {count}", f"{alike.equal}", pairs)
@@ -68,9 +68,9 @@ class DuplicateFilters:
         if not bad:
             return Measurement(
                 good=True,
-                says=f"in {words.count(total, 'layer')} at most {most:.1%} of the filters have a near-duplicate (limit "
-                f"{self.share:.0%}), and none are equal",
-                value=most,
+                says=f"in {words.count(total, 'layer')} at most {largest:.1%} of the filters have a near-duplicate "
+                f"(limit {self.share:.0%}), and none are equal",
+                value=largest,
             )
         bad.sort(key=lambda entry: -entry[0])
         rows = tuple(row for _, row in bad)
@@ -80,7 +80,7 @@ class DuplicateFilters:
             says=f"{len(bad)} of {words.count(total, 'layer')} {'has' if len(bad) == 1 else 'have'} "
             f"equal filters, or near-duplicates of more than {self.share:.0%}: "
             f"{some([row[0] for row in rows])}; in {name} {alike_of} filters, as {pairs}",
-            value=most,
+            value=largest,
             do="initialise with random numbers, and see whether something was copied; cnnexplain filters "
             "--sort likeness -l LAYER shows them side by side",
             table=EvidenceTable(("layer", "filters with a duplicate", "equal pairs", "closest"), rows[:ROWS]),

@@ -63,8 +63,8 @@ class ExpectedLabels:
         # Where several classes score the same, as in a model that says nothing, none of them is recognised.
         ranks = (scores >= own).sum(1) - 1
         # So a picture that is not recognised is taken for another class, equal or not.
-        others = scores.scatter(1, labels[:, None], -math.inf).argmax(1)
-        taken = labels.where(ranks == 0, others)
+        best_others = scores.scatter(1, labels[:, None], -math.inf).argmax(1)
+        answered = labels.where(ranks == 0, best_others)
         first, five = int((ranks == 0).sum()), int((ranks < FIVE).sum())
         count, classes = len(labels), scores.shape[1]
         good = first >= self.top1 * count
@@ -77,7 +77,7 @@ class ExpectedLabels:
             good = good and five >= self.top5 * count
             says += f", {five} within the first five ({five / count:.0%} where {self.top5:.0%} is the least)"
         do = _advice(subject, first, classes)
-        if moved := exchange(labels.tolist(), taken.tolist(), subject.model.labels):
+        if moved := exchange(labels.tolist(), answered.tolist(), subject.model.labels):
             # No training makes a model take a class for another, and the other for the first, nearly always.
             good = False
             order = moved.words(subject.model.labels)
@@ -88,8 +88,8 @@ class ExpectedLabels:
             says=says,
             value=first / count,
             do=do,
-            table=_worst(subject, scores, ranks, taken),
-            drawing=_confusion(subject, taken),
+            table=_worst(subject, scores, ranks, answered),
+            drawing=_confusion(subject, answered),
         )
 
 
@@ -114,7 +114,7 @@ def _advice(subject: Subject, right: int, classes: int) -> str:
     )
 
 
-def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> EvidenceTable:
+def _worst(subject: Subject, scores: Tensor, ranks: Tensor, answered: Tensor) -> EvidenceTable:
     """The pictures whose class is the least likely to the model; those that are recognised are left out."""
     names = subject.model.labels
     chances, labels = subject.model.probabilities(subject.logits), subject.labels
@@ -126,15 +126,15 @@ def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Ev
     rows: list[tuple[str, ...]] = []
     for place in likely.argsort(stable=True).tolist():
         if int(ranks[place]) > 0 and len(rows) < ROWS:
-            true, other = int(labels[place]), int(taken[place])
+            true, answer = int(labels[place]), int(answered[place])
             rows.append(
                 (
                     subject.examples[place].name,
                     names[true],
                     chance(place, true),
                     str(int(ranks[place]) + 1),
-                    names[other],
-                    chance(place, other),
+                    names[answer],
+                    chance(place, answer),
                 )
             )
     return EvidenceTable(
@@ -142,28 +142,28 @@ def _worst(subject: Subject, scores: Tensor, ranks: Tensor, taken: Tensor) -> Ev
     )
 
 
-def _confusion(subject: Subject, taken_for: Tensor) -> Confusion:
+def _confusion(subject: Subject, answered: Tensor) -> Confusion:
     """The confusion of the classes that are mistaken most often; the other classes are counted together."""
     import numpy as np
 
     from cnnexplain.core.words import count
 
     names = subject.model.labels
-    pairs = list(zip(subject.labels.tolist(), taken_for.tolist(), strict=True))
+    pairs = list(zip(subject.labels.tolist(), answered.tolist(), strict=True))
     weight: dict[int, tuple[int, int]] = {}
-    for true, taken in pairs:
-        for index in {true, taken}:
-            mistakes, seen = weight.get(index, (0, 0))
-            weight[index] = (mistakes + (true != taken), seen + 1)
+    for true, answer in pairs:
+        for index in {true, answer}:
+            mistakes, total = weight.get(index, (0, 0))
+            weight[index] = (mistakes + (true != answer), total + 1)
     ranked = sorted(weight, key=lambda index: (-weight[index][0], -weight[index][1], index))
-    kept = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
-    place = {label: index for index, label in enumerate(kept)}
-    shown = [names[index] for index in kept]
-    if len(kept) < len(ranked):
-        shown.append(f"{len(ranked) - len(kept)} other classes")
-    counts = np.zeros((len(shown), len(shown)), dtype=np.int64)
-    for true, taken in pairs:
-        counts[place.get(true, len(kept)), place.get(taken, len(kept))] += 1
+    selected = sorted(ranked if len(ranked) <= SHOWN else ranked[: SHOWN - 1])
+    place = {label: index for index, label in enumerate(selected)}
+    class_names = [names[index] for index in selected]
+    if len(selected) < len(ranked):
+        class_names.append(f"{len(ranked) - len(selected)} other classes")
+    counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
+    for true, answer in pairs:
+        counts[place.get(true, len(selected)), place.get(answer, len(selected))] += 1
     return Confusion(
-        f"{count(len(pairs), 'picture')}: what each is, and what it is taken for", tuple(shown), counts
+        f"{count(len(pairs), 'picture')}: what each is, and what it is taken for", tuple(class_names), counts
     )

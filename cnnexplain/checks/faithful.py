@@ -53,32 +53,33 @@ class Faithful:
         maps = _explained.maps(subject)
         inputs = subject.inputs()
         blurred = averaged(inputs)
-        whole = _chance(subject, inputs, subject.best)
+        unmasked = _chance(subject, inputs, subject.best)
         empty = _chance(subject, blurred, subject.best)
-        varied, lost = _explained.varied(maps), whole - empty > LOST
-        kept = (varied & lost).nonzero()[:, 0]
-        if len(kept) < ENOUGH:
+        varied, falls = _explained.varied(maps), unmasked - empty > LOST
+        usable = (varied & falls).nonzero()[:, 0]
+        if len(usable) < ENOUGH:
             raise Skipped(
-                f"{len(kept)} of {counted(len(maps), 'picture')} can be judged, and {ENOUGH} are needed; "
+                f"{len(usable)} of {counted(len(maps), 'picture')} can be judged, and {ENOUGH} are needed; "
                 f"with a map that is the same everywhere: {int((~varied).sum())}, "
-                f"with a class that loses less than {LOST:.0%} of probability when all is blurred: {int((~lost).sum())}"
+                f"with a class that loses less than {LOST:.0%} of probability when all is blurred: "
+                f"{int((~falls).sum())}"
             )
         grid = coarse(maps)
         generator = torch.Generator().manual_seed(subject.model.seed)
         count = grid[0].numel()
         curves = []
-        for place in kept.tolist():
+        for place in usable.tolist():
             index = subject.best[place]
 
             def chance(images: Tensor, index: Tensor = index) -> Tensor:
                 return _chance(subject, images, index.expand(len(images)))
 
             orders = [torch.randperm(count, generator=generator) for _ in range(self.orders)]
-            ends = torch.stack((whole[place], empty[place]))
+            ends = torch.stack((unmasked[place], empty[place]))
             curves.append(
                 faithfulness_curves(chance, inputs[place], blurred[place], grid[place], orders, ends)
             )
-        names = [subject.examples[place].name for place in kept.tolist()]
+        names = [subject.examples[place].name for place in usable.tolist()]
         return _explained.limited(self._verdict(names, *map(torch.stack, zip(*curves, strict=True))), subject)
 
     def _verdict(self, names: list[str], deleted: Tensor, inserted: Tensor, random: Tensor) -> Measurement:

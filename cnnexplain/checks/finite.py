@@ -84,16 +84,16 @@ class Finite:
         from cnnexplain.core import words
         from cnnexplain.engine.borrow import PRECISIONS
 
-        bad, many = subject.broken, words.count(subject.tensors, "tensor")
+        bad, total_text = subject.broken, words.count(subject.tensors, "tensor")
         if bad:
             return Measurement(
                 good=False,
-                says=f"{len(bad)} of {many} hold NaN or infinite values, first {bad[0]}",
+                says=f"{len(bad)} of {total_text} hold NaN or infinite values, first {bad[0]}",
                 value=len(bad),
                 do="train or export the model again; a checkpoint from before the loss became NaN may do",
                 table=EvidenceTable(("tensor",), tuple((name,) for name in bad)),
             )
-        all_of = many if subject.tensors == 1 else f"all {many}"
+        all_of = total_text if subject.tensors == 1 else f"all {total_text}"
         are = "is" if subject.tensors == 1 else "are"
         result = Measurement(good=True, says=f"{all_of} {are} finite", value=0)
         if subject.examples:
@@ -116,15 +116,15 @@ class Finite:
         half = PRECISIONS[model.precision]
         if half is None:
             return autocast
-        how = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
-        if lost := beyond(model, half):
+        call = "module.half()" if model.precision == "fp16" else "module.bfloat16()"
+        if overflowed := beyond(model, half):
             return Measurement(
                 good=False,
-                says=f"{autocast.says}; {how} makes {lost[0]!r} infinite"
-                + (f" and {len(lost) - 1} more" if len(lost) > 1 else ""),
-                value=len(lost),
+                says=f"{autocast.says}; {call} makes {overflowed[0]!r} infinite"
+                + (f" and {len(overflowed) - 1} more" if len(overflowed) > 1 else ""),
+                value=len(overflowed),
                 do=SMALLER,
-                table=EvidenceTable(("tensor",), tuple((name,) for name in lost[:ROWS])),
+                table=EvidenceTable(("tensor",), tuple((name,) for name in overflowed[:ROWS])),
             )
         if not subject.examples:
             return autocast
@@ -133,14 +133,14 @@ class Finite:
             try:
                 scores, places = subject.observed(plain)
             except ModelError as error:
-                says = f"{autocast.says}; with {how} it could not be tried: {error.problem}"
+                says = f"{autocast.says}; with {call} it could not be tried: {error.problem}"
                 return replace(autocast, says=says)
         if places:
             overflowing = _overflowing(places, subject, half)
-            return replace(overflowing, says=f"{autocast.says}; with {how}: {overflowing.says}")
-        return self._as_in_float32(subject, autocast, scores, how)
+            return replace(overflowing, says=f"{autocast.says}; with {call}: {overflowing.says}")
+        return self._as_in_float32(subject, autocast, scores, call)
 
-    def _as_in_float32(self, subject: Subject, result: Measurement, scores: Tensor, how: str) -> Measurement:
+    def _as_in_float32(self, subject: Subject, result: Measurement, scores: Tensor, call: str) -> Measurement:
         """Compare the scores (N, K) of half precision with those of float32; `result` is the result so far."""
         from cnnexplain.checks.suite.repeated import apart
 
@@ -150,14 +150,14 @@ class Finite:
             return result  # which class comes first says nothing of scores that are no probabilities
         was, now = before.argmax(1), after.argmax(1)
         lead = before.gather(1, was[:, None]) - before.gather(1, now[:, None])
-        other = (lead[:, 0] > self.near).nonzero()[:, 0].tolist()
+        changed = (lead[:, 0] > self.near).nonzero()[:, 0].tolist()
         count, labels = len(exact), subject.model.labels
         largest = float(apart(exact, scores, exact).max())
         says = (
-            f"{result.says}; {how} against float32: another class for {int((was != now).sum())} of {count}, scores "
+            f"{result.says}; {call} against float32: another class for {int((was != now).sum())} of {count}, scores "
             f"differ by at most {largest:.2g} of their size"
         )
-        if len(other) <= self.changed * count:
+        if len(changed) <= self.changed * count:
             return replace(result, says=says)
         rows = tuple(
             (
@@ -167,14 +167,14 @@ class Finite:
                 labels[int(now[row])],
                 f"{float(after[row, now[row]]):.3f}",
             )
-            for row in other[:ROWS]
+            for row in changed[:ROWS]
         )
         return Measurement(
             good=False,
             says=says,
-            value=len(other) / count,
+            value=len(changed) / count,
             do="compare layer by layer where the two part (cnnexplain activations), or use fp32 or bf16",
-            table=EvidenceTable(("picture", "in float32", "probability", how, "probability of that"), rows),
+            table=EvidenceTable(("picture", "in float32", "probability", call, "probability of that"), rows),
         )
 
 
@@ -185,7 +185,7 @@ def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | Non
     first = places[0]
     share = (first.infinite + first.nan) / first.total
     kind = "NaN" if not first.infinite else "infinite" if not first.nan else "infinite or NaN"
-    more = f", and {words.count(len(places) - 1, 'place')} after it" if len(places) > 1 else ""
+    following = f", and {words.count(len(places) - 1, 'place')} after it" if len(places) > 1 else ""
     pictures = words.count(len(subject.examples), "picture")
     too_large = first.cause == "overflow" or (not first.cause and first.infinite > 0)
     problem = "values overflow on the way" if too_large else "not all values on the way are"
@@ -193,7 +193,7 @@ def _overflowing(places: Sequence[Overflow], subject: Subject, half: dtype | Non
     return Measurement(
         good=False,
         says=f"weights are finite, but {problem}: first at {first.name}, where {words.percent(share)} "
-        f"of the values are {kind} in {first.pictures} of {pictures}{more}",
+        f"of the values are {kind} in {first.pictures} of {pictures}{following}",
         value=len(places),
         do=_remedy(first, half, too_large=too_large),
         table=EvidenceTable(

@@ -69,11 +69,11 @@ class FlipAndShift:
         from cnnexplain.core.words import count
 
         _paired.require_enough(len(subject.examples), self.chance)
-        ways = _ways(subject)
+        changes = _changes(subject)
         pixels = [example.pixels for example in subject.examples]
         answers = {
             name: subject.chances_of(subject.scored([change(picture) for picture in pixels])).nan_to_num(0)
-            for name, change in ways.items()
+            for name, change in changes.items()
         }
         moved = {name: (chances - subject.chances).abs().sum(1) / 2 for name, chances in answers.items()}
         counted = dict(moved)
@@ -84,7 +84,7 @@ class FlipAndShift:
         if not counted:
             raise Skipped(f"cannot tell: a shift by one pixel is no small one of {_side(subject)}{aside}")
         changed = {name: (answers[name].argmax(1) != subject.best).double() for name in counted}
-        over = {  # by how much a limit is exceeded, picture by picture
+        exceeding = {  # by how much a limit is exceeded, picture by picture
             name: [
                 excess
                 for excess in (far - self.moved, changed[name] - self.answers)
@@ -92,13 +92,13 @@ class FlipAndShift:
             ]
             for name, far in counted.items()
         }
-        sure = [
+        certain = [
             name
-            for name, exceeded in over.items()
+            for name, exceeded in exceeding.items()
             if any(_paired.likely(excess) <= self.chance for excess in exceeded)
         ]
-        suspected = [name for name, exceeded in over.items() if exceeded]
-        worst = max(sure or suspected or counted, key=lambda name: float(counted[name].mean()))
+        suspected = [name for name, exceeded in exceeding.items() if exceeded]
+        worst = max(certain or suspected or counted, key=lambda name: float(counted[name].mean()))
         value = float(counted[worst].mean())
         table = _table(subject, moved)
         says = (
@@ -108,7 +108,7 @@ class FlipAndShift:
         )
         if not suspected:
             return Measurement(good=True, says=says, value=value, table=table)
-        if not sure:
+        if not certain:
             raise Skipped(f"cannot tell from so few pictures: {says}")
         return Measurement(
             good=False,
@@ -117,7 +117,7 @@ class FlipAndShift:
             do="train with random crops and mirrored pictures; of things for which left and right matter, raise the "
             "limit",
             table=table,
-            drawing=_gallery(subject, worst, ways[worst], answers[worst], counted[worst]),
+            drawing=_gallery(subject, worst, changes[worst], answers[worst], counted[worst]),
         )
 
     def _strange(self, subject: Subject, mirrored: Tensor) -> bool:
@@ -135,7 +135,7 @@ def _side(subject: Subject) -> int:
     return min(subject.model.preprocess.input_size)
 
 
-def _ways(subject: Subject) -> dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
+def _changes(subject: Subject) -> dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]:
     """The changes that are made to a picture (H, W, C), by their names."""
     import numpy as np
 
@@ -181,11 +181,13 @@ def _gallery(
     """The pictures whose answers change most, as they are and changed."""
     shots = []
     for place in distances.argsort(descending=True, stable=True).tolist()[:SHOTS]:
-        pixels = subject.examples[place].pixels
-        for words, shown, row in (
-            ("as fed", pixels, subject.chances[place]),
-            (name, change(pixels), answers[place]),
+        original = subject.examples[place].pixels
+        for description, pixels, row in (
+            ("as fed", original, subject.chances[place]),
+            (name, change(original), answers[place]),
         ):
             best = int(row.argmax())
-            shots.append(Thumbnail(shown, f"{words}: {subject.model.labels[best]} {float(row[best]):.2f}"))
+            shots.append(
+                Thumbnail(pixels, f"{description}: {subject.model.labels[best]} {float(row[best]):.2f}")
+            )
     return Gallery("the answers that change most", tuple(shots))

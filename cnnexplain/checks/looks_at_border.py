@@ -50,21 +50,25 @@ class LooksAtBorder:
         maps = _explained.maps(subject)
         positive = maps.clamp(min=0).double()
         total = positive.sum((1, 2))
-        kept = (total > 0) & total.isfinite()
-        if int(kept.sum()) < ENOUGH:
-            raise Skipped(f"maps with evidence for a class: {int(kept.sum())}; {ENOUGH} are needed to tell")
+        positive = (total > 0) & total.isfinite()
+        if int(positive.sum()) < ENOUGH:
+            raise Skipped(
+                f"maps with evidence for a class: {int(positive.sum())}; {ENOUGH} are needed to tell"
+            )
         outside = self._outside(maps.shape[1], maps.shape[2])
         area = float(outside.mean())
-        most = _outermost(outside) / area
-        if most <= self.excess:
+        largest = _outermost(outside) / area
+        if largest <= self.excess:
             raise Skipped(
                 f"maps of {maps.shape[1]}x{maps.shape[2]} are too coarse to tell: evidence in nothing but the "
-                f"outermost cells would have {most:.2f} times its share, where {self.excess:g} is allowed"
+                f"outermost cells would have {largest:.2f} times its share, where {self.excess:g} is allowed"
             )
         shares = (positive * outside).sum((1, 2)) / total
-        value = float(shares[kept].mean()) / area
+        value = float(shares[positive].mean()) / area
         order = [
-            place for place in shares.nan_to_num(-1).argsort(descending=True).tolist() if bool(kept[place])
+            place
+            for place in shares.nan_to_num(-1).argsort(descending=True).tolist()
+            if bool(positive[place])
         ]
         names = [example.name for example in subject.examples]
         result = Measurement(
@@ -100,8 +104,8 @@ class LooksAtBorder:
 
         def inside(cells: int) -> Tensor:
             edges = torch.arange(cells + 1, dtype=torch.float64) / cells
-            held = edges.clamp(self.margin, 1 - self.margin)
-            return (held[1:] - held[:-1]) * cells
+            clamped = edges.clamp(self.margin, 1 - self.margin)
+            return (clamped[1:] - clamped[:-1]) * cells
 
         return 1 - inside(rows)[:, None] * inside(columns)
 

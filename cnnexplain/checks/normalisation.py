@@ -78,15 +78,15 @@ class Normalisation:
         best = max(
             better or others, key=lambda name: (others[name].value, float(own.gains(others[name]).mean()))
         )
-        more = others[best].value - own.value
+        improvement = others[best].value - own.value
         figures = f"{measure} {own.words} as fed and {others[best].words} with {_called(best)}{own.guesses}"
         if better:
-            how = f": {HINTS[best]}" if best in HINTS else ""
+            fix = f": {HINTS[best]}" if best in HINTS else ""
             return Measurement(
                 good=False,
                 says=f"the model does better with another normalisation: {figures}",
-                value=more,
-                do=f"look up how pictures were normalised in training; {_called(best)} would fit best{how}",
+                value=improvement,
+                do=f"look up how pictures were normalised in training; {_called(best)} would fit best{fix}",
                 table=table,
                 drawing=drawing,
             )
@@ -98,7 +98,11 @@ class Normalisation:
                 f"{figures}{hint}"
             )
         return Measurement(
-            good=True, says=f"no other does better: {figures}", value=more, table=table, drawing=drawing
+            good=True,
+            says=f"no other does better: {figures}",
+            value=improvement,
+            table=table,
+            drawing=drawing,
         )
 
     def _outcomes(

@@ -49,21 +49,23 @@ class Randomisation:
 
         subject = _explained.at_most(subject, MOST)
         before = _explained.maps(subject)
-        kept = _explained.varied(before)
-        if not bool(kept.any()):
+        varied = _explained.varied(before)
+        if not bool(varied.any()):
             raise Skipped("its maps are the same everywhere, so that nothing in them could change")
-        met = [layer.name for layer in subject.model.trace.layers]
-        stages = _stages(backwards(subject.model, met), met, subject.map_layer.partition(" #")[0])
+        trace_order = [layer.name for layer in subject.model.trace.layers]
+        stages = _stages(
+            backwards(subject.model, trace_order), trace_order, subject.map_layer.partition(" #")[0]
+        )
         if not stages:
             raise Skipped("it has no weights")
-        draws = -(-PASSES // int(kept.sum()))
-        correlations = torch.empty(draws, len(stages), int(kept.sum()))
+        draws = -(-PASSES // int(varied.sum()))
+        correlations = torch.empty(draws, len(stages), int(varied.sum()))
         for draw in range(draws):
             with reinitialised(subject.model.seed + draw) as reinitialise:
                 for place, (_, parameters) in enumerate(stages):
                     for parameter in parameters:
                         reinitialise(parameter)
-                    correlations[draw, place] = _alike(before[kept], subject.maps_of(subject.best)[kept])
+                    correlations[draw, place] = _alike(before[varied], subject.maps_of(subject.best)[varied])
         return _explained.limited(self._verdict(correlations, [layers for layers, _ in stages]), subject)
 
     def _verdict(self, alike: Tensor, layers: list[list[str]]) -> Measurement:
@@ -101,14 +103,14 @@ class Randomisation:
 
 
 def _stages(
-    layers: list[tuple[str, list[nn.Parameter]]], met: list[str], explained: str
+    layers: list[tuple[str, list[nn.Parameter]]], trace_order: list[str], explained: str
 ) -> list[tuple[list[str], list[nn.Parameter]]]:
     """First the layers behind the explained layer, which only weigh its map; then the others, in equal parts."""
-    last = {name: number for number, name in enumerate(met)}
-    behind = [layer for layer in layers if last.get(layer[0], -1) > last[explained]]
-    rest = layers[len(behind) :]
-    size = max(1, -(-len(rest) // (STAGES - 1)))
-    groups = [behind, *(rest[start : start + size] for start in range(0, len(rest), size))]
+    last = {name: number for number, name in enumerate(trace_order)}
+    downstream = [layer for layer in layers if last.get(layer[0], -1) > last[explained]]
+    upstream = layers[len(downstream) :]
+    size = max(1, -(-len(upstream) // (STAGES - 1)))
+    groups = [downstream, *(upstream[start : start + size] for start in range(0, len(upstream), size))]
     return [
         (
             [name or "the model's own" for name, _ in group],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from cnnexplain.checks.suite.units import UnitShare, judged, watched
+from cnnexplain.checks.suite.units import UnitShare, held_against, watched
 from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import Level, Measurement, Need, Skipped
 
@@ -59,7 +59,7 @@ class Saturated:
             raise Skipped(
                 f"{ENOUGH} pictures are needed to tell stuck units from those that stand out in one"
             )
-        return judged(
+        return held_against(
             shares,
             self.share,
             "are stuck at an end of their range",

@@ -64,7 +64,7 @@ class UntrainedLayers:
 
         tested = 0
         small: list[str] = []
-        few: list[str] = []
+        tiny: list[str] = []
         rows: list[tuple[float, str, str, str]] = []
         for layer, values in readable(subject):
             if values.min() == values.max() and (values.size >= self.least or not values.any()):
@@ -73,7 +73,7 @@ class UntrainedLayers:
                 continue
             if values.size < min(self.fewest, self.least) or values.ndim < 2 or layer.shape is None:
                 # The last layer first, most often a new head: the message has to show that it was left out.
-                few.insert(0, layer.name)
+                tiny.insert(0, layer.name)
                 continue
             if values.size < self.least:
                 small.insert(0, layer.name)
@@ -95,25 +95,25 @@ class UntrainedLayers:
                 drawn = initialisation(values, layer.shape, layer.bias(), random=True)
                 shape = draws.shape if drawn is None else drawn.name
                 rows.append((draws.deviations, layer.name, shape, f"{draws.deviations:.1f} ({draws.figure})"))
-        left = (
+        left_out = (
             f"; {len(small)} with fewer than {self.least} weights, by exact bounds only: {some(small)}"
             if small
             else ""
         )
-        left += f"; {len(few)} with fewer than {self.fewest} left out: {some(few)}" if few else ""
+        left_out += f"; {len(tiny)} with fewer than {self.fewest} left out: {some(tiny)}" if tiny else ""
         if not tested and not small:
             raise Skipped(f"no layer has the {self.fewest} weights that it takes to tell")
         if not rows:
             return Measurement(
                 good=True,
-                says=f"none of {count(tested + len(small), 'layer')} follows its initialisation{left}",
+                says=f"none of {count(tested + len(small), 'layer')} follows its initialisation{left_out}",
                 value=0,
             )
         names = [name for _, name, _, _ in rows]
         return Measurement(
             good=False,
             says=f"{len(rows)} of {count(tested, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
-            f"initialisation: {some(names)} ({rows[0][2]}){left}",
+            f"initialisation: {some(names)} ({rows[0][2]}){left_out}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
             table=EvidenceTable(

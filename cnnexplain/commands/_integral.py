@@ -42,8 +42,8 @@ def integrated(
     start = BASELINES[options.baseline](model, inputs)
     with torch.no_grad():
         difference = target.score.detach() - model.score(model.forward(start.clone()), target.index)
-    most = _most(inputs, options)
-    together = max(1, KEPT // (most * bytes_of(tuple(inputs.shape[1:]))))
+    most_steps = _most_steps(inputs, options)
+    together = max(1, KEPT // (most_steps * bytes_of(tuple(inputs.shape[1:]))))
     values, details = torch.empty_like(inputs, dtype=torch.float32), []
     for first in range(0, len(inputs), together):
         part = slice(first, first + together)
@@ -54,12 +54,12 @@ def integrated(
             steps=options.steps,
             quadrature=options.quadrature,
             max_gap=options.max_gap,
-            most=most,
+            most=most_steps,
             rounding=ROUNDING[model.precision],
         )
         sums = values[part].flatten(1).sum(1).tolist()
-        for one, total, taken in zip(difference[part].tolist(), sums, steps, strict=True):
-            details.append(_completeness(one, total, taken, options))
+        for gap, total, used in zip(difference[part].tolist(), sums, steps, strict=True):
+            details.append(_completeness(gap, total, used, options))
     return values, tuple(details)
 
 
@@ -69,7 +69,7 @@ def bytes_of(shape: tuple[int, ...]) -> int:
     return 4 * channels * height * width
 
 
-def _most(inputs: Tensor, options: IntegralOptions) -> int:
+def _most_steps(inputs: Tensor, options: IntegralOptions) -> int:
     """How many steps one picture may take, whatever others share its batch."""
     return min(MOST * options.steps, max(2, KEPT // bytes_of(tuple(inputs.shape[1:]))))
 

@@ -60,22 +60,22 @@ def detail(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] |
 
 
 def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int] | None) -> Iterator[str]:
-    counted, every = kernels.statistics, len(kernels.values)
+    counted, total = kernels.statistics, len(kernels.values)
     if counted.broken:
-        what = " and ".join(
-            word for word, some in (("NaN", counted.nan), ("infinity", counted.infinite)) if some
+        kinds = " and ".join(
+            word for word, count_of in (("NaN", counted.nan), ("infinity", counted.infinite)) if count_of
         )
-        yield f"{what[0].upper()}{what[1:]} in {_share(counted.broken, every)}."
-    if len(counted.dead) == every:
+        yield f"{kinds[0].upper()}{kinds[1:]} in {_share(counted.broken, total)}."
+    if len(counted.dead) == total:
         yield "Every weight is zero." if not counted.limit > 0 else "Every filter is dead."
     elif counted.dead:
         yield (
-            f"Dead: {_share(counted.dead, every)}, with a norm of at most {DEAD:.0%} of the layer's root mean square."
+            f"Dead: {_share(counted.dead, total)}, with a norm of at most {DEAD:.0%} of the layer's root mean square."
         )
     if counted.smoothness is not None:
         yield _smoothness(counted.smoothness)
     if counted.alike is not None and (counted.alike.pairs or counted.alike.opposite):
-        yield _alike(counted.alike, every)
+        yield _alike(counted.alike, total)
     if weights.twin is not None:
         yield f"These are the very weights of {weights.twin}."
     if flattened is not None:
@@ -84,34 +84,35 @@ def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int]
         yield f"{kernels.type} is no kind of layer that is known: its first axis is taken for filters."
 
 
-def _smoothness(found: Smoothness) -> str:
-    if abs(found.value) <= SURE * found.spread:
+def _smoothness(smoothness: Smoothness) -> str:
+    if abs(smoothness.value) <= SURE * smoothness.spread:
         verdict = "like noise"
-    elif found.value > 0:
+    elif smoothness.value > 0:
         verdict = "smoother than noise"
     else:
         verdict = "neighbours differ more than in noise"
-    return f"Smoothness {found.words}: {verdict}."
+    return f"Smoothness {smoothness.words}: {verdict}."
 
 
-def _alike(found: Likeness, every: int) -> str:
-    told = []
-    if found.pairs:
-        pairs = ", ".join(f"{one} and {other}" for one, other, _ in found.closest[:PAIRS])
-        more = ", …" if found.pairs > PAIRS else ""
-        equal = f"; {found.equal:,} equal to the last bit" if found.equal else ""
-        told.append(
-            f"{found.filters:,} of {count(every, 'filter')}, in {count(found.pairs, 'pair')} ({pairs}{more}){equal}"
+def _alike(likeness: Likeness, total: int) -> str:
+    texts = []
+    if likeness.pairs:
+        pairs = ", ".join(f"{index} and {twin}" for index, twin, _ in likeness.closest[:PAIRS])
+        ellipsis = ", …" if likeness.pairs > PAIRS else ""
+        equal = f"; {likeness.equal:,} equal to the last bit" if likeness.equal else ""
+        texts.append(
+            f"{likeness.filters:,} of {count(total, 'filter')}, in {count(likeness.pairs, 'pair')} "
+            f"({pairs}{ellipsis}){equal}"
         )
-    if found.opposite:
-        told.append(f"{count(found.opposite, 'pair')} of opposite sign")
-    return f"Near-duplicates (cosine of {ALIKE} or more): {'; '.join(told)}."
+    if likeness.opposite:
+        texts.append(f"{count(likeness.opposite, 'pair')} of opposite sign")
+    return f"Near-duplicates (cosine of {ALIKE} or more): {'; '.join(texts)}."
 
 
-def _share(which: Sequence[int], every: int) -> str:
-    shown = ", ".join(map(str, which[:NAMED])) + (", …" if len(which) > NAMED else "")
-    share = f", {percent(len(which) / every)}" if len(which) > NAMED else ""
-    return f"{len(which):,} of {count(every, 'filter')}{share} ({shown})"
+def _share(places: Sequence[int], total: int) -> str:
+    listed_places = ", ".join(map(str, places[:NAMED])) + (", …" if len(places) > NAMED else "")
+    share = f", {percent(len(places) / total)}" if len(places) > NAMED else ""
+    return f"{len(places):,} of {count(total, 'filter')}{share} ({listed_places})"
 
 
 def _times(sides: Sequence[int]) -> str:

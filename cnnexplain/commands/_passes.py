@@ -17,15 +17,15 @@ def evaluator(model: Model, index: Tensor) -> Evaluate:
 
     def evaluate(rows: int, inputs: Inputs) -> Iterator[tuple[range, Tensor, Tensor]]:
         def work(chunk: range) -> tuple[Tensor, Tensor]:
-            made, image = inputs(chunk)
-            pixels = made.detach().requires_grad_()
+            copies, image = inputs(chunk)
+            pixels = copies.detach().requires_grad_()
             scores = model.score(model.forward(pixels.clone()), index[image])
             return scores.detach(), model.gradient_to_input(scores, pixels)
 
         height, width = model.preprocess.input_size
         size = height * width / 224**2
-        most = 1 if model.chunks.alone else None
-        for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work, size, most):
+        limit = 1 if model.chunks.alone else None
+        for chunk, (scores, gradients) in model.chunks.over(rows, index.device, work, size, limit):
             yield chunk, scores, gradients
 
     return evaluate

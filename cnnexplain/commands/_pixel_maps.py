@@ -103,8 +103,8 @@ class Passes:
 
 def gradient(passes: Passes) -> ChannelMaps:
     """Simonyan et al. 2013 (arXiv:1312.6034), section 3: how much the score changes with a pixel."""
-    found = passes.gradient()
-    return found._replace(details=(Detail(remarks=(BRIGHT,)),) * len(found.values))
+    maps = passes.gradient()
+    return maps._replace(details=(Detail(remarks=(BRIGHT,)),) * len(maps.values))
 
 
 def input_x_gradient(passes: Passes) -> ChannelMaps:
@@ -148,9 +148,9 @@ def guided_gradcam(passes: Passes) -> ChannelMaps:
     return _warned(ChannelMaps(formulas.guided_gradcam(values, passes.gradcam()), details), FINE_BUT_BLIND)
 
 
-def _warned(found: ChannelMaps, remark: str) -> ChannelMaps:
-    details = tuple(replace(one, remarks=(*one.remarks, remark)) for one in found.details)
-    return found._replace(details=details)
+def _warned(maps: ChannelMaps, remark: str) -> ChannelMaps:
+    details = tuple(replace(detail, remarks=(*detail.remarks, remark)) for detail in maps.details)
+    return maps._replace(details=details)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def cells_at(
     if pixel is None:
         return None
     upright = laying.shape(shape)
-    found = (laying.on(geometry).cell_of_pixel(*pixel, upright) or (0, 0) for geometry in batch.geometries)
-    return [laying.below(cell, shape) for cell in found]
+    cells = (laying.on(geometry).cell_of_pixel(*pixel, upright) or (0, 0) for geometry in batch.geometries)
+    return [laying.below(cell, shape) for cell in cells]
 
 
 def unseen(pixel: Pixel | None, batch: Batch) -> dict[int, ImageError]:

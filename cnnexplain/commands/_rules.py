@@ -34,19 +34,19 @@ FEW_SWITCHES = (
 ENOUGH_SWITCHES = 2  # max-poolings that lead a deconvnet back to the picture
 
 
-def require_rectifiers(model: Model, what: str, instead: str) -> None:
+def require_rectifiers(model: Model, rule: str, instead: str) -> None:
     """Raise `ModelError` for a network in which a rule would find nothing to rule."""
     if not model.nonlinearities.rectifiers:
         raise ModelError(
-            f"no rectifier (ReLU or one of its kin) was found in {model.name} for {what} to override",
+            f"no rectifier (ReLU or one of its kin) was found in {model.name} for {rule} to override",
             f"it would be the plain gradient under another name; use {instead}",
         )
 
 
-def obeyed(rectifiers: Rectifiers | None, *more: str) -> Detail:
+def obeyed(rectifiers: Rectifiers | None, *remarks: str) -> Detail:
     """How many rectifiers the signal met on its way back, in data and in words."""
     if rectifiers is None or rectifiers.rule == "gradient":
-        return Detail(remarks=more)
+        return Detail(remarks=remarks)
     kinds = rectifiers.passed()
     facts = {"rule": rectifiers.rule, "count": kinds.total(), "kinds": dict(kinds.most_common())}
     if kinds:
@@ -55,7 +55,7 @@ def obeyed(rectifiers: Rectifiers | None, *more: str) -> Detail:
         remark = (
             f"No rectifier lies on the way to the picture: the {rectifiers.rule} rule had nothing to change."
         )
-    return Detail({"rectifiers": facts}, (remark, *more))
+    return Detail({"rectifiers": facts}, (remark, *remarks))
 
 
 def blindness(rule: str, switches: int) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ def choices_of(
         if model.runs.count(layer) > 1:
             named.setdefault(name, []).append(run)
     for name, runs in named.items():
-        of_runs = f"{'runs' if len(runs) > 1 else 'run'} {listed(runs)} {'are' if len(runs) > 1 else 'is'} explained"
-        which = of_all if "" in runs else of_runs
-        yield Choice("run", name, f"it runs {model.runs.count(name)} times for a picture; {which}")
+        named_runs = f"{'runs' if len(runs) > 1 else 'run'} {listed(runs)} {'are' if len(runs) > 1 else 'is'} explained"
+        runs_text = of_all if "" in runs else named_runs
+        yield Choice("run", name, f"it runs {model.runs.count(name)} times for a picture; {runs_text}")
     for run in (run for layer in layers for run in model.runs.with_maps(layer)):
-        if words := model.runs.laying(run).words:
-            yield Choice("place", run, words)
+        if sentence := model.runs.laying(run).words:
+            yield Choice("place", run, sentence)
 
 
 def detail_of(model: Model, run: str) -> Detail:
@@ -49,6 +49,6 @@ def detail_of(model: Model, run: str) -> Detail:
     return Detail(facts, tuple(remarks))
 
 
-def joined(one: Detail, other: Detail) -> Detail:
+def joined(first: Detail, second: Detail) -> Detail:
     """All that two say."""
-    return Detail({**one.facts, **other.facts}, (*one.remarks, *other.remarks))
+    return Detail({**first.facts, **second.facts}, (*first.remarks, *second.remarks))

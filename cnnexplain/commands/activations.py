@@ -121,14 +121,14 @@ class Activations(ImageCommand):
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward, without gradients."""
-        with model.outputs(*self.layer) as found:
+        with model.outputs(*self.layer) as outputs:
             # A copy, so that a model may write into its input.
             logits = model.forward(batch.inputs.clone())
-        problems = _broken(model, batch, logits, found)
+        problems = _broken(model, batch, logits, outputs)
         numbers = logits.clone()
-        for one in (numbers, *(output.values for output in found.values())):
-            one[list(problems)] = 0  # so that nothing stumbles over them; these pictures are not shown
-        by_layer = [self._of_layer(model, batch, numbers, layer, found[layer]) for layer in self.layer]
+        for values in (numbers, *(output.values for output in outputs.values())):
+            values[list(problems)] = 0  # so that nothing stumbles over them; these pictures are not shown
+        by_layer = [self._of_layer(model, batch, numbers, layer, outputs[layer]) for layer in self.layer]
         return Answer(logits.cpu(), tuple(zip(*by_layer, strict=True)), problems)
 
     def _of_layer(
@@ -136,23 +136,23 @@ class Activations(ImageCommand):
     ) -> list[FeatureMaps]:
         """What a layer made of every picture."""
         run = run_name(layer.partition(" #")[0], output.run)
-        laying, known = model.runs.laying(run), detail_of(model, run)
+        laying, run_detail = model.runs.laying(run), detail_of(model, run)
         values = laying.upright(output.values) if output.values.ndim == 4 else output.values
         _require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
-        wanted = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
-        shown = wanted if values.ndim == 4 else min(wanted, MOST_BARS)
+        count = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
+        drawn = count if values.ndim == 4 else min(count, MOST_BARS)
         order = "as they were named" if self.channel else f"by {self.sort}"
         look = Look(self.together, cast("Shared", self.scale), self.overlay, order)
-        remarks = [*_remarks(layer, output), *known.remarks[output.runs > 1 :]]
-        if shown < wanted:
+        remarks = [*_remarks(layer, output), *run_detail.remarks[output.runs > 1 :]]
+        if drawn < count:
             remarks.append(
-                f"{wanted:,} units were asked for; there is room for {shown} bars. --save-raw has all values."
+                f"{count:,} units were asked for; there is room for {drawn} bars. --save-raw has all values."
             )
-        detail = Detail(known.facts, tuple(remarks))
+        detail = Detail(run_detail.facts, tuple(remarks))
         return [
             replace(
-                self._of_picture(layer, of_picture, shown, laying.on(batch.geometry(row)), whole=batch.whole),
+                self._of_picture(layer, of_picture, drawn, laying.on(batch.geometry(row)), whole=batch.whole),
                 placed=not laying.lost,
                 labels=labels,
                 look=look,
@@ -169,12 +169,12 @@ class Activations(ImageCommand):
 
         measured = statistics(values)
         channels = self._order(values, measured, shown)
-        kept = channels if whole else channels[:shown]
+        stored = channels if whole else channels[:shown]
         components, variance = principal(values) if values.ndim == 3 else (None, None)
         return FeatureMaps(
             layer=layer,
-            values=values[list(kept)].cpu().numpy(),
-            channels=tuple(kept),
+            values=values[list(stored)].cpu().numpy(),
+            channels=tuple(stored),
             shown=shown,
             statistics=measured,
             histogram=histogram(values),
@@ -202,10 +202,10 @@ class Activations(ImageCommand):
         return ON_PHOTOGRAPH if self.overlay else MOST
 
 
-def _require_channels(wanted: tuple[int, ...], layer: str, channels: int | None) -> None:
-    if wanted and channels is not None and max(wanted) >= channels:
+def _require_channels(chosen: tuple[int, ...], layer: str, channels: int | None) -> None:
+    if chosen and channels is not None and max(chosen) >= channels:
         raise OptionError(
-            f"--channel {max(wanted)} is not in {layer}, which has {channels}",
+            f"--channel {max(chosen)} is not in {layer}, which has {channels}",
             f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
         )
 
@@ -218,41 +218,41 @@ def _labels(model: Model, logits: Tensor, values: Tensor) -> tuple[str, ...]:
 
 
 def _remarks(layer: str, output: Output) -> list[str]:
-    said = []
+    remarks = []
     if output.runs > 1:
         name, last = layer.partition(" #")[0], "last" if " #" not in layer else f"in run {output.run}"
-        said.append(f"{name} is run {output.runs} times for a picture; what it gave back {last} is shown.")
+        remarks.append(f"{name} is run {output.runs} times for a picture; what it gave back {last} is shown.")
     if output.extra:
         first = "token" if output.extra == 1 else f"{output.extra} tokens"
-        said.append(
+        remarks.append(
             f"Left out: the first {first}, taken to stand for no place of the picture. Where a model has such at the "
             "end, this map is shifted."
         )
-    return said
+    return remarks
 
 
-def _broken(model: Model, batch: Batch, logits: Tensor, found: dict[str, Output]) -> dict[int, ImageError]:
+def _broken(model: Model, batch: Batch, logits: Tensor, outputs: dict[str, Output]) -> dict[int, ImageError]:
     """The pictures for which something is not a number, by row, and in which layer that begins."""
-    fine = logits.isfinite().all(1)
-    for one in found.values():
-        fine &= one.values.flatten(1).isfinite().all(1).to(fine.device)
-    rows = (~fine).nonzero()[:, 0].tolist()
+    finite = logits.isfinite().all(1)
+    for output in outputs.values():
+        finite &= output.values.flatten(1).isfinite().all(1).to(finite.device)
+    rows = (~finite).nonzero()[:, 0].tolist()
     if not rows:
         return {}
     firsts = model.first_broken(batch.inputs[rows])
-    return {row: _problem(first, found, row) for row, first in zip(rows, firsts, strict=True)}
+    return {row: _problem(first, outputs, row) for row, first in zip(rows, firsts, strict=True)}
 
 
-def _problem(first: Broken | None, found: dict[str, Output], row: int) -> ImageError:
+def _problem(first: Broken | None, outputs: dict[str, Output], row: int) -> ImageError:
     hint = "look at the weights of that layer and at what comes in, or try --precision fp32"
     if first is None:  # no layer returned it as a tensor: it arose in code between layers
-        names = [name for name, one in found.items() if not bool(one.values[row].isfinite().all())]
+        names = [name for name, output in outputs.items() if not bool(output.values[row].isfinite().all())]
         return ImageError(
             f"there are NaN or infinite values in {names[0] if names else 'the class scores'}", hint
         )
     where = f"{first.count} of {first.total} values"
     if first.channels:
-        more = f" and {len(first.channels) - 1} more" if len(first.channels) > 1 else ""
-        where = f"channel {first.channels[0]}{more}, {where}"
+        rest = f" and {len(first.channels) - 1} more" if len(first.channels) > 1 else ""
+        where = f"channel {first.channels[0]}{rest}, {where}"
     kind = "NaN" if first.nan else "infinite"
     return ImageError(f"{first.layer} is the first layer with {kind} values: {where}", hint)

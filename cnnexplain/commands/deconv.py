@@ -143,7 +143,7 @@ class Deconv(ImageCommand):
     ) -> Iterator[list[Reconstruction]]:
         """One of every picture at a time: by unit, then by rule."""
         height, width = pixels.shape[2:]
-        laying, known = model.runs.laying(layer), detail_of(model, layer)
+        laying, run_detail = model.runs.laying(layer), detail_of(model, layer)
         map_size = (maps.shape[2], maps.shape[3])
         pointed = cells_at(pixel_of(self.at), batch, map_size, laying)
         for units in self._units(layer, maps, pointed):
@@ -153,20 +153,20 @@ class Deconv(ImageCommand):
                     rectifiers.use(cast("Rule", rule))
                 back = model.gradient_to_input(units.score, pixels, keep_graph=True)
                 back = back * units.activation.clamp(min=0)[:, None, None, None]
-                seen = [
+                boxes = [
                     # A model whose way depends on the picture may have gone another one than the blank picture did.
                     box if _holds(values, box) else (0, 0, width, height)
                     for values, box in zip(back, boxes, strict=True)
                 ]
                 blind = blindness(rule, model.nonlinearities.switches)
-                made = []
+                results = []
                 for row, (activation, values, box) in enumerate(
-                    zip(units.activation.tolist(), back, seen, strict=True)
+                    zip(units.activation.tolist(), back, boxes, strict=True)
                 ):
                     patch = _patch(values, box)
                     notes = obeyed(rectifiers, *silence(rule, activation, patch), *blind)
                     cell = None if units.cell is None else units.cell[row].tolist()
-                    made.append(
+                    results.append(
                         Reconstruction(
                             rule=rule,
                             layer=layer,
@@ -178,11 +178,11 @@ class Deconv(ImageCommand):
                             values=patch.numpy(),
                             input_size=(height, width),
                             geometry=batch.geometry(row),
-                            detail=joined(known, notes),
+                            detail=joined(run_detail, notes),
                             laying=laying,
                         )
                     )
-                yield made
+                yield results
 
     def _units(self, layer: str, maps: Tensor, pointed: list[tuple[int, int]] | None) -> Iterator[_Units]:
         """Those to be shown of a layer, one of every picture at a time, where the user `pointed` if at all."""

@@ -97,20 +97,20 @@ class Filters(ModelCommand):
 
     def bind(self, model: Model) -> tuple[Filters, tuple[Choice, ...]]:
         """Settle which layers are shown."""
-        every = _weighted(model)
+        layers = _weighted(model)
         names: list[str] = []
         choices: tuple[Choice, ...] = ()
         for word in self.layer or (FIRST,):
-            found, told = _named(model, every, word, asked=bool(self.layer))
-            names += found
-            choices += told
+            layer_names, layer_choices = _named(model, layers, word, explicit=bool(self.layer))
+            names += layer_names
+            choices += layer_choices
         return replace(self, layer=tuple(dict.fromkeys(names))), choices
 
     def inspect(self, model: Model) -> Iterator[Kernels]:
         """Layer by layer; weights that are not finite are shown as what they are."""
-        every = _weighted(model)
-        by_name = {one.name: one for one in every}
-        lazy = any(one.shape is None for one in every)  # a pass would settle these for good
+        layers = _weighted(model)
+        by_name = {weights.name: weights for weights in layers}
+        lazy = any(weights.shape is None for weights in layers)  # a pass would settle these for good
         for name in self.layer:
             yield self._kernels(model, by_name[name], may_run=not lazy)
 
@@ -149,43 +149,43 @@ def _weighted(model: Model) -> list[Weights]:
 
 
 def _named(
-    model: Model, every: Sequence[Weights], word: str, *, asked: bool
+    model: Model, layers: Sequence[Weights], word: str, *, explicit: bool
 ) -> tuple[list[str], tuple[Choice, ...]]:
     """The layers that a word stands for. A layer of this very name comes before the words first and all."""
     from cnnexplain.engine.weights.kernels import is_single_layer, outermost, reading, within
 
-    alone = is_single_layer(model, every[0]) and word == every[0].name  # a model that is one layer
+    alone = is_single_layer(model, layers[0]) and word == layers[0].name  # a model that is one layer
     if (word in (FIRST, ALL) or alone) and word not in outermost(model):
         if word == ALL:
-            shown = [one.name for one in every if one.problem is None]
-            hidden = [one for one in every if one.problem is not None]
-            if not shown:
+            visible = [weights.name for weights in layers if weights.problem is None]
+            hidden = [weights for weights in layers if weights.problem is not None]
+            if not visible:
                 raise ModelError(
                     f"no weights of {model.name} can be shown: {hidden[0].problem}", "name another model"
                 )
-            return shown, tuple(_left_out(hidden))
+            return visible, tuple(_omissions(hidden))
         if alone:
             return [word], ()
-        first, reason = reading(every, model.preprocess.channels)
-        return [first], () if asked and word != FIRST else (Choice("layer", first, reason),)
-    inside, kind = within(model, every, word)
+        first, reason = reading(layers, model.preprocess.channels)
+        return [first], () if explicit and word != FIRST else (Choice("layer", first, reason),)
+    inside, kind = within(model, layers, word)
     if not inside:
         raise LayerError(
             f"layer {word!r} has no filters: it is a {kind}",
-            f"layers that have are {_some([one.name for one in every])}; or --layer all",
+            f"layers that have are {_abbreviated([weights.name for weights in layers])}; or --layer all",
         )
     return inside, ()
 
 
-def _left_out(hidden: Sequence[Weights]) -> Iterator[Choice]:
-    for problem in dict.fromkeys(one.problem for one in hidden):
-        names = [one.name for one in hidden if one.problem == problem]
-        yield Choice("left out", _some(names), f"their weights: {problem}")
+def _omissions(hidden: Sequence[Weights]) -> Iterator[Choice]:
+    for problem in dict.fromkeys(weights.problem for weights in hidden):
+        names = [weights.name for weights in hidden if weights.problem == problem]
+        yield Choice("left out", _abbreviated(names), f"their weights: {problem}")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more if more else listed(names)
+def _abbreviated(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest if rest else listed(names)
 
 
 def _flattened(model: Model, weights: Weights) -> tuple[int, int, int] | None:
@@ -210,13 +210,13 @@ def _in_colour(model: Model, weights: Weights, flattened: tuple[int, int, int] |
     return weights.convolution and weights.inputs == 3
 
 
-def _view(values: NDArray[np.float32], wanted: View, *, in_colour: bool) -> View:
+def _view(values: NDArray[np.float32], chosen: View, *, in_colour: bool) -> View:
     channels, sides = values.shape[1], values.shape[2:]
     if in_colour and len(sides) >= 2:
         return "colour"
     if math.prod(sides) == 1:
         return "matrix"
-    return wanted if channels > 1 else "slices"
+    return chosen if channels > 1 else "slices"
 
 
 def _alone(values: NDArray[np.float32], view: View) -> bool:

@@ -120,24 +120,24 @@ class GradCAM(ImageCommand):
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
                     share = _each(None if shares is None or not of_class else shares[place], len(a))
-                    facts = [_detail(details[run], name, part, goal) for part in share]
+                    map_details = [_detail(details[run], name, part, goal) for part in share]
                     if of_class and unseen:
-                        facts = [
+                        map_details = [
                             _with_unseen(detail, index in unseen, goal)
-                            for detail, index in zip(facts, target.index.tolist(), strict=True)
+                            for detail, index in zip(map_details, target.index.tolist(), strict=True)
                         ]
-                    made = heatmaps(
+                    maps_of_run = heatmaps(
                         batch,
                         name,
                         run,
-                        classes[rank] if of_class else _known(classes[rank], best),
+                        classes[rank] if of_class else _class_beside(classes[rank], best),
                         CAMS[name].formula(a.detach().float(), g).float().cpu(),
                         of_class=of_class,
                         scale="component" if CAMS[name].component else "evidence",
-                        details=facts,
+                        details=map_details,
                         laying=model.runs.laying(run),
                     )
-                    for of_picture, part, heatmap in zip(results, share, made, strict=True):
+                    for of_picture, part, heatmap in zip(results, share, maps_of_run, strict=True):
                         if heatmap is not None:
                             of_picture.append((_place(rank, part), heatmap))
         return Answer(
@@ -153,16 +153,18 @@ class GradCAM(ImageCommand):
         self, model: Model, target: Target, captured: Mapping[str, Tensor], *, last: bool
     ) -> list[Tensor | None]:
         """The gradient of every map; None for a run that the class does not depend on, if its layer has others."""
-        found = model.gradients(target.score, list(captured.values()), keep_graph=not last)
-        reached = {
-            run.partition(" #")[0] for run, one in zip(captured, found, strict=True) if one is not None
+        gradients = model.gradients(target.score, list(captured.values()), keep_graph=not last)
+        dependent = {
+            run.partition(" #")[0]
+            for run, gradient in zip(captured, gradients, strict=True)
+            if gradient is not None
         }
-        if any(run.partition(" #")[0] not in reached for run in captured):
+        if any(run.partition(" #")[0] not in dependent for run in captured):
             raise model.runs.independent()
-        return found
+        return gradients
 
 
-def _known(
+def _class_beside(
     classes: Sequence[Prediction | None], best: Sequence[Prediction | None]
 ) -> list[Prediction | None]:
     """For a map that no class enters: the class that is explained beside it, or else the best one."""
@@ -181,16 +183,16 @@ def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
     return [None] * pictures if share is None else share.tolist()
 
 
-def _with_unseen(known: Detail, unseen: bool, goal: str) -> Detail:
+def _with_unseen(detail: Detail, unseen: bool, goal: str) -> Detail:
     from cnnexplain.engine.trace.runs import DETACHED
 
     score = "this class's score" if goal == "the class" else f"the value of {goal}"
     remark = f"Part of {score} does not pass the layer: {DETACHED}."
-    return Detail(known.facts, (remark, *known.remarks)) if unseen else known
+    return Detail(detail.facts, (remark, *detail.remarks)) if unseen else detail
 
 
-def _detail(known: Detail, method: str, share: float | None, goal: str) -> Detail:
-    facts, remarks = dict(known.facts), known.remarks
+def _detail(run_detail: Detail, method: str, share: float | None, goal: str) -> Detail:
+    facts, remarks = dict(run_detail.facts), run_detail.remarks
     if share is not None and math.isnan(share):
         remarks = (f"One of several branches; in none of them does anything count for {goal}.", *remarks)
     elif share is not None:

@@ -160,13 +160,13 @@ class Saliency(ImageCommand):
         results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
         targets = model.targets(settled(self.target), logits, batch.expected)
         rules = {one.rule for one in used if not one.of_copies}
-        ways = len(targets) * (len(rules) + any(one.of_layer for one in used))
-        keep = (left > 0 for left in reversed(range(ways)))
+        backwards = len(targets) * (len(rules) + any(one.of_layer for one in used))
+        keep = (remaining > 0 for remaining in reversed(range(backwards)))
         for target, classes in zip(targets, predicted(model, logits, targets), strict=True):
             passes = Passes(model, pixels, target, rectifiers, maps, self.samples, self.noise, integral, keep)
             for name in self.method:
                 values, details = MAPS[name].formula(passes)
-                made = heatmaps(
+                heatmaps_of_class = heatmaps(
                     batch,
                     name,
                     self.layer if MAPS[name].of_layer and self.layer else PIXELS,
@@ -176,7 +176,7 @@ class Saliency(ImageCommand):
                     details=details,
                     channels=values.detach().float().cpu() if batch.whole else None,
                 )
-                for of_picture, heatmap in zip(results, made, strict=True):
+                for of_picture, heatmap in zip(results, heatmaps_of_class, strict=True):
                     if heatmap is not None:
                         of_picture.append(heatmap)
         return Answer(

@@ -165,8 +165,8 @@ NUMBERS = tuple(one.key for one in COLUMNS if one.value is not None and one.key 
 
 def stages(rows: Sequence[Row]) -> list[Row]:
     """The rows that stand for the stages of a model, one for every size of map, from the largest on."""
-    found = [row for row in rows if row["map"] and row["receptive_field"] and "deconv" in row["default_of"]]
-    return sorted(found, key=lambda row: -row["map"][1] * row["map"][2])
+    mapped = [row for row in rows if row["map"] and row["receptive_field"] and "deconv" in row["default_of"]]
+    return sorted(mapped, key=lambda row: -row["map"][1] * row["map"][2])
 
 
 def layers_and_blocks(number: int) -> str:

@@ -102,16 +102,16 @@ class Laying:
             for side, way in ((self.rows, "top to bottom"), (self.columns, "left to right"))
             if side[0] > side[1]
         ]
-        done = [f"mirrored {' and '.join(mirrored)}"] if mirrored else []
+        steps = [f"mirrored {' and '.join(mirrored)}"] if mirrored else []
         if self.turned:
-            done.insert(0, "turned, rows for columns")
+            steps.insert(0, "turned, rows for columns")
         left, top, right, bottom = self.box()
         if (left, top, right, bottom) != (0, 0, 1, 1):
-            how = "padded" if min(left, top) < 0 or max(right, bottom) > 1 else "cut"
-            done.append(
-                f"{how} to {left:.0%} - {right:.0%} of its width and {top:.0%} - {bottom:.0%} of its height"
+            verb = "padded" if min(left, top) < 0 or max(right, bottom) > 1 else "cut"
+            steps.append(
+                f"{verb} to {left:.0%} - {right:.0%} of its width and {top:.0%} - {bottom:.0%} of its height"
             )
-        return f"its input was {', '.join(done)}; the map is laid back on the picture" if done else ""
+        return f"its input was {', '.join(steps)}; the map is laid back on the picture" if steps else ""
 
     def facts(self) -> dict[str, Any]:
         """The same as plain data, for a record."""

@@ -57,7 +57,7 @@ class DeclaredOption:
         if value is None and self.optional:
             return None
         if not self.repeated:
-            return self._check_one(value)
+            return self._check_item(value)
         values = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         if self.param.split:
             values = tuple(part.strip() for text in values for part in str(text).split(",") if part.strip())
@@ -65,26 +65,30 @@ class DeclaredOption:
                 values = tuple(int(part) if re.fullmatch(r"[+-]?\d{1,18}", part) else part for part in values)
         if self.default and not values:
             raise OptionError(f"{self._flag} names nothing", f"leave it out for {', '.join(self.default)}")
-        return tuple(dict.fromkeys(map(self._check_one, values)))
+        return tuple(dict.fromkeys(map(self._check_item, values)))
 
     @property
     def _flag(self) -> str:
         return "--" + self.name.replace("_", "-")
 
-    def _check_one(self, value: Any) -> Any:
+    def _check_item(self, value: Any) -> Any:
         param, flag = self.param, self._flag
-        kinds, words = GIVEN_AS[self.type]
+        kinds, expected = GIVEN_AS[self.type]
         if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
-            raise OptionError(f"{flag} is {value!r}, a {type(value).__name__}", f"give {words}")
+            raise OptionError(f"{flag} is {value!r}, a {type(value).__name__}", f"give {expected}")
         try:
             value = self.type(value)
         except OverflowError as error:  # a whole number that no float holds
-            raise OptionError(f"{flag} is too large a number", f"give {words} with fewer digits") from error
+            raise OptionError(
+                f"{flag} is too large a number", f"give {expected} with fewer digits"
+            ) from error
         if param.choices and value not in param.choices:
-            near = near_misses(str(value), param.choices)
+            candidates = near_misses(str(value), param.choices)
             raise OptionError(
                 f"{flag} {value!r} is not one of {', '.join(param.choices)}",
-                f"did you mean {flag} {near[0]}?" if near else f"for example {flag} {param.choices[0]}",
+                f"did you mean {flag} {candidates[0]}?"
+                if candidates
+                else f"for example {flag} {param.choices[0]}",
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if param.min is not None and not value >= param.min:
@@ -117,12 +121,12 @@ def declared(cls: type) -> Iterator[DeclaredOption]:
 
 def checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     """`values` for the fields of `cls`, each checked against its declaration; unknown names are errors."""
-    known = {field.name: field for field in declared(cls)}
+    options = {field.name: field for field in declared(cls)}
     for name in values:
-        if name not in known:
-            near = near_misses(name, known)
+        if name not in options:
+            candidates = near_misses(name, options)
             raise OptionError(
                 f"there is no option {name!r}",
-                f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}",
+                f"did you mean {candidates[0]!r}?" if candidates else f"the options are {', '.join(options)}",
             )
-    return {name: known[name].check(value) for name, value in values.items()}
+    return {name: options[name].check(value) for name, value in values.items()}

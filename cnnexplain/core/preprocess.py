@@ -100,8 +100,8 @@ class Preprocess:
             "border": f"{f'longer side to {self.resize[0]}' if square else f'to fit into {resize}'}, padded",
         }[self.crop_mode]
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
-        said = f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"
-        return said if self.range is None else f"{said}; values {self.range[0]:g} to {self.range[1]:g}"
+        text = f"{self.channels}x{height}x{width}; {self.interpolation}, {crop}; mean {mean}; std {std}"
+        return text if self.range is None else f"{text}; values {self.range[0]:g} to {self.range[1]:g}"
 
     def with_crop(self, input_size: tuple[int, int], crop_pct: float) -> Preprocess:
         """The same preprocessing for an input of another size, cut from `crop_pct` of the resized picture."""
@@ -159,16 +159,16 @@ class Preprocess:
         right, bottom = min(resized_w, x + input_w), min(resized_h, y + input_h)
         resample = INTERPOLATIONS[self.interpolation]
         if resized_w * resized_h <= LARGEST_WHOLE * input_w * input_h:
-            shown = picture.resize((resized_w, resized_h), resample).crop((left, top, right, bottom))
+            resized = picture.resize((resized_w, resized_h), resample).crop((left, top, right, bottom))
         else:
             scale_x, scale_y = width / resized_w, height / resized_h
             box = (left * scale_x, top * scale_y, min(right * scale_x, width), min(bottom * scale_y, height))
-            shown = picture.resize((right - left, bottom - top), resample, box=box)
-        if shown.size != (input_w, input_h):
-            canvas = Image.new(shown.mode, (input_w, input_h), self._fill(channels))
-            canvas.paste(shown, (left - x, top - y))
-            shown = canvas
-        return np.asarray(shown)
+            resized = picture.resize((right - left, bottom - top), resample, box=box)
+        if resized.size != (input_w, input_h):
+            canvas = Image.new(resized.mode, (input_w, input_h), self._fill(channels))
+            canvas.paste(resized, (left - x, top - y))
+            resized = canvas
+        return np.asarray(resized)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         target_h, target_w = self.resize
@@ -196,7 +196,7 @@ def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return tuple(values[channel % len(values)] for channel in range(channels))
 
 
-def _offset(resized: int, wanted: int) -> int:
-    if wanted > resized:
-        return -((wanted - resized) // 2)
-    return round((resized - wanted) / 2)
+def _offset(resized: int, size: int) -> int:
+    if size > resized:
+        return -((size - resized) // 2)
+    return round((resized - size) / 2)

@@ -86,8 +86,12 @@ class SilentChannels(Reducer):
     def state(self) -> dict[str, Any]:
         """By layer: `silent`, `count`, `images`."""
         return {
-            layer: {"silent": sorted(known.silent), "count": known.count, "images": known.images}
-            for layer, known in self.layers.items()
+            layer: {
+                "silent": sorted(layer_state.silent),
+                "count": layer_state.count,
+                "images": layer_state.images,
+            }
+            for layer, layer_state in self.layers.items()
         }
 
     @classmethod
@@ -155,8 +159,8 @@ class FirstAnswers(Reducer):
 
     def merge(self, other: FirstAnswers) -> None:
         """Take in other images."""
-        for index, counted in other.classes.items():
-            self._add(index, counted)
+        for index, class_count in other.classes.items():
+            self._add(index, class_count)
 
     def state(self) -> dict[str, Any]:
         """By index: label, images, the exact sum in hexadecimal digits, images with a probability."""

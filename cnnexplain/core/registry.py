@@ -79,7 +79,7 @@ def plugins(group: str) -> dict[str, EntryPoint]:
         return {}  # importlib.metadata takes its time
     from importlib.metadata import entry_points
 
-    return {found.name: found for found in entry_points(group=group)}
+    return {plugin.name: plugin for plugin in entry_points(group=group)}
 
 
 def _declarations() -> Iterator[str]:

@@ -71,8 +71,8 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
     try:
         return TargetSpec(index=class_named(text, labels))
     except TargetError as error:
-        if (meant := _meant(text)) and not matching(text, labels):
-            raise TargetError(error.problem, f"did you mean --target {meant}?") from None
+        if (suggestion := _suggestion(text)) and not matching(text, labels):
+            raise TargetError(error.problem, f"did you mean --target {suggestion}?") from None
         raise
 
 
@@ -90,15 +90,15 @@ def class_named(text: str, labels: Sequence[str]) -> int:
             return synonyms[0]
         if not synonyms or index in synonyms:
             return _checked_index(index, len(labels))
-    found = matching(text, labels)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(f"{index} {labels[index]!r}" for index in found[:SHOWN_CANDIDATES])
-        more = f" and {len(found) - SHOWN_CANDIDATES} more" if len(found) > SHOWN_CANDIDATES else ""
+    matches = matching(text, labels)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        candidates = ", ".join(f"{index} {labels[index]!r}" for index in matches[:SHOWN_CANDIDATES])
+        rest = f" and {len(matches) - SHOWN_CANDIDATES} more" if len(matches) > SHOWN_CANDIDATES else ""
         raise TargetError(
-            f"--target {text!r} fits {len(found)} classes: {shown}{more}",
-            f"give more of the name or the index: --target {found[0]}",
+            f"--target {text!r} fits {len(matches)} classes: {candidates}{rest}",
+            f"give more of the name or the index: --target {matches[0]}",
         )
     near = near_misses(text, [part.strip() for label in labels for part in (label, *label.split(","))])
     raise TargetError(
@@ -120,17 +120,17 @@ def settled(words: str) -> TargetSpec:
 
 def _exact(text: str, labels: Sequence[str]) -> list[int]:
     """The classes that are called so and not otherwise."""
-    wanted = text.casefold()
-    return [index for index, label in enumerate(labels) if label.strip().casefold() == wanted]
+    folded_text = text.casefold()
+    return [index for index, label in enumerate(labels) if label.strip().casefold() == folded_text]
 
 
 def _synonyms(text: str, labels: Sequence[str]) -> list[int]:
     """The classes that are called so among other names, separated by commas."""
-    wanted = text.casefold()
+    folded_text = text.casefold()
     return [
         index
         for index, label in enumerate(labels)
-        if "," in label and wanted in [part.strip().casefold() for part in label.split(",")]
+        if "," in label and folded_text in [part.strip().casefold() for part in label.split(",")]
     ]
 
 
@@ -143,7 +143,7 @@ def _refuse_two_readings(text: str, named: int, index: int, labels: Sequence[str
     )
 
 
-def _meant(text: str) -> str:
+def _suggestion(text: str) -> str:
     """The way to write what `top 3`, `above 0.5`, `above=50%` or `> 0.5` try to say; empty for anything else."""
     if match := re.fullmatch(r"top\W{0,3}([1-9][0-9]{0,5})", text, re.IGNORECASE):
         return f"top{match[1]}"
@@ -177,16 +177,16 @@ def _checked_index(index: int, classes: int) -> int:
 
 def matching(text: str, labels: Sequence[str]) -> list[int]:
     """Classes that the text names, by the strictest reading that finds any: name, synonym, word, part."""
-    wanted = text.casefold()
+    folded_text = text.casefold()
     folded = [label.casefold() for label in labels]
-    word = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
+    word = re.compile(rf"(?<!\w){re.escape(folded_text)}(?!\w)")
     readings = (
-        lambda label: label == wanted,
-        lambda label: wanted in [part.strip() for part in label.split(",")],
+        lambda label: label == folded_text,
+        lambda label: folded_text in [part.strip() for part in label.split(",")],
         lambda label: word.search(label) is not None,
-        lambda label: wanted in label,
+        lambda label: folded_text in label,
     )
     for reading in readings:
-        if found := [index for index, label in enumerate(folded) if wanted and reading(label)]:
-            return found
+        if matches := [index for index, label in enumerate(folded) if folded_text and reading(label)]:
+            return matches
     return []

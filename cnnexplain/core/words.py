@@ -28,10 +28,10 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def likelihood(one: Mapping[str, Any]) -> str:
+def likelihood(entry: Mapping[str, Any]) -> str:
     """How likely a recorded class is: 39.0%; or its score where scores are no probabilities."""
-    chance = one["probability"]
-    return f"score {number(one['logit'])}" if chance is None else percent(chance)
+    chance = entry["probability"]
+    return f"score {number(entry['logit'])}" if chance is None else percent(chance)
 
 
 def named(index: int, label: str) -> str:
@@ -54,9 +54,9 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def count(number_of: int, one: str, many: str | None = None) -> str:
+def count(number_of: int, noun: str, plural: str | None = None) -> str:
     """1 image, 12 images, 100,000 images."""
-    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
+    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"
 
 
 def unit_name(place: int, label: str, units: int) -> str:
@@ -69,21 +69,21 @@ def run_name(layer: str, run: int) -> str:
     return layer if run == 1 else f"{layer} #{run}"
 
 
-def reached(found: Mapping[str, Any]) -> str:
+def reached(entry: Mapping[str, Any]) -> str:
     """Which channel of a recorded layer has the largest value of all, where that one is drawn: 12 reaches 3.1."""
-    channels, largest = found["channels"], number(found["max"])
-    for one in channels["shown"]:
-        if one["activation"] == found["max"]:
-            return f"{unit_name(one['channel'], one.get('label', ''), channels['count'])} reaches {largest}"
+    channels, largest = entry["channels"], number(entry["max"])
+    for channel in channels["shown"]:
+        if channel["activation"] == entry["max"]:
+            return f"{unit_name(channel['channel'], channel.get('label', ''), channels['count'])} reaches {largest}"
     return f"one that is not drawn reaches {largest}"
 
 
-def never_fired(layer: str, found: Mapping[str, Any], most: int = 20) -> str:
+def never_fired(layer: str, layer_entry: Mapping[str, Any], limit: int = 20) -> str:
     """Which channels of a layer fired in no picture: blocks.2: 2 of 40 channels in none of 8 images: 3, 7."""
-    named, channels = ", ".join(map(str, found["channels"][:most])), len(found["channels"])
-    more = f" and {channels - most} more" if channels > most else ""
-    share = f"{channels} of {count(found['count'], 'channel')}"
-    return f"{layer}: {share} fired in none of {count(found['images'], 'image')}: {named}{more}"
+    named, channels = ", ".join(map(str, layer_entry["channels"][:limit])), len(layer_entry["channels"])
+    rest = f" and {channels - limit} more" if channels > limit else ""
+    share = f"{channels} of {count(layer_entry['count'], 'channel')}"
+    return f"{layer}: {share} fired in none of {count(layer_entry['images'], 'image')}: {named}{rest}"
 
 
 def printable(text: str) -> str:

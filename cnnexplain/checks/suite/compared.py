@@ -46,31 +46,33 @@ def compared(subject: Subject, stored: StoredRun) -> list[Compared]:
     """
     chances, labels = subject.chances, subject.model.labels
     best = subject.best
-    before = [stored.answers[one.key] for one in subject.examples]
-    classes = torch.tensor([one.best[0][0] for one in before])
+    before = [stored.answers[example.key] for example in subject.examples]
+    classes = torch.tensor([image.best[0][0] for image in before])
     maps = None
-    if any(one.values is not None for one in before):
+    if any(image.values is not None for image in before):
         if not map_layer(subject):
             raise Skipped("maps are stored, and the model gives none now")
         maps = subject.maps if torch.equal(classes, best) else subject.maps_of(classes)
         if not bool(maps.isfinite().all()):
             raise Skipped("its maps are not finite")
-    found = []
-    for place, (one, then) in enumerate(zip(subject.examples, before, strict=True)):
+    comparisons = []
+    for place, (example, then) in enumerate(zip(subject.examples, before, strict=True)):
         was, now = then.best[0][0], int(best[place])
         chance = float(chances[place, was])
         lead = float(chances[place, now]) - chance
-        made = Compared(
-            one.name, one.pixels, labels[was], labels[now], lead, chance, chance - then.best[0][1]
+        comparison = Compared(
+            example.name, example.pixels, labels[was], labels[now], lead, chance, chance - then.best[0][1]
         )
         if maps is not None and then.values is not None:
-            made = _with_maps(made, then.values, maps[place].numpy(), subject.model.preprocess.input_size)
-        found.append(made)
-    return found
+            comparison = _with_maps(
+                comparison, then.values, maps[place].numpy(), subject.model.preprocess.input_size
+            )
+        comparisons.append(comparison)
+    return comparisons
 
 
 def _with_maps(
-    one: Compared, stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]
+    comparison: Compared, stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]
 ) -> Compared:
     if stored.shape != values.shape:
         was, now = ("x".join(map(str, shape)) for shape in (stored.shape, values.shape))
@@ -78,14 +80,14 @@ def _with_maps(
             f"the maps are of {now} cells, and the stored ones of {was}", "store them anew: --update-baseline"
         )
     alike, moved = likeness(stored, values), shift(stored, values, size)
-    return replace(one, correlation=alike, moved=moved, stored=stored, values=values)
+    return replace(comparison, correlation=alike, moved=moved, stored=stored, values=values)
 
 
 def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Spearman's, of two maps whose small differences are no differences; flat maps are like flat ones only."""
     x, y = _stepped(a), _stepped(b)
-    found = rank_correlation(x, y)
-    return found if math.isfinite(found) else float(np.ptp(x) == np.ptp(y) == 0)
+    correlation = rank_correlation(x, y)
+    return correlation if math.isfinite(correlation) else float(np.ptp(x) == np.ptp(y) == 0)
 
 
 def shift(stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]) -> float:

@@ -19,13 +19,13 @@ FEWEST_CELLS = 9  # of a map: fewer have no order worth the name
 VARIES = 1e-6  # of its largest value: a map that varies less is the same everywhere
 
 
-def at_most(subject: Subject, most: int) -> Subject:
+def at_most(subject: Subject, limit: int) -> Subject:
     """The subject with at most so many of its pictures, evenly from all."""
     count = len(subject.examples)
-    if count <= most:
+    if count <= limit:
         return subject
-    taken = [subject.examples[number * count // most] for number in range(most)]
-    return replace(subject, examples=tuple(taken))
+    examples = [subject.examples[number * count // limit] for number in range(limit)]
+    return replace(subject, examples=tuple(examples))
 
 
 def maps(subject: Subject) -> Tensor:
@@ -37,27 +37,27 @@ def maps(subject: Subject) -> Tensor:
     if not subject.model.trace.differentiable:
         raise Skipped("it cannot be explained: its scores carry no gradient")
     try:
-        found = subject.maps
+        values = subject.maps
     except LayerError as error:
         raise Skipped(f"it cannot be explained: {error.problem}") from error
-    if found[0].numel() < FEWEST_CELLS:
-        rows, columns = found.shape[1:]
+    if values[0].numel() < FEWEST_CELLS:
+        rows, columns = values.shape[1:]
         raise Skipped(f"the map of {subject.map_layer} has {rows}x{columns} places, too few to judge")
-    return found
+    return values
 
 
-def limited(found: Measurement, subject: Subject) -> Measurement:
+def limited(measurement: Measurement, subject: Subject) -> Measurement:
     """The same result, saying which maps it leaves out where several layers or runs lead to the classes."""
     names = subject.model.runs.choose()[0]
     if len(names) == 1:
-        return found
-    rest = f"; only maps of {names[0]} were looked at, not those of {listed(names[1:])}, which lead to the classes too"
-    return replace(found, says=found.says + rest)
+        return measurement
+    others = f"not those of {listed(names[1:])}, which lead to the classes too"
+    return replace(measurement, says=f"{measurement.says}; only maps of {names[0]} were looked at, {others}")
 
 
-def varied(found: Tensor) -> Tensor:
+def varied(maps: Tensor) -> Tensor:
     """Which maps (N,) are finite and not the same everywhere."""
-    flat = found.flatten(1)
+    flat = maps.flatten(1)
     spread = flat.amax(1) - flat.amin(1)
-    kept: Tensor = (spread > VARIES * flat.abs().amax(1)) & flat.isfinite().all(1)
-    return kept
+    valid: Tensor = (spread > VARIES * flat.abs().amax(1)) & flat.isfinite().all(1)
+    return valid

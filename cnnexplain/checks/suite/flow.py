@@ -46,8 +46,8 @@ class Flow:
         last = self.values[-1]
         order = sorted(range(len(self.layers)), key=lambda place: self.values[place])
         rows = ((self.layers[place], f"{self.values[place] / last:.3g}") for place in order)
-        every = list(rows) if smallest else list(rows)[::-1]
-        return EvidenceTable(("layer", "influence, the last layer's being 1"), tuple(every[:ROWS]))
+        ordered = list(rows) if smallest else list(rows)[::-1]
+        return EvidenceTable(("layer", "influence, the last layer's being 1"), tuple(ordered[:ROWS]))
 
     def profile(self, limit: float, marked: frozenset[int]) -> Profile:
         """From the first layer to the last, with the line that the first must not cross."""
@@ -72,11 +72,12 @@ def measured(subject: Subject) -> Flow:
         inputs, loss = subject.inputs(part), _loss(subject, part)
         return flow.influences(model, inputs, loss)
 
-    for found in subject.in_parts(len(subject.examples), work, AT_ONCE):
-        names = names or [one.layer for one in found]
-        if names != [one.layer for one in found]:
+    for influences in subject.in_parts(len(subject.examples), work, AT_ONCE):
+        layers = [influence.layer for influence in influences]
+        names = names or layers
+        if names != layers:
             raise Skipped("its layers differ from picture to picture")
-        parts.append([one.values for one in found])
+        parts.append([influence.values for influence in influences])
     values = [float(torch.cat(list(every)).median()) for every in zip(*parts, strict=True)]
     if values and max(values) == 0:
         raise Lost("no gradient comes back at all: see vanishing-gradients")

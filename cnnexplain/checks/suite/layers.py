@@ -39,32 +39,32 @@ class Counted:
 def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
     """Every layer with filters and its weights (K, C, ...). Raises where some are not finite."""
     subject.require_sound_weights()
-    for one in weighted(subject.model):
+    for weights in weighted(subject.model):
         # Rows of an embedding are entries, and the one for padding is zero on purpose.
-        if one.problem is not None or one.twin is not None or "Embedding" in one.kind:
+        if weights.problem is not None or weights.twin is not None or "Embedding" in weights.kind:
             continue
         try:
-            values = one.read()
+            values = weights.read()
         except LayerError:
             continue
         if np.isfinite(values).all():  # they may be a buffer, which infinity is allowed in
-            yield one, values
+            yield weights, values
 
 
 def counted(subject: Subject) -> tuple[Counted, ...]:
     """What is counted of every layer."""
     return tuple(
         Counted(
-            one,
+            weights,
             statistics(values),
             values[0].size,
             int((~values.reshape(len(values), -1).any(axis=1)).sum()),
         )
-        for one, values in readable(subject)
+        for weights, values in readable(subject)
     )
 
 
 def some(names: Sequence[str]) -> str:
     """The first few, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + rest

@@ -34,25 +34,29 @@ class Exchange:
         return self.order or ", ".join(pairs[:SHOWN]) + more
 
 
-def exchange(labels: Sequence[int], taken: Sequence[int], names: Sequence[str]) -> Exchange | None:
+def exchange(labels: Sequence[int], answered: Sequence[int], names: Sequence[str]) -> Exchange | None:
     """The exchange of labels that makes the most pictures right; None where the pictures show none.
 
-    `labels` and `taken` are what each picture should be and what it is taken for. An exchange is a usual order of all
-    labels, or classes that go round in a circle, each with a clear majority of its pictures, or most of the classes
+    `labels` and `answered` are what each picture should be and what it is taken for. An exchange is a usual order of
+    all labels, or classes that go round in a circle, each with a clear majority of its pictures, or most of the classes
     gone to others without pictures. Whatever else the model mistakes does not count. Of the pictures that such an
     exchange makes right or wrong so many must become right as a model that only confuses these classes, for which
     either is as likely, makes right in one of fifty cases at most.
     """
     where: dict[int, Counter[int]] = {}
-    for label, other in zip(labels, taken, strict=True):
-        where.setdefault(label, Counter())[other] += 1
-    known = {label: counts for label, counts in where.items() if counts.total() >= FEWEST}
+    for label, answer in zip(labels, answered, strict=True):
+        where.setdefault(label, Counter())[answer] += 1
+    frequent = {label: counts for label, counts in where.items() if counts.total() >= FEWEST}
     candidates = [
         Exchange(meant, _right(meant, where), order)
-        for order, meant in (*_usual(known, names), ("", _circles(known)), ("", _departed(known, where)))
+        for order, meant in (
+            *_usual(frequent, names),
+            ("", _circles(frequent)),
+            ("", _departed(frequent, where)),
+        )
         if meant
     ]
-    return max(candidates, key=lambda one: one.right, default=None)
+    return max(candidates, key=lambda candidate: candidate.right, default=None)
 
 
 def _right(meant: Mapping[int, int], where: Where) -> int:
@@ -80,35 +84,35 @@ def _majorities(where: Where, share: float) -> dict[int, int]:
 def _circles(where: Where) -> dict[int, int]:
     """Classes that took each other's places: two of them, three in a circle, or more."""
     meant = _majorities(where, CLEAR)
-    found: dict[int, int] = {}
+    circles: dict[int, int] = {}
     for start in meant:
         circle, label = {start: meant[start]}, meant[start]
         while label in meant and label not in circle:
             circle[label] = meant[label]
             label = meant[label]
-        if label == start and start not in found and _is_shown(circle, where, CLEAR):
-            found |= circle
-    return found
+        if label == start and start not in circles and _is_shown(circle, where, CLEAR):
+            circles |= circle
+    return circles
 
 
-def _departed(known: Where, where: Where) -> dict[int, int]:
+def _departed(frequent: Where, where: Where) -> dict[int, int]:
     """Most of the classes, gone each to another one; no two to the same, nor to one that stayed."""
-    meant = _majorities(known, AGREE)
+    meant = _majorities(frequent, AGREE)
     targets = list(meant.values())
     stayed = {label for label, counts in where.items() if label not in meant and counts[label]}
     unique = len(set(targets)) == len(targets) and not stayed & set(targets)
-    enough = len(meant) >= FEWEST and 2 * len(meant) >= len(known)
-    return meant if unique and enough and _is_shown(meant, known, CLEAR) else {}
+    enough = len(meant) >= FEWEST and 2 * len(meant) >= len(frequent)
+    return meant if unique and enough and _is_shown(meant, frequent, CLEAR) else {}
 
 
 def _usual(where: Where, names: Sequence[str]) -> Iterator[tuple[str, dict[int, int]]]:
     """The usual orders of labels that the pictures show, in words and as what they move."""
-    for words, order in _orders(where, names):
+    for description, order in _orders(where, names):
         meant = {label: order[label] for label in where if order[label] != label}
         fit = sum(where[label].most_common(1)[0][0] == other for label, other in meant.items())
         share = CLEAR if len(meant) < MANY else 0
         if len(meant) > 1 and fit >= MOST * len(meant) and _is_shown(meant, where, share):
-            yield words, meant
+            yield description, meant
 
 
 def _orders(where: Where, names: Sequence[str]) -> Iterator[tuple[str, Sequence[int]]]:
@@ -120,14 +124,14 @@ def _orders(where: Where, names: Sequence[str]) -> Iterator[tuple[str, Sequence[
     if step and count > 2:
         order = [(place + step) % count for place in places]
         by = step if 2 * step <= count else step - count
-        words = f"every label is {abs(by)} too {'low' if by > 0 else 'high'}"
+        description = f"every label is {abs(by)} too {'low' if by > 0 else 'high'}"
         round_the_end = any(
             where[label].most_common(1)[0][0] == order[label]
             for label in where
             if not 0 <= label + by < count
         )
         end = ", and the classes at one end stand for those at the other"
-        yield words + (end if round_the_end else ", as with a class for the background"), order
+        yield description + (end if round_the_end else ", as with a class for the background"), order
     text = sorted(places, key=str)
     name = sorted(places, key=lambda place: names[place].casefold())
     yield "the labels are in reverse order", places[::-1]

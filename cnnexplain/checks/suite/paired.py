@@ -41,11 +41,11 @@ def likely(differences: Tensor) -> float:
     return float((sums >= total - 1e-9 * float(values.abs().sum())).double().mean())
 
 
-def require_enough(count: int, chance: float, what: str = "picture", many: str | None = None) -> None:
+def require_enough(count: int, chance: float, noun: str = "picture", plural: str | None = None) -> None:
     """Raise `Skipped` where so few pictures could not show anything, whatever they showed."""
     fewest = math.ceil(-math.log2(chance))
     if count < fewest:
-        raise Skipped(f"cannot tell: {words.count(count, what, many)}, and it takes {fewest} at least")
+        raise Skipped(f"cannot tell: {words.count(count, noun, plural)}, and it takes {fewest} at least")
 
 
 def by_guesses(right: int, count: int, classes: int) -> float:
@@ -61,11 +61,11 @@ def by_guesses(right: int, count: int, classes: int) -> float:
     return max(0.0, 1 - head)
 
 
-def require_seeing(ways: Sequence[Performance], chance: float) -> None:
+def require_seeing(performances: Sequence[Performance], chance: float) -> None:
     """Raise `Skipped` where a model recognises no more than guesses would, however it is fed."""
-    if ways[0].labels is None:
+    if performances[0].labels is None:
         return
-    best = max(ways, key=lambda one: one.value)
+    best = max(performances, key=lambda performance: performance.value)
     count, classes = best.chances.shape
     if by_guesses(round(best.value * count), count, classes) > chance:
         raise Skipped(
@@ -120,22 +120,22 @@ class Performance:
 
     def against(self, other: Performance, gain: float, chance: float) -> Outcome:
         """How another way of feeding the model does."""
-        gains, more = self.gains(other), other.value - self.value
-        if more >= gain and likely(gains) <= chance:
+        gains, improvement = self.gains(other), other.value - self.value
+        if improvement >= gain and likely(gains) <= chance:
             return "better"
         if likely(-gains) <= chance:
             return "worse"
         # That a model is no more certain another way says nothing of whether it is right.
-        if self.labels is not None and more < gain and likely(SAME - gains) <= chance:
+        if self.labels is not None and improvement < gain and likely(SAME - gains) <= chance:
             return "same"
         return "cannot tell"
 
 
-def answers(subject: Subject, logits: Tensor, which: Tensor | None = None) -> Performance:
-    """The answers behind logits of all pictures, or of those at the places `which`."""
+def answers(subject: Subject, logits: Tensor, places: Tensor | None = None) -> Performance:
+    """The answers behind logits of all pictures, or of those at the places `places`."""
     labels = subject.labels if subject.labelled else None
-    if labels is not None and which is not None:
-        labels = labels[which]
+    if labels is not None and places is not None:
+        labels = labels[places]
     return Performance(subject.chances_of(logits).nan_to_num(0), labels)
 
 

@@ -25,11 +25,11 @@ def baseline(subject: Subject) -> StoredRun:
     if maps is not None and not bool(maps.isfinite().all()):
         raise Skipped("its maps are not finite")
     answers = {}
-    for place, one in enumerate(subject.examples):
+    for place, example in enumerate(subject.examples):
         best = chances[place].topk(min(BEST, chances.shape[1]))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         values = None if maps is None else maps[place].numpy()
-        answers[one.key] = StoredImage(one.sha256, tuple(pairs), values)
+        answers[example.key] = StoredImage(example.sha256, tuple(pairs), values)
     return StoredRun(made_of(subject), versions(subject), answers)
 
 

@@ -62,21 +62,23 @@ class Subject:
     rows: int = field(default=8)  # pictures that go through the model at once
     told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
 
-    def inputs(self, which: slice | None = None, model: Model | None = None) -> Tensor:
+    def inputs(self, part: slice | None = None, model: Model | None = None) -> Tensor:
         """The pictures, normalised (N, C, H, W), as `model` (by default the subject's own) is fed them."""
-        return (model or self.model).inputs([one.pixels for one in self.examples[which or slice(None)]])
+        return (model or self.model).inputs([one.pixels for one in self.examples[part or slice(None)]])
 
     def scored(self, pixels: Sequence[NDArray[np.uint8]], model: Model | None = None) -> Tensor:
         """The logits (N, K), float32, on the CPU, of pictures (H, W, C); `model` may be fed otherwise than usual."""
-        asked = model or self.model
+        scoring = model or self.model
         with torch.no_grad():
-            parts = self.in_parts(len(pixels), lambda part: asked.forward(asked.inputs(pixels[part])).cpu())
+            parts = self.in_parts(
+                len(pixels), lambda part: scoring.forward(scoring.inputs(pixels[part])).cpu()
+            )
             return torch.cat(same_width(list(parts)))
 
-    def in_parts(self, count: int, work: Callable[[slice], Part], most: int | None = None) -> Iterator[Part]:
-        """`work` of all of so many rows, `most` at a time (by default `rows`), fewer where memory is short."""
+    def in_parts(self, count: int, work: Callable[[slice], Part], limit: int | None = None) -> Iterator[Part]:
+        """`work` of all of so many rows, `limit` at a time (by default `rows`), fewer where memory is short."""
         chunks = self.model.chunks.over(
-            count, self.model.device, lambda rows: work(slice(rows.start, rows.stop)), most=most or self.rows
+            count, self.model.device, lambda rows: work(slice(rows.start, rows.stop)), most=limit or self.rows
         )
         return (result for _, result in chunks)
 
@@ -109,13 +111,13 @@ class Subject:
 
     def observed(self, model: Model | None = None) -> tuple[Tensor, list[overflow.Overflow]]:
         """The logits of every picture (N, K), float32, on the CPU; and where on the way values are not finite."""
-        asked = model or self.model
+        watched = model or self.model
 
         def work(part: slice) -> tuple[Tensor, list[overflow.Overflow]]:
-            asked.heads.of(
-                asked, part.stop - part.start
+            watched.heads.of(
+                watched, part.stop - part.start
             )  # looks at a blank picture once, which is not to be watched
-            scores, places = overflow.overflows(asked, self.inputs(part, asked))
+            scores, places = overflow.overflows(watched, self.inputs(part, watched))
             return scores.cpu(), places
 
         parts = list(self.in_parts(len(self.examples), work))
@@ -161,10 +163,10 @@ class Subject:
 
     def chances_of(self, logits: Tensor) -> Tensor:
         """The same of any logits (N, K). Raises `Skipped` where scores are no probabilities."""
-        found = self.model.probabilities(logits)
-        if found is None:
+        probabilities = self.model.probabilities(logits)
+        if probabilities is None:
             raise Skipped("its scores are no probabilities, as --activation none says")
-        return found
+        return probabilities
 
     @cached_property
     def best(self) -> Tensor:

@@ -26,8 +26,8 @@ class UnitShare(NamedTuple):
     @property
     def value(self) -> float:
         """The share of units that are to blame. Where units are few only all of them count."""
-        every = self.counted == self.units
-        return self.blamed / self.units if self.units >= FEW or every else 0.0
+        complete = self.counted == self.units
+        return self.blamed / self.units if self.units >= FEW or complete else 0.0
 
 
 def watched(subject: Subject) -> list[Activity]:
@@ -42,32 +42,35 @@ def require_sound(subject: Subject) -> None:
     _ = subject.logits
 
 
-def judged(shares: Sequence[UnitShare], limit: float, what: str, column: str, do: str) -> Measurement:
-    """Hold the worst share against the limit. `what` is said of units, as in `fire on no picture`."""
-    worst = sorted(shares, key=lambda one: -one.value)
+def held_against(
+    shares: Sequence[UnitShare], limit: float, deficiency: str, column: str, do: str
+) -> Measurement:
+    """Hold the worst share against the limit. `deficiency` is said of units, as in `fire on no picture`."""
+    worst = sorted(shares, key=lambda share: -share.value)
     first = worst[0]
-    over = [one for one in worst if one.value > limit]
-    found = f"{first.counted} of {first.units} units at {first.name} ({first.kind}) {what}"
-    if over:
-        more = f", which {len(over)} layers exceed" if len(over) > 1 else ""
-        says = f"{found}; the limit is {limit:.0%}{more}"
+    exceeding = [share for share in worst if share.value > limit]
+    sentence = f"{first.counted} of {first.units} units at {first.name} ({first.kind}) {deficiency}"
+    if exceeding:
+        plural_clause = f", which {len(exceeding)} layers exceed" if len(exceeding) > 1 else ""
+        says = f"{sentence}; the limit is {limit:.0%}{plural_clause}"
     else:
-        says = f"at most {first.value:.0%} of a layer's units {what}; the limit is {limit:.0%}"
+        says = f"at most {first.value:.0%} of a layer's units {deficiency}; the limit is {limit:.0%}"
     rows = tuple(
-        (one.name, one.kind, str(one.units), str(one.counted), f"{one.value:.1%}") for one in worst[:ROWS]
+        (share.name, share.kind, str(share.units), str(share.counted), f"{share.value:.1%}")
+        for share in worst[:ROWS]
     )
     return Measurement(
-        good=not over,
+        good=not exceeding,
         says=says,
         value=first.value,
         do=do,
         table=EvidenceTable(("layer", "function", "units", column, "share"), rows),
         drawing=Profile(
-            f"Units that {what}",
-            tuple(one.name for one in shares),
-            tuple(one.value for one in shares),
+            f"Units that {deficiency}",
+            tuple(share.name for share in shares),
+            tuple(share.value for share in shares),
             "share of units",
             limits=(limit,),
-            marked=frozenset(place for place, one in enumerate(shares) if one.value > limit),
+            marked=frozenset(place for place, share in enumerate(shares) if share.value > limit),
         ),
     )

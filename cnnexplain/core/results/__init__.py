@@ -125,11 +125,11 @@ class Recorded(Result):
 
 def result_class(kind: str) -> type[Result] | None:
     """The class of a kind, which may be another package's; None where it is not known."""
-    known = registry.module(__name__, kind)
-    if isinstance(known, ModuleType):
-        (name,) = known.__all__
-        known = getattr(known, name)
-    return cast("type[Result] | None", known)
+    loaded = registry.module(__name__, kind)
+    if isinstance(loaded, ModuleType):
+        (name,) = loaded.__all__
+        loaded = getattr(loaded, name)
+    return cast("type[Result] | None", loaded)
 
 
 def summaries(entries: Sequence[Entry]) -> Iterator[str]:
@@ -137,8 +137,8 @@ def summaries(entries: Sequence[Entry]) -> Iterator[str]:
     by_kind: dict[str, list[Entry]] = {}
     for entry in entries:
         by_kind.setdefault(kind_of(entry), []).append(entry)
-    for kind, same in by_kind.items():
-        yield from (result_class(kind) or Result).summaries(same)
+    for kind, of_kind in by_kind.items():
+        yield from (result_class(kind) or Result).summaries(of_kind)
 
 
 def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any
         recorded["raw"] = raw
     if result.detail.remarks:
         recorded["remarks"] = [readable(remark) for remark in result.detail.remarks]
-    if taken := recorded.keys() & result.detail.facts.keys():
-        raise ValueError(f"a fact must not be called {', '.join(sorted(taken))}")
+    if reserved := recorded.keys() & result.detail.facts.keys():
+        raise ValueError(f"a fact must not be called {', '.join(sorted(reserved))}")
     return {**recorded, **{readable(name): fact(value, name) for name, value in result.detail.facts.items()}}
 
 

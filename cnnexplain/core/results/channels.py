@@ -87,8 +87,8 @@ class FeatureMaps(Result):
         if self.size is None:
             return tuple(range(self.shown))
         blank = [place for place in range(self.shown) if not self.values[place].any()]
-        left_out = {*blank[FEW_BLANK:]}
-        return tuple(place for place in range(self.shown) if place not in left_out)
+        omitted = {*blank[FEW_BLANK:]}
+        return tuple(place for place in range(self.shown) if place not in omitted)
 
     @property
     def count(self) -> int:
@@ -151,8 +151,8 @@ class FeatureMaps(Result):
         """The map (h, w) of one channel."""
         if channel not in self.channels:
             raise LookupError(f"channel {channel} of {self.layer} was not kept; there are {self.channels}")
-        found: NDArray[np.float32] = self.values[self.channels.index(channel)]
-        return found
+        values: NDArray[np.float32] = self.values[self.channels.index(channel)]
+        return values
 
     def record(self) -> dict[str, Any]:
         """Statistics of all channels, and those that are shown."""

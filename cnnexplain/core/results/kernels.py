@@ -96,23 +96,23 @@ class Kernels(Result):
     @property
     def size(self) -> str:
         """How many filters there are, and how large: 32 filters of 3×3×3."""
-        one, *inside = self.shape
-        return f"{one:,} filter{'s' if one > 1 else ''} of {'×'.join(map(str, inside))}"
+        filters, *inside = self.shape
+        return f"{filters:,} filter{'s' if filters > 1 else ''} of {'×'.join(map(str, inside))}"
 
     @property
     def title(self) -> str:
         """What the layer is, and what stands out."""
         counted = self.statistics
-        told = [self.type, self.size]
+        texts = [self.type, self.size]
         if counted.broken:
-            told.append(f"{len(counted.broken):,} not finite")
+            texts.append(f"{len(counted.broken):,} not finite")
         if counted.dead:
-            told.append(f"{len(counted.dead):,} dead")
+            texts.append(f"{len(counted.dead):,} dead")
         if counted.alike is not None and counted.alike.pairs:
-            told.append(f"{counted.alike.filters:,} near-duplicates")
+            texts.append(f"{counted.alike.filters:,} near-duplicates")
         if counted.smoothness is not None:
-            told.append(f"smoothness {counted.smoothness.words}")
-        return " · ".join(told)
+            texts.append(f"smoothness {counted.smoothness.words}")
+        return " · ".join(texts)
 
     @property
     def min(self) -> float | None:

@@ -167,5 +167,5 @@ def _sheet(entries: Sequence[Entry]) -> str:
     }
     rules = listed(list(dict.fromkeys(entry["method"] for entry in entries)))
     (channel, _), activation = max(units.items(), key=lambda unit: unit[1])
-    strongest_one = f"strongest channel {channel} ({words.number(activation)})"
-    return f"{count(len(units), 'unit')} of {entries[0]['layer']} by {rules}, {strongest_one}"
+    strongest = f"strongest channel {channel} ({words.number(activation)})"
+    return f"{count(len(units), 'unit')} of {entries[0]['layer']} by {rules}, {strongest}"
