@@ -27,14 +27,14 @@ UPRIGHT = {
 }  # the turn that undoes each orientation
 
 
-def stored_bands(path: str, head: bytes, wanted: DecodeOptions) -> list[BandLayout]:
+def stored_bands(path: str, head: bytes, options: DecodeOptions) -> list[BandLayout]:
     """The pages of a TIFF that Pillow would not show in full: the first, or a page for each channel; else none.
 
     `head` holds the first bytes of the file.
     """
-    several = wanted.channels not in PHOTOGRAPHS and wanted.channels <= MOST_PAGES
-    pages = layouts(path, head, wanted.channels + 1 if several else 1)
-    if several and len(pages) == wanted.channels and _alike(pages):
+    several = options.channels not in PHOTOGRAPHS and options.channels <= MOST_PAGES
+    pages = layouts(path, head, options.channels + 1 if several else 1)
+    if several and len(pages) == options.channels and _alike(pages):
         return pages
     return [] if not pages or pages[0].plain else pages[:1]
 
@@ -45,39 +45,39 @@ def _alike(pages: Sequence[BandLayout]) -> bool:
     return len(kinds) == 1 and pages[0].bands == 1 and not pages[-1].following
 
 
-def of_tiff(path: str, pages: Sequence[BandLayout], wanted: DecodeOptions) -> Decoded:
+def of_tiff(path: str, pages: Sequence[BandLayout], options: DecodeOptions) -> Decoded:
     """The picture of the pages of `stored_bands`: of 8 bits, grey or RGB, with its alpha if it has one.
 
     Raises `ImageError` where its bands are not the model's channels, or nobody knows what its values mean.
     """
     first = pages[0]
     stored = len(pages) * first.bands
-    colours, channels = stored - first.alpha, wanted.channels
-    shown = first.colours if stored == first.bands else 0  # bands that a person's picture is made of
+    colours, channels = stored - first.alpha, options.channels
+    visible = first.colours if stored == first.bands else 0  # bands that a person's picture is made of
     notes: tuple[str, ...] = ()
     if channels in PHOTOGRAPHS:
-        shown = shown or (colours if colours == channels else 0)
-        if not shown:
+        visible = visible or (colours if colours == channels else 0)
+        if not visible:
             raise mismatch(stored, channels)
-        if colours > shown:
+        if colours > visible:
             notes = (
-                f"Of the file's {stored} bands the first {shown} were taken, which it calls red, green and blue.",
+                f"Of the file's {stored} bands the first {visible} were taken, which it calls red, green and blue.",
             )
     elif channels not in (stored, colours):
-        if colours != shown:
+        if colours != visible:
             raise mismatch(stored, channels)
-        notes = (repeated(shown, channels),)
+        notes = (repeated(visible, channels),)
     if first.following and len(pages) == 1:
         notes += ("The first of several frames was taken.",)
     require_small(pages)
-    values, note = _values(path, pages, wanted)
+    values, note = _values(path, pages, options)
     values = np.ascontiguousarray(UPRIGHT.get(first.orientation, lambda stored: stored)(values))
     notes = (note, *notes) if note else notes
     bands = None
     if channels not in PHOTOGRAPHS and channels in (stored, colours):
         bands = values[..., :channels]
         notes += (_bands_note(stored, channels, first),)
-    picture = _picture(values, shown or min(3, colours), first)
+    picture = _picture(values, visible or min(3, colours), first)
     return Decoded(picture, picture.size, bands, notes)
 
 
@@ -96,49 +96,49 @@ def _bands_note(stored: int, channels: int, layout: BandLayout) -> str:
     return note + "."
 
 
-def _values(path: str, pages: Sequence[BandLayout], wanted: DecodeOptions) -> tuple[NDArray[np.uint8], str]:
+def _values(path: str, pages: Sequence[BandLayout], options: DecodeOptions) -> tuple[NDArray[np.uint8], str]:
     """All bands as stored, (height, width, bands), from black 0 to white 255, and a note on how they became levels."""
     first = pages[0]
     (width, height), native = first.size, first.dtype.newbyteorder("=")
-    whole = np.empty((height, width, len(pages) * first.bands), np.uint8)
-    colours = whole.shape[2] - first.alpha
-    levels = Levels(native, wanted.range if native != np.uint8 else None)
+    stacked = np.empty((height, width, len(pages) * first.bands), np.uint8)
+    colours = stacked.shape[2] - first.alpha
+    levels = Levels(native, options.range if native != np.uint8 else None)
     opacity = Levels(native, None)
     for page, layout in enumerate(pages):
         for top, left, band, values in blocks(path, layout):
             rows, columns, depth = values.shape
-            part = whole[top : top + rows, left : left + columns, page + band : page + band + depth]
+            part = stacked[top : top + rows, left : left + columns, page + band : page + band + depth]
             colour_bands = max(0, colours - page - band)
             part[..., :colour_bands] = levels.of(values[..., :colour_bands])
             if colour_bands < depth:
                 part[..., colour_bands:] = opacity.of(values[..., colour_bands:])
-    levels.require_range(wanted.typed)
+    levels.require_range(options.typed)
     if first.photometric == WHITE_IS_ZERO:
-        np.subtract(255, whole[..., :colours], out=whole[..., :colours])
-    return whole, levels.note
+        np.subtract(255, stacked[..., :colours], out=stacked[..., :colours])
+    return stacked, levels.note
 
 
-def _picture(values: NDArray[np.uint8], shown: int, layout: BandLayout) -> Image.Image:
+def _picture(values: NDArray[np.uint8], visible: int, layout: BandLayout) -> Image.Image:
     """The first bands as a picture for people."""
-    shown = 3 if shown >= 3 else 1
-    drawn = values[..., :shown]
-    if not layout.alpha or values.shape[2] != shown + 1:
-        return Image.fromarray(np.ascontiguousarray(drawn[..., 0] if shown == 1 else drawn))
-    mode = {1: "LA", 3: "RGBA"}[shown]
+    visible = 3 if visible >= 3 else 1
+    drawn = values[..., :visible]
+    if not layout.alpha or values.shape[2] != visible + 1:
+        return Image.fromarray(np.ascontiguousarray(drawn[..., 0] if visible == 1 else drawn))
+    mode = {1: "LA", 3: "RGBA"}[visible]
     if layout.extra[-1] == MULTIPLIED:
-        mode = {1: "La", 3: "RGBa"}[shown]
+        mode = {1: "La", 3: "RGBa"}[visible]
     return Image.frombytes(mode, (values.shape[1], values.shape[0]), values.tobytes())
 
 
-def of_array(values: NDArray[Any], wanted: DecodeOptions) -> Decoded:
+def of_array(values: NDArray[Any], options: DecodeOptions) -> Decoded:
     """A picture from Python: (height, width) or (height, width, bands) of bytes, integers or floats."""
     array = np.atleast_3d(values)
-    bands, channels = array.shape[2], wanted.channels
+    bands, channels = array.shape[2], options.channels
     if bands not in (*PHOTOGRAPHS, channels) or (channels == 1 and bands not in PHOTOGRAPHS):
         raise mismatch(bands, channels)
-    levels = Levels(array.dtype, wanted.range if array.dtype != np.uint8 else None)
+    levels = Levels(array.dtype, options.range if array.dtype != np.uint8 else None)
     drawn = levels.of(array)
-    levels.require_range(wanted.typed)
+    levels.require_range(options.typed)
     notes = (levels.note,) if levels.note else ()
     picture = Image.fromarray(np.ascontiguousarray(drawn[..., :3] if bands >= 3 else drawn[..., 0]))
     decoded = Decoded(picture, picture.size, None, notes)

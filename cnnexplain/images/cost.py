@@ -47,8 +47,8 @@ def require_cheap(image: Image.Image, path: str) -> None:
 
 def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
     """Refuse a file far longer than its picture needs, before it is read; `paged` where only a part will be."""
-    length, most = os.stat(path).st_size, MAX_TIFF if paged else MAX_BESIDE + MAX_OF_PIXEL * pixels
-    if length > most:
+    length, limit = os.stat(path).st_size, MAX_TIFF if paged else MAX_BESIDE + MAX_OF_PIXEL * pixels
+    if length > limit:
         raise ImageError(
             f"the file is too long for its picture: {length / 1e6:,.0f} MB of {kind} for {pixels / 1e6:.2g} megapixels",
             "save the picture again, by itself",

@@ -49,7 +49,7 @@ def decode(path: str) -> Image.Image:
     return read(path).picture
 
 
-def read(path: str, wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
+def read(path: str, options: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """The picture as a person sees it and, where they match, as the channels of a model. Raises `ImageError`.
 
     With `sides`, a JPEG that is at least twice as large as needed comes out at a half, a quarter or an eighth, which
@@ -62,37 +62,37 @@ def read(path: str, wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa
         if head[:2] in (b"II", b"MM"):
             from cnnexplain.images import bands  # most pictures are no TIFFs
 
-            if pages := bands.stored_bands(path, head, wanted):
+            if pages := bands.stored_bands(path, head, options):
                 width, height = pages[0].size
                 _require_size(width, height)
                 require_short(path, width * height, "TIFF", paged=True)
-                return _seen(bands.of_tiff(path, pages, wanted))
+                return _seen(bands.of_tiff(path, pages, options))
         require_short_webp(path, head)
         with Image.open(path, formats=FORMATS) as image:
             _require_size(*image.size)
             require_cheap(image, path)
-            levels = _deep_colours(image, path, wanted)
-            return _of_image(image, wanted) if levels is None else levels
+            levels = _deep_colours(image, path, options)
+            return _of_image(image, options) if levels is None else levels
 
 
-def of_image(image: Image.Image, wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
+def of_image(image: Image.Image, options: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """A picture that the caller has opened, decoded as `read` decodes a file. Raises `ImageError`."""
     with _problems_named():
-        return _of_image(image, replace(wanted, sides=None))
+        return _of_image(image, replace(options, sides=None))
 
 
-def of_array(values: NDArray[Any], wanted: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
+def of_array(values: NDArray[Any], options: DecodeOptions = DecodeOptions()) -> Decoded:  # noqa: B008 - frozen
     """The picture of an array, (height, width) or (height, width, bands), without alpha. Raises `ImageError`."""
     from cnnexplain.images import bands
 
     with _problems_named():
-        return _seen(bands.of_array(values, wanted))
+        return _seen(bands.of_array(values, options))
 
 
-def _of_image(image: Image.Image, wanted: DecodeOptions) -> Decoded:
+def _of_image(image: Image.Image, options: DecodeOptions) -> Decoded:
     notes, size = _frames(image), image.size
-    if wanted.sides is not None and image.format in REDUCED:
-        shorter, longer = wanted.sides
+    if options.sides is not None and image.format in REDUCED:
+        shorter, longer = options.sides
         times = int(min(min(size) / shorter, max(size) / longer))
         if times > 1:
             image.draft(None, (size[0] // times, size[1] // times))
@@ -105,13 +105,13 @@ def _of_image(image: Image.Image, wanted: DecodeOptions) -> Decoded:
         size = image.size
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.asarray(image)  # of the type and the order of bytes that the mode has
-        levels = Levels(values.dtype.newbyteorder("="), wanted.range, bits if image.mode != "F" else None)
+        levels = Levels(values.dtype.newbyteorder("="), options.range, bits if image.mode != "F" else None)
         image = Image.fromarray(levels.of(values))
-        levels.require_range(wanted.typed)
+        levels.require_range(options.typed)
         notes += (levels.note,)
     channels = None
-    if wanted.channels not in PHOTOGRAPHS:
-        channels, note = _bands(image, wanted.channels)
+    if options.channels not in PHOTOGRAPHS:
+        channels, note = _bands(image, options.channels)
         notes += (note,)
     return Decoded(_to_rgb(image), size, channels, notes)
 
@@ -150,10 +150,10 @@ def _bits(image: Image.Image) -> int | None:
     return int(bits[0]) if isinstance(bits, tuple) and bits and bits[0] in (12, 16, 32) else None
 
 
-def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: DecodeOptions) -> Decoded | None:
+def _deep_colours(image: ImageFile.ImageFile, path: str, options: DecodeOptions) -> Decoded | None:
     """Colours of 16 bits of a PNG by the wanted range, where there is one; Pillow itself keeps the upper 8."""
     raw = image.tile[0].args if image.format == "PNG" and image.tile else None
-    if wanted.range is None or not isinstance(raw, str) or raw not in LOWER_BYTES:
+    if options.range is None or not isinstance(raw, str) or raw not in LOWER_BYTES:
         return None
     notes = _frames(image)
     with Image.open(path, formats=("PNG",)) as again:
@@ -162,7 +162,7 @@ def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: DecodeOptions) 
     upper = None if raw == "LA;16B" else _upright(image)
     depth = Image.getmodebands(raw.partition(";")[0])
     colours = depth - (depth % 2 == 0)
-    levels = Levels(np.dtype(np.uint16), wanted.range)
+    levels = Levels(np.dtype(np.uint16), options.range)
     drawn = np.empty((lower.height, lower.width, depth), np.uint8)
     rows = max(1, PIXELS_AT_ONCE // lower.width)
     for top in range(0, lower.height, rows):
@@ -175,7 +175,7 @@ def _deep_colours(image: ImageFile.ImageFile, path: str, wanted: DecodeOptions) 
         part = drawn[top : top + rows]
         part[..., :colours] = levels.of(values[..., :colours])
         part[..., colours:] = values[..., colours:] >> 8
-    decoded = _of_image(Image.fromarray(drawn), wanted)
+    decoded = _of_image(Image.fromarray(drawn), options)
     return replace(decoded, notes=(*notes, levels.note, *decoded.notes))
 
 
@@ -225,14 +225,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """A picture with transparent parts on white; a part at a time, since it takes three copies on the way."""
-    whole = Image.new("RGB", image.size)
+    canvas = Image.new("RGB", image.size)
     rows = max(1, PIXELS_AT_ONCE // image.width)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
         rgba = (part.convert("LA") if part.mode == "La" else part).convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
-        whole.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
-    return whole
+        canvas.paste(Image.alpha_composite(white, rgba).convert("RGB"), (0, top))
+    return canvas
 
 
 def _upright(image: Image.Image) -> Image.Image:

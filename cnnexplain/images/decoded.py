@@ -40,18 +40,16 @@ class Decoded:
 
 def repeated(stored: int, channels: int) -> str:
     """The note on a grey or RGB picture, of `stored` bands, that goes into a model of another number of channels."""
-    having = "is grey" if stored == 1 else "has 3"
-    return (
-        f"The model takes {channels} channels and the picture {having}: red, green and blue are fed in turn."
-    )
+    description = "is grey" if stored == 1 else "has 3"
+    return f"The model takes {channels} channels and the picture {description}: red, green and blue are fed in turn."
 
 
 def mismatch(bands: int, channels: int) -> ImageError:
     """The error for a picture whose bands are not the model's channels."""
     takes = "1 channel" if channels == 1 else f"{channels} channels"
-    has = "1 band" if bands == 1 else f"{bands} bands"
+    stored = "1 band" if bands == 1 else f"{bands} bands"
     hint = f"give pictures of the {channels} bands that the model was trained on, in their order"
     if channels in PHOTOGRAPHS:
-        which = "band that is grey" if channels == 1 else "three bands that are red, green and blue"
-        hint = f"save the {which} to the model as a picture of its own, or give a model of {has}"
-    return ImageError(f"the picture has {has}, and the model takes {takes}", hint)
+        bands_text = "band that is grey" if channels == 1 else "three bands that are red, green and blue"
+        hint = f"save the {bands_text} to the model as a picture of its own, or give a model of {stored}"
+    return ImageError(f"the picture has {stored}, and the model takes {takes}", hint)

@@ -157,11 +157,11 @@ def _standard_input() -> IO[bytes]:
 
 def _names(file: IO[bytes], where: str, options: ImageOptions) -> Iterator[str]:
     """The names in a list, as they come. Raises `OptionError` for a list that does not end, or is not a list."""
-    end, rest, length, listed = (b"\0" if options.null else b"\n"), b"", 0, 0
+    end, remainder, length, listed = (b"\0" if options.null else b"\n"), b"", 0, 0
     while chunk := file.read(CHUNK):
-        *names, rest = (rest + chunk).split(end)
+        *names, remainder = (remainder + chunk).split(end)
         length, listed = length + len(chunk), listed + len(names)
-        if len(rest) > LONGEST_NAME or any(len(name) > LONGEST_NAME for name in names):
+        if len(remainder) > LONGEST_NAME or any(len(name) > LONGEST_NAME for name in names):
             kind = "NUL" if options.null else "an end of the line"
             raise OptionError(
                 f"{where} has {LONGEST_NAME:,} bytes without {kind} and is no list of names",
@@ -174,7 +174,7 @@ def _names(file: IO[bytes], where: str, options: ImageOptions) -> Iterator[str]:
             )
         for name in names:
             yield from _name(name, options)
-    yield from _name(rest, options)
+    yield from _name(remainder, options)
 
 
 def _name(written: bytes, options: ImageOptions) -> Iterator[str]:
@@ -185,12 +185,12 @@ def _name(written: bytes, options: ImageOptions) -> Iterator[str]:
 
 def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -> Iterator[ImagePath]:
     """The pictures in a folder and all below it, by name; links to folders are not followed: they may form circles."""
-    left_out = results.resolve() if results is not None else None
-    within = left_out is not None and left_out in (Path(folder).resolve(), *Path(folder).resolve().parents)
+    excluded = results.resolve() if results is not None else None
+    within = excluded is not None and excluded in (Path(folder).resolve(), *Path(folder).resolve().parents)
     closed: list[OSError] = []
     for root, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(
-            name for name in folders if left_out is None or Path(root, name).resolve() != left_out
+            name for name in folders if excluded is None or Path(root, name).resolve() != excluded
         )
         below = os.path.relpath(root, folder)
         for name in sorted(files):
@@ -205,9 +205,9 @@ def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -
 def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePath]) -> NoImagesError:
     missing = [source.path for source in sources]
     for path in missing[:SHOWN]:
-        if meant := _meant(path):
+        if suggestion := _suggestion(path):
             kind = "picture" if is_picture(path) else "picture or folder"
-            return NoImagesError(f"there is no {kind} called {path!r}", f"did you mean {meant}?")
+            return NoImagesError(f"there is no {kind} called {path!r}", f"did you mean {suggestion}?")
     named = [path for path in missing if not glob.has_magic(path)]
     if not named:
         places = [argument for argument in arguments if argument != "-"] or [
@@ -218,25 +218,25 @@ def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePat
             "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
         )
     folder = os.path.dirname(named[0])
-    other = next(
+    example = next(
         (name for name, is_folder in _entries(Path(folder)) if is_picture(name) and not is_folder), None
     )
     return NoImagesError(
         f"there is no picture called {_listing(named)}",
         "name a picture, a folder of pictures, or a quoted 'glob'"
-        + (f"; {os.path.join(folder, other)} is there, for example" if other else ""),
+        + (f"; {os.path.join(folder, example)} is there, for example" if example else ""),
     )
 
 
-def _meant(path: str) -> str:
+def _suggestion(path: str) -> str:
     """The existing path that a mistyped path, or the folder of a glob, most likely meant; empty where there is none."""
     parts = Path(path).parts
     place, changed = Path(), False
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         if glob.has_magic(part) and not os.path.lexists(place / part):
-            rest = os.path.join(place, *parts[number:])
-            return rest if changed and glob.glob(rest, recursive=True) else ""
+            candidate = os.path.join(place, *parts[number:])
+            return candidate if changed and glob.glob(candidate, recursive=True) else ""
         if not os.path.exists(place / part):
             candidates = [
                 name for name, is_folder in _entries(place) if is_folder or (last and is_picture(name))
@@ -250,8 +250,8 @@ def _meant(path: str) -> str:
 
 
 def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + rest
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:

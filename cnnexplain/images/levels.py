@@ -49,10 +49,10 @@ class Levels:
         fits = values.dtype.itemsize <= (4 if values.dtype.kind == "f" else 2)
         numbers = values.astype(np.float32 if fits else np.float64)
         finite = np.isfinite(numbers)
-        whole = bool(finite.all())
-        if not whole:
+        all_finite = bool(finite.all())
+        if not all_finite:
             self.odd += int(finite.size - finite.sum())
-        finite_numbers = numbers if whole else numbers[finite]
+        finite_numbers = numbers if all_finite else numbers[finite]
         if finite_numbers.size:
             self.low, self.high = (
                 min(self.low, float(finite_numbers.min())),
@@ -63,7 +63,7 @@ class Levels:
         numbers -= low
         numbers /= high - low
         numbers *= 255
-        if not whole:
+        if not all_finite:
             numbers[~finite] = 0
         levels: NDArray[np.uint8] = np.rint(numbers, out=numbers).astype(np.uint8)
         return levels
@@ -97,13 +97,13 @@ class Levels:
         if self.bits <= 8 and self.dtype.kind in "bu":
             return ""
         low, high = map(written, self.range)
-        how = f"The values {low} to {high} are black to white"
-        how += ", as given." if self.chosen else "."
+        sentence = f"The values {low} to {high} are black to white"
+        sentence += ", as given." if self.chosen else "."
         reach = f" The picture's run from {written(self.low)} to {written(self.high)}"
         outside = self.low < self.range[0] or self.high > self.range[1]
         reach += "; what lies outside is cut off." if outside else "."
         odd = f" {self.odd} are no finite numbers, and black." if self.odd else ""
-        return how + reach + self._few() + odd
+        return sentence + reach + self._few() + odd
 
     def _few(self) -> str:
         """A sentence on how few levels the values fill, and on a range that would fill more; empty if they suffice."""
@@ -115,12 +115,12 @@ class Levels:
         if likely[1] - likely[0] >= high - low:
             likely = self.low, self.high
         steps = "1 step" if round(filled) <= 1 else f"{round(filled)} steps"
-        more = (
+        advice = (
             ""
             if self.chosen
             else f" --range {','.join(map(written, likely))}, for all pictures, would leave more."
         )
-        return f" That is {steps} of the 255 between black and white that a model is fed.{more}"
+        return f" That is {steps} of the 255 between black and white that a model is fed.{advice}"
 
 
 def written(value: float) -> str:

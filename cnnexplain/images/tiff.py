@@ -80,8 +80,8 @@ class BandLayout:
         return self.bits <= 8 and self.dtype.kind == "u" and declared
 
 
-def layouts(path: str, head: bytes, most: int = 1) -> list[BandLayout]:
-    """How the first `most` pictures of a TIFF are stored; empty for another file, or for a TIFF that is left to Pillow.
+def layouts(path: str, head: bytes, limit: int = 1) -> list[BandLayout]:
+    """How the first `limit` pictures of a TIFF are stored; empty for another file, or one that is left to Pillow.
 
     `head` holds the first bytes of the file, 16 at least: other files are not opened.
 
@@ -94,7 +94,7 @@ def layouts(path: str, head: bytes, most: int = 1) -> list[BandLayout]:
         order, big = HEADS[head[:4]]
         try:
             start = struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
-            while start and len(pages) < most:
+            while start and len(pages) < limit:
                 tags, start = _tags(file, start, order, big)
                 layout = _layout(tags, order, start, os.fstat(file.fileno()).st_size)
                 if layout is None:
@@ -117,8 +117,8 @@ def _tags(file: IO[bytes], start: int, order: str, big: bool) -> tuple[dict[int,
     tags: dict[int, tuple[int, ...]] = {}
     for place in range(0, entries * length, length):
         tag, kind, count = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", table, place)
-        most = MOST_BLOCKS if tag in LISTS else MOST_BANDS
-        if kind not in INTEGERS or not 0 < count <= most or tag in tags:
+        limit = MOST_BLOCKS if tag in LISTS else MOST_BANDS
+        if kind not in INTEGERS or not 0 < count <= limit or tag in tags:
             continue
         form = f"{order}{count}{INTEGERS[kind]}"
         within = place + (12 if big else 8)

@@ -80,12 +80,12 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
 def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, TileGrid]:
     """The tiles, and how they were laid out."""
     laid = layout(kernels, max_side)
-    which = kernels.ranked(laid.filters)
-    panels = Panels.of(kernels, which, laid.slices)
+    numbers = kernels.ranked(laid.filters)
+    panels = Panels.of(kernels, numbers, laid.slices)
     # Of a filter's own scale all of it counts, also the slices that are not drawn.
-    whole = panels.values if kernels.view == "norm" else kernels.values[which]
+    weights = panels.values if kernels.view == "norm" else kernels.values[numbers]
     in_colour = kernels.view == "colour"
-    colours = painted(panels, ink.limits(whole, which), ink, in_colour=in_colour)
+    colours = painted(panels, ink.limits(weights, numbers), ink, in_colour=in_colour)
     large = enlarged(colours, panels.broken, laid.cell)
     canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
     step, high = laid.step
@@ -169,11 +169,11 @@ def _channels(kernels: Kernels, slices: int) -> str:
         return ""
     if len(kernels.kernel) == 3:
         return f"frames of the strongest of {channels:,} input channels"
-    how = ", one below the other" if len(kernels.kernel) == 1 else ", side by side"
+    arrangement = ", one below the other" if len(kernels.kernel) == 1 else ", side by side"
     if slices == 1:
         return f"the strongest of {channels:,} input channels"
-    which = f"the strongest {slices} of {channels:,}" if slices < channels else f"all {channels}"
-    return f"{which} input channels{how}"
+    selection = f"the strongest {slices} of {channels:,}" if slices < channels else f"all {channels}"
+    return f"{selection} input channels{arrangement}"
 
 
 def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: Ink) -> None:
@@ -207,14 +207,14 @@ def _scale(paper: Image.Image, place: tuple[int, int], kernels: Kernels, ink: In
 
 def _ticks(kernels: Kernels, ink: Ink) -> tuple[str, str, str]:
     if ink.ends is None:
-        more, less = ("≥ +", "≤ −") if ink.share < 1 else ("+", "−")
+        above, below = ("≥ +", "≤ −") if ink.share < 1 else ("+", "−")
         end = f"{percent(ink.share)} of largest" if ink.share < 1 else "largest"
-        return (less + end, "0", more + end) if ink.signed else ("0", "", "largest")
-    beyond = kernels.statistics.limit > ink.ends if ink.signed else True
-    more, less = ("≥ ", "≤ ") if beyond else ("", "")
+        return (below + end, "0", above + end) if ink.signed else ("0", "", "largest")
+    clipped = kernels.statistics.limit > ink.ends if ink.signed else True
+    above, below = ("≥ ", "≤ ") if clipped else ("", "")
     if not ink.signed:
-        return "0", number(ink.ends / 2), more + number(ink.ends)
-    return less + number(-ink.ends), "0", more + number(ink.ends)
+        return "0", number(ink.ends / 2), above + number(ink.ends)
+    return below + number(-ink.ends), "0", above + number(ink.ends)
 
 
 def _histogram(paper: Image.Image, place: tuple[int, int], kernels: Kernels) -> None:
@@ -230,9 +230,9 @@ def _histogram(paper: Image.Image, place: tuple[int, int], kernels: Kernels) -> 
         title += f"; norms {_short(norms.min())} to {_short(norms.max())}, median {_short(float(np.median(norms)))}"
     write(draw, (left, top - 4), title, TINY, FAINT, width=paper.width - MARGIN - left)
     top += TINY + 4
-    most = int(counts.max(initial=1)) or 1
+    highest = int(counts.max(initial=1)) or 1
     for bin_, count in enumerate(counts.tolist()):
-        high = round(count / most * HIGH) or (count > 0)
+        high = round(count / highest * HIGH) or (count > 0)
         x = left + bin_ * COLUMN
         if high:
             draw.rectangle((x, top + HIGH - high, x + COLUMN - 2, top + HIGH - 1), fill=FAINT)

@@ -75,12 +75,12 @@ def _boxes(table: LayerTable) -> list[Box]:
 def _box(row: Row) -> Box:
     channels, height, width = row["map"]
     sees = field_words(row["receptive_field"])
-    words = [_size(height, width), count(channels, "channel")]
-    words.append(f"sees {sees if 'whole' not in sees else 'all of it'}")
+    lines = [_size(height, width), count(channels, "channel")]
+    lines.append(f"sees {sees if 'whole' not in sees else 'all of it'}")
     strong = "gradcam" in row["default_of"]
     if strong:
-        words.append("default of gradcam")
-    return Box(row["name"], channels, height, width, tuple(words), strong=strong)
+        lines.append("default of gradcam")
+    return Box(row["name"], channels, height, width, tuple(lines), strong=strong)
 
 
 def _size(height: int, width: int) -> str:
@@ -152,10 +152,10 @@ def _drawn(table: LayerTable, boxes: Sequence[Box]) -> Image.Image:
 
 
 def _facts(table: LayerTable) -> str:
-    whole = table.whole
-    parts = [count(whole.parameters, "parameter")]
-    if whole.multiply_adds is not None:
-        parts.append(f"{scaled(whole.multiply_adds)} multiply-adds")
+    total = table.whole
+    parts = [count(total.parameters, "parameter")]
+    if total.multiply_adds is not None:
+        parts.append(f"{scaled(total.multiply_adds)} multiply-adds")
     if table.classes is not None:
         parts.append(f"{count(len(table.classes), 'class', 'classes')}")
     return " · ".join(parts)

@@ -30,7 +30,7 @@ def _layers(entries: Sequence[Entry]) -> Figure:
     """The feature maps of one layer, or of several in one picture."""
     several = len(entries) > 1
     first, last = entries[0], entries[-1]
-    many = f"{len(entries)}, from {first['layer']} to {last['layer']}" if several else _channels(first)
+    subject = f"{len(entries)}, from {first['layer']} to {last['layer']}" if several else _channels(first)
     silent = f"{count(len(first['channels']['silent']), 'channel')}" if first["channels"]["silent"] else ""
     facts = (
         ("range", span(first["min"], first["max"])),
@@ -44,7 +44,7 @@ def _layers(entries: Sequence[Entry]) -> Figure:
         alt=f"Feature maps of {listed([_alt(entry) for entry in entries])}",
         title="All layers" if several else first["layer"],
         joint=" · ",
-        subject=many,
+        subject=subject,
         facts=() if several else tuple(fact for fact in facts if fact[1]),
         remarks=remarks_of(entries),
         table=_layer_table(entries) if several else _channel_table(first),
@@ -80,8 +80,8 @@ def _layer_table(entries: Sequence[Entry]) -> FoldedTable:
 
 
 def _channel_table(entry: Entry) -> FoldedTable:
-    every = entry["channels"]["shown"]
-    first = every[:LISTED_CHANNELS]
+    channels = entry["channels"]["shown"]
+    first = channels[:LISTED_CHANNELS]
     rows = [
         (
             unit_name(channel["channel"], channel.get("label", ""), entry["channels"]["count"]),
@@ -91,13 +91,13 @@ def _channel_table(entry: Entry) -> FoldedTable:
         )
         for channel in first
     ]
-    which = (
-        f"The first {len(rows)} of {count(len(every), 'channel')}"
-        if len(every) > len(rows)
+    title = (
+        f"The first {len(rows)} of {count(len(channels), 'channel')}"
+        if len(channels) > len(rows)
         else "The channels one by one"
     )
     return FoldedTable(
-        which,
+        title,
         ("channel", "largest value", "mean of what is positive", "strongest at"),
         tuple(rows),
         len(rows) > FOLDED,

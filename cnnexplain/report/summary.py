@@ -106,6 +106,6 @@ def _tiles(table: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     if total["multiply_adds"] is not None:
         tiles.append((scaled(total["multiply_adds"]), "multiply-adds for one picture"))
         tiles.append((scaled(total["activation_bytes"], "B"), "of activations for one picture"))
-    number, words = layer_words.layers_and_blocks(len(table["rows"]) - 1).split(" ", 1)
-    tiles.append((number, words))
+    number, noun = layer_words.layers_and_blocks(len(table["rows"]) - 1).split(" ", 1)
+    tiles.append((number, noun))
     return tiles

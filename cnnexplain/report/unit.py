@@ -35,14 +35,14 @@ def _sheet(entries: Sequence[Entry], picture_size: Sequence[int]) -> Figure:
     rules = listed(list(dict.fromkeys(entry["method"] for entry in entries)))
     best = max(units, key=lambda unit: unit["activation"])
     strongest = f"channel {best['channel']} ({number(best['activation'])})"
-    many = count(len(units), "unit")
+    unit_count = count(len(units), "unit")
     return Figure(
         src=source(entries[0]),
-        alt=f"{many} of {layer}, projected back to pixels by {rules}: what each saw of {size(picture_size)}; "
+        alt=f"{unit_count} of {layer}, projected back to pixels by {rules}: what each saw of {size(picture_size)}; "
         f"the strongest is {strongest}",
         title=layer,
         joint=" · ",
-        subject=f"{many}, {rules}",
+        subject=f"{unit_count}, {rules}",
         facts=(("strongest", strongest), *other_facts(entries)),
         remarks=remarks_of(entries),
         table=FoldedTable(

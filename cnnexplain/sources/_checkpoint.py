@@ -121,8 +121,8 @@ def _read_pickle(path: Path) -> Any:
             warnings.simplefilter("ignore")  # they are for the file's author
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file from a stranger may make the reader raise anything
-        if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise _needs_code(path, wanted[1]) from error
+        if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise _needs_code(path, name[1]) from error
         # Not quoted: torch's message asks people to switch the protection off.
         raise ModelError(
             f"{path} is damaged, or is not a checkpoint that torch.save writes",
@@ -130,10 +130,10 @@ def _read_pickle(path: Path) -> Any:
         ) from error
 
 
-def _needs_code(path: Path, wanted: str) -> ModelError:
-    """The error for a pickle that would load `wanted`: a whole module, or something beside the tensors."""
-    reading = f"reading it would load {wanted}, which can run code"
-    entry = _entry_of_module(path, wanted)
+def _needs_code(path: Path, name: str) -> ModelError:
+    """The error for a pickle that would load `name`: a whole module, or something beside the tensors."""
+    reading = f"reading it would load {name}, which can run code"
+    entry = _entry_of_module(path, name)
     if entry is None:
         return ModelError(f"{path} holds more than tensors: {reading}", RESAVE)
     code = (
@@ -147,7 +147,7 @@ def _needs_code(path: Path, wanted: str) -> ModelError:
     )
 
 
-def _entry_of_module(path: Path, wanted: str) -> str | None:
+def _entry_of_module(path: Path, name: str) -> str | None:
     """How to get at the module that a pickle holds: `["model"]`, or nothing where it is the whole; None if none is.
 
     The pickle is not loaded, only read as the list of instructions that it is.
@@ -161,7 +161,7 @@ def _entry_of_module(path: Path, wanted: str) -> str | None:
             deque(pickletools.genops(stream), maxlen=0)
         entry = ""
         for instruction, argument, _ in pickletools.genops(stream):
-            if instruction.name == "GLOBAL" and str(argument).replace(" ", ".") == wanted:
+            if instruction.name == "GLOBAL" and str(argument).replace(" ", ".") == name:
                 return entry
             if "UNICODE" in instruction.name and not (
                 before and argument == "module"
@@ -216,12 +216,12 @@ def _parts(data: Any, path: Path) -> tuple[StateDict, ...]:
                 parts.append(StateDict(name, states[id(entry_map)]))
         level = below
     if not parts:
-        raise ModelError(f"{path} holds no state dict, but {_in_words(data)}", RESAVE)
+        raise ModelError(f"{path} holds no state dict, but {_description(data)}", RESAVE)
     order = {name: place for place, name in enumerate(NESTS)}
     return tuple(sorted(parts, key=lambda part: order.get(part.name, len(order))))
 
 
-def _in_words(data: Any) -> str:
+def _description(data: Any) -> str:
     """The contents, in words, of a file that holds no state dict."""
     for _ in range(DEEPEST):
         nested = [value for value in _entries(data).values() if isinstance(value, dict)]
@@ -230,10 +230,10 @@ def _in_words(data: Any) -> str:
         data = nested[0]
     if not isinstance(data, dict):
         return type(data).__name__
-    return f"a map of {', '.join(map(_shown, list(_entries(data))[:6]))}"
+    return f"a map of {', '.join(map(_printed, list(_entries(data))[:6]))}"
 
 
-def _shown(name: object) -> str:
+def _printed(name: object) -> str:
     """A key of a map, of whatever kind; tuples in tuples without end could not be written out."""
     return repr(name)[:LONGEST] if isinstance(name, (str, int, float)) else type(name).__name__
 

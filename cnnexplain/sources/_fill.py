@@ -87,7 +87,7 @@ def _filled(
         part, reading = candidate
         return -reading.score, is_averaged(part.name), 0 if reading.score else -len(part.state)
 
-    (part, first), *others = sorted(readings, key=order)
+    (part, first), *runners_up = sorted(readings, key=order)
     reading = first
     if not first.score and refused:  # a refused part could have fitted
         require_honest(refused[0].state, checkpoint)
@@ -96,19 +96,19 @@ def _filled(
     )
     channels = channels_of(reading.placed, built.module) or variant.channels
     shaped = variant
-    for wanted in [
+    for settings in [
         replace(variant, classes=count, channels=channels) for count in classes or (variant.classes,)
     ]:
-        if wanted == variant:
+        if settings == variant:
             continue
-        other = build(architecture, wanted)
-        again = read(part.state, other.module)
+        network = build(architecture, settings)
+        again = read(part.state, network.module)
         if again.score > reading.score:
-            built, reading, shaped = other, again, wanted
+            built, reading, shaped = network, again, settings
     return Filled(
         built,
         part,
-        rivals=tuple(rival for rival, other in others if first.score and other.score == first.score),
+        rivals=tuple(rival for rival, other in runners_up if first.score and other.score == first.score),
         refused=tuple(refused),
         reading=reading,
         misfit=put(reading, built.module, built.unused),
@@ -120,14 +120,14 @@ def _probe(architecture: str, classes: int, variant: Variant, build: Build) -> n
     """The network for another number of classes, to read its shapes."""
     import torch
 
-    wanted = replace(variant, classes=classes)
+    settings = replace(variant, classes=classes)
     if is_library(architecture):
         try:
             with torch.device("meta"):
-                return build(architecture, wanted).module
+                return build(architecture, settings).module
         except (RuntimeError, ModelError):
             pass  # a few, such as torchvision's RegNets, compute with values while they are built
-    return build(architecture, wanted).module
+    return build(architecture, settings).module
 
 
 def _parts_named(parts: tuple[StateDict, ...], key: str | None, path: Path) -> tuple[StateDict, ...]:
@@ -135,23 +135,23 @@ def _parts_named(parts: tuple[StateDict, ...], key: str | None, path: Path) -> t
     exact = [part for part in parts if key in (None, part.name)]
     if exact:
         return tuple(exact)
-    under = []
+    nested = []
     for part in parts:
         prefix = f"{key}.".removeprefix(f"{part.name}.") if part.name else f"{key}."
         state = {
             name[len(prefix) :]: tensor for name, tensor in part.state.items() if name.startswith(prefix)
         }
         if state:
-            under.append(StateDict(str(key), state))
-    if under:
-        return (max(under, key=lambda part: len(part.state)),)
+            nested.append(StateDict(str(key), state))
+    if nested:
+        return (max(nested, key=lambda part: len(part.state)),)
     largest = max(parts, key=lambda part: len(part.state)).state
     names = dict.fromkeys(part.name for part in parts if part.name) or dict.fromkeys(
         name.partition(".")[0] for name in largest if "." in name
     )
     raise ModelError(
         f"{path} has no part called {key!r}",
-        f"write --weights-key with one of {', '.join(map(_shown, list(names)[:8]))}"
+        f"write --weights-key with one of {', '.join(map(_printed, list(names)[:8]))}"
         if names
         else "leave it out",
     )
@@ -162,29 +162,29 @@ def _choices(filling: Filled, variant: Variant, options: ModelOptions) -> list[C
     part, reading, misfit, built = filling.part, filling.reading, filling.misfit, filling.built
     choices = []
     if filling.rivals:
-        others = ", ".join(_shown(rival.name) for rival in filling.rivals)
+        names = ", ".join(_printed(rival.name) for rival in filling.rivals)
         choices.append(
             Choice(
                 "checkpoint part",
-                _shown(part.name),
-                f"the file also holds {others}, which would fit as well; --weights-key NAME takes another",
+                _printed(part.name),
+                f"the file also holds {names}, which would fit as well; --weights-key NAME takes another",
             )
         )
     elif filling.refused:
-        others = ", ".join(_shown(refused.name) or "the file itself" for refused in filling.refused)
-        reason = f"{others} says that it is larger than its data, and was not read"
-        choices.append(Choice("checkpoint part", _shown(part.name) or "the file itself", reason))
+        names = ", ".join(_printed(refused.name) or "the file itself" for refused in filling.refused)
+        reason = f"{names} says that it is larger than its data, and was not read"
+        choices.append(Choice("checkpoint part", _printed(part.name) or "the file itself", reason))
     elif part.name not in ("", *NESTS) and options.weights_key is None:
-        choices.append(Choice("checkpoint part", _shown(part.name), "what fits of the file"))
+        choices.append(Choice("checkpoint part", _printed(part.name), "what fits of the file"))
     if reading.copies:
-        others = ", ".join(_shown(prefix.rstrip(".")) or "keys without one" for prefix in reading.copies)
+        names = ", ".join(_printed(prefix.rstrip(".")) or "keys without one" for prefix in reading.copies)
         choices.append(
             Choice(
                 "checkpoint part",
-                f"keys under {_shown(reading.prefix.rstrip('.'))}"
+                f"keys under {_printed(reading.prefix.rstrip('.'))}"
                 if reading.prefix
                 else "keys without a prefix",
-                f"the file has the same under {others}; --weights-key NAME takes another",
+                f"the file has the same under {names}; --weights-key NAME takes another",
             )
         )
     if reading.changes:
@@ -214,7 +214,7 @@ def _misfit(filling: Filled, checkpoint: Path) -> ModelError:
     names = [name for name in filling.reading.left if any(word in name for word in LANGUAGE)]
     if names and misfit.fitting < len(names):
         return ModelError(
-            f"{checkpoint} holds the weights of a language model ({_shown(names[0])}), not of {built.name}",
+            f"{checkpoint} holds the weights of a language model ({_printed(names[0])}), not of {built.name}",
             "cnnexplain explains networks that classify pictures, for example bundled:efficientnet_lite0",
         )
     right = "name the architecture that it was trained with"
@@ -224,5 +224,5 @@ def _misfit(filling: Filled, checkpoint: Path) -> ModelError:
     )
 
 
-def _shown(name: str) -> str:
+def _printed(name: str) -> str:
     return printable(name[:LONGEST])

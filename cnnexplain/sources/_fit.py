@@ -45,12 +45,12 @@ class Misfit:
     @property
     def left_out(self) -> str:
         """The file's keys that the model has no place for, and does not need."""
-        return _some(self.unexpected)
+        return _abbreviated(self.unexpected)
 
     @property
     def left_as_made(self) -> str:
         """The model's keys that the file has no values for, and that need none."""
-        return _some(self.unneeded)
+        return _abbreviated(self.unneeded)
 
     def __str__(self) -> str:
         kinds = (
@@ -58,7 +58,7 @@ class Misfit:
             ("unexpected", self.unexpected),
             ("of another shape", self.misshapen),
         )
-        parts = [f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in kinds if keys]
+        parts = [f"{len(keys)} {kind} ({_abbreviated(keys)})" for kind, keys in kinds if keys]
         return f"of the model's {self.total} keys, {'; '.join(parts)}"
 
 
@@ -78,8 +78,8 @@ def head_sizes(state: State, module: nn.Module, probe: Callable[[int], nn.Module
     ]
     if not longer:
         return []
-    other = probe(2 if slots[longer[0]].shape[0] != 2 else 3).state_dict()
-    heads = [name for name in longer if name not in other or other[name].shape[0] != slots[name].shape[0]]
+    resized = probe(2 if slots[longer[0]].shape[0] != 2 else 3).state_dict()
+    heads = [name for name in longer if name not in resized or resized[name].shape[0] != slots[name].shape[0]]
     return list(dict.fromkeys(state[name].shape[0] for name in reversed(heads)))[:MOST_SIZES]
 
 
@@ -139,7 +139,7 @@ def _kind(tensor: Tensor) -> str:
     return "real" if tensor.is_floating_point() else "complex" if tensor.is_complex() else "whole"
 
 
-def _some(keys: Sequence[str]) -> str:
+def _abbreviated(keys: Sequence[str]) -> str:
     shown = [printable(key[:99]) for key in keys[:SHOWN]]
     return ", ".join([*shown, "…"] if len(keys) > SHOWN else shown)
 

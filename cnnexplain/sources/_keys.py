@@ -82,19 +82,19 @@ def read(state: State, module: nn.Module) -> Reading:
     slots = {name: tensors[slot] for name, slot in real.items()}
     state = {name: state[key] for name, key in unwrapped(state).items()}
     best = _placed(state, slots)
-    for words, rename in (*RENAMES, *timm_filters(_network(module, best, real))):
+    for change, rename in (*RENAMES, *timm_filters(_network(module, best, real))):
         if not best.missing(slots) or len(state) * 3 < len(slots):  # an optimizer's, or a list of numbers
             break
         try:
-            other = rename(dict(state))
+            renamed_state = rename(dict(state))
         except Exception as error:  # timm's filters may raise anything at another network's keys
             if is_out_of_memory(error):
                 raise
-            best = replace(best, failed=(*best.failed, f"{words} is no way: {first_line(error)}"))
+            best = replace(best, failed=(*best.failed, f"{change} is no way: {first_line(error)}"))
             continue
-        renamed = _placed(other, slots)
+        renamed = _placed(renamed_state, slots)
         if renamed.score > best.score:
-            state, best = other, replace(renamed, changes=(*renamed.changes, words))
+            state, best = renamed_state, replace(renamed, changes=(*renamed.changes, change))
     best = _unwrapped_heads(best, slots)
     return replace(best, placed={real[name]: tensor for name, tensor in best.placed.items()})
 
@@ -112,7 +112,7 @@ def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:
     if not places:
         return Reading({}, state, 0)
     (prefix, root), score = places[0]
-    taken: dict[str, str] = {}  # the file's key for a slot
+    key_of: dict[str, str] = {}  # the file's key for a slot
     used: set[str] = set()
     copies = []
     for (start, stem), count in places:
@@ -120,23 +120,23 @@ def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:
             name: stem + name[len(start) :] for name in state if name.startswith(start) and name not in used
         }
         fitting = {name: slot for name, slot in pairs.items() if slot in slots}
-        whole = len(fitting) == len(pairs)
-        if not taken:
+        complete = len(fitting) == len(pairs)
+        if not key_of:
             accepted = True
-        elif any(slot in taken for slot in fitting.values()):
+        elif any(slot in key_of for slot in fitting.values()):
             accepted = False
-            if stem == root and (count == score or whole) and 2 * len(fitting) > len(slots):
+            if stem == root and (count == score or complete) and 2 * len(fitting) > len(slots):
                 copies.append(start)
                 used.update(fitting)
         else:  # further tensors with a place, as a head beside a backbone; not a few hits by chance
-            accepted = (whole or prefix.startswith(start)) and all(
+            accepted = (complete or prefix.startswith(start)) and all(
                 _alike(state[name], slots[slot]) for name, slot in fitting.items()
             )
         if accepted:
-            taken.update({slot: name for name, slot in fitting.items()})
+            key_of.update({slot: name for name, slot in fitting.items()})
             used.update(fitting)
-    placed = {slot: state[name] for slot, name in taken.items()}
-    first = next(iter(taken))
+    placed = {slot: state[name] for slot, name in key_of.items()}
+    first = next(iter(key_of))
     return Reading(
         placed,
         left={name: tensor for name, tensor in state.items() if name not in used},
@@ -144,17 +144,17 @@ def _placed(state: State, slots: Mapping[str, Tensor]) -> Reading:
         prefix=prefix,
         root=root,
         copies=tuple(copies),
-        changes=(f"{_shown(taken[first])} as {_shown(first)}",) if prefix != root else (),
+        changes=(f"{_printed(key_of[first])} as {_printed(first)}",) if prefix != root else (),
     )
 
 
 def _places(state: State, slots: Mapping[str, Tensor]) -> list[tuple[tuple[str, str], int]]:
     """Pairs of a prefix of the file's keys and a prefix of the model's, and how well each fits; the best first."""
-    under: dict[str, int] = {}
+    slots_under: dict[str, int] = {}
     for name in slots:
         for root in prefixes(name):
-            under[root] = under.get(root, 0) + 1
-    roots = [root for root, number in under.items() if 2 * number > len(slots)]
+            slots_under[root] = slots_under.get(root, 0) + 1
+    roots = [root for root, number in slots_under.items() if 2 * number > len(slots)]
     counts: dict[tuple[str, str], int] = {}
     for name, tensor in state.items():
         for prefix in prefixes(name):
@@ -192,7 +192,7 @@ def _unwrapped_heads(reading: Reading, slots: Mapping[str, Tensor]) -> Reading:
         for kind in ("weight", "bias"):
             if f"{mine}.{kind}" in free and f"{theirs}.{kind}" in ours:
                 placed[free[f"{mine}.{kind}"]] = left.pop(ours[f"{theirs}.{kind}"])
-        changes.append(f"{_shown(theirs)} as {_shown(mine)}")
+        changes.append(f"{_printed(theirs)} as {_printed(mine)}")
     return replace(reading, placed=placed, left=left, score=_score(placed, slots), changes=tuple(changes))
 
 
@@ -208,5 +208,5 @@ def _around(plain: Mapping[str, str], wrapped: Mapping[str, str]) -> Iterator[tu
             yield layer, numbered[layer][0]
 
 
-def _shown(name: str) -> str:
+def _printed(name: str) -> str:
     return printable(name[:99])

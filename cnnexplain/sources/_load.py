@@ -27,12 +27,12 @@ ARCH_HINT = "name the architecture, as in --arch resnet50 or --arch mynet.py:Net
 
 def load(reference: str, options: ModelOptions) -> Loaded:
     """The model that `reference` means, ready to be run: in eval mode, in float32, on the CPU."""
-    kept = repository(reference, arch=options.arch)
-    if kept is None:
+    repository_files = repository(reference, arch=options.arch)
+    if repository_files is None:
         architecture, checkpoint = _architecture_and_checkpoint(reference, options)
     else:
-        architecture = f"timm:{kept.architecture}"
-        checkpoint = options.weights or (kept.weights if options.pretrained else None)
+        architecture = f"timm:{repository_files.architecture}"
+        checkpoint = options.weights or (repository_files.weights if options.pretrained else None)
     if checkpoint is None and options.weights_key is not None:
         raise OptionError(
             f"--weights-key {options.weights_key} names a part of a checkpoint, and {reference!r} is none",
@@ -48,9 +48,9 @@ def load(reference: str, options: ModelOptions) -> Loaded:
     )
     start = os.getcwd()
 
-    def make(name: str, wanted: Variant) -> Built:
+    def make(name: str, settings: Variant) -> Built:
         os.chdir(start)  # the user's own code may have gone elsewhere, and `name` is a path seen from there
-        return _build(name, wanted, options.seed)
+        return _build(name, settings, options.seed)
 
     if checkpoint is None:
         built = make(architecture, variant)
@@ -58,8 +58,8 @@ def load(reference: str, options: ModelOptions) -> Loaded:
         from cnnexplain.sources._fill import filled  # most models come with their weights
 
         built = filled(checkpoint, architecture, variant, options, make)
-    if kept is not None:
-        built = kept.describe(built)
+    if repository_files is not None:
+        built = repository_files.describe(built)
     if size and size.channels not in (None, built.preprocess.channels):
         raise OptionError(
             f"--input-size {options.input_size} asks for {size.channels} channels, but {built.name} takes "

@@ -52,10 +52,10 @@ def build(reference: str, variant: Variant) -> Built:
         return sources()[prefix].build(name, variant)
     except UnknownNameError:
         names = list(sources()[prefix].names())
-        near = near_misses(name.partition(".")[0], names) or names[:SHOWN]
+        suggestions = near_misses(name.partition(".")[0], names) or names[:SHOWN]
         raise ModelError(
             f"{prefix} has no model called {name!r}",
-            f"did you mean {_either(f'{prefix}:{near_name}' for near_name in near)}?",
+            f"did you mean {_either(f'{prefix}:{suggestion}' for suggestion in suggestions)}?",
         ) from None
 
 

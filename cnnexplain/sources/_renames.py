@@ -57,9 +57,9 @@ def _filtering(change: Callable[..., State], network: nn.Module) -> Callable[[St
         own = {name: tensor for name, tensor in state.items() if not for_training(name)}
         shared = _shared_prefix(own)
         bare = {name[len(shared) :]: tensor for name, tensor in own.items()}
-        beside = {name: tensor for name, tensor in state.items() if name not in own}
+        others = {name: tensor for name, tensor in state.items() if name not in own}
         takes = len(inspect.signature(change).parameters)
-        return {**beside, **(change(bare, network) if takes > 1 else change(bare))}
+        return {**others, **(change(bare, network) if takes > 1 else change(bare))}
 
     return rename
 
@@ -97,7 +97,7 @@ def _multiplied_out(state: State) -> State:
 
     changed = dict(state)
     weights: dict[tuple[object, ...], Tensor] = {}  # by their two factors
-    left = _numbers(state.values())
+    budget = _numbers(state.values())
     for name, length in state.items():
         layer = re.sub(r"(weight_g|parametrizations\.weight\.original0)$", "", name)
         kinds = [f"{layer}weight_v", f"{layer}parametrizations.weight.original1"]
@@ -108,8 +108,8 @@ def _multiplied_out(state: State) -> State:
             continue  # no length of this direction: multiplied, the two could be larger than both
         factors = (_place(length), _place(direction))
         if factors not in weights:
-            left -= direction.numel()
-            if left < 0:
+            budget -= direction.numel()
+            if budget < 0:
                 raise ValueError("its tensors overlap: multiplied out they would be larger than the file")
             axes = [axis for axis, size in enumerate(length.shape) if size == 1]
             norm = torch.linalg.vector_norm(direction.float(), dim=axes, keepdim=True)

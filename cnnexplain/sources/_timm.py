@@ -16,14 +16,14 @@ from cnnexplain.sources.kit.libraries import library
 def create(name: str, variant: Variant) -> Any:
     """timm's model called `name`, as `variant` wants it."""
     create_model = library("timm").create_model
-    wanted = {"num_classes": variant.classes, "in_chans": variant.channels}
+    shape = {"num_classes": variant.classes, "in_chans": variant.channels}
     if variant.size is not None:
         try:
             # Vision transformers and their kin are built for a fixed size of input.
-            return create_model(name, variant.trained, img_size=variant.size, **wanted)
+            return create_model(name, variant.trained, img_size=variant.size, **shape)
         except TypeError:
             pass  # This architecture has no img_size: it takes any.
-    return create_model(name, variant.trained, **wanted)
+    return create_model(name, variant.trained, **shape)
 
 
 def described(module: Any, name: str, code: str, weights: str | None, variant: Variant) -> Built:

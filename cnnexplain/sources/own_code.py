@@ -103,7 +103,7 @@ def _imported(where: str, attribute: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name and (where == error.name or where.startswith(f"{error.name}.")):
-            raise _no_such_module(where, attribute) from error
+            raise _missing_module(where, attribute) from error
         raise _failed(f"{where} does not import", error) from error
     except BaseException as error:  # the user's code may raise anything
         raise _failed(f"{where} does not import", error) from error
@@ -127,15 +127,15 @@ def _look_in(folder: str) -> None:
         sys.path.insert(0, folder)
 
 
-def _no_such_module(where: str, attribute: str) -> ModelError:
+def _missing_module(where: str, attribute: str) -> ModelError:
     from cnnexplain.sources._registry import sources
 
     prefixes = [prefix for prefix in sources() if prefix]
-    near = [f"{where}.py"] if Path(f"{where}.py").is_file() else near_misses(where, prefixes)
+    suggestions = [f"{where}.py"] if Path(f"{where}.py").is_file() else near_misses(where, prefixes)
     return ModelError(
         f"{where!r} is neither a place that models come from nor a module that can be imported",
-        f"did you mean {near[0]}:{attribute}?"
-        if near
+        f"did you mean {suggestions[0]}:{attribute}?"
+        if suggestions
         else f"the places are {', '.join(f'{prefix}:' for prefix in prefixes)}; your own code is "
         "package.module:factory, seen from this folder, or path/to/file.py:factory",
     )
@@ -151,26 +151,28 @@ def _attribute(module: ModuleType, where: str, name: str) -> Any:
         key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")
     }
     own = [key for key, value in callables.items() if getattr(value, "__module__", None) == module.__name__]
-    near = near_misses(name, callables) or own[:SHOWN]
+    suggestions = near_misses(name, callables) or own[:SHOWN]
     raise ModelError(
         f"{where} has nothing called {name!r} that could be called"
         if name
         else f"{where}: names no class or function",
-        f"did you mean {' or '.join(f'{where}:{suggestion}' for suggestion in near)}?"
-        if near
+        f"did you mean {' or '.join(f'{where}:{name_of}' for name_of in suggestions)}?"
+        if suggestions
         else f"define a class or function there that returns an nn.Module and write {where}:NAME",
     )
 
 
 def _sole_factory(module: ModuleType, where: str) -> tuple[str, Choice]:
     """The name of the only class or function of a file that could make a model, and the choice to report."""
-    made = [name for name, value in vars(module).items() if _makes_models(value, module) and name[0] != "_"]
-    if len(made) == 1:
-        return made[0], Choice("model", f"{where}:{made[0]}", f"all in {where} that could make one")
+    factories = [
+        name for name, value in vars(module).items() if _makes_models(value, module) and name[0] != "_"
+    ]
+    if len(factories) == 1:
+        return factories[0], Choice("model", f"{where}:{factories[0]}", f"all in {where} that could make one")
     raise ModelError(
         f"{where!r} names a file, but not what to call in it",
-        f"write {where}:NAME, where NAME is {' or '.join(made[:SHOWN])}"
-        if made
+        f"write {where}:NAME, where NAME is {' or '.join(factories[:SHOWN])}"
+        if factories
         else f"write {where}:NAME, where NAME is a class or function there that returns an nn.Module, and takes "
         "no arguments",
     )
@@ -228,17 +230,17 @@ def _called(factory: Any, name: str, variant: Variant) -> nn.Module:
 
 def _arguments(factory: Callable[..., Any], variant: Variant) -> dict[str, int]:
     """The numbers that a checkpoint or an option wants, as far as the factory takes them, by its parameters' names."""
-    wanted = [
+    candidates = [
         (names, value)
         for names, value in ((CLASSES, variant.classes), (CHANNELS, variant.channels))
         if value is not None
     ]
-    if not wanted:
+    if not candidates:
         return {}
     takes = inspect.signature(factory).parameters
     arguments = [
         (next((name for name in names if name in takes and _is_number(takes[name], names)), None), value)
-        for names, value in wanted
+        for names, value in candidates
     ]
     return {name: value for name, value in arguments if name is not None}
 

@@ -212,7 +212,7 @@ def test_the_page_shows_the_names_and_runs_nothing(told: Told, browser: Browser)
     assert browser.complaints == []
     text = browser.ask("document.body.textContent")
     for image in told.records:
-        assert words.shown(image.removeprefix("pictures/")) in text, image
+        assert words.escaped(image.removeprefix("pictures/")) in text, image
     loaded = """
         (async () => {
             document.querySelectorAll('details').forEach(one => one.open = true);

@@ -162,7 +162,7 @@ def test_hostile_names_are_only_text(name: str, run: Run, explanation: Make) -> 
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200e\u200f\u2028-\u202e\u2066-\u2069]", html)
     seen = Seen(html)
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in plain.elements]
-    assert seen.text.count(words.shown(name)) >= 15
+    assert seen.text.count(words.escaped(name)) >= 15
     assert seen.all("img")[0]["src"].startswith("./")
     assert re.fullmatch(r"\./[\w.~/%-]+", seen.all("img")[0]["src"], re.ASCII)
 
@@ -182,8 +182,8 @@ def test_links_stay_relative(path: str, link: str) -> None:
 
 
 def test_names_show_what_they_hide() -> None:
-    assert words.shown("a\nb\x1b[0m\u202ec") == "a\\nb\\x1b[0m\\u202ec"
-    assert words.shown("café 日本語 👩‍🚀") == "café 日本語 👩‍🚀"
+    assert words.escaped("a\nb\x1b[0m\u202ec") == "a\\nb\\x1b[0m\\u202ec"
+    assert words.escaped("café 日本語 👩‍🚀") == "café 日本語 👩‍🚀"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_hostile_layers_rules_facts_and_remarks_are_only_text(name: str, run: Ru
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200e\u200f\u2028-\u202e\u2066-\u2069]", html)
     seen = Seen(html)
     assert [tag for tag, _ in seen.elements] == [tag for tag, _ in Seen(made("plain")).elements]
-    assert seen.text.count(words.shown(name)) >= 7
+    assert seen.text.count(words.escaped(name)) >= 7
     assert all(re.fullmatch(r"\./[\w.~/%-]+", src, re.ASCII) for src in figures(seen))
 
 

@@ -13,7 +13,7 @@ from many import Lazy, Record, failure, image, mixed, told
 
 from cnnexplain.report.pages import long as large
 from cnnexplain.report.pages.long import PAGE, pages
-from cnnexplain.report.pages.words import shown
+from cnnexplain.report.pages.words import escaped
 
 if TYPE_CHECKING:
     from conftest import Browser
@@ -110,7 +110,7 @@ def test_hostile_names_are_only_text(run: Run) -> None:
     for path, one in made.items():
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", one.html)
         assert one.tags == plain[path].tags
-        assert shown(HOSTILE) in one.text
+        assert escaped(HOSTILE) in one.text
 
 
 def test_nothing_runs_and_nothing_overflows(browser: Browser, run: Run, tmp_path: Path) -> None:

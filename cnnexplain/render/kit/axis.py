@@ -55,8 +55,8 @@ class ChartAxis:
         """The round numbers, and how they are written."""
         if self.logarithmic:
             low, high = int(self.low), int(self.high)
-            every = range(low, high + 1, math.ceil((high - low) / DECADES))
-            return [(10.0 ** max(-323, min(power, 308)), _power(power)) for power in every]
+            powers = range(low, high + 1, math.ceil((high - low) / DECADES))
+            return [(10.0 ** max(-323, min(power, 308)), _power(power)) for power in powers]
         step = _step(self.high - self.low)
         count = round((self.high - self.low) / step)
         return [

@@ -148,10 +148,10 @@ def captions(maps: FeatureMaps, width: int, size: int = TINY) -> tuple[list[str]
     Returns:
         A caption for each channel in the order in which they are shown, and whether they have the largest value.
     """
-    shown = maps.channels[: maps.shown]
-    whole = [f"{channel} · {number(float(maps.statistics.max[channel]))}" for channel in shown]
-    fits = all(font(size).getlength(text) <= width for text in whole)
-    return (whole if fits else [str(channel) for channel in shown]), fits
+    numbers = maps.channels[: maps.shown]
+    with_values = [f"{channel} · {number(float(maps.statistics.max[channel]))}" for channel in numbers]
+    fits = all(font(size).getlength(text) <= width for text in with_values)
+    return (with_values if fits else [str(channel) for channel in numbers]), fits
 
 
 def ink(maps: FeatureMaps, rank: int) -> str:

@@ -39,45 +39,45 @@ class _ShownClasses:
 
 def confusion(data: Confusion) -> Image.Image:
     """Draw the table: a row for each class that pictures are of, a column for each class that they were taken for."""
-    part, remarks = _chosen(data)
-    if not part.names:
+    classes, remarks = _most_confused(data)
+    if not classes.names:
         paper, _ = paper_with((NARROWEST, 0), (data.title, ""), ["There is no picture to count."])
         return paper
-    count, face = len(part.names), font(SMALL)
-    widest = math.ceil(font(COUNT).getlength(f"{int(part.counts.max()):,}")) + 10
+    count, face = len(classes.names), font(SMALL)
+    widest = math.ceil(font(COUNT).getlength(f"{int(classes.counts.max()):,}")) + 10
     cell = max(SMALLEST_CELL, widest, min(LARGEST_CELL, BODY // count))
-    longest = min(NAMES, math.ceil(max(face.getlength(name) for name in part.names))) + 4
+    longest = min(NAMES, math.ceil(max(face.getlength(name) for name in classes.names))) + 4
     short = longest < cell
     angle = 0.0 if short else math.radians(SLOPE)
     above = math.ceil(longest * math.sin(angle) + 1.4 * SMALL)
-    beyond = 0 if short else max(0, math.ceil(longest * math.cos(angle)) + SMALL - cell // 2)
-    sums = [_right(part, row) for row in range(count)]
+    overhang = 0 if short else max(0, math.ceil(longest * math.cos(angle)) + SMALL - cell // 2)
+    sums = [_right(classes, row) for row in range(count)]
     room = math.ceil(max(face.getlength(text) for text in sums)) + 14
-    size = (max(NARROWEST, longest + 8 + count * cell + max(beyond, room)), above + count * cell + 6)
+    size = (max(NARROWEST, longest + 8 + count * cell + max(overhang, room)), above + count * cell + 6)
     paper, top = paper_with(
         size, (data.title, "rows: what a picture is · columns: what it was taken for"), remarks
     )
     draw = ImageDraw.Draw(paper)
     left, start = MARGIN + longest + 8, top + above
-    for place, name in enumerate(part.names):
-        shown, across = fitted(name, face, longest), left + place * cell + cell // 2
+    for place, name in enumerate(classes.names):
+        label, across = fitted(name, face, longest), left + place * cell + cell // 2
         if short:
-            write(draw, (across, start - 5), shown, SMALL, INK, anchor="ms")
+            write(draw, (across, start - 5), label, SMALL, INK, anchor="ms")
         else:
-            _slanting(paper, shown, (across, start - 5))
+            _slanting(paper, label, (across, start - 5))
         middle = start + place * cell + cell / 2
-        write(draw, (left - 8, middle), shown, SMALL, INK, anchor="rm")
+        write(draw, (left - 8, middle), label, SMALL, INK, anchor="rm")
         write(draw, (left + count * cell + 10, middle), sums[place], SMALL, FAINT, anchor="lm")
     for row in range(count):
         for column in range(count):
-            _cell(draw, part, (row, column), (left + column * cell, start + row * cell), cell)
+            _cell(draw, classes, (row, column), (left + column * cell, start + row * cell), cell)
     return paper
 
 
-def _chosen(data: Confusion) -> tuple[_ShownClasses, list[str]]:
+def _most_confused(data: Confusion) -> tuple[_ShownClasses, list[str]]:
     """All classes, where they are few, or else those that occur or are confused most; and what was left out."""
     counts = np.asarray(data.counts, np.int64)
-    every, occurs = counts.sum(1), counts.sum(1) + counts.sum(0)
+    totals, occurs = counts.sum(1), counts.sum(1) + counts.sum(0)
     order: dict[int, None] = {}
     if len(counts) <= MOST:
         order = dict.fromkeys(range(len(counts)))
@@ -89,27 +89,29 @@ def _chosen(data: Confusion) -> tuple[_ShownClasses, list[str]]:
         order |= dict.fromkeys(
             int(index) for index in np.argsort(-occurs, kind="stable")[:MOST] if occurs[index]
         )
-    which = sorted(list(order)[:MOST])
-    part = _ShownClasses(
-        [visible(data.names[index]) for index in which], counts[np.ix_(which, which)], every[which]
+    indices = sorted(list(order)[:MOST])
+    classes = _ShownClasses(
+        [visible(data.names[index]) for index in indices], counts[np.ix_(indices, indices)], totals[indices]
     )
-    return part, list(_remarks(counts, part, int((occurs > 0).sum())))
+    return classes, list(_remarks(counts, classes, int((occurs > 0).sum())))
 
 
-def _remarks(counts: NDArray[np.int64], part: _ShownClasses, occurring: int) -> Iterator[str]:
+def _remarks(counts: NDArray[np.int64], classes: _ShownClasses, occurring: int) -> Iterator[str]:
     yield "Blue is right, orange wrong; the darker, the larger the share of its row. Numbers are pictures."
-    never, shown = len(counts) - occurring, len(part.names)
+    never, shown = len(counts) - occurring, len(classes.names)
     if len(counts) > MOST:
         if never:
             yield f"Left out: {never:,} of {len(counts):,} classes, which no picture shows or was taken for."
         if occurring > shown:
-            pictures = int(counts.sum() - part.counts.sum())
-            some = f"{occurring - shown:,} {'more' if never else 'classes'}, which are confused less"
-            yield f"Left out: {some}, and with them {pictures:,} of {int(counts.sum()):,} pictures."
+            pictures = int(counts.sum() - classes.counts.sum())
+            rest = f"{occurring - shown:,} {'more' if never else 'classes'}, which are confused less"
+            yield f"Left out: {rest}, and with them {pictures:,} of {int(counts.sum()):,} pictures."
 
 
-def _right(part: _ShownClasses, row: int) -> str:
-    return f"{int(part.counts[row, row]):,} of {int(part.every[row]):,}" if part.every[row] else "none"
+def _right(classes: _ShownClasses, row: int) -> str:
+    return (
+        f"{int(classes.counts[row, row]):,} of {int(classes.every[row]):,}" if classes.every[row] else "none"
+    )
 
 
 def _slanting(paper: Image.Image, name: str, place: tuple[int, int]) -> None:
@@ -125,12 +127,12 @@ def _slanting(paper: Image.Image, name: str, place: tuple[int, int]) -> None:
 
 
 def _cell(
-    draw: ImageDraw.ImageDraw, part: _ShownClasses, at: tuple[int, int], place: tuple[int, int], cell: int
+    draw: ImageDraw.ImageDraw, classes: _ShownClasses, at: tuple[int, int], place: tuple[int, int], cell: int
 ) -> None:
-    count, every = int(part.counts[at]), int(part.every[at[0]])
+    count, total = int(classes.counts[at]), int(classes.every[at[0]])
     full = RIGHT if at[0] == at[1] else WRONG
     # A single one of a thousand is still to be seen.
-    share = 0.0 if not count else 0.12 + 0.88 * count / max(every, 1)
+    share = 0.0 if not count else 0.12 + 0.88 * count / max(total, 1)
     colour = tuple(round(255 + (end - 255) * share) for end in full)
     left, top = place
     draw.rectangle((left, top, left + cell, top + cell), fill=colour if count else PAPER, outline=LINE)

@@ -44,10 +44,10 @@ class _DrawnCurve:
 
 def curves(data: Curves) -> Image.Image:
     """Draw at most `MOST` series as lines over an axis; values that are not finite are left out and counted below."""
-    shown = dict(list(data.series.items())[:MOST])
+    drawn = dict(list(data.series.items())[:MOST])
     across = ChartAxis.of(data.x)
     up = ChartAxis.of(
-        [value for series in shown.values() for value in series], zero=_near_zero(shown.values())
+        [value for values in drawn.values() for value in values], zero=_near_zero(drawn.values())
     )
     series = [
         _DrawnCurve(
@@ -56,7 +56,7 @@ def curves(data: Curves) -> Image.Image:
             COLOURS[place % len(COLOURS)],
             STROKES[(place + place // len(COLOURS)) % len(STROKES)],
         )
-        for place, (name, values) in enumerate(shown.items())
+        for place, (name, values) in enumerate(drawn.items())
     ]
     width, height = PLOT
     left = max(math.ceil(font(TICK).getlength(text)) for _, text in up.ticks) + 12
@@ -65,7 +65,7 @@ def curves(data: Curves) -> Image.Image:
     face = font(SMALL)
     longest = math.ceil(max((face.getlength(line) for _, lines in labels for line in lines), default=0))
     body = (left + width + LEADER + SAMPLE + 8 + longest, ABOVE + max(height + 2 * TICK + 24, tall))
-    remarks = list(_remarks(data, shown))
+    remarks = list(_remarks(data, drawn))
     paper, top = paper_with(body, (data.title, data.y_name), remarks)
     left, top = left + MARGIN, top + ABOVE
     draw = ImageDraw.Draw(paper)
@@ -138,18 +138,20 @@ def _stroke(draw: ImageDraw.ImageDraw, points: Sequence[Point], line: _DrawnCurv
         draw.line(points, fill=line.colour, width=width, joint="curve")
         return
     lengths = [finer * length for length in line.strokes]
-    place, rest = 0, float(lengths[0])
+    place, remaining = 0, float(lengths[0])
     for (x, y), (to_x, to_y) in pairwise(points):
-        far, gone = math.hypot(to_x - x, to_y - y), 0.0
-        while gone < far:
-            step = min(rest, far - gone)
+        far, covered = math.hypot(to_x - x, to_y - y), 0.0
+        while covered < far:
+            step = min(remaining, far - covered)
             if place % 2 == 0:
-                ends = [(x + (to_x - x) * at / far, y + (to_y - y) * at / far) for at in (gone, gone + step)]
+                ends = [
+                    (x + (to_x - x) * at / far, y + (to_y - y) * at / far) for at in (covered, covered + step)
+                ]
                 draw.line(ends, fill=line.colour, width=width)
-            gone, rest = gone + step, rest - step
-            if rest <= 0:
+            covered, remaining = covered + step, remaining - step
+            if remaining <= 0:
                 place = (place + 1) % len(lengths)
-                rest = float(lengths[place])
+                remaining = float(lengths[place])
 
 
 def _label(
@@ -182,10 +184,10 @@ def _label(
             )
 
 
-def _remarks(data: Curves, shown: dict[str, tuple[float, ...]]) -> Iterator[str]:
-    missing = {name: sum(not math.isfinite(value) for value in values) for name, values in shown.items()}
-    lost = [f"{count:,} of {len(shown[name]):,} of {name}" for name, count in missing.items() if count]
-    if lost:
-        yield f"Left out, since they are NaN or infinite: {listed(lost)}."
-    if len(data.series) > len(shown):
-        yield f"{len(data.series) - len(shown):,} more series are not drawn."
+def _remarks(data: Curves, drawn: dict[str, tuple[float, ...]]) -> Iterator[str]:
+    missing = {name: sum(not math.isfinite(value) for value in values) for name, values in drawn.items()}
+    omissions = [f"{count:,} of {len(drawn[name]):,} of {name}" for name, count in missing.items() if count]
+    if omissions:
+        yield f"Left out, since they are NaN or infinite: {listed(omissions)}."
+    if len(data.series) > len(drawn):
+        yield f"{len(data.series) - len(drawn):,} more series are not drawn."

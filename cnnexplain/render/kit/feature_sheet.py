@@ -32,7 +32,7 @@ def sheet(shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image
     width = max(grid.width, head.width, NARROWEST)
     paper, top = paper_with(
         (width, head.height + 2 * GAP + grid.height),
-        (maps.layer, f"{_what(maps)} · {_many(maps)} · {name}"),
+        (maps.layer, f"{_subject(maps)} · {_shown_count(maps)} · {name}"),
         [" ".join(filter(None, (grid.remark, head.remark))), *_silent(maps), *maps.detail.remarks],
     )
     head.draw(paper, (MARGIN, top))
@@ -124,9 +124,9 @@ class _Bars:
         paper.paste(self.picture, place)
 
 
-def _side(shown: DrawnImage, maps: FeatureMaps, many: int) -> int:
+def _side(shown: DrawnImage, maps: FeatureMaps, channels: int) -> int:
     """The longest side of a channel on a sheet: enlarged where there is room, made smaller where there is none."""
-    across = math.sqrt(many)
+    across = math.sqrt(channels)
     share = FEW_PHOTOGRAPHS if maps.look.overlay else FEW_TILES
     largest = max(SMALLEST, round(share * shown.max_side))
     room = min(round(SHEET * shown.max_side / across) - APART, largest)
@@ -136,19 +136,19 @@ def _side(shown: DrawnImage, maps: FeatureMaps, many: int) -> int:
     return max(room, SMALLEST)
 
 
-def _what(maps: FeatureMaps) -> str:
-    many = count(maps.count, "channel" if maps.size else "unit")
-    return f"{many} of {maps.size[0]}×{maps.size[1]}" if maps.size else many
+def _subject(maps: FeatureMaps) -> str:
+    total = count(maps.count, "channel" if maps.size else "unit")
+    return f"{total} of {maps.size[0]}×{maps.size[1]}" if maps.size else total
 
 
-def _many(maps: FeatureMaps) -> str:
+def _shown_count(maps: FeatureMaps) -> str:
     order = maps.look.order
     if order == "by index" and maps.shown < maps.count:
         order = "the strongest, by index"
-    many = len(maps.drawn)
-    shown = "all shown" if many == maps.count else f"{many} of {maps.count} shown"
-    left_out = maps.shown - many
-    blank = f"; {left_out} more {'is' if left_out == 1 else 'are'} zero everywhere" if left_out else ""
+    drawn = len(maps.drawn)
+    shown = "all shown" if drawn == maps.count else f"{drawn} of {maps.count} shown"
+    omitted = maps.shown - drawn
+    blank = f"; {omitted} more {'is' if omitted == 1 else 'are'} zero everywhere" if omitted else ""
     return f"{shown}, {order}{blank}"
 
 
@@ -174,7 +174,7 @@ def _silent(maps: FeatureMaps) -> list[str]:
     if not silent or maps.size is None:
         return []
     named = ", ".join(map(str, silent[:LISTED]))
-    more = f" and {len(silent) - LISTED} more" if len(silent) > LISTED else ""
+    rest = f" and {len(silent) - LISTED} more" if len(silent) > LISTED else ""
     return [
-        f"Silent in this picture, nowhere above zero, {len(silent)} of {maps.count} channels: {named}{more}."
+        f"Silent in this picture, nowhere above zero, {len(silent)} of {maps.count} channels: {named}{rest}."
     ]

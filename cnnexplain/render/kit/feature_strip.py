@@ -138,11 +138,11 @@ _STRIP_ORDERS = {
 
 
 def _of_strip(shown: DrawnImage, rows: Sequence[_StripRow]) -> list[str]:
-    which = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named")
+    selection = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named")
     kinds = dict.fromkeys(row.channels.remark() for row in rows)
     reduced = [f"{row.maps.layer}: {row.channels.reduction}" for row in rows if row.channels.reduction]
     valued = "channel and largest value" if all(row.captions[1] for row in rows) else "channel"
-    sentences = [COMPONENTS, f"Then {which}. Below each map: its {valued}.", *kinds, *reduced]
+    sentences = [COMPONENTS, f"Then {selection}. Below each map: its {valued}.", *kinds, *reduced]
     if not shown.seen_whole:
         sentences.append("Hatched: never seen by the model.")
     return [" ".join(sentences), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]

@@ -40,9 +40,11 @@ def gallery(data: Gallery) -> Image.Image:
     ]
     width = max(NARROWEST, columns * (across + APART) - APART)
     height = sum(heights) + APART * max(0, len(rows) - 1)
-    many = f"{len(shots):,} picture" + "s" * (len(shots) != 1)
-    which = f"the first {len(shots):,} of {len(data.shots):,} pictures" if len(data.shots) > MOST else many
-    paper, top = paper_with((width, height), (data.title, which), list(_remarks(shots)))
+    total = f"{len(shots):,} picture" + "s" * (len(shots) != 1)
+    subtitle = (
+        f"the first {len(shots):,} of {len(data.shots):,} pictures" if len(data.shots) > MOST else total
+    )
+    paper, top = paper_with((width, height), (data.title, subtitle), list(_remarks(shots)))
     for row, tall in zip(rows, heights, strict=True):
         highest = max(panel.height for panel in panels[row])
         for column, (panel, lines) in enumerate(zip(panels[row], captions[row], strict=True)):
@@ -62,8 +64,8 @@ def _caption(text: str, width: int) -> list[Line]:
         for part in wrapped(line, face, width)
     ]
     if len(lines) > LINES:
-        rest = " ".join(part for part, _ in lines[LINES - 1 :])
-        return [*lines[: LINES - 1], (fitted(rest, face, width), lines[LINES - 1][1])]
+        remainder = " ".join(part for part, _ in lines[LINES - 1 :])
+        return [*lines[: LINES - 1], (fitted(remainder, face, width), lines[LINES - 1][1])]
     return lines
 
 

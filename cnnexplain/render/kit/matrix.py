@@ -73,13 +73,13 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
         The picture, the number of filters on it, a note on cells that are the mean of several weights ("" where each
         is a single weight), and the colours with the ends that were used.
     """
-    which = kernels.ranked(kernels.top or len(kernels.values))
+    numbers = kernels.ranked(kernels.top or len(kernels.values))
     weights = kernels.values.reshape(len(kernels.values), -1)
     left = word("0" * len(str(len(weights) - 1))).width + 8
-    down = Side.of(len(which), HIGH * max_side)
+    down = Side.of(len(numbers), HIGH * max_side)
     across = Side.of(weights.shape[1], WIDE * max_side - left - BARS - GAP)
     shares = np.concatenate([
-        _means(weights, which[part], ink, down.shared, across.shared) for part in down.parts(weights.shape[1])
+        _means(weights, numbers[part], ink, down.shared, across.shared) for part in down.parts(weights.shape[1])
     ])  # fmt: skip
     end = 1.0
     if across.shared * down.shared > 1:  # the mean of several is smaller than each
@@ -95,17 +95,17 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     top = NUMBER + 6
     image = Image.new("RGB", (left + across.length + GAP + BARS, top + down.length), PAPER)
     image.paste(Image.fromarray(colours[0, 0]), (left, top))
-    _numbers(image, which, (left, top), down, across)
-    _bars(image, kernels, which, (left + across.length + GAP, top), down)
-    return image, len(which), _shared(down.shared, across.shared), ink
+    _numbers(image, numbers, (left, top), down, across)
+    _bars(image, kernels, numbers, (left + across.length + GAP, top), down)
+    return image, len(numbers), _shared(down.shared, across.shared), ink
 
 
 def _means(
-    weights: NDArray[np.float32], which: NDArray[np.intp], ink: Ink, down: int, across: int
+    weights: NDArray[np.float32], numbers: NDArray[np.intp], ink: Ink, down: int, across: int
 ) -> NDArray[Any]:
     """The mean of all weights that share a cell, as a share of the scale; not finite where one of them is not."""
-    rows = weights[which]
-    rows /= ink.limits(rows, which)[:, None]
+    rows = weights[numbers]
+    rows /= ink.limits(rows, numbers)[:, None]
     means: NDArray[Any] = rows
     with np.errstate(invalid="ignore"):  # infinities of both signs
         for axis, shared in ((1, across), (0, down)):
@@ -119,7 +119,7 @@ def _means(
 
 
 def _numbers(
-    image: Image.Image, which: NDArray[np.intp], place: tuple[int, int], down: Side, across: Side
+    image: Image.Image, filters: NDArray[np.intp], place: tuple[int, int], down: Side, across: Side
 ) -> None:
     left, top = place
     for column in across.ticks(APART):
@@ -129,16 +129,16 @@ def _numbers(
     for row in down.ticks(NUMBER + 2):
         y = top + row // down.shared * down.cell + down.cell / 2
         y = max(y, top + NUMBER / 2 - 1)
-        name = word(str(which[row]))
+        name = word(str(filters[row]))
         image.paste(FAINT, (left - 5 - name.width, round(y - NUMBER / 2) - 2), name)
 
 
 def _bars(
-    image: Image.Image, kernels: Kernels, which: NDArray[np.intp], place: tuple[int, int], down: Side
+    image: Image.Image, kernels: Kernels, numbers: NDArray[np.intp], place: tuple[int, int], down: Side
 ) -> None:
     """The norms of the filters, beside their rows; of those that share a row the largest."""
     draw, (left, top) = ImageDraw.Draw(image), place
-    norms = np.nan_to_num(kernels.statistics.norms[which], nan=0.0)
+    norms = np.nan_to_num(kernels.statistics.norms[numbers], nan=0.0)
     dead = set(kernels.statistics.dead)
     largest = norms.max(initial=0)
     write(draw, (left, top - 4), "norm", NUMBER, FAINT, anchor="ls")
@@ -150,7 +150,7 @@ def _bars(
         if largest > 0 and norms[part].max() > 0:
             length = round(float(norms[part].max() / largest) * (BARS - 1))
             draw.rectangle((left, y, left + length, bottom), fill=FAINT)
-        if dead.intersection(which[part].tolist()):
+        if dead.intersection(numbers[part].tolist()):
             draw.rectangle((left - 5, y, left - 1, bottom), fill=DEAD)
             if down.cell >= NUMBER - 2:
                 write(draw, (left + 4, y + down.cell / 2), "dead", NUMBER, DEAD, anchor="lm")

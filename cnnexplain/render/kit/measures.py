@@ -23,12 +23,12 @@ def histogram(data: Histogram, size: tuple[int, int]) -> Image.Image:
     canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
     floor = height - TICKS - 5
-    most, steps = math.sqrt(max(data.counts)), len(data.counts)
+    highest, steps = math.sqrt(max(data.counts)), len(data.counts)
     span = data.high - data.low
     zero = 0 if not span > 0 else round(-data.low / span * (width - 1))
-    for place, count in enumerate(data.counts if most else ()):
+    for place, count in enumerate(data.counts if highest else ()):
         left, right = place * width // steps, (place + 1) * width // steps - 1
-        tall = round(math.sqrt(count) / most * (floor - 2))
+        tall = round(math.sqrt(count) / highest * (floor - 2))
         if count:
             colour = NEGATIVE if (left + right) / 2 < zero else POSITIVE
             draw.rectangle((left, floor - max(tall, 1), right, floor - 1), fill=colour)
@@ -37,8 +37,8 @@ def histogram(data: Histogram, size: tuple[int, int]) -> Image.Image:
     ends = [(0, number(data.low), "la"), (width - 1, number(data.high), "ra")]
     for x, text, anchor in ends if span > 0 else ():
         write(draw, (x, floor + 3), text, TICKS, FAINT, anchor=anchor)
-    taken = [font(TICKS).getlength(text) + 8 for _, text, _ in ends]
-    if not span > 0 or taken[0] < zero < width - taken[1]:
+    widths = [font(TICKS).getlength(text) + 8 for _, text, _ in ends]
+    if not span > 0 or widths[0] < zero < width - widths[1]:
         write(draw, (zero, floor + 3), "0", TICKS, FAINT, anchor="ma" if zero else "la")
     return canvas
 
@@ -78,8 +78,8 @@ def bars(maps: FeatureMaps) -> Image.Image:
         if end != zero:
             colour = POSITIVE if value > 0 else NEGATIVE
             draw.rectangle((min(zero, end), top + 2, max(zero, end) - 1, top + BAR - 1), fill=colour)
-        beyond, anchor = (end - 6, "ra") if value < 0 else (end + 6, "la")
-        write(draw, (beyond, top), number(value), SMALL, FAINT, anchor=anchor)
+        label_x, anchor = (end - 6, "ra") if value < 0 else (end + 6, "la")
+        write(draw, (label_x, top), number(value), SMALL, FAINT, anchor=anchor)
         draw.line((zero, top, zero, top + BAR + 3), fill=LINE)
     return canvas
 

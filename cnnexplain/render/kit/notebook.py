@@ -24,25 +24,25 @@ def html(explanation: Explanation) -> str:
         f"<li>{escape(_short(prediction.label))} {likelihood(asdict(prediction))}</li>"
         for prediction in explanation.predictions[:3]
     )
-    shown: list[str] = []
+    figures: list[str] = []
     total = 0
     for picture in pictures(explanation, RenderOptions(max_side=SIDE)):
         total += 1
-        if len(shown) < MOST:
+        if len(figures) < MOST:
             stream = io.BytesIO()
             picture.image.save(stream, "JPEG", quality=85)
             data = base64.b64encode(stream.getvalue()).decode()
-            shown.append(
+            figures.append(
                 f'<img alt="{escape(_about(explanation, total))}" src="data:image/jpeg;base64,{data}">'
             )
-    more = (
+    rest = (
         f"<p>and {count(total - MOST, 'picture')} more: explainer.pictures(explanation)</p>"
         if total > MOST
         else ""
     )
     notes = "".join(f"<p>{escape(note)}</p>" for note in explanation.notes)
     name = escape(_short(os.path.basename(explanation.image)))
-    return f"<div><p><b>{name}</b></p><ol>{best}</ol>{notes}<p>{''.join(shown)}</p>{more}</div>"
+    return f"<div><p><b>{name}</b></p><ol>{best}</ol>{notes}<p>{''.join(figures)}</p>{rest}</div>"
 
 
 def _about(explanation: Explanation, place: int) -> str:

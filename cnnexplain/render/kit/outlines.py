@@ -36,10 +36,10 @@ def outlined(shown: DrawnImage, units: Sequence[Unit]) -> Image.Image:
                 outline=colour,
                 width=1 + 2 * grown,
             )
-    taken: list[Box] = []
-    for box, who in ranks.items():
-        text = ", ".join(map(str, who))
-        taken.append(_tag(draw, canvas.size, box, text, taken))
+    tags: list[Box] = []
+    for box, numbers in ranks.items():
+        text = ", ".join(map(str, numbers))
+        tags.append(_tag(draw, canvas.size, box, text, tags))
     return canvas
 
 
@@ -56,9 +56,7 @@ def _drawn(shown: DrawnImage, unit: Unit) -> Box | None:
     return sides[0][0], sides[1][0], sides[0][1], sides[1][1]
 
 
-def _tag(
-    draw: ImageDraw.ImageDraw, canvas: tuple[int, int], box: Box, text: str, taken: Sequence[Box]
-) -> Box:
+def _tag(draw: ImageDraw.ImageDraw, canvas: tuple[int, int], box: Box, text: str, tags: Sequence[Box]) -> Box:
     """Write a number beside an outline, where it is on the picture and hides no other if that can be had."""
     face = font(TAG, bold=True)
     width, height = face.getlength(text) + 2 * PADDING, TAG + PADDING
@@ -68,9 +66,7 @@ def _tag(
     ]
     left, top = min(
         places,
-        key=lambda place: sum(
-            _common((*place, place[0] + width, place[1] + height), other) for other in taken
-        ),
+        key=lambda place: sum(_common((*place, place[0] + width, place[1] + height), tag) for tag in tags),
     )
     draw.rectangle((left, top, left + width, top + height), fill="#000000")
     lay(draw, (left + width / 2, top + height / 2), text, face, "#ffffff", "mm")

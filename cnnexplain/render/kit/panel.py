@@ -109,16 +109,16 @@ class DrawnImage:
             return self._enlarged((left, top, right, bottom), size)
         canvas = hatched(Image.new("RGB", size, "#eef0f3"))
         if x[0] < x[1] and y[0] < y[1]:
-            columns = _whole([(edge - left) * size[0] / (right - left) for edge in x], size[0])
-            rows = _whole([(edge - top) * size[1] / (bottom - top) for edge in y], size[1])
+            columns = _pixel_range([(edge - left) * size[0] / (right - left) for edge in x], size[0])
+            rows = _pixel_range([(edge - top) * size[1] / (bottom - top) for edge in y], size[1])
             within = (columns[1] - columns[0], rows[1] - rows[0])
             canvas.paste(self._enlarged((x[0], y[0], x[1], y[1]), within), (columns[0], rows[0]))
         return canvas
 
     def _enlarged(self, box: Box, size: tuple[int, int]) -> Image.Image:
-        few = max(box[2] - box[0], box[3] - box[1]) < FEW_PIXELS
+        sharp = max(box[2] - box[0], box[3] - box[1]) < FEW_PIXELS
         return self.picture.resize(
-            size, Image.Resampling.NEAREST if few else Image.Resampling.BICUBIC, box=box
+            size, Image.Resampling.NEAREST if sharp else Image.Resampling.BICUBIC, box=box
         )
 
 
@@ -178,6 +178,6 @@ def paper_with(
     return paper, top
 
 
-def _whole(edges: list[float], size: int) -> tuple[int, int]:
+def _pixel_range(edges: list[float], size: int) -> tuple[int, int]:
     first = min(round(edges[0]), size - 1)
     return first, max(first + 1, round(edges[1]))

@@ -56,18 +56,18 @@ class _Chart:
         """Whose names are written: all, or as many as there is room for, those that matter before the others."""
         data, last = self.data, len(self.data.values) - 1
         broken = [place for place, value in enumerate(data.values) if not math.isfinite(value)]
-        every = math.ceil(LINE_HEIGHT / self.row)
-        wanted = (*sorted(data.marked), *broken, 0, last, *range(0, last + 1, every))
-        taken: dict[int, None] = {}
+        spacing = math.ceil(LINE_HEIGHT / self.row)
+        candidates = (*sorted(data.marked), *broken, 0, last, *range(0, last + 1, spacing))
+        named: dict[int, None] = {}
         lines: set[int] = set()
-        for place in wanted:
+        for place in candidates:
             line = round(place * self.row)
             if 0 <= place <= last and not lines.intersection(
                 range(line - LINE_HEIGHT + 1, line + LINE_HEIGHT)
             ):
-                taken[place] = None
+                named[place] = None
                 lines.add(line)
-        return list(taken)
+        return list(named)
 
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
         """Draw it all; `place` is its top left corner."""
@@ -113,8 +113,8 @@ class _Chart:
         if x != zero:
             draw.rectangle((min(zero, x), first, max(zero, x), last), fill=colour)
         if math.isinf(value):
-            way = 1 if value > 0 else -1
-            draw.polygon([(x, first), (x + way * 9, (first + last) / 2), (x, last)], fill=colour)
+            direction = 1 if value > 0 else -1
+            draw.polygon([(x, first), (x + direction * 9, (first + last) / 2), (x, last)], fill=colour)
 
     def _limits(self, draw: ImageDraw.ImageDraw, left: int, top: int, head: int) -> None:
         """Dashed lines, each with its number above it."""
@@ -151,15 +151,15 @@ def _remarks(data: Profile) -> Iterator[str]:
         yield f"Orange, with a triangle: {marked} to blame."
     broken = [name for name, value in zip(data.names, data.values, strict=True) if math.isnan(value)]
     if broken:
-        yield f"Hatched: {_some(broken)} {'is' if len(broken) == 1 else 'are'} NaN, not a number."
+        yield f"Hatched: {_abbreviated(broken)} {'is' if len(broken) == 1 else 'are'} NaN, not a number."
     endless = [name for name, value in zip(data.names, data.values, strict=True) if math.isinf(value)]
     if endless:
-        yield f"Arrow: {_some(endless)} {'is' if len(endless) == 1 else 'are'} infinite."
-    lost = sum(1 for value in data.values if value <= 0 and math.isfinite(value))
-    if data.logarithmic and lost:
-        yield f"Hollow, at the left edge: {lost:,} that are not above zero, which this axis cannot show."
+        yield f"Arrow: {_abbreviated(endless)} {'is' if len(endless) == 1 else 'are'} infinite."
+    not_positive = sum(1 for value in data.values if value <= 0 and math.isfinite(value))
+    if data.logarithmic and not_positive:
+        yield f"Hollow, at the left edge: {not_positive:,} that are not above zero, which this axis cannot show."
 
 
-def _some(names: list[str]) -> str:
-    more = [f"{len(names) - FEW:,} more"] if len(names) > FEW else []
-    return listed([*names[:FEW], *more])
+def _abbreviated(names: list[str]) -> str:
+    rest = [f"{len(names) - FEW:,} more"] if len(names) > FEW else []
+    return listed([*names[:FEW], *rest])

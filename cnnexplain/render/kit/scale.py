@@ -57,19 +57,19 @@ class PixelScale:
     @property
     def ticks(self) -> tuple[str, str, str]:
         """What stands at the top, the middle and the bottom of the colour bar."""
-        over = "≥ " if self.largest > self.limit else ""
+        at_least = "≥ " if self.largest > self.limit else ""
         if not self.signed:
-            return over + number(self.limit), number(self.limit / 2), "0"
-        under = "≤ " if -self.smallest > self.limit else ""
-        return over + number(self.limit), "0", under + number(-self.limit)
+            return at_least + number(self.limit), number(self.limit / 2), "0"
+        at_most = "≤ " if -self.smallest > self.limit else ""
+        return at_least + number(self.limit), "0", at_most + number(-self.limit)
 
     def remark(self, goal: str) -> str:
         """The sentence that explains the colours of a map, their ends and the range; `goal` is that of the map."""
         if not self.limit > 0:
             return "The map is zero everywhere."
-        beyond = max(self.largest, -self.smallest) > self.limit
+        clipped = max(self.largest, -self.smallest) > self.limit
         if not self.signed:
-            if not beyond:
+            if not clipped:
                 return f"The largest value is {number(self.largest)}."
             return (
                 f"Colours end at {number(self.limit)}, which {SHARE:g}% of the pixels do not exceed; "
@@ -85,7 +85,7 @@ class PixelScale:
         else:
             meaning = f"{warm} is positive, {cold} negative."
         ends = f"±{number(self.limit)}"
-        share = f", which {SHARE:g}% of the pixels do not exceed" if beyond else ""
+        share = f", which {SHARE:g}% of the pixels do not exceed" if clipped else ""
         return (
             f"{meaning} Colours end at {ends}{share}; "
             f"the values run from {number(self.smallest)} to {number(self.largest)}."

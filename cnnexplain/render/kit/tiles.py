@@ -47,9 +47,9 @@ class Panels:
         return ~np.asarray(sound.all(-1) if sound.ndim == 5 else sound)
 
     @classmethod
-    def of(cls, kernels: Kernels, which: NDArray[np.intp], slices: int) -> Panels:
-        """The panels of the filters numbered `which`, at most `slices` input channels of each."""
-        values = kernels.values[which]
+    def of(cls, kernels: Kernels, numbers: NDArray[np.intp], slices: int) -> Panels:
+        """The panels of the filters numbered `numbers`, at most `slices` input channels of each."""
+        values = kernels.values[numbers]
         sides = values.shape[2:]
         if kernels.view == "colour":
             framed = values if len(sides) == 3 else values[:, :, None]
@@ -60,14 +60,14 @@ class Panels:
         strength = np.square(values.reshape(*values.shape[:2], -1).astype(np.float64)).sum(2)
         order = np.argsort(-np.nan_to_num(strength, nan=np.inf), axis=1, kind="stable")
         # Depth fills the row of a 3-D kernel, which leaves room for its strongest channel only.
-        kept = order[:, : 1 if len(sides) == 3 else slices]
-        chosen = np.take_along_axis(values, kept.reshape(*kept.shape, *(1 for _ in sides)), axis=1)
-        channels = kernels.input_channel(which[:, None], kept) if values.shape[1] > 1 else None
+        strongest = order[:, : 1 if len(sides) == 3 else slices]
+        weights = np.take_along_axis(values, strongest.reshape(*strongest.shape, *(1 for _ in sides)), axis=1)
+        channels = kernels.input_channel(numbers[:, None], strongest) if values.shape[1] > 1 else None
         if len(sides) == 1:  # taps from left to right, channels from top to bottom
-            return cls(chosen[:, None], channels)
+            return cls(weights[:, None], channels)
         if len(sides) == 3:
-            return cls(chosen[:, 0], channels)
-        return cls(chosen, channels)
+            return cls(weights[:, 0], channels)
+        return cls(weights, channels)
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class TileGrid:
 def layout(kernels: Kernels, max_side: int) -> TileGrid:
     """The largest tiles with which all filters that are asked for are on one sheet; else as many as there is room."""
     single = _panel_count(kernels, kernels.slices) == 1
-    wanted = kernels.top or (MANY if single else FEW)
-    count = min(wanted, len(kernels.values))
+    limit = kernels.top or (MANY if single else FEW)
+    count = min(limit, len(kernels.values))
     laid = None
     for slices, cell, highest in _attempts(kernels):
         laid = _laid(kernels, count, slices, cell, round(WIDEST * max_side))
@@ -130,10 +130,10 @@ def _attempts(kernels: Kernels) -> Iterator[tuple[int, int, float]]:
         max(1, side // longest) if side == LARGEST else max(1, math.ceil(side / longest))
         for side in (LARGEST, READABLE, SMALLEST)
     )
-    most = min(kernels.slices, kernels.shape[1])
+    slice_limit = min(kernels.slices, kernels.shape[1])
     for cell in range(max(largest, readable), readable - 1, -1):
-        yield most, cell, LOW
-    for slices in range(most, 0, -1):
+        yield slice_limit, cell, LOW
+    for slices in range(slice_limit, 0, -1):
         yield slices, readable, HIGHEST
     for cell in range(readable, smallest - 1, -1):
         yield 1, cell, HIGHEST
@@ -149,8 +149,8 @@ def _laid(kernels: Kernels, count: int, slices: int, cell: int, width: int) -> T
         labelled, beside = False, BETWEEN + _written(kernels.shape[1] * kernels.groups)
     down = max(cell, NUMBER) if beside else cell
     tile = (max(across + beside, written), panel[0] * down + LINE * (1 + labelled))
-    most = max(1, (width + APART) // (tile[0] + APART))
-    rows = math.ceil(count / most)
+    columns = max(1, (width + APART) // (tile[0] + APART))
+    rows = math.ceil(count / columns)
     columns = math.ceil(count / rows)
     return TileGrid(count, panels, slices, (cell, down), panel, tile, columns, labelled, beside)
 
@@ -208,7 +208,7 @@ class Ink:
         quantity = "weight" if signed else "norm over the input channels"
         return cls(colormap(options, signed=signed), signed, ends, dead, largest, quantity)
 
-    def limits(self, values: NDArray[np.float32], which: NDArray[np.intp]) -> NDArray[np.float32]:
+    def limits(self, values: NDArray[np.float32], numbers: NDArray[np.intp]) -> NDArray[np.float32]:
         """Where the colours of filters end, of which these are the numbers and (n, ...) the values; never at 0."""
         if self.ends is not None:
             limits_of = np.full(len(values), self.ends, np.float32)
@@ -216,7 +216,7 @@ class Ink:
             # Of what is not finite nothing counts.
             flat = values.reshape(len(values), -1)
             limits_of = np.abs(np.where(np.isfinite(flat), flat, 0)).max(1, initial=0).astype(np.float32)
-            limits_of[self.dead[which]] = self.largest  # what rounding left of them is blank, not a pattern
+            limits_of[self.dead[numbers]] = self.largest  # what rounding left of them is blank, not a pattern
         return np.where(limits_of > 0, limits_of, np.float32(1))
 
     def levels(self, values: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -118,8 +118,8 @@ def projected(reconstruction: Reconstruction, size: Size) -> Image.Image:
         return canvas
     levels = np.clip(values, -np.float32(end), np.float32(end)) / np.float32(end) * np.float32(127) + GREY
     picture = Image.fromarray(np.ascontiguousarray(np.rint(levels).astype(np.uint8).transpose(1, 2, 0)))
-    few = max(rows, columns) < FEW_PIXELS
-    return picture.resize(size, Image.Resampling.NEAREST if few else Image.Resampling.BICUBIC)
+    sharp = max(rows, columns) < FEW_PIXELS
+    return picture.resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.BICUBIC)
 
 
 def _three(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -95,7 +95,7 @@ class LabelledImages:
         self.cells: Counter[Pair] = Counter()
         self.right = 0
         should, wrong = array("q"), array("b")
-        taken = array("q")
+        answered = array("q")
         for record in records:
             pair, right = (UNKNOWN, UNKNOWN), True
             if "right" in record and record["predictions"]:
@@ -105,10 +105,10 @@ class LabelledImages:
                 self.cells[pair] += 1
                 self.right += right
             should.append(pair[0])
-            taken.append(pair[1])
+            answered.append(pair[1])
             wrong.append(not right)
         self._classes = max(self.labels, default=0) + 1
-        keys = np.asarray(should) * self._classes + np.asarray(taken)
+        keys = np.asarray(should) * self._classes + np.asarray(answered)
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
         self.wrong: npt.NDArray[np.bool_] = np.asarray(wrong).astype(bool)
@@ -153,46 +153,49 @@ def answer_fields(
     return entry
 
 
-def matrix(every: LabelledImages, run: Record, link: Link) -> ConfusionMatrix | None:
+def matrix(labelled: LabelledImages, run: Record, link: Link) -> ConfusionMatrix | None:
     """The matrix of all images of a run; `link` says where those of a cell are shown, "" where they are not.
 
     Nothing where of none it is known what it should be. By chance one is right in as many as the model has classes.
     """
-    if not every.cells:
+    if not labelled.cells:
         return None
-    chance = 1 / (run.get("model", {}).get("classes") or len(every.labels))
-    occurring = sorted(every.labels)
+    chance = 1 / (run.get("model", {}).get("classes") or len(labelled.labels))
+    occurring = sorted(labelled.labels)
     weight: Counter[int] = Counter()
-    for (should, taken), images in every.cells.items():
+    for (should, taken), images in labelled.cells.items():
         weight.update({should: images, taken: images} if should != taken else {should: 0})
     ranked = sorted(occurring, key=lambda index: (-weight[index], index))
-    kept = sorted(ranked[:MOST])
+    classes = sorted(ranked[:MOST])
     remark = "Rows: what an image should be. Columns: what it was taken for."
-    if len(kept) < len(occurring):
-        remark += f" Left out: {count(len(occurring) - len(kept), 'class', 'classes')} with fewer mistakes."
-    share = percent(every.right / every.labelled)
+    if len(classes) < len(occurring):
+        remark += (
+            f" Left out: {count(len(occurring) - len(classes), 'class', 'classes')} with fewer mistakes."
+        )
+    share = percent(labelled.right / labelled.labelled)
     return ConfusionMatrix(
-        title=f"{every.right:,} of {count(every.labelled, 'image')} right, {share} (by chance {percent(chance)})",
-        names=tuple(every.labels[index] for index in kept),
-        rows=tuple(_row(every, should, kept, link) for should in kept),
+        title=f"{labelled.right:,} of {count(labelled.labelled, 'image')} right, {share} "
+        f"(by chance {percent(chance)})",
+        names=tuple(labelled.labels[index] for index in classes),
+        rows=tuple(_row(labelled, should, classes, link) for should in classes),
         remark=remark,
     )
 
 
-def _row(every: LabelledImages, should: int, kept: Sequence[int], link: Link) -> ConfusionRow:
-    total = sum(images for (expected, _), images in every.cells.items() if expected == should)
-    label = every.labels[should]
+def _row(labelled: LabelledImages, should: int, classes: Sequence[int], link: Link) -> ConfusionRow:
+    total = sum(images for (expected, _), images in labelled.cells.items() if expected == should)
+    label = labelled.labels[should]
     cells: list[ConfusionCell | None] = []
-    for taken in kept:
-        images = every.cells[should, taken]
-        says = f"{count(images, 'image')}: should be {label}, taken for {every.labels[taken]}"
+    for answered in classes:
+        images = labelled.cells[should, answered]
+        says = f"{count(images, 'image')}: should be {label}, taken for {labelled.labels[answered]}"
         shade = -(-SHADES * images // max(total, 1))
         cells.append(
-            ConfusionCell(f"{images:,}", shade, should == taken, says, link((should, taken)))
+            ConfusionCell(f"{images:,}", shade, should == answered, says, link((should, answered)))
             if images
             else None
         )
-    right = f"{every.cells[should, should]:,} of {total:,}" if total else "none"
+    right = f"{labelled.cells[should, should]:,} of {total:,}" if total else "none"
     return ConfusionRow(label, tuple(cells), right)
 
 
@@ -203,9 +206,9 @@ def anchor(pair: Pair) -> str:
 
 def group(answers: LabelledImages, pair: Pair, shots: Sequence[GalleryImage]) -> CellGallery:
     """The images of a cell, of which `shots` are shown."""
-    should, taken = (answers.labels[index] for index in pair)
+    should, answered = (answers.labels[index] for index in pair)
     return CellGallery(
-        anchor(pair), should, taken, pair[0] == pair[1], count(answers.cells[pair], "image"), tuple(shots)
+        anchor(pair), should, answered, pair[0] == pair[1], count(answers.cells[pair], "image"), tuple(shots)
     )
 
 
@@ -218,13 +221,13 @@ def _pictures(record: Record) -> Iterator[GalleryFigure]:
     best, expected = record["predictions"][0], record["expected"]
     drawn = [entry for entry in record["explanations"] if entry.get("picture")]
     of_class = {target["index"]: entry for entry in reversed(drawn) if (target := class_of(entry))}
-    wanted = {best["index"]: "taken for", expected["index"]: "should be"}
+    captions = {best["index"]: "taken for", expected["index"]: "should be"}
     if record["right"]:
-        wanted = {best["index"]: "right:"}
-    for index, words in wanted.items():
+        captions = {best["index"]: "right:"}
+    for index, verb in captions.items():
         if (entry := of_class.get(index)) is not None:
             target, method = entry["target"], entry.get("method") or kind_of(entry)
-            caption = f"{words} {target['label']}, {likelihood(target)}"
+            caption = f"{verb} {target['label']}, {likelihood(target)}"
             yield GalleryFigure(href(entry["picture"]), f"{method} of {target['label']}", caption)
-    if not wanted.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
+    if not captions.keys() & of_class.keys() and drawn:  # of other classes, or of none, as units
         yield GalleryFigure(href(drawn[0]["picture"]), str(drawn[0].get("method") or kind_of(drawn[0])), "")

@@ -53,14 +53,14 @@ class ImageIndex:
         last: Key = [], ""
         for record in self._records:
             answers.update(record)
-            chance, which = math.nan, _SILENT
+            chance, place = math.nan, _SILENT
             if record.get("error"):
-                which = _FAILED
+                place = _FAILED
             elif record["predictions"]:
                 best = record["predictions"][0]
                 chance = math.nan if best["probability"] is None else best["probability"]
-                which = places.setdefault(best["index"], len(places))
-            self._class.append(which)
+                place = places.setdefault(best["index"], len(places))
+            self._class.append(place)
             self._chance.append(chance)
             key = by_name(name_of(record))
             self.by_name_already = self.by_name_already and last <= key
@@ -84,23 +84,23 @@ class ImageIndex:
     def of_classes(self) -> Iterator[tuple[Class, Places]]:
         """Every class and its images, the least certain first; the class with most images first."""
         order = self.least_certain()
-        which = np.asarray(self._class)[order]
-        order = order[np.argsort(which, kind="stable")]
-        ends = np.cumsum([np.count_nonzero(which < 0), *(entry.images for entry in self.classes)])
+        classes = np.asarray(self._class)[order]
+        order = order[np.argsort(classes, kind="stable")]
+        ends = np.cumsum([np.count_nonzero(classes < 0), *(entry.images for entry in self.classes)])
         for place in sorted(range(len(self.classes)), key=lambda place: -self.classes[place].images):
             yield self.classes[place], order[ends[place] : ends[place + 1]]
 
     def names(self) -> Sequence[int] | Places:
         """The places of all images, by name."""
-        every = range(len(self._records))
+        places = range(len(self._records))
         if self.by_name_already:
-            return every
+            return places
 
         def key(place: int) -> Key:
             return by_name(name_of(self._records[place]))
 
-        blocks = (sorted(every[start : start + BLOCK], key=key) for start in every[::BLOCK])
-        return np.fromiter(heapq.merge(*map(_places, blocks), key=key), np.int64, len(every))
+        blocks = (sorted(places[start : start + BLOCK], key=key) for start in places[::BLOCK])
+        return np.fromiter(heapq.merge(*map(_places, blocks), key=key), np.int64, len(places))
 
 
 Key = tuple[list[Any], str]

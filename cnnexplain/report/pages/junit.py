@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from cnnexplain.core.records import readable
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.report.pages.words import shown
+from cnnexplain.report.pages.words import escaped
 
 # What XML 1.0 cannot hold, not even escaped. Lone surrogates are made readable before.
 _UNSPEAKABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -27,10 +27,10 @@ def report(verdicts: Sequence[Verdict], model: str, seconds: float) -> str:
         "errors": "0",
     }
     skipped = str(sum(verdict.status == "skipped" for verdict in verdicts))
-    whole = Element("testsuites", {"name": "cnnexplain check", **counts, "time": f"{seconds:.3f}"})
+    root = Element("testsuites", {"name": "cnnexplain check", **counts, "time": f"{seconds:.3f}"})
     name = _line(f"cnnexplain check {model}")
     suite = SubElement(
-        whole, "testsuite", {"name": name, **counts, "skipped": skipped, "time": f"{seconds:.3f}"}
+        root, "testsuite", {"name": name, **counts, "skipped": skipped, "time": f"{seconds:.3f}"}
     )
     # Readers take what stands before the last dot for a package, and merge cases of the same name.
     group = "cnnexplain.check." + (re.sub(r"[^\w-]+", "_", readable(model)).strip("_") or "model")
@@ -45,8 +45,8 @@ def report(verdicts: Sequence[Verdict], model: str, seconds: float) -> str:
         else:
             warned = "warning: " if verdict.status == "warn" else ""
             SubElement(case, "system-out").text = warned + _description(verdict)
-    ElementTree.indent(whole)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(whole, "unicode")}\n'
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
 
 
 def _description(verdict: Verdict) -> str:
@@ -63,5 +63,5 @@ def _line(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    lines = "\n".join(map(shown, text.split("\n")))
+    lines = "\n".join(map(escaped, text.split("\n")))
     return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", lines)

@@ -35,11 +35,11 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
     `records` are read from disk, one at a time and several times; no more than a page of them is in memory.
     """
     answers = LabelledImages(records) if run.get("answers") else None
-    shown = listed(run, records)
-    if len(shown) <= PAGE:
-        yield INDEX, page(run, shown, answers)
+    listed_records = listed(run, records)
+    if len(listed_records) <= PAGE:
+        yield INDEX, page(run, listed_records, answers)
         return
-    report = _Report(run, shown, answers)
+    report = _Report(run, listed_records, answers)
     if report.whole:
         yield from report.below()
     yield INDEX, report.first()
@@ -49,20 +49,20 @@ class _Report:
     """The data that all pages of a run share. `answers` are those of all images, also of those that are not listed."""
 
     def __init__(self, run: Run, records: Records, answers: LabelledImages | None) -> None:
-        self._every = answers
-        self._shown = LabelledImages(records) if answers else None
+        self._all_labelled = answers
+        self._labelled = LabelledImages(records) if answers else None
         self._data = run
         self.whole = run["status"] == "finished"
         self._records = records
         self._index = ImageIndex(records)
-        self._failed, self._least = self._index.failures(), self._index.least_certain()
+        self._failed, self._by_confidence = self._index.failures(), self._index.least_certain()
         self._classes = sorted(self._index.classes, key=lambda class_: -class_.images)
-        most = islice(self._classes, SHOWN_CLASSES)
+        frequent = islice(self._classes, SHOWN_CLASSES)
         self._run = summary(
             run,
             image_tiles(run, len(records), len(self._failed)),
             class_bars(
-                [(class_.label, _note(class_), class_.images) for class_ in most], self._index.answers
+                [(class_.label, _note(class_), class_.images) for class_ in frequent], self._index.answers
             ),
             _LATER,
         )
@@ -86,8 +86,8 @@ class _Report:
         """The first page: as many failures and uncertain images as there is room for."""
         bare = self._first((), ())
         room = FIRST_PAGE - len(bare.encode())
-        failures, taken = self._fitting(self._failed[:SHOWN_FAILURES], int(room * _FOR_FAILURES))
-        cards, _ = self._fitting(self._least[:SHOWN_CARDS], room - taken)
+        failures, used = self._fitting(self._failed[:SHOWN_FAILURES], int(room * _FOR_FAILURES))
+        cards, _ = self._fitting(self._by_confidence[:SHOWN_CARDS], room - used)
         return self._first(failures, cards)
 
     def _first(self, failures: Iterable[str], cards: Iterable[str]) -> str:
@@ -99,32 +99,32 @@ class _Report:
             within=INDEX,
             whole=self.whole,
             checks=(),
-            matrix=self._every and matrix(self._every, self._data, self._place_of_cell),
+            matrix=self._all_labelled and matrix(self._all_labelled, self._data, self._place_of_cell),
             gallery=(),
             failed=len(self._failed),
             failures=[Markup(html) for html in failures],  # noqa: S704 - rendered already
-            explained=len(self._least),
+            explained=len(self._by_confidence),
             answers=self._index.answers,
             cards=[Markup(html) for html in cards],  # noqa: S704 - rendered already
         )
 
     def _fitting(self, order: Places, room: int) -> tuple[list[str], int]:
         """The cards of the images that fit into so many bytes, and how many they take."""
-        cards, taken = [], 0
+        cards, used = [], 0
         for place in map(int, order):
             link = f"./{FOLDER}/{place_of(place)}" if self.whole else ""
             html = rendered_card(card(self._records[place], place + 1), link)
-            if taken + (size := len(html.encode()) + 1) <= room:
-                taken += size
+            if used + (size := len(html.encode()) + 1) <= room:
+                used += size
                 cards.append(html)
-        return cards, taken
+        return cards, used
 
     def _entries(self) -> Iterator[Entry]:
         yield Entry("Overview", f"./{INDEX}", INDEX)
         if len(self._failed):
             yield Entry(f"{len(self._failed):,} failed", f"./{FOLDER}/failures-1.html", "failures")
-        if self._shown and self._shown.wrong.any():
-            yield Entry(f"{int(self._shown.wrong.sum()):,} wrong", f"./{FOLDER}/wrong-1.html", "wrong")
+        if self._labelled and self._labelled.wrong.any():
+            yield Entry(f"{int(self._labelled.wrong.sum()):,} wrong", f"./{FOLDER}/wrong-1.html", "wrong")
         yield Entry("All images", f"./{FOLDER}/images-1.html", "images")
         yield Entry("By name", f"./{FOLDER}/names-1.html", "names")
         if self._classes:
@@ -132,27 +132,30 @@ class _Report:
             yield Entry("Classes", f"./{FOLDER}/classes.html", "classes")
 
     def _listings(self) -> Iterator[Listing]:
-        many = count(len(self._records), "image")
+        total = count(len(self._records), "image")
         if len(self._failed):
             says = "In the order of the images"
             yield Listing(
                 "failures", f"{count(len(self._failed), 'image')} failed", self._failed, says, failed=True
             )
-        if self._shown and self._shown.wrong.any():
-            order = self._least[self._shown.wrong[self._least]][::-1]
+        if self._labelled and self._labelled.wrong.any():
+            order = self._by_confidence[self._labelled.wrong[self._by_confidence]][::-1]
             says = "The most certain of them comes first"
             yield Listing("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
-        yield Listing("names", f"{many} by name", self._index.names(), "Folder by folder, 9 before 10")
+        yield Listing("names", f"{total} by name", self._index.names(), "Folder by folder, 9 before 10")
         if self._classes:
             says = "The lowest probability of the first answer comes first"
             yield Listing(
-                "confidence", f"{count(len(self._least), 'image')} by confidence", self._least, says
+                "confidence",
+                f"{count(len(self._by_confidence), 'image')} by confidence",
+                self._by_confidence,
+                says,
             )
 
     def _cards(self) -> Iterator[Made]:
-        every = range(len(self._records))
-        title = f"All {count(len(every), 'image')}"
-        series = Listing("images", title, every, "In the order of the images", size=PAGE)
+        places = range(len(self._records))
+        title = f"All {count(len(places), 'image')}"
+        series = Listing("images", title, places, "In the order of the images", size=PAGE)
         for number in range(1, series.last + 1):
             cards = [card(self._records[place], place + 1) for place in series.places(number)]
             span = (cards[0].heading, cards[-1].heading)
@@ -171,23 +174,23 @@ class _Report:
 
     def _galleries(self) -> Iterator[Made]:
         """Of every class the images that should be of it, by what they were taken for."""
-        if self._shown is None:
+        if self._labelled is None:
             return
-        for expected, pairs in self._shown.groups.items():
-            label = self._shown.labels[expected]
-            order = [(pair, int(place)) for pair in pairs for place in self._shown.places(pair)]
+        for expected, pairs in self._labelled.groups.items():
+            label = self._labelled.labels[expected]
+            order = [(pair, int(place)) for pair in pairs for place in self._labelled.places(pair)]
             title = f"{count(len(order), 'image')} that should be {label}"
             series = Listing(_gallery(expected), title, range(len(order)), "", size=SHOTS, within="wrong")
             for number in range(1, series.last + 1):
                 here = [order[index] for index in series.places(number)]
                 groups = [
                     group(
-                        self._shown,
+                        self._labelled,
                         pair,
                         [
                             shot(self._records[place], f"./{place_of(place)}")
-                            for other, place in here
-                            if other == pair
+                            for answer, place in here
+                            if answer == pair
                         ],
                     )
                     for pair in dict.fromkeys(pair for pair, _ in here)
@@ -205,10 +208,10 @@ class _Report:
 
     def _place_of_cell(self, pair: Pair) -> str:
         """Where the images of a cell begin."""
-        if not self.whole or self._shown is None or pair not in self._shown.cells:
+        if not self.whole or self._labelled is None or pair not in self._labelled.cells:
             return ""
-        before = list(takewhile(lambda other: other != pair, self._shown.groups[pair[0]]))
-        number = sum(self._shown.cells[other] for other in before) // SHOTS + 1
+        before = list(takewhile(lambda other: other != pair, self._labelled.groups[pair[0]]))
+        number = sum(self._labelled.cells[other] for other in before) // SHOTS + 1
         return f"./{FOLDER}/{_gallery(pair[0])}-{number}.html#{anchor(pair)}"
 
     def _contents(self, series: Listing) -> tuple[tuple[str, str, str], ...]:
@@ -221,7 +224,9 @@ class _Report:
     def _name(self, place: int) -> str:
         return name_of(self._records[place])
 
-    def _page(self, template: str, series: Listing, number: int, span: tuple[str, str], **more: Any) -> Made:
+    def _page(
+        self, template: str, series: Listing, number: int, span: tuple[str, str], **values: Any
+    ) -> Made:
         return self._below(
             template,
             series.path(number),
@@ -231,7 +236,7 @@ class _Report:
             span=span,
             pager=pager_of(series, number),
             series=series,
-            **more,
+            **values,
         )
 
     def _index_of_classes(self) -> Made:
@@ -251,7 +256,7 @@ class _Report:
         title = f"{count(len(rows), 'class', 'classes')} came first"
         return self._below("classes.html", "classes.html", title, "classes", rows=rows)
 
-    def _below(self, template: str, name: str, title: str, within: str, **more: Any) -> Made:
+    def _below(self, template: str, name: str, title: str, within: str, **values: Any) -> Made:
         html = rendered(
             template,
             self._run,
@@ -260,7 +265,7 @@ class _Report:
             title=title,
             navigation=self._navigation,
             within=within,
-            **more,
+            **values,
         )
         return f"{FOLDER}/{name}", html
 

@@ -18,7 +18,7 @@ from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor,
 from cnnexplain.report.pages.card import Card, card
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
-from cnnexplain.report.pages.words import shown
+from cnnexplain.report.pages.words import escaped
 
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
@@ -30,18 +30,18 @@ def page(
 
     `answers` are those of all images, where their expected classes are known.
     """
-    every = list(records)
-    shown = LabelledImages(every) if answers else None
-    cells = shown.cells if shown else {}
-    cards = [card(record, place) for place, record in enumerate(every, 1) if "checks" not in record]
-    checks = groups(every)
+    all_records = list(records)
+    labelled = LabelledImages(all_records) if answers else None
+    cells = labelled.cells if labelled else {}
+    cards = [card(record, place) for place, record in enumerate(all_records, 1) if "checks" not in record]
+    checks = groups(all_records)
     return rendered(
         "page.html",
         summary(run, tiles(run, cards, checks), frequent(cards)),
         # One page needs a script, and may run this one only; all others may run none.
         script="layers.js" if any(card.layers for card in cards) else "",
         matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
-        gallery=list(_gallery(shown, every)) if shown else (),
+        gallery=list(_gallery(labelled, all_records)) if labelled else (),
         shown_failures=SHOWN_FAILURES,
         failures=[card for card in cards if card.problem],
         checks=checks,
@@ -62,7 +62,7 @@ def rendered(
     up: str = "",
     css: tuple[str, ...] = ("page.css",),
     script: str = "",
-    **more: Any,
+    **values: Any,
 ) -> str:
     """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
     style, style_hash = _own(css)
@@ -70,7 +70,7 @@ def rendered(
     return (
         _environment()
         .get_template(template)
-        .render(run=run, up=up, css=style, css_hash=style_hash, script=code, script_hash=code_hash, **more)
+        .render(run=run, up=up, css=style, css_hash=style_hash, script=code, script_hash=code_hash, **values)
     )
 
 
@@ -115,7 +115,7 @@ def _at(link: str, up: str) -> str:
 
 
 def _final(value: Any) -> Any:
-    return shown(value) if type(value) is str else value
+    return escaped(value) if type(value) is str else value
 
 
 def _text_of(name: str) -> str:

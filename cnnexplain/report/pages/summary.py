@@ -109,8 +109,8 @@ def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Verdic
     """The figures of a run whose every card is at hand."""
     end = _took(run)
     if checks:
-        looked = run.get("images", {}).get("count", 0)
-        pictures = [Tile(f"{looked:,}", "picture" if looked == 1 else "pictures")] if looked else []
+        images = run.get("images", {}).get("count", 0)
+        pictures = [Tile(f"{images:,}", "picture" if images == 1 else "pictures")] if images else []
         return [*(_counted(group) for group in checks), *pictures, *end]
     if "images" not in run:
         if cards and cards[0].layers:
@@ -120,11 +120,11 @@ def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Verdic
     return image_tiles(run, len(cards), sum(bool(card.problem) for card in cards))
 
 
-def image_tiles(run: Mapping[str, Any], done: int, bad: int) -> list[Tile]:
-    """The figures of a run over images: how many are `done`, and how many of them failed."""
+def image_tiles(run: Mapping[str, Any], finished: int, bad: int) -> list[Tile]:
+    """The figures of a run over images: how many are `finished`, and how many of them failed."""
     images = run.get("images") or {}
-    total = images.get("count", done)
-    bad, good = images.get("error", bad), images.get("ok", done - bad)
+    total = images.get("count", finished)
+    bad, good = images.get("error", bad), images.get("ok", finished - bad)
     figures = [Tile(f"{good:,}", "image explained" if good == 1 else "images explained")]
     if bad:
         figures.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
@@ -139,15 +139,16 @@ def _took(run: Mapping[str, Any]) -> list[Tile]:
 
 
 def _counted(group: VerdictGroup) -> Tile:
-    many = len(group.all)
-    return Tile(f"{many:,}", f"{'check' if many == 1 else 'checks'} {group.word}", kind=group.status)
+    total = len(group.all)
+    return Tile(f"{total:,}", f"{'check' if total == 1 else 'checks'} {group.word}", kind=group.status)
 
 
 def frequent(cards: Sequence[Card]) -> list[Bar]:
     """The classes that came first most often; nothing where there is nothing to compare."""
     classes = Counter((card.best.label, card.best.note) for card in cards if card.best)
     return class_bars(
-        [(label, note, many) for (label, note), many in classes.most_common(SHOWN_CLASSES)], classes.total()
+        [(label, note, images) for (label, note), images in classes.most_common(SHOWN_CLASSES)],
+        classes.total(),
     )
 
 
@@ -156,17 +157,17 @@ def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Ba
     if answers < 2:
         return []
     return [
-        Bar(clipped(label, LONGEST_NAME), many / answers, count(many, "image"), note)
-        for label, note, many in classes
+        Bar(clipped(label, LONGEST_NAME), images / answers, count(images, "image"), note)
+        for label, note, images in classes
     ]
 
 
 def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
     for layer, entry in islice(layers.items(), SHOWN_SILENT_LAYERS):
         channels = entry["channels"]
-        more = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
+        rest = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
         share = f"{len(channels):,} of {count(entry['count'], 'channel')}"
-        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + more)
+        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + rest)
     if len(layers) > SHOWN_SILENT_LAYERS:
         yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
 

@@ -47,12 +47,12 @@ class VerdictGroup:
 
 def groups(records: Sequence[Mapping[str, Any]]) -> tuple[VerdictGroup, ...]:
     """The verdicts of a checked model by status, what failed first; none where no model was checked."""
-    every = [entry for record in records for entry in record.get("checks", ())]
+    entries = [entry for record in records for entry in record.get("checks", ())]
     status_groups = []
     for status, word in GROUPS:
-        some = tuple(_card(entry, word) for entry in every if entry["status"] == status)
-        if some:
-            status_groups.append(VerdictGroup(status, word, some))
+        cards = tuple(_card(entry, word) for entry in entries if entry["status"] == status)
+        if cards:
+            status_groups.append(VerdictGroup(status, word, cards))
     return tuple(status_groups)
 
 
@@ -97,5 +97,5 @@ def _figure(entry: Mapping[str, Any]) -> Figure:
 
 def _table(table: Mapping[str, Any]) -> FoldedTable:
     rows = tuple(tuple(row) for row in table["rows"])
-    many = f"{len(rows):,} row" + "s" * (len(rows) != 1)
-    return FoldedTable(f"The evidence: {many}", tuple(table["head"]), rows, len(rows) > LONG_TABLE)
+    row_count = f"{len(rows):,} row" + "s" * (len(rows) != 1)
+    return FoldedTable(f"The evidence: {row_count}", tuple(table["head"]), rows, len(rows) > LONG_TABLE)

@@ -16,7 +16,7 @@ LONGEST_TEXT, LONGEST_NAME = 2_000, 300  # at the head of a page; run.json has a
 _JOINERS = "\u200c\u200d"  # Persian words and family emoji need these, and they change nothing else
 
 
-def shown(text: str) -> str:
+def escaped(text: str) -> str:
     r"""`text` with all that a reader would not see, or that would mislead, written out: a line break as \n."""
     if text.isascii() and text.isprintable():
         return text
@@ -43,8 +43,8 @@ def href(path: str) -> str:
 
 def span(low: float, high: float) -> str:
     """A range in words, 0 to 3.1; an end below a thousandth of the other is written as 0."""
-    least = 1e-3 * max(abs(low), abs(high))
-    return " to ".join(number(end if abs(end) > least else 0) for end in (low, high))
+    negligible = 1e-3 * max(abs(low), abs(high))
+    return " to ".join(number(end if abs(end) > negligible else 0) for end in (low, high))
 
 
 def words(value: Any) -> str:
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
     """3.2 s, 4 min 12 s, 2 h 5 min."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {remainder} s"
     return f"{minutes // 60} h {minutes % 60} min"
