@@ -46,7 +46,7 @@ lint: .venv/installed-test  ## Check style and types
 bench: .venv/installed-bench  ## Measure speed, side by side with the peers
 	$(BIN)/python benchmarks/run.py
 
-docs: .venv/installed-docs  ## Make the pictures and the command reference in docs/ anew
+docs: .venv/installed-docs  ## Make the pictures and the command reference in docs/ again
 	$(BIN)/python docs/make.py
 
 clean:  ## Remove what was installed and made

@@ -44,17 +44,27 @@ MEMORY_SIGNS = (
 
 
 class CnnexplainError(Exception):
-    """Something the user can put right. `problem`: what was wrong and found; `hint`: what to type instead."""
+    """Something that the user can put right, in two lines: `problem` and `hint`.
+
+    It is also what Python code catches to catch every error of this package.
+    """
 
     exit_code = ExitCode.USAGE
     stops_run = True
 
     def __init__(self, problem: str, hint: str) -> None:
+        """Say what is wrong.
+
+        Args:
+            problem: What was wrong, and what was there instead; a sentence without capital and full stop.
+            hint: What to type instead.
+        """
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the error again in another process."""
         return type(self), (self.problem, self.hint)  # on its way from one process to another
 
 
@@ -74,10 +84,18 @@ class SeveralOutputsError(ModelError):
     """A model that returns several tensors that may be the class scores: `names` are theirs."""
 
     def __init__(self, problem: str, hint: str, names: tuple[str, ...]) -> None:
+        """Say which outputs there are.
+
+        Args:
+            problem: What was wrong, and what was there instead.
+            hint: What to type instead.
+            names: The outputs, as `--model-output` takes them.
+        """
         super().__init__(problem, hint)
         self.names = names
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the error again in another process."""
         return type(self), (self.problem, self.hint, self.names)
 
 
@@ -94,22 +112,22 @@ class OutputError(CnnexplainError):
 
 
 class WorkerError(CnnexplainError):
-    """Processes that explain pictures die again and again. What is done stays."""
+    """Processes that explain pictures crash again and again. What is done stays."""
 
 
 class ImageError(CnnexplainError):
-    """One picture that cannot be explained. The others go on."""
+    """One picture that cannot be explained. The run continues with the others."""
 
     exit_code = ExitCode.TOO_MANY_FAILURES
     stops_run = False
 
 
 class DeadlyImageError(ImageError):
-    """A picture whose decoding ends the whole program. It is not tried again as long as its file is the same."""
+    """A picture whose decoding crashes the whole program. It is not tried again as long as its file is the same."""
 
 
 class ImageModelError(ImageError):
-    """One picture on which the model itself fails. The others go on, unless it fails on all."""
+    """One picture on which the model itself fails. The run continues with the others, unless it fails on all."""
 
 
 class ImageMemoryError(ImageModelError):
@@ -142,11 +160,19 @@ class InterruptedRunError(CnnexplainError):
     """Ctrl-C or SIGTERM. What is done stays and the run can be resumed."""
 
     def __init__(self, problem: str, hint: str, cause: KeyboardInterrupt) -> None:
+        """Say where the run was stopped.
+
+        Args:
+            problem: What was done by then.
+            hint: How the run is continued.
+            cause: `Terminated` for SIGTERM, which has an exit code of its own.
+        """
         super().__init__(problem, hint)
         self.cause = cause
         self.exit_code = ExitCode.TERMINATED if isinstance(cause, Terminated) else ExitCode.INTERRUPTED
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the error again in another process."""
         return type(self), (self.problem, self.hint, self.cause)
 
 
@@ -155,7 +181,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine had no memory left."""
+    """Return whether a device or the machine had no memory left."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not have been imported
@@ -167,7 +193,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_behind(error: BaseException) -> BaseException | None:
-    """The first of an error and its causes that says that there was no memory left; None where none does."""
+    """Return the first of an error and its causes that says that no memory was left; None where none does."""
     cause: BaseException | None = error
     while cause is not None and not is_out_of_memory(cause):
         cause = cause.__cause__
@@ -175,7 +201,14 @@ def memory_behind(error: BaseException) -> BaseException | None:
 
 
 def shortage_behind(error: BaseException) -> CnnexplainError | None:
-    """The error to tell in the place of one that a lack of memory caused, whatever was made of it; None for others."""
+    """Return the error to show in the place of one that a lack of memory caused.
+
+    Args:
+        error: Any error, also one of ours that was raised because of another.
+
+    Returns:
+        None where no lack of memory is behind it, or where it says so itself.
+    """
     cause = memory_behind(error)
     if cause is None or (isinstance(error, CnnexplainError) and "memory" in error.problem):
         return None
@@ -193,7 +226,20 @@ def shortage_behind(error: BaseException) -> CnnexplainError | None:
 
 
 def near_misses(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known words that a typing mistake most likely meant, best first; empty when none is near."""
+    """Find the words that a typing mistake most likely meant.
+
+    Args:
+        word: What was typed.
+        known: The words that would have been understood.
+        count: How many are returned at most.
+
+    Returns:
+        The best first, as `known` writes them; empty where none is near.
+
+    Example:
+        >>> near_misses("resnet5", ["resnet50", "vgg16"])
+        ['resnet50']
+    """
     by_folded = {name.casefold(): name for name in known}
     word = word[:LONGEST_WORD].casefold()
     # They are alike also where all that they share is an ending, as .png, or many of the letters.
@@ -202,7 +248,7 @@ def near_misses(word: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 
 def _is_near(word: str, name: str) -> bool:
-    """Whether one word is a part of the other, or differs in no more than every fourth letter."""
+    """Return whether a word is a part of the other, or differs in no more than every fourth letter."""
     if min(len(word), len(name)) > 2 and (word in name or name in word):
         return True
     (word, ending), (name, other) = os.path.splitext(word), os.path.splitext(name)
@@ -213,7 +259,7 @@ def _is_near(word: str, name: str) -> bool:
 
 
 def _slips(word: str, name: str) -> int:
-    """How many letters are left out, added, replaced, or exchanged with the next (optimal string alignment)."""
+    """Return how many letters are left out, added, replaced, or exchanged (optimal string alignment)."""
     before, last = [0] * (len(name) + 1), list(range(len(name) + 1))
     for row, letter in enumerate(word, 1):
         now = [row]
@@ -227,7 +273,7 @@ def _slips(word: str, name: str) -> int:
 
 
 def text_of(error: BaseException) -> str:
-    """The message of another library's error; nothing where making it raises an error of its own."""
+    """Return the message of another library's error; nothing where making it raises an error of its own."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - a stranger's `__str__` may raise anything
@@ -235,7 +281,12 @@ def text_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of another library's message, with its type, for quoting in ours."""
+    """Return the first line of another library's message, with its type, for quoting in ours.
+
+    Args:
+        error: The other library's error.
+        limit: Letters; a longer line is cut.
+    """
     lines = text_of(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -55,16 +55,26 @@ class Check(Protocol):
 
 
 def ids() -> list[str]:
-    """The id of every check, in the order in which they are carried out; those that `ORDER` does not know come last."""
+    """Return the id of every check, in the order in which they are carried out; unknown ids come last.
+
+    Checks of other packages, and those that `ORDER` does not name, are unknown.
+    """
     all_ids = [name.replace("_", "-") for name in registry.names(sys.modules[__name__])]
     return sorted(all_ids, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def check(name: str) -> type[Check]:
-    """The class behind an id."""
+    """Return the class of a check.
+
+    Args:
+        name: The check's id, as `--only` takes it: `dead-filters`.
+
+    Raises:
+        OptionError: There is no check of that id.
+    """
     return cast("type[Check]", registry.find(sys.modules[__name__], name.replace("-", "_"), "check"))
 
 
 def title(kind: type[Check]) -> str:
-    """The title of a check: the first line of its docstring."""
+    """Return the title of a check: the first line of its docstring, without the full stop."""
     return (inspect.getdoc(kind) or "").split("\n", 1)[0].rstrip(".")

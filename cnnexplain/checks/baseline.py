@@ -61,7 +61,7 @@ class Baseline:
         tuple[str, ...],
         Param(
             "What must be the same for the two to be compared at all; leave out weights to compare a model that was "
-            "trained again. Versions are told where they differ, since finding what they change is what this is for.",
+            "trained again. Versions are reported where they differ, since finding what they change is the purpose.",
             choices=("model", "weights", "preprocessing", "images", "versions"),
             split=True,
         ),
@@ -102,7 +102,7 @@ class Baseline:
             good=not bad,
             says=summary,
             value=value,
-            do="find what changed; where the change is meant, store the run anew with --update-baseline",
+            do="find what changed; where the change is meant, store the run again with --update-baseline",
             table=_table([(picture, tuple(self._broken(picture, size))) for picture in pictures[:ROWS]]),
             drawing=drawing,
         )

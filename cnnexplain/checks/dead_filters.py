@@ -98,8 +98,8 @@ class DeadFilters:
             f"filters of zeros, or more than {self.share:.0%} dead: "
             f"{some([row[0] for row in rows])}; in {name} {dead_of} are dead, {zeros} of them zeros",
             value=largest,
-            do="look at them with cnnexplain filters -l LAYER; load or export the checkpoint anew; if they were pruned "
-            "on purpose, raise zeros and share",
+            do="look at them with cnnexplain filters -l LAYER; load or export the checkpoint again; if they were "
+            "pruned on purpose, raise zeros and share",
             table=EvidenceTable(("layer", "dead", "of zeros", "which"), rows[:ROWS]),
             grave=grave,
         )

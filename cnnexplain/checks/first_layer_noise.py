@@ -42,7 +42,7 @@ class FirstLayerNoise:
     spread: Annotated[
         float,
         Param(
-            "The largest standard deviation of random weights' smoothness with which it can be told: that of ten "
+            "The largest standard deviation of random weights' smoothness with which the check can decide: that of ten "
             "filters of 3x3 colours, where good models begin to look like noise.",
             min=0,
             max=1,

@@ -50,11 +50,9 @@ class LooksAtBorder:
         maps = _explained.maps(subject)
         positive = maps.clamp(min=0).double()
         total = positive.sum((1, 2))
-        positive = (total > 0) & total.isfinite()
-        if int(positive.sum()) < ENOUGH:
-            raise Skipped(
-                f"maps with evidence for a class: {int(positive.sum())}; {ENOUGH} are needed to tell"
-            )
+        usable = (total > 0) & total.isfinite()
+        if int(usable.sum()) < ENOUGH:
+            raise Skipped(f"maps with evidence for a class: {int(usable.sum())}; {ENOUGH} are needed to tell")
         outside = self._outside(maps.shape[1], maps.shape[2])
         area = float(outside.mean())
         largest = _outermost(outside) / area
@@ -64,11 +62,9 @@ class LooksAtBorder:
                 f"outermost cells would have {largest:.2f} times its share, where {self.excess:g} is allowed"
             )
         shares = (positive * outside).sum((1, 2)) / total
-        value = float(shares[positive].mean()) / area
+        value = float(shares[usable].mean()) / area
         order = [
-            place
-            for place in shares.nan_to_num(-1).argsort(descending=True).tolist()
-            if bool(positive[place])
+            place for place in shares.nan_to_num(-1).argsort(descending=True).tolist() if bool(usable[place])
         ]
         names = [example.name for example in subject.examples]
         result = Measurement(

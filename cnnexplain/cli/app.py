@@ -160,7 +160,7 @@ def _command(command: ShellCommand) -> Callable[..., int]:
                 raise
             raise ModelError(  # such as SystemExit: nothing of ours raises it
                 f"code that is not part of cnnexplain ended the run: {first_line(error)}",
-                "--debug shows where; what is done stays, and the same command goes on from there",
+                "--debug shows where; what is done stays, and the same command continues from there",
             ) from error
 
     def show_everything(wanted: bool) -> None:

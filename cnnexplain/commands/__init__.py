@@ -73,21 +73,36 @@ AnyCommand = TypeVar("AnyCommand", bound=Command)
 
 
 def bound(command: AnyCommand, model: Model) -> tuple[AnyCommand, tuple[Choice, ...]]:
-    """A command with every default settled for a model, and what was chosen.
+    """Settle every default of a command for a model.
 
-    Raises a `CnnexplainError` where the model lacks what the command needs, or where options and model do not fit.
+    Args:
+        command: The command with the options that a user gave.
+        model: The model that it is carried out on.
+
+    Returns:
+        The command as `bind` gives it back, and what was chosen, each choice with its reason.
+
+    Raises:
+        CnnexplainError: The model lacks what the command needs, or options and model do not fit.
     """
     require(model, command.needs)
     return command.bind(model)
 
 
 def names() -> list[str]:
-    """Every command that has a file here, and those of other packages."""
+    """Return the name of every command: those that have a file here, and those of other packages."""
     return registry.names(sys.modules[__name__])
 
 
 def command(name: str) -> type[ImageCommand] | type[ModelCommand]:
-    """The class behind a command's name. Raises `OptionError` where there is none."""
+    """Return the class of a command.
+
+    Args:
+        name: The command's name on the command line: `gradcam`.
+
+    Raises:
+        OptionError: There is no command of that name.
+    """
     kind = registry.find(sys.modules[__name__], name, "command")
     if not (isinstance(kind, type) and issubclass(kind, (ImageCommand, ModelCommand))):
         raise OptionError(
@@ -98,7 +113,14 @@ def command(name: str) -> type[ImageCommand] | type[ModelCommand]:
 
 
 def image_command(name: str) -> type[ImageCommand]:
-    """The class behind the name of a command that explains images. Raises `OptionError` where it is none."""
+    """Return the class of a command that explains images.
+
+    Args:
+        name: The command's name on the command line: `gradcam`.
+
+    Raises:
+        OptionError: There is no command of that name, or it takes no images, as `filters`.
+    """
     kind = command(name)
     if not issubclass(kind, ImageCommand):
         known = [other for other in names() if issubclass(command(other), ImageCommand)]

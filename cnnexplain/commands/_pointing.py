@@ -20,7 +20,7 @@ def pixel_of(at: str | None) -> Pixel | None:
         return None
     match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", at)
     if match is None:
-        raise OptionError(f"--at {at!r} is no place", "give x and y in pixels: --at 120,80")
+        raise OptionError(f"--at {at!r} is not a place", "give x and y in pixels: --at 120,80")
     return int(match[1]), int(match[2])
 
 

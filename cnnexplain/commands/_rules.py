@@ -38,7 +38,7 @@ def require_rectifiers(model: Model, rule: str, instead: str) -> None:
     """Raise `ModelError` for a network in which a rule would find nothing to rule."""
     if not model.nonlinearities.rectifiers:
         raise ModelError(
-            f"no rectifier (ReLU or one of its kin) was found in {model.name} for {rule} to override",
+            f"no rectifier (ReLU or a similar function) was found in {model.name} for {rule} to override",
             f"it would be the plain gradient under another name; use {instead}",
         )
 

@@ -39,10 +39,11 @@ class Batch:
     )
 
     def __len__(self) -> int:
+        """Return the number of pictures."""
         return len(self.inputs)
 
     def geometry(self, row: int) -> Geometry:
-        """Where the input of a row lies on its picture."""
+        """Return where the input of a row lies on its picture."""
         from cnnexplain.core.preprocess import Geometry
 
         if self.geometries:
@@ -51,7 +52,7 @@ class Batch:
         return Geometry((width, height), (0.0, 0.0, float(width), float(height)))
 
     def part(self, rows: range) -> Batch:
-        """Some of the pictures."""
+        """Return the batch of some of the pictures: the rows of a range."""
         here = slice(rows.start, rows.stop)
         expected = None if self.expected is None else self.expected[here]
         return replace(
@@ -76,7 +77,11 @@ class Answer:
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
-    """The answer for a batch out of those for its parts, in order."""
+    """Return the answer for a batch out of those for its parts.
+
+    Args:
+        answers: One for each part, in the order of the parts. Rows of problems and notes are counted within the part.
+    """
     import torch
 
     if len(answers) == 1:
@@ -115,11 +120,11 @@ class Explanation:
     choices: tuple[Choice, ...] = ()  # what was chosen by default for this command, with reasons; from Python
 
     def _repr_html_(self) -> str | None:
-        """For notebooks: classes and pictures, in one piece."""
+        """Return classes and pictures as one piece of HTML for a notebook; None where nothing draws it."""
         return None if self.html is None else self.html(self)
 
     def of(self, kind: type[AnyResult]) -> tuple[AnyResult, ...]:
-        """All results of one class, in their order."""
+        """Return all results of one class, in their order: `explanation.of(Heatmap)`."""
         return tuple(result for result in self.results if isinstance(result, kind))
 
     @property
@@ -137,10 +142,20 @@ class Explanation:
         """The feature maps, one for each layer."""
         return self.of(FeatureMaps)
 
-    def heatmap(self, **wanted: Any) -> Heatmap:
-        """The first map whose fields are as `wanted`, for example `heatmap(method="gradcam++")`."""
+    def heatmap(self, **fields: Any) -> Heatmap:
+        """Return the first map that has all these values in its fields.
+
+        Args:
+            **fields: Values by the names of fields of `Heatmap`.
+
+        Raises:
+            LookupError: No map has them.
+
+        Example:
+            >>> explanation.heatmap(method="gradcam++", layer="layer4").peak
+        """
         for heatmap in self.heatmaps:
-            if all(getattr(heatmap, name) == value for name, value in wanted.items()):
+            if all(getattr(heatmap, name) == value for name, value in fields.items()):
                 return heatmap
         have = ", ".join(f"{heatmap.method} at {heatmap.layer}" for heatmap in self.heatmaps)
-        raise LookupError(f"no map with {wanted}; there are {have}")
+        raise LookupError(f"no map with {fields}; there are {have}")

@@ -53,7 +53,14 @@ class DeclaredOption:
     param: Param
 
     def check(self, value: Any) -> Any:
-        """Return `value` as the field holds it, or raise `OptionError` when it is out of bounds."""
+        """Return a value as the field holds it: of its type, and a tuple where the option may be repeated.
+
+        Args:
+            value: What a user gave, in Python or on the command line.
+
+        Raises:
+            OptionError: It is of another type, out of bounds, or not one of the choices.
+        """
         if value is None and self.optional:
             return None
         if not self.repeated:
@@ -99,7 +106,18 @@ class DeclaredOption:
 
 
 def declared(cls: type) -> Iterator[DeclaredOption]:
-    """Every field of a dataclass that carries a `Param`, in order."""
+    """Find the options of a dataclass.
+
+    Args:
+        cls: A dataclass, of which some fields are annotated with a `Param`.
+
+    Yields:
+        Each of these fields, in their order, those of base classes first.
+
+    Example:
+        >>> [option.name for option in declared(GradCAM)]
+        ['method', 'layer', 'target']
+    """
     hints = get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
@@ -120,7 +138,18 @@ def declared(cls: type) -> Iterator[DeclaredOption]:
 
 
 def checked(cls: type, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` for the fields of `cls`, each checked against its declaration; unknown names are errors."""
+    """Check values for the fields of a dataclass against their declarations.
+
+    Args:
+        cls: A dataclass, of which some fields are annotated with a `Param`.
+        values: The values by the names of fields.
+
+    Returns:
+        The same names with the values as the fields hold them.
+
+    Raises:
+        OptionError: A name is no declared field, or a value is none that the field takes.
+    """
     options = {field.name: field for field in declared(cls)}
     for name in values:
         if name not in options:

@@ -42,7 +42,16 @@ class Geometry:
         return max(0.0, left), max(0.0, top), min(float(width), right), min(float(height), bottom)
 
     def pixel_of_cell(self, row: int, column: int, shape: tuple[int, int]) -> tuple[int, int]:
-        """The picture's pixel (x, y) under the centre of cell (row, column) of a map of `shape` (h, w)."""
+        """Find the pixel of the picture under the centre of a cell.
+
+        Args:
+            row: The cell's row, from 0.
+            column: The cell's column, from 0.
+            shape: Rows and columns of the map.
+
+        Returns:
+            (x, y) in pixels of the picture, from 0 at the upper left.
+        """
         left, top, right, bottom = self.box
         x = left + (column + 0.5) * (right - left) / shape[1]
         y = top + (row + 0.5) * (bottom - top) / shape[0]
@@ -52,13 +61,30 @@ class Geometry:
     def box_of(
         self, box: tuple[float, float, float, float], shape: tuple[int, int]
     ) -> tuple[float, float, float, float]:
-        """Where `box` (left, top, right, bottom), in cells of a map of `shape` (h, w), lies on the picture."""
+        """Find where a part of a map lies on the picture.
+
+        Args:
+            box: Left, top, right and bottom in cells of the map; fractions are allowed.
+            shape: Rows and columns of the map.
+
+        Returns:
+            Left, top, right and bottom in pixels of the picture; they may lie beyond its edges.
+        """
         left, top, right, bottom = self.box
         across, down = (right - left) / shape[1], (bottom - top) / shape[0]
         return left + box[0] * across, top + box[1] * down, left + box[2] * across, top + box[3] * down
 
     def cell_of_pixel(self, x: int, y: int, shape: tuple[int, int]) -> tuple[int, int] | None:
-        """The cell (row, column) of a map of `shape` (h, w) over the middle of a pixel; None where none lies."""
+        """Find the cell of a map over the middle of a pixel.
+
+        Args:
+            x: The pixel's column in the picture, from 0.
+            y: The pixel's row in the picture, from 0.
+            shape: Rows and columns of the map.
+
+        Returns:
+            Row and column of the cell; None where the model does not see that pixel.
+        """
         left, top, right, bottom = self.box
         row = math.floor((y + 0.5 - top) * shape[0] / (bottom - top))
         column = math.floor((x + 0.5 - left) * shape[1] / (right - left))
@@ -86,6 +112,7 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         # Statistics are given for grey or RGB; an input of N channels repeats them in turn.
+        """Repeat the mean and the deviation where the input has more channels than they have values."""
         object.__setattr__(self, "mean", _per_channel(self.mean, self.channels))
         object.__setattr__(self, "std", _per_channel(self.std, self.channels))
 
@@ -104,12 +131,17 @@ class Preprocess:
         return text if self.range is None else f"{text}; values {self.range[0]:g} to {self.range[1]:g}"
 
     def with_crop(self, input_size: tuple[int, int], crop_pct: float) -> Preprocess:
-        """The same preprocessing for an input of another size, cut from `crop_pct` of the resized picture."""
+        """Return the same preprocessing for an input of another size.
+
+        Args:
+            input_size: Height and width of the input.
+            crop_pct: The share of the resized picture's sides that the input keeps.
+        """
         resize = (math.floor(input_size[0] / crop_pct), math.floor(input_size[1] / crop_pct))
         return replace(self, input_size=input_size, resize=resize)
 
     def geometry(self, picture_size: tuple[int, int]) -> Geometry:
-        """Where the input lies on a picture of `picture_size` (width, height)."""
+        """Return where the input lies on a picture of this size (width, height)."""
         (width, height), (input_h, input_w) = picture_size, self.input_size
         resized_w, resized_h = self._resized(width, height)
         x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
@@ -123,15 +155,19 @@ class Preprocess:
         size: tuple[int, int] | None = None,
         bands: NDArray[np.uint8] | None = None,
     ) -> tuple[NDArray[np.uint8], Geometry]:
-        """The input before normalisation, uint8 (H, W, channels), of an RGB picture, and its geometry.
+        """Make the input of a picture, before it is normalised.
 
-        `size` (width, height) is that of the original, where the picture was reduced. `bands`, (height, width,
-        channels), are what the model sees instead of the picture's colours, which a model of another number of
-        channels sees in turn.
+        The picture is resized and cut as timm and torchvision do, to the last bit. Of a picture so long that this would
+        fill the memory only the part that the model sees is resampled; the filter still reaches beyond the cut, and a
+        value differs by a level or two at most.
 
-        The picture is resized and cut as timm and torchvision do, to the last bit. Of a picture so long that
-        this would fill the memory only the part that the model sees is resampled; the filter still reaches
-        beyond the cut, and a value differs by a level or two at most.
+        Args:
+            picture: RGB. A model of another number of channels sees its colours in turn.
+            size: Width and height of the original, where the picture was reduced.
+            bands: uint8 (height, width, channels), what the model sees in the place of the picture's colours.
+
+        Returns:
+            The input, uint8 (H, W, channels), and where it lies on the picture.
         """
         size = size or picture.size
         if bands is not None:
@@ -151,7 +187,7 @@ class Preprocess:
     def _cut(
         self, picture: Image.Image, size: tuple[int, int], channels: tuple[int, ...]
     ) -> NDArray[np.uint8]:
-        """What the model sees of a picture, whose bands are these of its channels."""
+        """Return what the model sees of a picture, whose bands are these of its channels."""
         (width, height), (input_h, input_w) = picture.size, self.input_size
         resized_w, resized_h = self._resized(*size)
         x, y = _offset(resized_w, input_w), _offset(resized_h, input_h)
@@ -183,7 +219,7 @@ class Preprocess:
         return max(1, round(width / ratio)), max(1, round(height / ratio))
 
     def _fill(self, channels: tuple[int, ...]) -> int | tuple[int, ...]:
-        """The colour beyond the picture's edges, for these channels."""
+        """Return the colour beyond the picture's edges, for these channels."""
         if self.crop_mode != "border":
             return 0
         levels = tuple(min(255, max(0, round(255 * self.mean[channel]))) for channel in channels)

@@ -48,7 +48,7 @@ class Reducer(ABC):
         """What is said of all images, as plain data; empty where there is nothing to be said."""
 
     def lines(self) -> Iterator[str]:
-        """The same for a person, in sentences; nothing where the report alone has it."""
+        """Return the same for a person, in sentences; nothing where the report alone has it."""
         return iter(())
 
 
@@ -84,7 +84,7 @@ class SilentChannels(Reducer):
             self._add(layer, channels.silent, channels.count, channels.images)
 
     def state(self) -> dict[str, Any]:
-        """By layer: `silent`, `count`, `images`."""
+        """Return by layer the `silent` channels, the `count` of all channels and the number of `images`."""
         return {
             layer: {
                 "silent": sorted(layer_state.silent),
@@ -96,7 +96,7 @@ class SilentChannels(Reducer):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> SilentChannels:
-        """As it was."""
+        """Return the reducer that had this state."""
         return cls(
             {
                 layer: _SilentLayer({*known["silent"]}, known["count"], known["images"])
@@ -105,7 +105,7 @@ class SilentChannels(Reducer):
         )
 
     def results(self) -> dict[str, Any]:
-        """The layers that have such channels."""
+        """Return the layers that have silent channels: their `channels`, the `count` of all, the `images`."""
         return {
             layer: {"channels": sorted(known.silent), "count": known.count, "images": known.images}
             for layer, known in self.layers.items()
@@ -113,7 +113,7 @@ class SilentChannels(Reducer):
         }
 
     def lines(self) -> Iterator[str]:
-        """A sentence for each layer."""
+        """Return a sentence for each layer that has silent channels."""
         return (never_fired(layer, said) for layer, said in self.results().items())
 
     def _add(self, layer: str, silent: set[int], count: int, images: int) -> None:
@@ -163,7 +163,7 @@ class FirstAnswers(Reducer):
             self._add(index, class_count)
 
     def state(self) -> dict[str, Any]:
-        """By index: label, images, the exact sum in hexadecimal digits, images with a probability."""
+        """Return by index: label, images, the exact sum in hexadecimal digits, images with a probability."""
         return {
             str(index): [counted.label, counted.images, f"{counted.sum:x}", counted.known]
             for index, counted in self.classes.items()
@@ -171,7 +171,7 @@ class FirstAnswers(Reducer):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> FirstAnswers:
-        """As it was."""
+        """Return the reducer that had this state."""
         return cls(
             {
                 int(index): ClassCount(label, images, int(total, 16), known)
@@ -180,7 +180,7 @@ class FirstAnswers(Reducer):
         )
 
     def results(self) -> dict[str, Any]:
-        """By index: `label`, `images`, and `probability`, its mean."""
+        """Return by index: `label`, `images`, and `probability`, its mean."""
         return {
             str(index): {"label": counted.label, "images": counted.images, "probability": counted.mean}
             for index, counted in self.classes.items()
@@ -194,7 +194,7 @@ class FirstAnswers(Reducer):
 
 
 def _exact(value: float) -> int:
-    """A number from 0 to 1 in units of 2 ** -EXACT."""
+    """Return a number from 0 to 1 in units of 2 ** -EXACT."""
     numerator, denominator = value.as_integer_ratio()
     return numerator * ((1 << EXACT) // denominator)
 
@@ -203,15 +203,16 @@ class Reductions:
     """Several reducers over the same records."""
 
     def __init__(self, reducers: Sequence[Reducer]) -> None:
+        """Join reducers, each of another class."""
         self._reducers = reducers
 
     @classmethod
     def of(cls, kinds: Iterable[type[Reducer]]) -> Reductions:
-        """A fresh reducer of each kind."""
+        """Return a fresh reducer of each class."""
         return cls([kind() for kind in kinds])
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """What each says to a person, its word before each sentence."""
+        """Return what each says to a person, its word before each sentence."""
         return ((reducer.word, line) for reducer in self._reducers for line in reducer.lines())
 
     def update(self, record: Record) -> None:
@@ -220,12 +221,17 @@ class Reductions:
             reducer.update(record)
 
     def results(self) -> dict[str, Any]:
-        """What each says of all images, by its key; nothing of those that have nothing to say."""
+        """Return what each says of all images, by its key; nothing of those that have nothing to say."""
         return {reducer.key: said for reducer in self._reducers if (said := reducer.results())}
 
 
 def reduced(reducer: AnyReducer, records: Iterable[Record]) -> AnyReducer:
-    """The same reducer, after it has taken in all records."""
+    """Return the same reducer, after it has taken in all records.
+
+    Args:
+        reducer: It is changed.
+        records: Those of images, each once, in any order.
+    """
     for record in records:
         reducer.update(record)
     return reducer

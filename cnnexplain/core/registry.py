@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def own_names(room: ModuleType) -> list[str]:
-    """The files of a package."""
+    """Return the names of the files of a package, without those that begin with an underscore."""
     return sorted(
         module.name
         for module in pkgutil.iter_modules(room.__path__)
@@ -32,12 +32,21 @@ def own_names(room: ModuleType) -> list[str]:
 
 
 def names(room: ModuleType) -> list[str]:
-    """Every command of a package, those of other packages included."""
+    """Return the name of every command, check or source of a package, those of other packages included."""
     return sorted({*own_names(room), *plugins(room.__name__)})
 
 
 def find(room: ModuleType, name: str, noun: str) -> Any:
-    """The class behind a command's name; `noun` is what such a thing is called. Raises `OptionError`."""
+    """Return the class that a file or another package adds to a package of this one.
+
+    Args:
+        room: The package: `cnnexplain.commands`.
+        name: The file's name, or that of an entry point of the package's group.
+        noun: What such a class is called in a message: command.
+
+    Raises:
+        OptionError: There is none of that name.
+    """
     if name in own_names(room):
         module: Any = importlib.import_module(f"{room.__name__}.{name}")
         (exported,) = module.__all__
@@ -53,7 +62,15 @@ def find(room: ModuleType, name: str, noun: str) -> Any:
 
 @lru_cache(maxsize=256)  # asked for every record
 def module(room: str, name: str) -> Any:
-    """The file of a room that has this name, or what an entry point of its group names; None where neither is there."""
+    """Return the file of a package that has this name, or what an entry point of its group names.
+
+    Args:
+        room: The package's name, which is that of the group as well: `cnnexplain.render`.
+        name: The file's name; any text, as records of strangers have it.
+
+    Returns:
+        The module, or the object that the entry point names; None where neither is there.
+    """
     if name in own_names(importlib.import_module(room)):
         return importlib.import_module(f"{room}.{name}")
     plugin = plugins(room).get(name)
@@ -61,7 +78,11 @@ def module(room: str, name: str) -> Any:
 
 
 def load(plugin: EntryPoint) -> Any:
-    """What an entry point names. Raises `OptionError` where it cannot be imported."""
+    """Return what an entry point names.
+
+    Raises:
+        OptionError: It cannot be imported.
+    """
     try:
         return plugin.load()
     except Exception as error:
@@ -74,7 +95,7 @@ def load(plugin: EntryPoint) -> Any:
 
 @cache
 def plugins(group: str) -> dict[str, EntryPoint]:
-    """The entry points of a group by name. A name that the package itself has is never another package's."""
+    """Return the entry points of a group by name; they are looked up once a process."""
     if not any(f"[{group}]" in text for text in _declarations()):
         return {}  # importlib.metadata takes its time
     from importlib.metadata import entry_points
@@ -83,7 +104,7 @@ def plugins(group: str) -> dict[str, EntryPoint]:
 
 
 def _declarations() -> Iterator[str]:
-    """The entry points that installed packages declare, as text."""
+    """Yield the entry points that installed packages declare, as text."""
     for place in dict.fromkeys(sys.path):
         try:
             folders = [entry.path for entry in os.scandir(place or os.curdir) if entry.name.endswith("-info")]

@@ -57,11 +57,24 @@ class Target:
 
 
 def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
-    """Read `top`, `top3`, `above:0.5`, a label, an index, or a part of exactly one label.
+    """Read what `--target` says.
 
-    `labels` has one name per class. A class that is called 7 is meant by that, and not the one with the index 7; where
-    7 is one of several names of a class ("7, seven") and the index of another, that is an error.
-    Raises `TargetError` for a class that is not there or not unique.
+    A class that is called 7 is meant by 7, and not the class with the index 7. Where 7 is one of several names of a
+    class ("7, seven") and the index of another, that is an error.
+
+    Args:
+        text: `top`, `top3`, `above:0.5`, a label, an index, or a part of exactly one label.
+        labels: One name per class.
+
+    Returns:
+        The target, with the class's index in the place of its name.
+
+    Raises:
+        TargetError: There is no such class, or the text fits several.
+
+    Example:
+        >>> parse_target("tabby", ["Egyptian cat", "tabby, tabby cat"])
+        TargetSpec(top=1, index=1, above=None)
     """
     text = text.strip()
     if match := re.fullmatch(r"top([1-9]\d{0,5})?", text, re.IGNORECASE):
@@ -77,7 +90,18 @@ def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:
 
 
 def class_named(text: str, labels: Sequence[str]) -> int:
-    """The class that is called so, whose index this is, or that alone has this in its name; see `parse_target`."""
+    """Find the class that a text names; `parse_target` says how numbers are read.
+
+    Args:
+        text: A label, an index, or a part of exactly one label.
+        labels: One name per class.
+
+    Returns:
+        The index of the class.
+
+    Raises:
+        TargetError: There is no such class, or the text fits several.
+    """
     if re.fullmatch(r"-?[0-9]{1,18}", text):
         exact = _exact(text, labels)
         index = int(text)
@@ -110,7 +134,7 @@ def class_named(text: str, labels: Sequence[str]) -> int:
 
 
 def settled(words: str) -> TargetSpec:
-    """Read what `TargetSpec.words` wrote: a number is an index, whatever classes are called."""
+    """Return the target that `TargetSpec.words` wrote: a number is an index, whatever classes are called."""
     if words.startswith("above:"):
         return TargetSpec(above=float(words.removeprefix("above:")))
     if words.startswith("top"):
@@ -119,13 +143,13 @@ def settled(words: str) -> TargetSpec:
 
 
 def _exact(text: str, labels: Sequence[str]) -> list[int]:
-    """The classes that are called so and not otherwise."""
+    """Return the classes that are called so and not otherwise."""
     folded_text = text.casefold()
     return [index for index, label in enumerate(labels) if label.strip().casefold() == folded_text]
 
 
 def _synonyms(text: str, labels: Sequence[str]) -> list[int]:
-    """The classes that are called so among other names, separated by commas."""
+    """Return the classes that are called so among other names, separated by commas."""
     folded_text = text.casefold()
     return [
         index
@@ -135,7 +159,11 @@ def _synonyms(text: str, labels: Sequence[str]) -> list[int]:
 
 
 def _refuse_two_readings(text: str, named: int, index: int, labels: Sequence[str]) -> NoReturn:
-    """Raise `TargetError` for one of the names of a class that is also the index of another."""
+    """Refuse one of the names of a class that is also the index of another.
+
+    Raises:
+        TargetError: Always.
+    """
     raise TargetError(
         f"--target {text!r} is one of the names of class {named}, {labels[named]!r}, and the index of "
         f"{labels[index]!r}",
@@ -144,7 +172,7 @@ def _refuse_two_readings(text: str, named: int, index: int, labels: Sequence[str
 
 
 def _suggestion(text: str) -> str:
-    """The way to write what `top 3`, `above 0.5`, `above=50%` or `> 0.5` try to say; empty for anything else."""
+    """Return how to write what `top 3`, `above 0.5`, `above=50%` or `> 0.5` mean; empty for anything else."""
     if match := re.fullmatch(r"top\W{0,3}([1-9][0-9]{0,5})", text, re.IGNORECASE):
         return f"top{match[1]}"
     match = re.fullmatch(
@@ -176,7 +204,10 @@ def _checked_index(index: int, classes: int) -> int:
 
 
 def matching(text: str, labels: Sequence[str]) -> list[int]:
-    """Classes that the text names, by the strictest reading that finds any: name, synonym, word, part."""
+    """Return the indices of the classes that a text names, by the strictest reading that fits any.
+
+    The readings are: the whole name, one of several names, a word of a name, a part of one. Capitals do not count.
+    """
     folded_text = text.casefold()
     folded = [label.casefold() for label in labels]
     word = re.compile(rf"(?<!\w){re.escape(folded_text)}(?!\w)")

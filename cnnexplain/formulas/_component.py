@@ -11,10 +11,16 @@ CANCELLED = 1e-6  # about float32's own precision
 
 
 def first_component(x: Tensor) -> Tensor:
-    """Project the places of (N, C, h, w) on the direction of their largest variance.
+    """Project the places of a map on the direction of their largest variance.
 
     The sign, which a decomposition leaves open, is such that the result rises with the mean over the channels; where
     that mean is rounding noise (after a layer norm over the channels), such that its largest value is positive.
+
+    Args:
+        x: (N, C, h, w).
+
+    Returns:
+        (N, h, w), centred; NaN for a picture whose values are not finite.
     """
     import torch
 

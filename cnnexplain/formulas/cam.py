@@ -183,6 +183,6 @@ CAMS: dict[str, Cam] = {
 
 
 def cams() -> dict[str, Cam]:
-    """Every formula by its name as `--method` takes it, those of other packages included."""
+    """Return every formula by its name as `--method` takes it, those of other packages included."""
     others = {name: registry.load(plugin) for name, plugin in registry.plugins("cnnexplain.formulas").items()}
     return {**others, **CAMS}

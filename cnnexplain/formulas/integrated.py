@@ -107,7 +107,7 @@ class _Path:
         self.gradients.insert(at, gradient)
 
     def gaps(self) -> list[float]:
-        """By how much the score's rise from step to step departs from what the slopes at its ends say."""
+        """Return by how much the score's rise from step to step departs from what the slopes at its ends say."""
         rises = [after - before for before, after in pairwise(self.scores)]
         slopes = [(before + after) / 2 for before, after in pairwise(self.slopes)]
         return [
@@ -115,10 +115,13 @@ class _Path:
         ]
 
     def wanted(self, limits: _Limits) -> list[float]:
-        """Where to step next: halfway in the intervals with the largest gaps; nowhere when it is good.
+        """Return where to step next: halfway in the intervals with the largest gaps; nowhere when it is good.
 
         Gaps count in whole units of `COARSE` of the score's difference, over the steps so far. Among equal ones the
         widest interval comes first, and of equally wide ones the one nearest to the baseline.
+
+        Returns:
+            Places from 0, the baseline, to 1, the image.
         """
         if not self.places:
             # Networks bend most near the baseline.
@@ -144,7 +147,7 @@ class _Path:
         return [(self.places[place] + self.places[place + 1]) / 2 for place in worst]
 
     def mean(self) -> Tensor:
-        """The mean gradient of the way by the trapezoidal rule, (C, H, W)."""
+        """Return the mean gradient of the way by the trapezoidal rule, (C, H, W)."""
         widths = self._widths()
         weights = [(before + after) / 2 for before, after in pairwise([2 * NEAR, *widths, 0.0])]
         total = self.gradients[0] * weights[0]
@@ -157,9 +160,12 @@ class _Path:
 
 
 def _adaptive(evaluate: Evaluate, start: Tensor, way: Tensor, limits: _Limits) -> tuple[Tensor, list[int]]:
-    """Mean gradients (N, C, H, W), trapezoidal, with steps put where the score bends; and how many steps each took.
+    """Return mean gradients, trapezoidal, with steps put where the score bends.
 
     Score and gradient of a step come from the same pass, so that the gap between any two steps is known exactly.
+
+    Returns:
+        (N, C, H, W), and how many steps each image took.
     """
     import torch
 
@@ -182,7 +188,7 @@ def _adaptive(evaluate: Evaluate, start: Tensor, way: Tensor, limits: _Limits) -
 
 
 def _gauss_legendre(evaluate: Evaluate, start: Tensor, way: Tensor, steps: int) -> Tensor:
-    """Mean gradients (N, C, H, W) by Gauss-Legendre quadrature, which knows nothing of the score; as Captum."""
+    """Return mean gradients (N, C, H, W) by Gauss-Legendre quadrature, blind to the score; as Captum."""
     import numpy as np
     import torch
 

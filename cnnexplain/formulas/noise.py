@@ -32,7 +32,7 @@ class Moments:
 
     @classmethod
     def like(cls, images: Tensor) -> Moments:
-        """Moments of nothing yet, for tensors of the shape of each of `images` (N, ...)."""
+        """Return the moments of no values yet, for tensors of the shape of each of `images` (N, ...)."""
         import torch
 
         mean = torch.zeros_like(images, dtype=torch.float32)

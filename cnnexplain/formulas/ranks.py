@@ -35,7 +35,7 @@ def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ranks less their mean; of equal values each has the mean of their ranks."""
+    """Return ranks less their mean; of equal values each has the mean of their ranks."""
     import numpy as np
 
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -38,7 +38,7 @@ class OutputOptions:
     overwrite: Annotated[
         bool,
         Param(
-            "Start anew in a folder that holds another run; without it a run is continued.",
+            "Start over in a folder that holds another run; without it a run is continued.",
             ("--overwrite/--resume",),
             common=True,
         ),
@@ -200,7 +200,7 @@ class MergeOptions:
     ] = Path("cnnexplain-out")
     overwrite: Annotated[
         bool,
-        Param("Start anew in a folder that holds another run.", ("--overwrite/--resume",)),
+        Param("Start over in a folder that holds another run.", ("--overwrite/--resume",)),
     ] = False
     max_failures: Annotated[
         str, Param("How many images may have failed before the exit code says so: N or N%.", metavar="N|N%")

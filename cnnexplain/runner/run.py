@@ -137,7 +137,7 @@ def _kept(journal: Journal, writer: Writer, jobs: Sequence[Job], observer: Obser
         many = (
             "1 record changed since it was" if edited == 1 else f"{edited:,} records changed since they were"
         )
-        observer.notice("edited", f"{many} written: those images are explained anew")
+        observer.notice("edited", f"{many} written: those images are explained again")
     return records
 
 
@@ -214,7 +214,7 @@ def _shown(task: Task, worker: Worker) -> Outcome:
     except KeyboardInterrupt as interruption:
         raise InterruptedRunError(
             f"interrupted after {done} of {len(task.jobs)} images",
-            "run the same command again; with -o OUT it goes on where it stopped",
+            "run the same command again; with -o OUT it continues where it stopped",
             interruption,
         ) from interruption
     return Outcome(

@@ -380,7 +380,7 @@ def test_processes_that_die_again_and_again_end_the_run_in_words(run: Run, many:
         preloaded=False,
     )
     assert done.code == 2, done.err
-    assert "a process that explains pictures died 3 times in a row" in done.error
+    assert "a process that explains pictures crashed 3 times in a row" in done.error
     assert "--processes" in done.hint
 
 

@@ -77,7 +77,8 @@ def _with_maps(
     if stored.shape != values.shape:
         was, now = ("x".join(map(str, shape)) for shape in (stored.shape, values.shape))
         raise CheckInputError(
-            f"the maps are of {now} cells, and the stored ones of {was}", "store them anew: --update-baseline"
+            f"the maps are of {now} cells, and the stored ones of {was}",
+            "store them again: --update-baseline",
         )
     alike, moved = likeness(stored, values), shift(stored, values, size)
     return replace(comparison, correlation=alike, moved=moved, stored=stored, values=values)

@@ -33,7 +33,10 @@ class Detail:
 
 
 class Result(ABC):
-    """One thing that a command says of an image or of a model. Subclasses are frozen dataclasses."""
+    """One thing that a command says of an image or of a model: a map, a unit, a table.
+
+    Subclasses are frozen dataclasses, each in a file of this folder that is called like its `kind`.
+    """
 
     kind: ClassVar[str]  # the name of its file, which is written into the record
     # Whether it is about the model as a whole. It then is no entry but stands in the record under its kind's name.
@@ -45,33 +48,44 @@ class Result(ABC):
 
     @abstractmethod
     def record(self) -> dict[str, Any]:
-        """Its entry, without files and without `detail`: plain data, with `kind`, `method` and `layer`.
+        """Return its entry in a record: plain data, with `kind`, `method` and `layer`.
 
-        Raises `ImageError` where a number is not finite.
+        The paths of its files and its `detail` are added by `entry`.
+
+        Raises:
+            ImageError: A number is not finite.
         """
 
     @staticmethod
     def from_record(entry: Entry) -> Recorded:
-        """The result that an entry was written of, of whatever kind, as far as the entry has it."""
+        """Return a result out of an entry of a record, of whatever kind, also one that is not known here.
+
+        Args:
+            entry: As `record` wrote it. Values that stand in other files are not in it.
+        """
         return Recorded(entry)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Its values as `--save-raw` writes them, by name; nothing where it has none."""
+        """Return its values as `--save-raw` writes them, by name; nothing where it has none."""
         return {}
 
     @classmethod
     def arrays_of(cls, results: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
-        """The values of several results that share a file; of most kinds each has one of its own."""
+        """Return the values of several results that share a file, by name; of most kinds each has one of its own."""
         (result,) = results
         return cast("Result", result).arrays()
 
     def summary(self) -> str:
-        """One line for a terminal."""
+        """Return one line for a terminal."""
         return next(type(self).summaries([self.record()]))
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """Lines for a terminal out of entries of this kind, all of one record, in their order: one for each."""
+        """Return lines for a terminal out of entries of this kind: one for each, unless the kind says otherwise.
+
+        Args:
+            entries: All of this kind in one record, in their order.
+        """
         return (_summary(entry) for entry in entries)  # `map` is a kind, and its module has that name here
 
     @property
@@ -81,21 +95,30 @@ class Result(ABC):
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise `ValueError`, `TypeError` or `LookupError` where an entry is not like those that this kind writes."""
+        """Refuse an entry that is not like those that this kind writes.
+
+        Args:
+            entry: Of a record that is read, which may be damaged, or edited.
+
+        Raises:
+            ValueError: Something in it has another value than this kind writes.
+            TypeError: Something in it has another type.
+            LookupError: Something is missing.
+        """
         _ = entry  # of a kind without rules of its own anything may be recorded
 
     def name_parts(self) -> Mapping[str, str]:
-        """What tells its files from those of its neighbours, by the option that asks for it (method, layer, target)."""
+        """Return what tells its files from those of its neighbours, by option: `method`, `layer`, `target`."""
         return {"layer": self.layer}
 
     def distribution(self) -> NDArray[np.float32] | Histogram | None:
-        """Its values, flat, or how often they occur, for a histogram; None where it has none."""
+        """Return what a histogram is made of: its values (N,), or how often they occur; None where it has none."""
         return None
 
 
 @dataclass(frozen=True)
 class Recorded(Result):
-    """A result as its entry has it: without values, and perhaps of a kind that is not known here."""
+    """A result as its entry in a record has it: without values, and perhaps of a kind that is not known here."""
 
     entry: Entry
 
@@ -115,16 +138,20 @@ class Recorded(Result):
         return str(self.entry.get("layer") or "")
 
     def record(self) -> dict[str, Any]:
-        """The entry, its files included."""
+        """Return the entry, the paths of its files included."""
         return {"kind": self.kind, **self.entry}
 
     def summary(self) -> str:
-        """One line for a terminal."""
+        """Return one line for a terminal."""
         return next(summaries([self.entry]))
 
 
 def result_class(kind: str) -> type[Result] | None:
-    """The class of a kind, which may be another package's; None where it is not known."""
+    """Return the class of a kind, which may be another package's; None where the kind is not known.
+
+    Args:
+        kind: As an entry of a record has it: `map`.
+    """
     loaded = registry.module(__name__, kind)
     if isinstance(loaded, ModuleType):
         (name,) = loaded.__all__
@@ -133,7 +160,14 @@ def result_class(kind: str) -> type[Result] | None:
 
 
 def summaries(entries: Sequence[Entry]) -> Iterator[str]:
-    """Lines for a terminal out of the entries of one record, kind by kind; unknown kinds in general words."""
+    """Say in a line each, for a terminal, what the entries of a record are.
+
+    Args:
+        entries: Those of one record, in their order.
+
+    Yields:
+        Lines, kind by kind; of a kind that is not known its name, its method and its layer.
+    """
     by_kind: dict[str, list[Entry]] = {}
     for entry in entries:
         by_kind.setdefault(kind_of(entry), []).append(entry)
@@ -142,9 +176,18 @@ def summaries(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any]:
-    """A result as an entry of its record, with the paths of its picture and of its raw values below OUT, or None.
+    """Make of a result its entry in a record.
 
-    Raises `ValueError` where a fact of its detail has the name of another key.
+    Args:
+        result: Any result of an image; its `detail` goes into the entry as well.
+        picture: The path of its picture below OUT; None where none was drawn.
+        raw: The path of its raw values below OUT; None where none were written.
+
+    Returns:
+        Plain data, as `docs/record.schema.json` describes it.
+
+    Raises:
+        ValueError: A fact of the result's detail has the name of another key.
     """
     recorded = {**result.record(), "picture": picture}
     if raw is not None:
@@ -157,13 +200,22 @@ def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any
 
 
 def require_whole(*numbers: Any) -> None:
-    """Raise `ValueError` where one is no whole number."""
+    """Refuse numbers of a record that should be whole.
+
+    Raises:
+        ValueError: One of them is no `int`.
+    """
     if not all(type(number) is int for number in numbers):
         raise ValueError("a whole number is something else")
 
 
 def require_map(entry: Entry) -> None:
-    """Raise where an entry does not name a layer, or has not the shape of a map."""
+    """Refuse an entry that names no layer, or has not the shape of a map.
+
+    Raises:
+        TypeError: The layer is no text.
+        ValueError: The shape is not two whole numbers.
+    """
     height, width = entry["shape"]
     require_whole(height, width)
     if not isinstance(entry["layer"], str):
@@ -171,6 +223,6 @@ def require_map(entry: Entry) -> None:
 
 
 def _summary(entry: Entry) -> str:
-    """What can be said of an entry of any kind."""
+    """Return what can be said of an entry of any kind: its kind, method and layer."""
     names = (kind_of(entry), entry.get("method"), entry.get("layer") and f"at {entry['layer']}")
     return " ".join(str(name) for name in dict.fromkeys(names) if name)

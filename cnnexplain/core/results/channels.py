@@ -138,24 +138,38 @@ class FeatureMaps(Result):
         return self.place(int(self.statistics.max.argmax()))
 
     def place(self, channel: int) -> tuple[int, int] | None:
-        """(x, y) in the picture's pixels where a channel is strongest; None where it does not fire or has none."""
+        """Return where a channel is strongest, (x, y) in the picture's pixels.
+
+        Args:
+            channel: Its number in the layer.
+
+        Returns:
+            None where it does not fire, or where the layer has no map that lies on the picture.
+        """
         if self.size is None or not self.placed or not self.statistics.max[channel] > 0:
             return None
         return self.geometry.pixel_of_cell(*self.cell(channel), self.size)
 
     def cell(self, channel: int) -> tuple[int, int]:
-        """Row and column in the map where a channel is strongest."""
+        """Return row and column in the map where a channel is strongest."""
         return int(self.statistics.row[channel]), int(self.statistics.column[channel])
 
     def map(self, channel: int) -> NDArray[np.float32]:
-        """The map (h, w) of one channel."""
+        """Return the map (h, w) of one channel, float32.
+
+        Args:
+            channel: Its number in the layer.
+
+        Raises:
+            LookupError: The channel's map was not kept.
+        """
         if channel not in self.channels:
             raise LookupError(f"channel {channel} of {self.layer} was not kept; there are {self.channels}")
         values: NDArray[np.float32] = self.values[self.channels.index(channel)]
         return values
 
     def record(self) -> dict[str, Any]:
-        """Statistics of all channels, and those that are shown."""
+        """Return the statistics of all channels, and place and strength of those that are shown."""
         channels = {
             "count": self.count,
             "mean": number(self.mean, f"the mean of {self.layer}"),
@@ -176,26 +190,32 @@ class FeatureMaps(Result):
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The channels that were kept, in the order of their numbers."""
+        """Return the maps that were kept, (C, h, w) or (C,), in the order of the channels' numbers."""
         import numpy as np
 
         return {"values": self.values[np.argsort(self.channels)]}
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """How many channels, which is the strongest, and how many are silent."""
+        """Return a line for each layer: how many channels, which is the strongest, how many are silent."""
         return map(_summary, entries)
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise where shape, layer or channels are not those of feature maps."""
+        """Refuse an entry whose shape, layer or channels are not those of feature maps.
+
+        Raises:
+            ValueError: A number is not whole, or a class enters.
+            TypeError: The layer is no text.
+            LookupError: Something is missing.
+        """
         require_map(entry)
         require_whole(entry["channels"]["count"], *entry["channels"]["silent"])
         if entry["target"] is not None:
             raise ValueError("no class enters feature maps")
 
     def distribution(self) -> Histogram:
-        """How often values occur, of all channels, also of those that were not kept."""
+        """Return how often values occur in all channels, also in those that were not kept."""
         return self.histogram
 
     def _channel(self, channel: int) -> dict[str, Any]:

@@ -130,17 +130,22 @@ class Kernels(Result):
         return self.shape[2:]
 
     def ranked(self, count: int) -> NDArray[np.intp]:
-        """The first `count` filters in the order in which they are shown."""
+        """Return the numbers of the first `count` filters, in the order in which they are shown."""
         import numpy as np
 
         return np.arange(min(count, len(self.values))) if self.order is None else self.order[:count]
 
     def input_channel(self, filters: Any, channel: Any) -> Any:
-        """The number in the layer's input of a filter's own `channel`; both may be arrays."""
+        """Return the number of a channel in the layer's input.
+
+        Args:
+            filters: The number of a filter, or an array of them: in a grouped layer filters read different channels.
+            channel: The channel's number within the filter, or an array of the same shape.
+        """
         return filters // max(len(self.values) // self.groups, 1) * self.values.shape[1] + channel
 
     def record(self) -> dict[str, Any]:
-        """What the layer is, and the range of its weights."""
+        """Return what the layer is, and the range of its weights."""
         return {
             "kind": self.kind,
             "method": self.method,
@@ -155,18 +160,24 @@ class Kernels(Result):
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise where shape or layer are not those of filters."""
+        """Refuse an entry whose shape or layer are not those of filters.
+
+        Raises:
+            ValueError: The shape is not of whole numbers.
+            TypeError: The layer is no text.
+            LookupError: Something is missing.
+        """
         require_whole(*entry["shape"])
         if not isinstance(entry["layer"], str):
             raise TypeError("a layer has no name")
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """What each layer is, and what stands out."""
+        """Return a line for each layer: what it is, and what stands out."""
         return (str(entry["title"]) for entry in entries)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What is saved beside the picture: the weights as they are, and the numbers of the filters by rank."""
+        """Return the weights (K, C, ...), the norm of each filter (K,), and the filters' numbers by rank (K,)."""
         return {
             "values": self.values,
             "norms": self.statistics.norms,

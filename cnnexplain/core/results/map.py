@@ -73,7 +73,7 @@ class Heatmap(Result):
         return self.geometry.pixel_of_cell(row, column, (self.values.shape[0], self.values.shape[1]))
 
     def record(self) -> dict[str, Any]:
-        """The map in numbers: class, shape, range, and where it is strongest.
+        """Return the map in numbers: class, shape, range, and where it is strongest.
 
         A function is no class: `target` is then None, and `of` has its name and its value.
         """
@@ -100,7 +100,10 @@ class Heatmap(Result):
         return ("the class" if self.target.is_class else "the target") if self.of_class else ""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The map with the sign of every channel where it has channels, as it is drawn, and what it is of."""
+        """Return the map (h, w), signed, and what it is of.
+
+        Where a map of pixels has a value for every channel, `values` is (C, H, W), and `map` has it as it is drawn.
+        """
         import numpy as np
 
         values = {"values": self.values}
@@ -118,7 +121,7 @@ class Heatmap(Result):
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """Class, method, layer, and where the map is strongest."""
+        """Return a line for each map: class, method, layer, and where it is strongest."""
         return map(_summary, entries)
 
     @property
@@ -128,26 +131,39 @@ class Heatmap(Result):
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise where shape, layer or class are not those of a map."""
+        """Refuse an entry whose shape, layer or class are not those of a map.
+
+        Raises:
+            ValueError: A number is not whole.
+            TypeError: The layer is no text.
+            LookupError: Something is missing.
+        """
         require_map(entry)
         if entry["target"]:
             require_whole(entry["target"]["index"])
 
     def name_parts(self) -> dict[str, str]:
-        """Method, layer and, where a class enters, its number."""
+        """Return method, layer and, where a class enters, its number, for the names of files."""
         parts = {"method": self.method, "layer": self.layer}
         target = str(self.target.index) if self.target.is_class else self.target.label
         return {**parts, "target": target} if self.of_class else parts
 
     def distribution(self) -> NDArray[np.float32]:
-        """All cells."""
+        """Return all cells (h * w,), signed."""
         return self.values.reshape(-1)
 
 
 def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
-    """Row and column of the largest value of (h, w); of those that are as large up to rounding the first, row by row.
+    """Find the strongest cell of a map.
 
-    Equal values, of a map of a symmetrical picture say, are rounded otherwise on other processors.
+    Of values that are equal up to rounding the first counts, row by row: equal values, of a map of a symmetrical
+    picture say, are rounded otherwise on other processors.
+
+    Args:
+        strength: (h, w), not negative.
+
+    Returns:
+        Row and column.
     """
     first = int((strength >= strength.max() * (1 - ROUNDING)).argmax())
     row, column = divmod(first, strength.shape[1])
@@ -155,7 +171,7 @@ def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def about_function(entry: Entry) -> str:
-    """What an entry of no class is about, in words: the function and its value, or no class."""
+    """Return in words what an entry without a class is about: the function and its value, or no class."""
     of = entry.get("of")
     return f"{of['name']} {words.number(of['value'])}" if of else "no class"
 

@@ -105,7 +105,7 @@ class LayerTable(Result):
         return self.rows[1:]
 
     def share(self, row: LayerRow) -> float | None:
-        """A row's share of all multiply-adds."""
+        """Return a row's share of all multiply-adds, 0 to 1; None where they could not be counted."""
         if row.multiply_adds is None or not self.whole.multiply_adds:
             return None
         return row.multiply_adds / self.whole.multiply_adds
@@ -126,12 +126,12 @@ class LayerTable(Result):
         return max(fits, default=1)
 
     def shown(self) -> Iterator[LayerRow]:
-        """The layers no deeper than `shown_depth` (or else `default_depth`), and default layers at any depth."""
+        """Return the layers no deeper than `shown_depth`, or else `default_depth`, and default layers at any depth."""
         depth = self.shown_depth or self.default_depth
         return (row for row in self.layers if row.depth <= depth or row.default_of)
 
     def defaults(self) -> Mapping[str, tuple[str, ...]]:
-        """For every command that has default layers in this model, their names."""
+        """Return the names of default layers, by the command that has them in this model."""
         commands = dict.fromkeys(command for row in self.layers for command in row.default_of)
         return {
             command: tuple(row.name for row in self.layers if command in row.default_of)
@@ -139,7 +139,7 @@ class LayerTable(Result):
         }
 
     def record(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """Return the table as JSON holds it: totals, and a row for every layer and block."""
         whole = self.whole
         return {
             "input": list(self.input_shape),
@@ -166,7 +166,7 @@ class LayerTable(Result):
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """How many rows each table has."""
+        """Return a line for each table: how many layers and blocks it has."""
         return (layers_and_blocks(len(entry["rows"]) - 1) for entry in entries)
 
     def _plain_row(self, row: LayerRow) -> dict[str, Any]:

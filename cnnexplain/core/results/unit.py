@@ -81,7 +81,7 @@ class Reconstruction(Result):
         return self.geometry.pixel_of_cell(top + row, left + column, self.input_size)
 
     def record(self) -> dict[str, Any]:
-        """The unit: which one it is, how strongly it answers, what it sees, and the range of what counted."""
+        """Return which unit it is, how strongly it answers, what it sees, and the range of what counted."""
         unit = {
             "channel": int(self.channel),
             "cell": self.cell and [int(place) for place in self.cell],
@@ -102,12 +102,12 @@ class Reconstruction(Result):
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """As `arrays_of`, of this one alone."""
+        """Return the values of this unit alone, as `arrays_of` does."""
         return self.arrays_of([self])
 
     @classmethod
     def arrays_of(cls, results: Sequence[Reconstruction]) -> dict[str, NDArray[Any]]:
-        """Every unit's values on the whole input, (K, C, H, W), and which unit it is."""
+        """Return the values of several units on the whole input, (K, C, H, W), and which units they are."""
         import numpy as np
 
         first = results[0]
@@ -126,7 +126,7 @@ class Reconstruction(Result):
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """A line for each picture of units, or for each layer where none was drawn."""
+        """Return a line for each picture of units, or for each layer where none was drawn."""
         sheets: dict[Any, list[Entry]] = {}
         for entry in entries:
             sheets.setdefault(entry.get("picture") or (entry["layer"],), []).append(entry)
@@ -134,18 +134,24 @@ class Reconstruction(Result):
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise where shape, layer or unit are not those of a unit."""
+        """Refuse an entry whose shape, layer or unit are not those of a unit.
+
+        Raises:
+            ValueError: A number is not whole, or a class enters.
+            TypeError: The layer is no text.
+            LookupError: Something is missing.
+        """
         require_map(entry)
         require_whole(entry["unit"]["channel"])
         if entry["target"] is not None:
             raise ValueError("no class enters a unit")
 
     def distribution(self) -> NDArray[np.float32]:
-        """All values of the part that the unit sees."""
+        """Return all values (N,), signed, of the part that the unit sees."""
         return self.values.reshape(-1)
 
     def _pixels(self) -> list[int]:
-        """The box that the unit sees in whole pixels of the image, none of them left out."""
+        """Return the box that the unit sees in whole pixels of the image, none of them left out."""
         width, height = self.geometry.picture_size
         left, top, right, bottom = (round(edge, 6) for edge in self.box)  # 32.0000000001 is 32
         return [
@@ -160,7 +166,7 @@ class Reconstruction(Result):
 
 
 def _sheet(entries: Sequence[Entry]) -> str:
-    """What one picture shows of a layer's units, each perhaps by several rules."""
+    """Return in words what one picture shows of a layer's units, each perhaps by several rules."""
     units = {
         (entry["unit"]["channel"], str(entry["unit"]["cell"])): entry["unit"]["activation"]
         for entry in entries

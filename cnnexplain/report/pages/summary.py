@@ -91,7 +91,7 @@ def _notice(status: str, more: str) -> str:
     if status == "finished":
         return ""
     state = "This run was interrupted." if status == "interrupted" else "This run is not finished."
-    return f"{state} The same command goes on where it stopped; what is done is kept.{more}"
+    return f"{state} The same command continues where it stopped; what is done is kept.{more}"
 
 
 def _left_out(run: Mapping[str, Any]) -> str:

@@ -77,24 +77,24 @@ def require_fit(stored: StoredRun, subject: Subject, taken: Sequence[Chosen]) ->
             _differ(f"the {name} {verb}", stored.made_of[name], now[name], name)
     if any(index >= len(subject.model.labels) for one in stored.answers.values() for index, _ in one.best):
         raise CheckInputError(
-            "the baseline names classes that there are none of", f"store it anew with {FLAG}"
+            "the baseline names classes that there are none of", f"store it again with {FLAG}"
         )
     examples = {one.key: one for one in subject.examples}
     if missing := sorted(stored.answers.keys() - examples):
         raise CheckInputError(
             f"the baseline does not fit: {_some(missing)} missing",
-            "give all the pictures that it was made of, or store it anew with --update-baseline",
+            "give all the pictures that it was made of, or store it again with --update-baseline",
         )
     if new := sorted(examples.keys() - stored.answers):
         raise CheckInputError(
             f"the baseline does not fit: {_some(new)} not in it",
-            "give only the pictures that it was made of, or store it anew with --update-baseline",
+            "give only the pictures that it was made of, or store it again with --update-baseline",
         )
     changed = [key for key, one in examples.items() if one.sha256 != stored.answers[key].sha256]
     if "images" in check.same and changed:
         raise CheckInputError(
             f"the baseline does not fit: {_some(changed)} not the same as then",
-            f"store it anew with {FLAG}, or leave images out of same in [baseline]",
+            f"store it again with {FLAG}, or leave images out of same in [baseline]",
         )
     if "versions" in check.same:
         for name, version in versions(subject).items():
@@ -227,7 +227,7 @@ def _require_unique(subject: Subject) -> None:
 
 def _refuse(path: Path, why: str) -> NoReturn:
     raise CheckInputError(
-        f"{path} is no whole baseline: {why}", f"store it anew: the same command with {FLAG}"
+        f"{path} is no whole baseline: {why}", f"store it again: the same command with {FLAG}"
     )
 
 
@@ -239,7 +239,7 @@ def _differ(what: str, was: str, now: str, name: str) -> NoReturn:
     )
     raise CheckInputError(
         f"the baseline does not fit: {words}",
-        f"store it anew with {FLAG}"
+        f"store it again with {FLAG}"
         + (f", or leave {COVERED_BY.get(name, name)} out of same in [baseline]" if name != "classes" else ""),
     )
 

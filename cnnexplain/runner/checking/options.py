@@ -52,6 +52,6 @@ class CheckOptions:
         Path | None, Param("Folder for the report; made where it is missing.", ("-o", "--output"), "DIR")
     ] = None
     overwrite: Annotated[
-        bool, Param("Start anew in a folder that holds another run.", ("--overwrite/--resume",))
+        bool, Param("Start over in a folder that holds another run.", ("--overwrite/--resume",))
     ] = False
     list: Annotated[bool, Param("Show all checks, their levels and limits; nothing else is done.")] = False

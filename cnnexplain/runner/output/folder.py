@@ -191,13 +191,13 @@ class Folder:
                 raise self._gone() from error
             raise OutputError(
                 f"{self._words(path)} cannot be written: {error.strerror or error}",
-                "make room or choose another folder with -o; the same command goes on where this one stopped",
+                "make room or choose another folder with -o; the same command continues where this one stopped",
             ) from error
 
     def _gone(self) -> OutputError:
         return OutputError(
             f"{self.as_named} was removed, moved or replaced while the run was writing into it",
-            "run the same command again: it goes on with what is there",
+            "run the same command again: it continues with what is there",
         )
 
     def _words(self, path: Path) -> str:

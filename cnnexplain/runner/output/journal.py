@@ -79,7 +79,7 @@ class Journal:
     def _changed(self, which: int) -> OutputError:
         return OutputError(
             f"{self._files[which]} was removed or changed by somebody else while the run needed it",
-            "run the same command again: what is no longer there is explained anew",
+            "run the same command again: what is no longer there is explained again",
         )
 
     def add(self, line: str) -> int:
@@ -101,7 +101,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"{path} cannot be written: {error.strerror or error}",
-                "make room; the same command goes on where this one stopped",
+                "make room; the same command continues where this one stopped",
             ) from error
         return place
 

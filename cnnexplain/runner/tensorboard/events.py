@@ -123,7 +123,7 @@ class EventFile:
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self._folder} cannot be written: {error.strerror or error}",
-            f"make room or choose another folder with {FLAG}; the same command goes on where this one stopped",
+            f"make room or choose another folder with {FLAG}; the same command continues where this one stopped",
         )
 
     def _summary(self, values: list[Any], step: int) -> None:

@@ -83,7 +83,7 @@ def explained(request: Request, device: str, jobs: Sequence[Job], own: Worker) -
             yield from answer.done
     except ray.exceptions.RayError as error:
         raise WorkerError(
-            f"Ray gave up: {first_line(error)}", "see Ray's logs; the same command goes on from here"
+            f"Ray gave up: {first_line(error)}", "see Ray's logs; the same command continues from here"
         ) from error
     finally:
         ray.shutdown()

@@ -27,7 +27,7 @@ def deadly(paths: Sequence[str], wanted: DecodeOptions) -> dict[str, DeadlyImage
             break
         found[left[decoded]] = DeadlyImageError(
             f"decoding it ends the program ({end})",
-            "remove the picture, or save it anew with another program",
+            "remove the picture, or save it again with another program",
         )
         left = left[decoded + 1 :]
     return found

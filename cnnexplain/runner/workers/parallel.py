@@ -42,8 +42,8 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
             deaths = 1 if done else deaths + 1
             if deaths == TRIES:
                 raise WorkerError(
-                    f"a process that explains pictures died {TRIES} times in a row: killed, or short of memory",
-                    "try fewer --processes, or a smaller --batch-size; the same command goes on from here",
+                    f"a process that explains pictures crashed {TRIES} times in a row: killed, or short of memory",
+                    "try fewer --processes, or a smaller --batch-size; the same command continues from here",
                 ) from error
         left = left[done:]
         for one in own.condemned(left, len(devices)):
