@@ -36,8 +36,9 @@ def at_work() -> None:
 
     Where locks are held it waits: see `core.interrupts`.
     """
-    import cnnexplain.core.interrupts
-    import cnnexplain.errors  # noqa: F401 - so that no signal comes while they are half there
+    # So that no signal comes while they are half there.
+    import cnnexplain.core.interrupts  # noqa: F401
+    import cnnexplain.errors  # noqa: F401
 
     global _at_work  # noqa: PLW0603 - as above
     _at_work = True
