@@ -329,6 +329,117 @@ def build(name, variant):
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     return Built(module, name, "a toy", Preprocess((32, 32), resize=(32, 32)), 1.0, labels=["work", "rest"])
 '''
+BRIGHTEST = """
+import cnnexplain, net
+
+
+def largest(scores):
+    return scores.amax(1)
+
+
+explainer = cnnexplain.load(net.net().eval(), preprocess=cnnexplain.Preprocess((60, 60)))
+print(explainer.explain("spot.png", target=largest).heatmaps[0].target.label)
+"""
+SHADE = {
+    "core/results/darkness.py": """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnexplain.core.results import Result
+
+__all__ = ["Darkness"]
+
+
+@dataclass(frozen=True)
+class Darkness(Result):
+    kind: ClassVar[str] = "darkness"
+    method: ClassVar[str] = "shade"
+    layer: ClassVar[str] = ""
+    share: float
+
+    def record(self):
+        return {"kind": self.kind, "method": self.method, "layer": "", "target": None, "share": self.share}
+
+    def name_parts(self):
+        return {}
+""",
+    "commands/shade.py": '''
+"""How dark a picture is."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnexplain.commands import ImageCommand
+from cnnexplain.core.explanation import Answer
+from cnnexplain.core.reduce import Reducer
+from cnnexplain.core.results.darkness import Darkness
+
+__all__ = ["Shade"]
+
+
+@dataclass
+class Darkest(Reducer):
+    key: ClassVar[str] = "darkest"
+    word: ClassVar[str] = "at most"
+    share: float = 0
+    images: int = 0
+
+    def update(self, record):
+        for entry in record["explanations"]:
+            self.merge(Darkest(entry["share"], 1))
+
+    def merge(self, other):
+        self.share, self.images = max(self.share, other.share), self.images + other.images
+
+    def state(self):
+        return vars(self)
+
+    @classmethod
+    def from_state(cls, state):
+        return cls(**state)
+
+    def results(self):
+        return dict(vars(self))
+
+    def lines(self):
+        yield f"the darkest of {self.images} is {self.share:.2f}"
+
+
+@dataclass(frozen=True)
+class Shade(ImageCommand):
+    """How dark a picture is."""
+
+    seeded: ClassVar[bool] = False
+    reducers: ClassVar[tuple] = (Darkest,)
+
+    def bind(self, model):
+        return self, ()
+
+    def explain(self, model, batch):
+        shares = batch.inputs.flatten(1).lt(0).float().mean(1).tolist()
+        return Answer(model.forward(batch.inputs).detach(), tuple((Darkness(share),) for share in shares))
+''',
+    "render/darkness.py": """
+from functools import partial
+
+from PIL import Image
+
+from cnnexplain.render import Picture
+
+
+def pictures(results, explanation, options):
+    for result in results:
+        grey = round(255 * (1 - result.share))
+        yield Picture(partial(Image.new, "RGB", (8, 8), (grey,) * 3), (result,))
+""",
+    "report/darkness.py": """
+from cnnexplain.report.pages.figures import Figure, source
+
+
+def figures(entries, record):
+    for entry in entries:
+        yield Figure(source(entry), "a square", "As dark as it is", f"{entry['share']:.2f}")
+""",
+}
 Shell = Callable[..., subprocess.CompletedProcess]
 
 
@@ -362,6 +473,23 @@ def shell(extended: Path) -> Shell:
     return run
 
 
+def touched(place: Path) -> int:
+    """How many files of the copy are new or not as they are in the package."""
+    copy = place / "cnnexplain"
+    return sum(
+        not (HOUSE / file.relative_to(copy)).exists()
+        or file.read_bytes() != (HOUSE / file.relative_to(copy)).read_bytes()
+        for file in copy.rglob("*.py")
+    )
+
+
+def described(thing: str) -> int:
+    """How many files a new thing takes by docs/architecture.md."""
+    text = (HOUSE.parent / "docs" / "architecture.md").read_text("utf-8")
+    (row,) = re.findall(rf"^\| {re.escape(thing)} \| (\d+): ", text, re.MULTILINE)
+    return int(row)
+
+
 def records(place: Path) -> list[dict]:
     return [json.loads(line) for line in (place / "out" / "results.jsonl").read_text().splitlines()]
 
@@ -385,6 +513,19 @@ def test_a_command_is_one_file(extended: Path, shell: Shell) -> None:
     assert "brightness" in (extended / "out" / "index.html").read_text()
     wrong = shell(*call, "--power", "10", code=2)
     assert "the largest value is 9" in wrong.stderr
+    assert touched(extended) == described("command")
+
+
+def test_a_command_with_a_result_and_a_reducer_is_four_files(extended: Path, shell: Shell) -> None:
+    for place, text in SHADE.items():
+        (extended / "cnnexplain" / place).write_text(text)
+    done = shell("shade", "net.py:net", "spot.png", "-o", "out", "--input-size", "60")
+    assert "at most  the darkest of 1 is" in done.stderr
+    (entry,) = records(extended)[0]["explanations"]
+    assert (entry["kind"], entry["picture"]) == ("darkness", "spot.png.shade.png")
+    assert json.loads((extended / "out" / "run.json").read_text())["darkest"]["images"] == 1
+    assert "As dark as it is" in (extended / "out" / "index.html").read_text()
+    assert touched(extended) == described("command with a result and a reducer of its own")
 
 
 def test_a_look_into_a_model_is_one_file(extended: Path, shell: Shell) -> None:
@@ -422,6 +563,30 @@ def test_a_class_activation_map_is_one_function_and_one_line(extended: Path, she
     formulas.write_text(text.replace("\n}\n", '\n    "sumcam": Cam(sumcam),\n}\n'))
     shell("gradcam", "net.py:net", "spot.png", "-o", "out", "-m", "sumcam,gradcam", "--input-size", "60")
     assert [entry["method"] for entry in records(extended)[0]["explanations"]] == ["sumcam", "gradcam"]
+    assert touched(extended) == described("class activation map")
+
+
+def test_a_formula_is_one_file(extended: Path) -> None:
+    (extended / "cnnexplain" / "formulas" / "halves.py").write_text(
+        '__all__ = ["halved"]\n\n\ndef halved(a):\n    """Half of it."""\n    return a / 2\n'
+    )
+    script = "from cnnexplain.formulas import *; print(halved(3), gradcam.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=extended, env={**os.environ, "PYTHONPATH": str(extended)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "1.5 gradcam\n"
+    assert touched(extended) == described("formula")
+
+
+def test_a_target_is_one_file_of_the_users_own(extended: Path) -> None:
+    (extended / "brightest.py").write_text(BRIGHTEST)
+    done = subprocess.run(
+        [sys.executable, "brightest.py"], cwd=extended, env={**os.environ, "PYTHONPATH": str(extended)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "largest\n"
+    assert touched(extended) + 1 == described("target")
 
 
 def test_a_model_source_is_one_file(extended: Path, shell: Shell) -> None:
@@ -431,6 +596,7 @@ def test_a_model_source_is_one_file(extended: Path, shell: Shell) -> None:
     assert {one["label"] for one in record["predictions"]} == {"work", "rest"}
     assert record["explanations"][0]["target"]["label"] == "rest"
     assert "did you mean toy:monday?" in shell("gradcam", "toy:mondy", "spot.png", "-o", "o2", code=2).stderr
+    assert touched(extended) == described("place that models come from")
 
 
 def _part(file: Path) -> str:

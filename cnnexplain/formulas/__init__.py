@@ -1,128 +1,43 @@
 """Formulas of explanations: tensors in, tensors out. Public; each says its paper and its shapes, and has an example.
 
-What is public is imported from here, on first use: no formula needs a model, and none loads torch before it is called.
+Public is what a file of this folder names in its `__all__`, and it is imported from here, on first use. No formula
+needs a model, and none loads torch before it is called.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from cnnexplain.formulas.cam import (
-        CAMS,
-        Cam,
-        cams,
-        eigencam,
-        eigengradcam,
-        gradcam,
-        gradcam_pp,
-        hirescam,
-        layercam,
-        xgradcam,
-    )
-    from cnnexplain.formulas.faithfulness import (
-        advantage,
-        area,
-        coarse,
-        deletion_curves,
-        faithfulness_curves,
-        masks,
-        order,
-    )
-    from cnnexplain.formulas.gradients import (
-        evaluator,
-        guided_gradcam,
-        input_x_gradient,
-        largest,
-        summed,
-    )
-    from cnnexplain.formulas.integrated import integrated_gradients
-    from cnnexplain.formulas.layers import branch_shares, enlarged
-    from cnnexplain.formulas.noise import Moments, noisy_gradients, standard_normal
-    from cnnexplain.formulas.perturbation import averaged, blurred, mean_colour, replaced
-    from cnnexplain.formulas.ranks import rank_correlation
+from cnnexplain.core import registry
 
-_HOMES = {
-    "CAMS": "cam",
-    "Cam": "cam",
-    "branch_shares": "layers",
-    "cams": "cam",
-    "eigencam": "cam",
-    "eigengradcam": "cam",
-    "enlarged": "layers",
-    "gradcam": "cam",
-    "gradcam_pp": "cam",
-    "hirescam": "cam",
-    "layercam": "cam",
-    "xgradcam": "cam",
-    "advantage": "faithfulness",
-    "area": "faithfulness",
-    "coarse": "faithfulness",
-    "deletion_curves": "faithfulness",
-    "faithfulness_curves": "faithfulness",
-    "masks": "faithfulness",
-    "order": "faithfulness",
-    "evaluator": "gradients",
-    "guided_gradcam": "gradients",
-    "input_x_gradient": "gradients",
-    "largest": "gradients",
-    "summed": "gradients",
-    "integrated_gradients": "integrated",
-    "Moments": "noise",
-    "noisy_gradients": "noise",
-    "standard_normal": "noise",
-    "averaged": "perturbation",
-    "blurred": "perturbation",
-    "mean_colour": "perturbation",
-    "replaced": "perturbation",
-    "rank_correlation": "ranks",
-}
-__all__ = [
-    "CAMS",
-    "Cam",
-    "Moments",
-    "advantage",
-    "area",
-    "averaged",
-    "blurred",
-    "branch_shares",
-    "cams",
-    "coarse",
-    "deletion_curves",
-    "eigencam",
-    "eigengradcam",
-    "enlarged",
-    "evaluator",
-    "faithfulness_curves",
-    "gradcam",
-    "gradcam_pp",
-    "guided_gradcam",
-    "hirescam",
-    "input_x_gradient",
-    "integrated_gradients",
-    "largest",
-    "layercam",
-    "masks",
-    "mean_colour",
-    "noisy_gradients",
-    "order",
-    "rank_correlation",
-    "replaced",
-    "standard_normal",
-    "summed",
-    "xgradcam",
-]
+if TYPE_CHECKING:  # the same, for readers who do not run the code
+    from cnnexplain.formulas.cam import *  # noqa: F403
+    from cnnexplain.formulas.faithfulness import *  # noqa: F403
+    from cnnexplain.formulas.gradients import *  # noqa: F403
+    from cnnexplain.formulas.integrated import *  # noqa: F403
+    from cnnexplain.formulas.layers import *  # noqa: F403
+    from cnnexplain.formulas.noise import *  # noqa: F403
+    from cnnexplain.formulas.perturbation import *  # noqa: F403
+    from cnnexplain.formulas.ranks import *  # noqa: F403
+
+
+@cache
+def _public() -> dict[str, Any]:
+    names = registry.own_names(sys.modules[__name__])
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return {name: getattr(module, name) for module in modules for name in module.__all__}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__all__":
+        return sorted(_public())
+    if name.startswith("__") or name not in _public():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return _public()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public()})

@@ -16,6 +16,19 @@ from cnnexplain.formulas._component import CANCELLED, first_component
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "CAMS",
+    "Cam",
+    "cams",
+    "eigencam",
+    "eigengradcam",
+    "gradcam",
+    "gradcam_pp",
+    "hirescam",
+    "layercam",
+    "xgradcam",
+]
+
 SIGN_IS_ARBITRARY = (
     "The sign of a principal component is arbitrary: it is the one that rises with the mean over the channels, and "
     "says neither for nor against."

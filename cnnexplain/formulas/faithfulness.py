@@ -14,6 +14,8 @@ from cnnexplain.formulas.perturbation import replaced
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["advantage", "area", "coarse", "deletion_curves", "faithfulness_curves", "masks", "order"]
+
 # Shares of the cells; alike from both ends, so that one order serves deleting and inserting.
 STEPS = (0.2, 0.5, 0.8)
 

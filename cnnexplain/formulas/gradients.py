@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["evaluator", "guided_gradcam", "input_x_gradient", "largest", "summed"]
+
 # For a range of rows: their inputs (n, C, H, W), and the numbers (n,) of the images that they were made of.
 Inputs = Callable[[range], "tuple[Tensor, Tensor]"]
 # For so many rows and their inputs, chunk by chunk: the rows, their scores (n,), and the gradients (n, C, H, W).

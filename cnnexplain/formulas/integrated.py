@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from cnnexplain.formulas.gradients import Evaluate
 
+__all__ = ["integrated_gradients"]
+
 Quadrature = Literal["adaptive", "gauss-legendre"]
 
 FIRST = 9  # steps before the first look at where the score bends

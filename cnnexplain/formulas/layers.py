@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["branch_shares", "enlarged"]
+
 
 def enlarged(
     cam: Tensor, size: tuple[int, int], box: tuple[float, float, float, float] = (0, 0, 1, 1)

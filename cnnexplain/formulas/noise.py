@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from cnnexplain.formulas.gradients import Evaluate
 
+__all__ = ["Moments", "noisy_gradients", "standard_normal"]
+
 
 @dataclass(eq=False)
 class Moments:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["averaged", "blurred", "mean_colour", "replaced"]
+
 
 def mean_colour(images: Tensor) -> Tensor:
     """Images of the colour that the model was normalised by, usually the mean of its training images: zero.

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+__all__ = ["rank_correlation"]
+
 
 def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Spearman's rank correlation of the signed values of two maps, equal values sharing their ranks.
