@@ -33,9 +33,7 @@ from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.core.target import FunctionTarget
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.cost.table import layer_table
-from cnnexplain.engine.input_size import with_size
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.scoring.functions import asked
 from cnnexplain.engine.trace.mixing import batch_choice
@@ -53,15 +51,14 @@ from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.explain import explain
 from cnnexplain.runner.image_inputs import Given, all_of, checked_range, is_one, prepare
-from cnnexplain.runner.model import build
+from cnnexplain.runner.model import build, own_model
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.workers.pipeline import batched
-from cnnexplain.sources import adopt
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """A model that can be asked why."""
+    """A model that can be asked why: `load` makes it, and every method leaves the model's module as it was."""
 
     model: Model
     loading: tuple[Choice, ...] = ()  # what was decided while loading, with reasons
@@ -102,20 +99,26 @@ class Explainer:
         range: Range | None = None,
         **options: Any,
     ) -> Explanation | list[Explanation]:
-        """Explain one picture, or several: a path, a PIL image, an array (H, W, C) or a tensor (C, H, W).
+        """Explain one picture or several.
 
-        Arrays and tensors hold bytes, 16-bit integers without sign, floats in 0..1, or else values of which `range`,
-        (low, high), are black and white; it holds for deep picture files too, for all pictures alike. C is 1, 3 or the
-        number of the model's channels. What the model sees is rounded to 8 bits.
+        Args:
+            images: One or more paths, PIL images, arrays (H, W, C) or tensors (C, H, W), where C is 1, 3 or the number
+                of the model's channels. What the model sees is rounded to 8 bits.
+            command: The name of a command of the command line that explains images.
+            batch_size: How many pictures go through the model together.
+            range: (low, high), the values that are black and white in all pictures, deep picture files too. Left out,
+                arrays hold bytes, 16-bit integers without sign, or floats in 0..1.
+            **options: Those of the command: for gradcam `method="gradcam,layercam"`, `layer="layer4"`, or a tuple of
+                either, and `target="top3"`. `target` may also be a function, from what the module returns for N
+                pictures to a tensor (N,), attached to the graph; then a model need have no classes. It must treat all
+                pictures of a batch alike, since methods send several copies of one through the model.
 
-        `command` and `options` are those of the command line: for gradcam `method="gradcam,layercam"` (or a
-        tuple of names), `layer="layer4"` (or a tuple) and `target="top3"`. Returns one `Explanation` for one picture
-        and a list for several, whose `choices` say what was chosen by default. Raises `cnnexplain.CnnexplainError`
-        where a picture, layer or class is not available. The module is left exactly as it was, also then.
+        Returns:
+            One `Explanation` for one picture, a list for several. Their `choices` say what was chosen by default.
 
-        `target` may also be a function, from whatever the module returns for N pictures to a tensor (N,) of one number
-        per picture, attached to the graph; then a model need have no classes. It must treat every picture of a batch
-        alike, since methods send several copies of one through the model.
+        Raises:
+            OptionError: An option has no meaning, or a value that it cannot have.
+            CnnexplainError: A picture, layer or class is not available.
         """
         single = is_one(images)
         every = all_of(images)
@@ -140,7 +143,7 @@ class Explainer:
         return found[0] if single else found
 
     def summary(self) -> LayerTable:
-        """What the model is made of: a row for every layer and block, with shapes, costs and receptive fields.
+        """Return what the model is made of: for every layer and block shapes, costs and receptive fields.
 
         Where no picture can go through the model there are modules and parameters, and `problem` says why.
         """
@@ -155,12 +158,21 @@ class Explainer:
         limits: Mapping[str, Mapping[str, Any]] | None = None,
         range: Range | None = None,
     ) -> list[Verdict]:
-        """Check the model's sanity, as the command does: a verdict of every check, in their order.
+        """Check the model's sanity, as the command does.
 
-        `images` and `range` are as for `explain`. `labels` has the class of every picture, as a number or a name.
-        `only` names checks; `limits` has levels and limits by check, as checks.toml: `{"finite": {"level": "warn"}}`.
-        What cannot be measured without pictures or labels is `skipped`. Raises `cnnexplain.CnnexplainError` where the
-        model says nothing of any picture. The module is left exactly as it was, also then.
+        Args:
+            images: As for `explain`. What cannot be measured without pictures or labels is `skipped`.
+            labels: The class of every picture, as a number or a name.
+            only: The ids of the checks that are carried out; left out, all.
+            limits: Levels and limits by check, as checks.toml has them: `{"finite": {"level": "warn"}}`.
+            range: As for `explain`.
+
+        Returns:
+            A verdict of every check, in their order.
+
+        Raises:
+            OptionError: There are not as many labels as pictures, or a name is not known.
+            CnnexplainError: The model says nothing of any picture.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
         taken = chosen(options, limits or {}, "limits")
@@ -186,9 +198,12 @@ class Explainer:
         finding: Heatmap | Reconstruction | FeatureMaps | None = None,
         **options: Any,
     ) -> Image.Image:
-        """The picture that the command would write of one finding, or else the first that it would write.
+        """Return the picture that the command would write.
 
-        Of a layer's filters their sheet. `options` are colormap, alpha and max_side.
+        Args:
+            explanation: Of an image, or the filters of a layer.
+            finding: Which of its results; left out, the first picture of all.
+            **options: `colormap`, `alpha` and `max_side`.
         """
         if isinstance(explanation, Kernels):
             return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
@@ -198,20 +213,21 @@ class Explainer:
         return next((one.image for one in made if finding in one.shows), made[0].image)
 
     def pictures(self, explanation: Explanation, **options: Any) -> list[Picture]:
-        """All that the command would write: an `image` each, with the findings that it `shows`."""
+        """Return all that the command would write: an `image` each, with the results that it `shows`."""
         return list(pictures(explanation, RenderOptions(**checked(RenderOptions, options))))
 
     def filters(self, layer: str | Sequence[str] = (), **options: Any) -> list[Kernels]:
-        """The weights of layers, each with its `statistics`: of the one that reads the picture, or of those named.
+        """Return the weights of layers, each with its `statistics`; copies, which do not change with the module.
 
-        `layer` takes names, blocks, "first" and "all"; `options` are those of the command. A copy each: what becomes
-        of the module changes nothing in them.
+        Args:
+            layer: Names of layers or blocks, "first" (the one that reads the picture, as when it is left out) or "all".
+            **options: Those of the command `filters`.
         """
         filters, _ = bound(Filters(**checked(Filters, {"layer": layer, **options})), self.model)
         return list(filters.inspect(self.model))
 
     def _asked(self, target: FunctionTarget) -> Model:
-        """The model asked for a function; that of the last call where it is the same, which was looked at already."""
+        """Return the model asked for a function; that of the last call where it is the same, looked at already."""
         for model in tuple(self.last):
             if model.function == target:
                 return model
@@ -229,14 +245,23 @@ def load(
     labels: Sequence[str] | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Explainer:
-    """Load a model by its name, as MODEL on the command line, or take a module of your own.
+    """Return an `Explainer` of a model that MODEL on the command line names, or of a module of your own.
 
-    A module of your own is used where it is and is never changed for longer than a call: its training mode,
-    hooks, gradients, `requires_grad` flags and device stay as they are. `preprocess` says what it is fed (default:
-    its timm configuration, or 224x224 as usual for ImageNet); `labels` are names, or a file of them. `options` are
-    those of the command line: weights, arch, weights_key, pretrained, strict, input_size, mean, std, interpolation,
-    crop_pct, crop_mode, range, activation, model_output (here also called output), seed. Raises
-    `cnnexplain.CnnexplainError` for a model that cannot be found or loaded.
+    A module of your own is used where it is and is never changed for longer than a call: its training mode, hooks,
+    gradients, `requires_grad` flags and device stay as they are.
+
+    Args:
+        model: The name, or the module.
+        device: Where a named model runs, as `--device` says it; left out, on a GPU where there is one.
+        precision: `fp32`, `bf16` or `fp16`.
+        preprocess: What the model is fed; left out, its timm configuration, or 224x224 as usual for ImageNet.
+        labels: The names of the classes, or a file of them.
+        **options: Those of the command line: weights, arch, weights_key, pretrained, strict, input_size, mean, std,
+            interpolation, crop_pct, crop_mode, range, activation, model_output (here also called output), seed.
+
+    Raises:
+        OptionError: An option has no meaning for this model, or a value that it cannot have.
+        CnnexplainError: The model cannot be found or loaded.
     """
     if "output" in options:
         options["model_output"] = str(options.pop("output"))
@@ -263,26 +288,10 @@ def load(
                 f"{useless[0]} means nothing for a module that is made already",
                 "load the weights yourself: module.load_state_dict(...)",
             )
-        loaded = adopt(unwrapped(model), settled)
-        built = Model(
-            loaded.module,
-            loaded.name,
-            loaded.preprocess,
-            loaded.labels,
-            where.precision,
-            settled.seed,
-            source=loaded.source,
-            activation=settled.activation,
-            output=settled.model_output,
-        )
-        choices = loaded.choices if preprocess is None else ()
-        if preprocess is None and not loaded.sized:
-            built, size = with_size(built, settled.crop_pct or 1.0)
-            choices = (*choices, *size)
+        built, choices = own_model(model, settled, where.precision, preprocess)
     else:
         built, _, choices = build(model, settled, where)
-    if preprocess is not None:
-        built = replace(built, preprocess=preprocess)
+        built = built if preprocess is None else replace(built, preprocess=preprocess)
     if labels is not None:
         built = renamed(built, tuple(map(str, labels)))
     return Explainer(built, choices)

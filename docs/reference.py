@@ -73,6 +73,9 @@ def commands() -> str:
     return "\n".join(parts)
 
 
+SECTIONS = {"Args:": "Arguments", "Returns:": "Returns", "Raises:": "Raises"}
+
+
 def signatures(page: str, namespace: ModuleType) -> str:
     """A page with each `<!-- signature: NAME -->` followed by what the code says of NAME."""
 
@@ -267,8 +270,21 @@ def _annotation(before: str, annotation: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    """A docstring with each paragraph on one line."""
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    """A docstring with each paragraph on one line, its sections as lists, and its example as code."""
+    return "\n\n".join(map(_paragraph, text.split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    title, _, body = text.partition("\n")
+    if title == "Example:":
+        return f"```python\n{inspect.cleandoc(body).replace('>>> ', '')}\n```"
+    if title not in SECTIONS:
+        return " ".join(text.split())
+    if title == "Returns:":
+        return f"{SECTIONS[title]}: {' '.join(body.split())}"
+    entries = (" ".join(entry.split()) for entry in re.split(r"\n(?=\S)", inspect.cleandoc(body)))
+    rows = (re.sub(r"^([*\w]+):", r"- `\1`:", entry) for entry in entries)
+    return "\n".join([f"{SECTIONS[title]}:\n", *rows])
 
 
 def _cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.loading import Loaded, ModelOptions
@@ -12,7 +13,7 @@ from cnnexplain.engine.layout import MemoryLayout
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError, first_line
 from cnnexplain.runner.options import DeviceOptions
-from cnnexplain.sources import load
+from cnnexplain.sources import adopt, load
 
 
 def build(
@@ -50,6 +51,35 @@ def build(
         model, size = with_size(model, options.crop_pct or 1.0)
         choices = (*size, *choices)
     return model, loaded, (*loaded.choices, *choices)
+
+
+def own_model(
+    module: nn.Module, options: ModelOptions, precision: str, preprocess: Preprocess | None
+) -> tuple[Model, tuple[Choice, ...]]:
+    """A `Model` of a module that Python code has made, where and as it is; also what was chosen on the way.
+
+    `preprocess` says what it is fed; None leaves it to the module's configuration, and to its code.
+    """
+    loaded = adopt(unwrapped(module), options)
+    model = Model(
+        loaded.module,
+        loaded.name,
+        preprocess or loaded.preprocess,
+        loaded.labels,
+        precision,
+        options.seed,
+        source=loaded.source,
+        activation=options.activation,
+        output=options.model_output,
+    )
+    if preprocess is not None:
+        return model, ()
+    if loaded.sized:
+        return model, loaded.choices
+    from cnnexplain.engine.input_size import with_size  # most models say themselves what they are fed
+
+    model, size = with_size(model, options.crop_pct or 1.0)
+    return model, (*loaded.choices, *size)
 
 
 def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:
