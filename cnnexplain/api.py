@@ -188,7 +188,7 @@ class Explainer:
             examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
         with self.model.borrowed():
             told = any(one.id == "finite" for one in taken)
-            subject = Subject(self.model, tuple(examples), told=told)
+            subject = Subject(self.model, tuple(examples), with_finite=told)
             require_answers(subject)
             return [judged(one, subject) for one in taken]
 

@@ -96,7 +96,9 @@ class Baseline:
         summary = self._summary(pictures, len(bad)) + _differing(subject, stored)
         value = min(picture.correlation for picture in pictures)
         drawing = (
-            Gallery("Least like the stored run", _shots(pictures[: min(len(bad), SHOWN)])) if bad else None
+            Gallery("Least like the stored run", _thumbnails(pictures[: min(len(bad), SHOWN)]))
+            if bad
+            else None
         )
         result = Measurement(
             good=not bad,
@@ -175,12 +177,12 @@ def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
     return (picture.name, ", ".join(broken) or "-", best, chance, *maps)
 
 
-def _shots(pictures: list[Compared]) -> tuple[Thumbnail, ...]:
+def _thumbnails(pictures: list[Compared]) -> tuple[Thumbnail, ...]:
     """The worst pictures, each as it was stored and as it is."""
     return tuple(
-        shot
+        thumbnail
         for picture in pictures
-        for shot in (
+        for thumbnail in (
             Thumbnail(
                 picture.pixels,
                 f"stored: {picture.was} {picture.chance - picture.change:.3f}",

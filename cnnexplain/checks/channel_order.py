@@ -115,9 +115,9 @@ def _table(subject: Subject, places: list[int], own: Performance, other: Perform
 
 
 def _gallery(subject: Subject, places: list[int], own: Performance, other: Performance) -> Gallery:
-    shots = []
+    thumbnails = []
     for place in _order(own, other)[:SHOTS]:
         pixels = subject.examples[places[place]].pixels
-        shots.append(Thumbnail(pixels, f"as fed: {_answer(subject, own, place)}"))
-        shots.append(Thumbnail(pixels[..., ::-1].copy(), f"swapped: {_answer(subject, other, place)}"))
-    return Gallery("what swapping red and blue adds to most", tuple(shots))
+        thumbnails.append(Thumbnail(pixels, f"as fed: {_answer(subject, own, place)}"))
+        thumbnails.append(Thumbnail(pixels[..., ::-1].copy(), f"swapped: {_answer(subject, other, place)}"))
+    return Gallery("what swapping red and blue adds to most", tuple(thumbnails))

@@ -45,10 +45,10 @@ class ExplodingGradients:
         do = "train with a lower rate, clip gradients, begin with smaller weights, or add batch normalisation"
         bad = [place for place, value in enumerate(flow.values) if not isfinite(value)]
         if bad:
-            first, every = flow.layers[bad[0]], words.count(len(flow.layers), "layer")
+            first, influences = flow.layers[bad[0]], words.count(len(flow.layers), "layer")
             return Measurement(
                 good=False,
-                says=f"gradients are not finite at {len(bad)} of {every}, first {first}",
+                says=f"gradients are not finite at {len(bad)} of {influences}, first {first}",
                 do=do,
                 table=flow.table(smallest=False),
                 drawing=flow.profile(self.ratio, frozenset(bad)),

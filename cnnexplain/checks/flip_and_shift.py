@@ -179,7 +179,7 @@ def _gallery(
     distances: Tensor,
 ) -> Gallery:
     """The pictures whose answers change most, as they are and changed."""
-    shots = []
+    thumbnails = []
     for place in distances.argsort(descending=True, stable=True).tolist()[:SHOTS]:
         original = subject.examples[place].pixels
         for description, pixels, row in (
@@ -187,7 +187,7 @@ def _gallery(
             (name, change(original), answers[place]),
         ):
             best = int(row.argmax())
-            shots.append(
+            thumbnails.append(
                 Thumbnail(pixels, f"{description}: {subject.model.labels[best]} {float(row[best]):.2f}")
             )
-    return Gallery("the answers that change most", tuple(shots))
+    return Gallery("the answers that change most", tuple(thumbnails))

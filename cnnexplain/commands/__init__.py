@@ -123,6 +123,6 @@ def image_command(name: str) -> type[ImageCommand]:
     """
     kind = command(name)
     if not issubclass(kind, ImageCommand):
-        known = [other for other in names() if issubclass(command(other), ImageCommand)]
-        raise OptionError(f"{name} explains no images", f"there are {', '.join(known)}")
+        candidates = [name_of for name_of in names() if issubclass(command(name_of), ImageCommand)]
+        raise OptionError(f"{name} explains no images", f"there are {', '.join(candidates)}")
     return kind

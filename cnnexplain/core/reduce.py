@@ -99,27 +99,31 @@ class SilentChannels(Reducer):
         """Return the reducer that had this state."""
         return cls(
             {
-                layer: _SilentLayer({*known["silent"]}, known["count"], known["images"])
-                for layer, known in state.items()
+                layer: _SilentLayer({*layer_state["silent"]}, layer_state["count"], layer_state["images"])
+                for layer, layer_state in state.items()
             }
         )
 
     def results(self) -> dict[str, Any]:
         """Return the layers that have silent channels: their `channels`, the `count` of all, the `images`."""
         return {
-            layer: {"channels": sorted(known.silent), "count": known.count, "images": known.images}
-            for layer, known in self.layers.items()
-            if known.silent and known.images > 1
+            layer: {
+                "channels": sorted(silent_layer.silent),
+                "count": silent_layer.count,
+                "images": silent_layer.images,
+            }
+            for layer, silent_layer in self.layers.items()
+            if silent_layer.silent and silent_layer.images > 1
         }
 
     def lines(self) -> Iterator[str]:
         """Return a sentence for each layer that has silent channels."""
-        return (never_fired(layer, said) for layer, said in self.results().items())
+        return (never_fired(layer, layer_result) for layer, layer_result in self.results().items())
 
     def _add(self, layer: str, silent: set[int], count: int, images: int) -> None:
-        known = self.layers.setdefault(layer, _SilentLayer(silent, count, 0))
-        known.silent = known.silent & silent
-        known.images += images
+        total = self.layers.setdefault(layer, _SilentLayer(silent, count, 0))
+        total.silent = total.silent & silent
+        total.images += images
 
 
 @dataclass
@@ -174,8 +178,8 @@ class FirstAnswers(Reducer):
         """Return the reducer that had this state."""
         return cls(
             {
-                int(index): ClassCount(label, images, int(total, 16), known)
-                for index, (label, images, total, known) in state.items()
+                int(index): ClassCount(label, images, int(total, 16), layer_state)
+                for index, (label, images, total, layer_state) in state.items()
             }
         )
 
@@ -187,10 +191,10 @@ class FirstAnswers(Reducer):
         }
 
     def _add(self, index: int, counted: ClassCount) -> None:
-        known = self.classes.setdefault(index, ClassCount(counted.label))
-        known.images += counted.images
-        known.sum += counted.sum
-        known.known += counted.known
+        total = self.classes.setdefault(index, ClassCount(counted.label))
+        total.images += counted.images
+        total.sum += counted.sum
+        total.known += counted.known
 
 
 def _exact(value: float) -> int:
@@ -222,7 +226,7 @@ class Reductions:
 
     def results(self) -> dict[str, Any]:
         """Return what each says of all images, by its key; nothing of those that have nothing to say."""
-        return {reducer.key: said for reducer in self._reducers if (said := reducer.results())}
+        return {reducer.key: result for reducer in self._reducers if (result := reducer.results())}
 
 
 def reduced(reducer: AnyReducer, records: Iterable[Record]) -> AnyReducer:

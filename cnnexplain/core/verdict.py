@@ -71,7 +71,7 @@ class Gallery:
     """Pictures side by side, the most telling first."""
 
     title: str
-    shots: tuple[Thumbnail, ...]
+    thumbnails: tuple[Thumbnail, ...]
 
 
 Drawing = Profile | Curves | Confusion | Gallery

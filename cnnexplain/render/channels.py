@@ -18,14 +18,14 @@ def pictures(
     results: Sequence[FeatureMaps], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """The strip first, then the sheets."""
-    shown = DrawnImage(explanation, options.max_side)
+    image = DrawnImage(explanation, options.max_side)
     together = tuple(maps for maps in results if maps.look.together)
     if together:
-        yield Picture(partial(feature_strip.strip, shown, together, options), together)
+        yield Picture(partial(feature_strip.strip, image, together, options), together)
     for maps in results:
         if maps.look.together:
             continue
-        around = shown
+        around = image
         if maps.geometry != explanation.geometry:  # the layer was given a part of the picture only
             around = DrawnImage(replace(explanation, geometry=maps.geometry), options.max_side)
         yield Picture(partial(feature_sheet.sheet, around, maps, options), (maps,))

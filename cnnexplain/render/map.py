@@ -55,7 +55,7 @@ class MapCards:
         self.explanation = explanation
         self.options = options
         self.part = part  # whether the geometry is that of a map which lies on a part of what the model saw
-        self.shown = DrawnImage(explanation, options.max_side)
+        self.image = DrawnImage(explanation, options.max_side)
 
     def _of(self, heatmap: Heatmap) -> MapCards:
         """The cards of a map that lies on a part of what the model saw: all around it is hatched."""
@@ -69,8 +69,8 @@ class MapCards:
 
     def _card(self, heatmap: Heatmap) -> Image.Image:
         scale = self._scale(heatmap)
-        panels = (self.shown.picture, self._overlay(heatmap, scale))
-        width, height = self.shown.picture.size
+        panels = (self.image.picture, self._overlay(heatmap, scale))
+        width, height = self.image.picture.size
         beside = width <= 2 * height
         room = width * 2 + GAP if beside else width
         ticks = _ticks(heatmap, scale)
@@ -105,23 +105,23 @@ class MapCards:
         return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
 
     def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
-        grey = self.shown.grey.crop(self.shown.seen)
+        grey = self.image.grey.crop(self.image.seen)
         if not heatmap.placed:  # on blank paper: where on the picture it lies is not known
             grey = Image.new("RGB", grey.size, BLANK)
         if scale is not None:
             if not scale.limit > 0:
-                canvas = self.shown.over_unseen(grey)
+                canvas = self.image.over_unseen(grey)
                 stamp(canvas, "zero everywhere")
                 return canvas
             cells = heatmap.scale == "component"
             colours = self._pixels(heatmap, scale, smooth=cells)
-            canvas = self.shown.over_unseen(self._blended(grey, colours, 0.55 if cells else 1.0))
+            canvas = self.image.over_unseen(self._blended(grey, colours, 0.55 if cells else 1.0))
             if cells and heatmap.peak is not None:
                 self._mark(canvas, heatmap.peak)
             return canvas
         if heatmap.max > 0:
             grey = self._blended(grey, self._heat(heatmap), 0.55)
-        canvas = self.shown.over_unseen(grey)
+        canvas = self.image.over_unseen(grey)
         if not heatmap.max > 0:
             stamp(canvas, "nothing positive here")
         elif heatmap.peak is not None:
@@ -137,14 +137,14 @@ class MapCards:
         rows, columns = heatmap.values.shape
         positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(heatmap.max) * np.float32(255))
         enlarged = positive.resize(
-            self.shown.seen_size, Image.Resampling.BILINEAR, box=self.shown.cells((rows, columns))
+            self.image.seen_size, Image.Resampling.BILINEAR, box=self.image.cells((rows, columns))
         )
         return _coloured(np.asarray(enlarged), colormap(self.options, signed=False))
 
     def _pixels(self, heatmap: Heatmap, scale: PixelScale, *, smooth: bool) -> Image.Image:
         """A map in colours on both sides of zero, at the size of what the model saw; one of few cells `smooth`."""
         rows, columns = heatmap.values.shape
-        box, size = self.shown.cells((rows, columns)), self.shown.seen_size
+        box, size = self.image.cells((rows, columns)), self.image.seen_size
         times = [size[axis] / max(box[axis + 2] - box[axis], 1e-9) for axis in (0, 1)]
         # Bilinear enlarges smoothly. Where the map shrinks, thin lines would thin out; a mean keeps them.
         smooth = smooth or all(1 <= factor < LARGE_CELL for factor in times)
@@ -153,7 +153,7 @@ class MapCards:
         return painted(levels.resize(size, resample, box=box), scale.colormap)
 
     def _mark(self, canvas: Image.Image, peak: tuple[int, int]) -> None:
-        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self.shown.scale, strict=True))
+        x, y = ((place + 0.5) * scale for place, scale in zip(peak, self.image.scale, strict=True))
         draw = ImageDraw.Draw(canvas)
         for radius, colour, width in ((8, "black", 4), (7, "white", 2)):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
@@ -192,7 +192,7 @@ class MapCards:
         remarks = [scale.remark(heatmap.goal)] if scale else _of_evidence(heatmap)
         if heatmap.scale == "component" and (heatmap.max > 0 or heatmap.min < 0):
             remarks.insert(0, _circle(heatmap))
-        if not self.shown.seen_whole:
+        if not self.image.seen_whole:
             remarks.append(f"Hatched: never seen by {'this run of the layer' if self.part else 'the model'}.")
         return [" ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
 

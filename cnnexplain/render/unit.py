@@ -18,10 +18,10 @@ def pictures(
     results: Sequence[Reconstruction], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """A sheet for every layer; of several layers also a strip that shows them side by side."""
-    shown = DrawnImage(explanation, options.max_side)
+    image = DrawnImage(explanation, options.max_side)
     layers = by_layer(results)
     for layer, units in layers.items():
         shows = tuple(result for result in results if result.layer == layer)
-        yield Picture(partial(sheet, shown, layer, units), shows)
+        yield Picture(partial(sheet, image, layer, units), shows)
     if len(layers) > 1:
-        yield Picture(partial(strip, shown, layers), ())
+        yield Picture(partial(strip, image, layers), ())

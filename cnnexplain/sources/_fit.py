@@ -140,8 +140,8 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _abbreviated(keys: Sequence[str]) -> str:
-    shown = [printable(key[:99]) for key in keys[:SHOWN]]
-    return ", ".join([*shown, "…"] if len(keys) > SHOWN else shown)
+    names = [printable(key[:99]) for key in keys[:SHOWN]]
+    return ", ".join([*names, "…"] if len(keys) > SHOWN else names)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -122,7 +122,7 @@ def test_a_damaged_model_is_told_from_the_stored_one(kind: str, file: Path) -> N
     assert re.match(r"\d of 3 pictures differ from the stored run", bad.says)
     assert "--update-baseline" in bad.do
     assert isinstance(bad.drawing, Gallery)
-    assert bad.drawing.shots[0].caption.startswith("stored: ")
+    assert bad.drawing.thumbnails[0].caption.startswith("stored: ")
     assert bad.table is not None
     assert len(bad.table.rows) == 3
 

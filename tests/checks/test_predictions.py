@@ -207,7 +207,7 @@ def test_swapped_channels_are_found_with_labels_only(labelled: bool, bgr: bool) 
         assert "4 of 12 as fed and 12 of 12" in found.says
         assert found.says.endswith("with red and blue swapped (guesses among 3 classes give 33.3%)")
         assert isinstance(found.drawing, Gallery)
-        as_fed, other = found.drawing.shots[:2]
+        as_fed, other = found.drawing.thumbnails[:2]
         assert np.array_equal(as_fed.pixels[..., ::-1], other.pixels)
 
 
@@ -612,7 +612,7 @@ def test_answers_that_hang_on_the_place_are_found(module: nn.Module, count: int,
     if status == "warn":
         assert "shifted by 1 pixel" in found.says
         assert isinstance(found.drawing, Gallery)
-        assert len(found.drawing.shots) == 8
+        assert len(found.drawing.thumbnails) == 8
 
 
 def test_fewer_pictures_than_could_fail_are_too_few() -> None:

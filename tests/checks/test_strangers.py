@@ -42,7 +42,7 @@ class Small(nn.Module):
 
 def verdict(name: str, module: nn.Module, count: int = 8, told: bool = True, rows: int = 8) -> Verdict:
     subject = digits.subject(module, count=count)
-    subject = type(subject)(subject.model, subject.examples, rows=rows, told=told)
+    subject = type(subject)(subject.model, subject.examples, rows=rows, with_finite=told)
     kind = checks.check(name)
     with subject.model.borrowed():
         return judged(Chosen(name, kind(), kind.level, True), subject)

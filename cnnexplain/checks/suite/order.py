@@ -29,7 +29,9 @@ class Exchange:
 
     def words(self, names: Sequence[str]) -> str:
         """Which labels mean which classes."""
-        pairs = [f"{names[said]!r} means {names[meant]!r}" for said, meant in sorted(self.meant.items())]
+        pairs = [
+            f"{names[label]!r} means {names[meaning]!r}" for label, meaning in sorted(self.meant.items())
+        ]
         more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
         return self.order or ", ".join(pairs[:SHOWN]) + more
 

@@ -60,7 +60,7 @@ class Subject:
     explain: Explain = class_maps
     baseline: StoredRun | None = None
     rows: int = field(default=8)  # pictures that go through the model at once
-    told: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
+    with_finite: bool = True  # whether the check `finite` takes part, which says it where weights are NaN
 
     def inputs(self, part: slice | None = None, model: Model | None = None) -> Tensor:
         """The pictures, normalised (N, C, H, W), as `model` (by default the subject's own) is fed them."""
@@ -95,7 +95,7 @@ class Subject:
 
     def require_sound_weights(self) -> None:
         """Raise where weights are not finite: `Skipped` where `finite` says so itself, or else `ModelError`."""
-        if self.broken and self.told:
+        if self.broken and self.with_finite:
             raise Skipped("it holds NaN or infinite weights: see finite")
         self.model.require_finite_weights()
 

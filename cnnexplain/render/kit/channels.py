@@ -32,10 +32,10 @@ Size = tuple[int, int]
 class DrawnChannels:
     """The channels of one layer that are drawn, each at most `side` pixels wide and high."""
 
-    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions, side: int) -> None:
+    def __init__(self, image: DrawnImage, maps: FeatureMaps, options: RenderOptions, side: int) -> None:
         self.maps, self.options, self.side = maps, options, side
         self.overlay = maps.look.overlay
-        self._photograph = DrawnImage(shown.explanation, side) if self.overlay else None
+        self._photograph = DrawnImage(image.explanation, side) if self.overlay else None
         end = max(maps.max, -maps.min)
         name = colormap(options, signed=maps.signed)
         self.scale = PixelScale(maps.signed, "signed", name, maps.min, maps.max, end)
@@ -131,9 +131,9 @@ class DrawnChannels:
         )
 
 
-def painted_on(shown: DrawnImage, values: NDArray[np.float32], scale: PixelScale) -> Image.Image:
+def painted_on(image: DrawnImage, values: NDArray[np.float32], scale: PixelScale) -> Image.Image:
     """A map in colours at the size of what the model saw of a drawn picture; cells keep their edges."""
-    box, size = shown.cells((values.shape[0], values.shape[1])), shown.seen_size
+    box, size = image.cells((values.shape[0], values.shape[1])), image.seen_size
     shrinks = size[0] < box[2] - box[0] or size[1] < box[3] - box[1]
     if shrinks:
         smaller = Image.fromarray(values).resize(size, Image.Resampling.BOX, box=box)

@@ -24,11 +24,11 @@ TINY, TINIEST = 13, 11
 LISTED = 100  # numbers in a sentence
 
 
-def sheet(shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
+def sheet(image: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
     """One layer: the picture, the statistics, and the channels, or a bar for every unit."""
-    grid = _Bars(maps) if maps.size is None else _Grid(shown, maps, options)
-    head = _SheetHead(shown, maps, options)
-    name = os.path.basename(shown.explanation.image)
+    grid = _Bars(maps) if maps.size is None else _Grid(image, maps, options)
+    head = _SheetHead(image, maps, options)
+    name = os.path.basename(image.explanation.image)
     width = max(grid.width, head.width, NARROWEST)
     paper, top = paper_with(
         (width, head.height + 2 * GAP + grid.height),
@@ -43,13 +43,13 @@ def sheet(shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image
 class _SheetHead:
     """What stands above the channels of a sheet: the picture, the components, the histogram, the statistics."""
 
-    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
+    def __init__(self, image: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
         self.maps = maps
-        photograph = DrawnImage(shown.explanation, min(2 * HEAD, shown.max_side))
+        photograph = DrawnImage(image.explanation, min(2 * HEAD, image.max_side))
         picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
         picture.thumbnail((2 * HEAD, HEAD), Image.Resampling.BICUBIC)
         panels = [(picture, "picture")]
-        channels = None if maps.size is None else DrawnChannels(shown, maps, options, HEAD)
+        channels = None if maps.size is None else DrawnChannels(image, maps, options, HEAD)
         composite = channels.components() if channels else None
         if composite:
             panels.append((composite, f"components: {shares(maps)}"))
@@ -77,10 +77,10 @@ class _SheetHead:
 class _Grid:
     """All the channels of a sheet, with their numbers."""
 
-    def __init__(self, shown: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
+    def __init__(self, image: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> None:
         self.maps = maps
         self.ranks = maps.drawn
-        self.channels = DrawnChannels(shown, maps, options, _side(shown, maps, len(self.ranks)))
+        self.channels = DrawnChannels(image, maps, options, _side(image, maps, len(self.ranks)))
         self.slot = self.channels.size
         width = max(self.slot[0], SMALLEST)
         self.text = TINIEST if width < 44 else TINY
@@ -95,7 +95,7 @@ class _Grid:
         )
         sentences = (below, self.channels.remark(), self.channels.reduction)
         self.remark = " ".join(filter(None, sentences))
-        if not shown.seen_whole:
+        if not image.seen_whole:
             self.remark += " Hatched: never seen by the model."
 
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
@@ -124,15 +124,15 @@ class _Bars:
         paper.paste(self.picture, place)
 
 
-def _side(shown: DrawnImage, maps: FeatureMaps, channels: int) -> int:
+def _side(image: DrawnImage, maps: FeatureMaps, channels: int) -> int:
     """The longest side of a channel on a sheet: enlarged where there is room, made smaller where there is none."""
     across = math.sqrt(channels)
     share = FEW_PHOTOGRAPHS if maps.look.overlay else FEW_TILES
-    largest = max(SMALLEST, round(share * shown.max_side))
-    room = min(round(SHEET * shown.max_side / across) - APART, largest)
+    largest = max(SMALLEST, round(share * image.max_side))
+    room = min(round(SHEET * image.max_side / across) - APART, largest)
     cells = max(maps.values.shape[1:])
     if not maps.look.overlay and cells > room:
-        room = min(cells, round(WIDEST * shown.max_side / across) - APART)
+        room = min(cells, round(WIDEST * image.max_side / across) - APART)
     return max(room, SMALLEST)
 
 

@@ -36,30 +36,30 @@ TINY = 13
 NUMBERED = 44  # wide enough for a channel's number
 
 
-def strip(shown: DrawnImage, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
+def strip(image: DrawnImage, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
     """The first channels of several layers, a row for each, from shallow to deep."""
-    side = max(round(SIDE * shown.max_side), SMALLEST)
-    rows = [_StripRow(DrawnChannels(shown, maps, options, side)) for maps in layers]
+    side = max(round(SIDE * image.max_side), SMALLEST)
+    rows = [_StripRow(DrawnChannels(image, maps, options, side)) for maps in layers]
     slot = max(NUMBERED, *(row.channels.size[0] for row in rows)), max(row.channels.size[1] for row in rows)
     for row in rows:
         row.slot = slot
-    photograph = DrawnImage(shown.explanation, round(1.5 * side))
+    photograph = DrawnImage(image.explanation, round(1.5 * side))
     picture = photograph.over_unseen(photograph.picture.crop(photograph.seen))
     tops, height = [], max(picture.height, TEXT + 2 * (SMALL + 4)) + 2 * GAP
     for row in rows:
         tops.append(height)
         height += row.height + GAP
-    name = os.path.basename(shown.explanation.image)
+    name = os.path.basename(image.explanation.image)
     columns = 1 + min(IN_A_ROW, max(len(maps.drawn) for maps in layers))
     width = max(NAMES + columns * (slot[0] + APART) - APART, NAMES + picture.width, NARROWEST)
     paper, top = paper_with(
-        (width, height - GAP), ("From shallow to deep", f"feature maps · {name}"), _of_strip(shown, rows)
+        (width, height - GAP), ("From shallow to deep", f"feature maps · {name}"), _of_strip(image, rows)
     )
     draw = ImageDraw.Draw(paper)
-    seen = shown.explanation.geometry.seen
+    seen = image.explanation.geometry.seen
     write(draw, (MARGIN, top - 4), "input", TEXT, INK, bold=True)
     size = f"{seen[2] - seen[0]:.0f}×{seen[3] - seen[1]:.0f} of it seen"
-    for line, text in enumerate(("the picture", size) if not shown.seen_whole else ("the picture",)):
+    for line, text in enumerate(("the picture", size) if not image.seen_whole else ("the picture",)):
         write(draw, (MARGIN, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
     paper.paste(picture, (MARGIN + NAMES, top))
     for row, down in zip(rows, tops, strict=True):
@@ -137,12 +137,12 @@ _STRIP_ORDERS = {
 }
 
 
-def _of_strip(shown: DrawnImage, rows: Sequence[_StripRow]) -> list[str]:
+def _of_strip(image: DrawnImage, rows: Sequence[_StripRow]) -> list[str]:
     selection = _STRIP_ORDERS.get(rows[0].maps.look.order, "the channels that were named")
     kinds = dict.fromkeys(row.channels.remark() for row in rows)
     reduced = [f"{row.maps.layer}: {row.channels.reduction}" for row in rows if row.channels.reduction]
     valued = "channel and largest value" if all(row.captions[1] for row in rows) else "channel"
     sentences = [COMPONENTS, f"Then {selection}. Below each map: its {valued}.", *kinds, *reduced]
-    if not shown.seen_whole:
+    if not image.seen_whole:
         sentences.append("Hatched: never seen by the model.")
     return [" ".join(sentences), *dict.fromkeys(remark for row in rows for remark in row.maps.detail.remarks)]

@@ -26,12 +26,12 @@ COVER = 0.55  # how strongly a map covers its picture, as elsewhere
 
 def gallery(data: Gallery) -> Image.Image:
     """Draw at most `MOST` pictures of a gallery in rows, each with its caption."""
-    shots = data.shots[:MOST]
-    panels = [_panel(shot) for shot in shots]
+    thumbnails = data.thumbnails[:MOST]
+    panels = [_panel(thumbnail) for thumbnail in thumbnails]
     across = max([TILE, *(panel.width for panel in panels)])
-    captions = [_caption(shot.caption, across) for shot in shots]
-    columns = min(IN_A_ROW, max(1, len(shots)))
-    rows = [slice(start, start + columns) for start in range(0, len(shots), columns)]
+    captions = [_caption(thumbnail.caption, across) for thumbnail in thumbnails]
+    columns = min(IN_A_ROW, max(1, len(thumbnails)))
+    rows = [slice(start, start + columns) for start in range(0, len(thumbnails), columns)]
     heights = [
         max(panel.height for panel in panels[row])
         + 8
@@ -40,11 +40,13 @@ def gallery(data: Gallery) -> Image.Image:
     ]
     width = max(NARROWEST, columns * (across + APART) - APART)
     height = sum(heights) + APART * max(0, len(rows) - 1)
-    total = f"{len(shots):,} picture" + "s" * (len(shots) != 1)
+    total = f"{len(thumbnails):,} picture" + "s" * (len(thumbnails) != 1)
     subtitle = (
-        f"the first {len(shots):,} of {len(data.shots):,} pictures" if len(data.shots) > MOST else total
+        f"the first {len(thumbnails):,} of {len(data.thumbnails):,} pictures"
+        if len(data.thumbnails) > MOST
+        else total
     )
-    paper, top = paper_with((width, height), (data.title, subtitle), list(_remarks(shots)))
+    paper, top = paper_with((width, height), (data.title, subtitle), list(_remarks(thumbnails)))
     for row, tall in zip(rows, heights, strict=True):
         highest = max(panel.height for panel in panels[row])
         for column, (panel, lines) in enumerate(zip(panels[row], captions[row], strict=True)):
@@ -75,12 +77,12 @@ def _write(paper: Image.Image, lines: Sequence[Line], place: tuple[int, int]) ->
         write(draw, (place[0], place[1] + number * LINE_HEIGHT), text, SMALL, colour)
 
 
-def _panel(shot: Thumbnail) -> Image.Image:
-    picture = drawn(_picture(shot.pixels), SIDE)
-    if shot.values is None:
+def _panel(thumbnail: Thumbnail) -> Image.Image:
+    picture = drawn(_picture(thumbnail.pixels), SIDE)
+    if thumbnail.values is None:
         return picture
     grey = picture.convert("L").convert("RGB")
-    values = np.asarray(shot.values, np.float32)
+    values = np.asarray(thumbnail.values, np.float32)
     if not np.isfinite(values).all():
         stamp(grey, "map not finite")
         return grey
@@ -101,12 +103,12 @@ def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
 
 
-def _remarks(shots: Sequence[Thumbnail]) -> Iterator[str]:
-    if not shots:
+def _remarks(thumbnails: Sequence[Thumbnail]) -> Iterator[str]:
+    if not thumbnails:
         yield "There is no picture to show."
-    if any(shot.values is not None for shot in shots):
+    if any(thumbnail.values is not None for thumbnail in thumbnails):
         yield "Colours: what is positive of each map, from black at zero to yellow at its own largest value."
-    channels = max((shot.pixels.shape[2] for shot in shots), default=3)
+    channels = max((thumbnail.pixels.shape[2] for thumbnail in thumbnails), default=3)
     if channels not in (1, 3):
         yield f"Of {channels} channels " + (
             "the mean is shown." if channels == 2 else "the first three are shown."

@@ -17,13 +17,13 @@ PADDING = 3
 CROWDED = 0.15  # of the picture may be covered by numbers
 
 
-def outlined(shown: DrawnImage, units: Sequence[Unit]) -> Image.Image:
+def outlined(image: DrawnImage, units: Sequence[Unit]) -> Image.Image:
     """The picture, where the model saw it, with what each unit can see; not of those that see it all."""
-    canvas = shown.over_unseen(shown.picture.crop(shown.seen))
+    canvas = image.over_unseen(image.picture.crop(image.seen))
     draw = ImageDraw.Draw(canvas)
     ranks: dict[Box, list[int]] = {}
     for unit in [unit for unit in units if not unit.sees_all][:MOST]:
-        box = _drawn(shown, unit)
+        box = _drawn(image, unit)
         if box is not None:
             ranks.setdefault(box, []).append(unit.rank)
     height = TAG + PADDING

@@ -39,35 +39,35 @@ IN_A_ROW = 8  # layers of the strip
 SCALE = "Each reconstruction has its own scale, grey is zero."
 
 
-def sheet(shown: DrawnImage, layer: str, units: Sequence[Unit]) -> Image.Image:
+def sheet(image: DrawnImage, layer: str, units: Sequence[Unit]) -> Image.Image:
     """All units of a layer, beside the picture in which the numbers say where they are."""
     rule_names = rules(units)
-    tiles = _Tiles(shown, units, rule_names)
-    width, height = shown.picture.size
+    tiles = _Tiles(image, units, rule_names)
+    width, height = image.picture.size
     beside = width <= 2 * height
     left, down = (width + APART, 0) if beside else (0, height + APART)
     inner = max(left + tiles.width, width, NARROWEST)
-    name = os.path.basename(shown.explanation.image)
+    name = os.path.basename(image.explanation.image)
     kind = "whole channel" if units[0].any.cell is None else "unit"
     counted = f"{len(units)} {kind}{'s' if len(units) > 1 else ''}"
     sees = f"{'each sees' if len(units) > 1 else 'sees'} {field(units)}"
     paper, top = paper_with(
         (inner, max(height * beside, down + tiles.height)),
         (layer, f"{', '.join(rule_names)} · {counted} · {sees} · {name}"),
-        _remarks(shown, units),
+        _remarks(image, units),
     )
-    paper.paste(outlined(shown, units), (MARGIN, top))
+    paper.paste(outlined(image, units), (MARGIN, top))
     tiles.draw(paper, (MARGIN + left, top + down))
     return paper
 
 
-def strip(shown: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
+def strip(image: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
     """The first units of every layer, from shallow to deep."""
-    columns = [_LayerColumn(shown, layer, units[:FEATURED]) for layer, units in layers.items()]
+    columns = [_LayerColumn(image, layer, units[:FEATURED]) for layer, units in layers.items()]
     rows = [columns[start : start + IN_A_ROW] for start in range(0, len(columns), IN_A_ROW)]
     width = max(sum(column.width + APART for column in row) - APART for row in rows)
     heights = [max(column.height for column in row) for row in rows]
-    name = os.path.basename(shown.explanation.image)
+    name = os.path.basename(image.explanation.image)
     rule = rules(columns[0].units)[0]
     paper, top = paper_with(
         (max(width, NARROWEST), sum(heights) + APART * (len(rows) - 1)),
@@ -86,12 +86,12 @@ def strip(shown: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Imag
 class _Tiles:
     """The grid of a sheet: for every unit its reconstructions, its patch and its caption."""
 
-    def __init__(self, shown: DrawnImage, units: Sequence[Unit], rule_names: Sequence[str]) -> None:
-        self.shown, self.units = shown, units
+    def __init__(self, image: DrawnImage, units: Sequence[Unit], rule_names: Sequence[str]) -> None:
+        self.image, self.units = image, units
         # One rule needs no name above it, the heading has it.
         self.names = [*rule_names, "picture"] if len(rule_names) > 1 else []
         self.rules = rule_names
-        self.sizes = panel_sizes(units, _longest(shown, len(units)))
+        self.sizes = panel_sizes(units, _longest(image, len(units)))
         self.slot = _slot(self.sizes)
         panels = len(rule_names) + 1
         self.tile = (
@@ -124,7 +124,7 @@ class _Tiles:
             if rule in unit.by_rule:
                 panel = projected(unit.by_rule[rule], size)
                 mounted(paper, panel, (left + number * step, top), self.slot)
-        panel = self.shown.patch(unit.any.box, size)
+        panel = self.image.patch(unit.any.box, size)
         mounted(paper, panel, (left + len(self.rules) * step, top), self.slot)
         _caption(draw, (left, top + self.slot[1]), unit, self.tile[0])
 
@@ -132,9 +132,9 @@ class _Tiles:
 class _LayerColumn:
     """A layer in the strip: its name, how much its units see, and the first of them."""
 
-    def __init__(self, shown: DrawnImage, layer: str, units: Sequence[Unit]) -> None:
-        self.shown, self.layer, self.units = shown, layer, units
-        self.sizes = panel_sizes(units, _longest(shown, IN_A_ROW))
+    def __init__(self, image: DrawnImage, layer: str, units: Sequence[Unit]) -> None:
+        self.image, self.layer, self.units = image, layer, units
+        self.sizes = panel_sizes(units, _longest(image, IN_A_ROW))
         self.slot = _slot(self.sizes)
         self.width = max(2 * self.slot[0] + BETWEEN, TILE)
         self.height = TEXT + SMALL + 20 + len(units) * (self.slot[1] + CAPTION + GAP) - GAP
@@ -151,7 +151,7 @@ class _LayerColumn:
         top += 12
         for unit, size in zip(self.units, self.sizes, strict=True):
             mounted(paper, projected(unit.any, size), (left, top), self.slot)
-            panel = self.shown.patch(unit.any.box, size)
+            panel = self.image.patch(unit.any.box, size)
             mounted(paper, panel, (left + self.slot[0] + BETWEEN, top), self.slot)
             _caption(draw, (left, top + self.slot[1]), unit, self.width)
             top += self.slot[1] + CAPTION + GAP
@@ -162,14 +162,14 @@ def _caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], unit: Unit, widt
     write(draw, (place[0], place[1] + SMALL + 7), unit.place, TINY, FAINT, width=width)
 
 
-def _remarks(shown: DrawnImage, units: Sequence[Unit]) -> list[str]:
+def _remarks(image: DrawnImage, units: Sequence[Unit]) -> list[str]:
     remarks = [f"Beside each reconstruction is the part of the picture that the unit can see. {SCALE}"]
     partial = sum(not unit.sees_all for unit in units)
     if not partial:
         remarks.append("Every unit sees the whole input." if len(units) > 1 else "It sees the whole input.")
     elif partial > MOST:
         remarks.append(f"Outlined: what the first {MOST} units can see.")
-    if not shown.seen_whole:
+    if not image.seen_whole:
         remarks.append("Hatched: never seen by the model.")
     details = [
         remark
@@ -180,10 +180,10 @@ def _remarks(shown: DrawnImage, units: Sequence[Unit]) -> list[str]:
     return [" ".join(remarks), *dict.fromkeys(details)]
 
 
-def _longest(shown: DrawnImage, units: int) -> int:
+def _longest(image: DrawnImage, units: int) -> int:
     """The longest side of a panel; a few units have room for larger ones."""
     times = 2.0 if units == 1 else 1.5 if units <= FEW else 1.0
-    return min(max(round(PANEL * times * shown.max_side), SMALLEST), LARGEST)
+    return min(max(round(PANEL * times * image.max_side), SMALLEST), LARGEST)
 
 
 def _slot(sizes: Sequence[Size]) -> Size:

@@ -212,7 +212,7 @@ def group(answers: LabelledImages, pair: Pair, shots: Sequence[GalleryImage]) ->
     )
 
 
-def shot(record: Record, link: str) -> GalleryImage:
+def gallery_image(record: Record, link: str) -> GalleryImage:
     """An image with the map of the class that it was taken for, and that of the class that it should be."""
     return GalleryImage(str(record["image"]), link, tuple(_pictures(record)))
 

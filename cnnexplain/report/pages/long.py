@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cnnexplain.core.words import class_name, count, percent
-from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor, group, matrix, shot
+from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import card
 from cnnexplain.report.pages.image_index import Class, ImageIndex, Places, name_of
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
@@ -188,7 +188,7 @@ class _Report:
                         self._labelled,
                         pair,
                         [
-                            shot(self._records[place], f"./{place_of(place)}")
+                            gallery_image(self._records[place], f"./{place_of(place)}")
                             for answer, place in here
                             if answer == pair
                         ],

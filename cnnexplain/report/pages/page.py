@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cnnexplain.core.words import count
-from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, group, matrix, shot
+from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
@@ -53,7 +53,7 @@ def _gallery(answers: LabelledImages, records: Sequence[Mapping[str, Any]]) -> I
     """The images of every cell, each with a link to its card."""
     for pair in chain.from_iterable(answers.groups.values()):
         places = map(int, answers.places(pair))
-        yield group(answers, pair, [shot(records[place], f"#image-{place + 1}") for place in places])
+        yield group(answers, pair, [gallery_image(records[place], f"#image-{place + 1}") for place in places])
 
 
 def rendered(

@@ -44,11 +44,11 @@ def explained(
 
 
 def inspected(
-    command: str, model: str, entries: Sequence[Mapping[str, Any]], whole: Mapping[str, Any] | None = None
+    command: str, model: str, entries: Sequence[Mapping[str, Any]], of_model: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The record of a model that was looked into, without a picture; `whole` has the fields that are not of a layer."""
+    """The record of a model that was looked into, without a picture; `of_model` has the fields of no single layer."""
     fields = {"size": None, "predictions": [], "explanations": list(entries)}
-    return {**_start("", "ok", command, model), "image": None, **fields, **plain(whole or {})}
+    return {**_start("", "ok", command, model), "image": None, **fields, **plain(of_model or {})}
 
 
 def failed(image: str, error: Exception, command: str, model: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _check(request: CheckRequest, observer: Observer) -> Outcome:
     with model.borrowed(), buffers_kept(model):
         told = any(one.id == "finite" for one in taken)
         examples = tuple(prepared(model, sources, expected(named, model)))
-        subject = Subject(model, examples, baseline=stored, told=told)
+        subject = Subject(model, examples, baseline=stored, with_finite=told)
         require_answers(subject)
         for choice in run_json.chosen_since(model, described):
             observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
