@@ -35,7 +35,7 @@ from cnnexplain.core.target import FunctionTarget
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.scoring.functions import asked
+from cnnexplain.engine.scoring.functions import with_target
 from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.engine.trace.tracing import renamed
 from cnnexplain.errors import OptionError
@@ -231,7 +231,7 @@ class Explainer:
         for model in tuple(self.last):
             if model.function == target:
                 return model
-        model = asked(self.model, target)
+        model = with_target(self.model, target)
         self.last[:] = [model]
         return model
 

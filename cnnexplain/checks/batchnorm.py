@@ -60,11 +60,11 @@ class BatchNorm:
         """Examine the running mean and variance of every layer that keeps them; with pictures also the inputs."""
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
-        from cnnexplain.engine.weights.running import kept
+        from cnnexplain.engine.weights.running import running_statistics
 
         total = 0
         rows: list[tuple[str, str]] = []
-        for name, mean, variance in kept(subject.model):
+        for name, mean, variance in running_statistics(subject.model):
             total += 1
             if why := self._wrong(mean, variance):
                 rows.append((name, why))

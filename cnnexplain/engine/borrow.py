@@ -129,7 +129,7 @@ def restored(restore: Callable[[], None]) -> Iterator[None]:
 
 
 def is_trainable(parameter: nn.Parameter) -> bool:
-    """Whether it is for its owner, who may have lent the module for the while."""
+    """Whether a parameter is trainable for its owner, also while the module is borrowed and frozen."""
     return parameter.requires_grad or id(parameter) in _FROZEN
 
 

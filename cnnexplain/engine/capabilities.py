@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from cnnexplain.errors import CnnexplainError, ModelError
+from cnnexplain.errors import CnnexplainError, LayerError, ModelError
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
+PIXELS = "cnnexplain saliency looks at pixels and needs no layer"
+
 
 class Capability(Enum):
-    """What a command may need of a model; in the order in which it is looked for."""
+    """A thing that a command may need of a model; in the order in which they are looked for."""
 
     SCORES = "scores"  # one number per picture and class, or of the function that is the target
     LAYERS = "layers"  # layers that run when a picture goes through, and can be looked into
@@ -22,7 +24,7 @@ class Capability(Enum):
 
 
 def require(model: Model, needs: Collection[Capability]) -> None:
-    """See that a model has what a command needs. Costs one forward pass where no look was taken at the model yet.
+    """Raise an error where a model lacks what a command needs. Costs a forward pass where none was looked at yet.
 
     Args:
         model: The model that the command is asked of.
@@ -37,7 +39,7 @@ def require(model: Model, needs: Collection[Capability]) -> None:
 
 
 def capabilities(model: Model) -> frozenset[Capability]:
-    """All that a model has. `Model.capabilities` is the same, found once."""
+    """All capabilities of a model, each looked for; `Model.capabilities` keeps them."""
     return frozenset(capability for capability in Capability if _has(model, capability))
 
 
@@ -53,10 +55,22 @@ def _require_scores(model: Model) -> None:
     _ = model.trace
 
 
-def _require_layers(model: Model) -> None:
-    from cnnexplain.engine.exported import require_layers
+def require_layers(model: Model) -> None:
+    """Raise `LayerError` where a picture went through a model and none of its layers ran, as in `torch.export`."""
+    from torch.fx import GraphModule
 
-    require_layers(model.module, model.trace.layers, model.name)
+    if model.trace.layers:
+        return
+    if isinstance(model.module, GraphModule):
+        raise LayerError(
+            f"{model.name} is a graph, as torch.export makes it, and runs none of the layers that it names",
+            "give the Python model that it was made from, or torch.export.unflatten(exported), whose layers run; "
+            + PIXELS,
+        )
+    raise LayerError(
+        f"{model.name} runs functions alone, and no layers that could be looked into",
+        f"call an nn.Module in its forward where the map is made, nn.Identity() will do; {PIXELS}",
+    )
 
 
 def _require_gradients(model: Model) -> None:
@@ -77,7 +91,7 @@ def _require_weights(model: Model) -> None:
 
 _REQUIRE: Mapping[Capability, Callable[[Model], None]] = {
     Capability.SCORES: _require_scores,
-    Capability.LAYERS: _require_layers,
+    Capability.LAYERS: require_layers,
     Capability.GRADIENTS: _require_gradients,
     Capability.WEIGHTS: _require_weights,
 }

@@ -85,10 +85,7 @@ def counted(module: nn.Module) -> Iterator[list[int]]:
 
 
 def map_layout(
-    shape: tuple[int, ...],
-    input_size: tuple[int, int],
-    layer: nn.Module | None = None,
-    grids: Grids = (),
+    shape: tuple[int, ...], input_size: tuple[int, int], layer: nn.Module | None = None, grids: Grids = ()
 ) -> str | None:
     """How an output of `shape` is laid out: "NCHW", "NHWC", or None where it is not a map of the picture.
 
@@ -116,11 +113,10 @@ def map_layout(
     return layout if errors[layout] <= ASPECT_SLACK else None
 
 
-def known_grid(shape: tuple[int, ...], layer: nn.Module) -> tuple[int, int] | None:
-    """The size (h, w) of an output whose layout the kind of its layer says; None for a single cell, and for others."""
-    if len(shape) != 4 or not isinstance(layer, CHANNELS_FIRST) or shape[2] * shape[3] <= 1:
-        return None
-    return shape[2], shape[3]
+def note_grid(shape: Sequence[int], layer: nn.Module, grids: set[tuple[int, int]]) -> None:
+    """Add the size (h, w) of an output to `grids`, where its layer's kind says how it lies; not of a single cell."""
+    if len(shape) == 4 and isinstance(layer, CHANNELS_FIRST) and shape[2] * shape[3] > 1:
+        grids.add((int(shape[2]), int(shape[3])))
 
 
 def _distortion(rows: int, columns: int, input_size: tuple[int, int]) -> float:
@@ -136,12 +132,6 @@ def _is_cut(rows: int, columns: int, input_size: tuple[int, int]) -> bool:
         return False
     scale = (columns - rows) / (width - height)
     return 0 < scale <= 1 and 0 <= height * scale - rows <= rows and width * scale - columns <= columns
-
-
-def note_grid(output: Tensor, layer: nn.Module, grids: set[tuple[int, int]]) -> None:
-    """Add the size of what came out of a layer to `grids`, where the kind of the layer says how it is laid out."""
-    if grid := known_grid(tuple(output.shape), layer):
-        grids.add(grid)
 
 
 @dataclass
@@ -184,7 +174,7 @@ class _Keeper:
 
 
 def as_floats(output: Tensor) -> Tensor:
-    """An ordinary tensor of the same values: of quantised integers, or of one made under inference_mode()."""
+    """The output as an ordinary tensor, where it is one of quantised integers, or was made under inference_mode()."""
     if not output.is_quantized and not output.is_inference():
         return output
     with torch.inference_mode(False):
@@ -192,12 +182,7 @@ def as_floats(output: Tensor) -> Tensor:
 
 
 def layout_of(
-    name: str,
-    layer: nn.Module,
-    output: Any,
-    pictures: int,
-    input_size: tuple[int, int],
-    grids: Grids = (),
+    name: str, layer: nn.Module, output: Any, pictures: int, input_size: tuple[int, int], grids: Grids = ()
 ) -> str:
     """How the output of a layer that was named is laid out, "NCHW" or "NHWC"; `LayerError` where it is no map."""
     if not is_dense(output):

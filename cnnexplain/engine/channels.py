@@ -30,7 +30,7 @@ def statistics(values: Tensor) -> Statistics:
 
 
 def histogram(values: Tensor) -> Histogram:
-    """How often which values occur, all but those that are exactly zero, which would tower above the others."""
+    """The histogram of all values but those that are exactly zero, which would tower above the others."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     other = values[values != 0]
     counts = torch.zeros(BINS)

@@ -31,7 +31,7 @@ class Chunks:
         row_size: float = 1,
         most: int | None = None,
     ) -> Iterator[tuple[range, Result]]:
-        """`work` of all rows, some at a time, and fewer at a time after an out-of-memory error.
+        """Do `work` on all rows, some at a time, and fewer at a time after an out-of-memory error.
 
         `row_size` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
         the device is not to say it. The error of a single row is raised.

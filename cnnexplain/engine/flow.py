@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """Of one layer: |a| |dL/da| for each picture, with a what it gives back and L the picture's loss."""
+    """The influence |a| |dL/da| of one layer's output a on the loss L of each picture."""
 
     layer: str
     values: Tensor  # (N,), float64, on the CPU

@@ -31,7 +31,7 @@ PACKAGE, STANDARD = str(Path(__file__).parents[1]) + os.sep, str(Path(os.__file_
 SEQUENTIAL = (nn.Conv1d, nn.RNNBase)
 
 Shape = Sequence[int]
-Kind = tuple[str, Callable[[Match[str], Shape], str | None]]
+Kind = tuple[str, str | Callable[[Match[str], Shape], str | None]]
 
 
 def failed(
@@ -117,11 +117,9 @@ def require_pictures(module: nn.Module, name: str) -> None:
 def _hint(kind: Kind, text: str, shape: Shape) -> str | None:
     pattern, hint = kind
     match = re.search(pattern, text)
-    return hint(match, shape) if match else None
-
-
-def _always(hint: str) -> Callable[[Match[str], Shape], str]:
-    return lambda _match, _shape: hint
+    if match is None:
+        return None
+    return hint if isinstance(hint, str) else hint(match, shape)
 
 
 def _more_inputs(match: Match[str], _shape: Shape) -> str:
@@ -162,57 +160,51 @@ def _view(match: Match[str], shape: Shape) -> str:
     return f"its code lays {int(match[2]) // shape[0]} numbers of a picture out as ({match[1]}): {SIZE}"
 
 
-ABOUT_SIZE: Kind = (r"(?i)(input|image|img|picture).*(size|height|width|resolution|divisible)", _always(SIZE))
+ABOUT_SIZE: Kind = (r"(?i)(input|image|img|picture).*(size|height|width|resolution|divisible)", SIZE)
 # The first that is found in an error's text gives the hint.
 KINDS: tuple[Kind, ...] = (
     (r"forward\(\) missing \d+ required positional arguments?: (.*)", _more_inputs),
     (r"forward\(\) is missing value for argument ('\w+')", _more_inputs),
     (
         r"forward\(\) takes \d+ positional arguments? but",
-        _always("wrap it in a module whose forward(self, x) takes a picture, x of (N, C, H, W)"),
+        "wrap it in a module whose forward(self, x) takes a picture, x of (N, C, H, W)",
     ),
     (
         r"(?i)CUDA (error|GPUs|enabled|driver)|NVIDIA driver|on the same device"
         r"|torch\.(cuda|mps)\.\w+Tensor\).* should be the same",
-        _always(
-            "its code names a device, as .cuda() or device='cuda' do: write x.device there, or use the --device "
-            "that it names"
-        ),
+        "its code names a device, as .cuda() or device='cuda' do: write x.device there, or use the --device "
+        "that it names",
     ),
     (
         r"should be the same|same dtype|expected scalar type|expected m1 and m2 to have",
-        _always(
-            "its code casts the picture or a weight (.half(), .double(), .to(dtype)): take the cast out; --precision "
-            "fp16 or bf16 has the same effect"
-        ),
+        "its code casts the picture or a weight (.half(), .double(), .to(dtype)): take the cast out; --precision "
+        "fp16 or bf16 has the same effect",
     ),
     (
         r"scalar types: Long, Int",
-        _always("it takes numbers of words and not pictures: give a network of pictures"),
+        "it takes numbers of words and not pictures: give a network of pictures",
     ),
     (
         r"(?i)specify dynamic_shapes|Guard failed: \S+\.size\(\)\[0\]|batch.?size.* (must|should|expected)",
         _fixed_batch,
     ),
-    (r"Guard failed: \S+\.size\(\)\[[23]\] == (\d+)", _always(SIZE)),
+    (r"Guard failed: \S+\.size\(\)\[[23]\] == (\d+)", SIZE),
     (
         r"Expected more than 1 value per channel",
-        _always(
-            "one of its batch norms has no running statistics and measures the batch, in which one picture leaves one "
-            "value a channel: train it with track_running_stats=True, or use a GroupNorm or LayerNorm there"
-        ),
+        "one of its batch norms has no running statistics and measures the batch, in which one picture leaves one "
+        "value a channel: train it with track_running_stats=True, or use a GroupNorm or LayerNorm there",
     ),
     (r"expected input\[([\d, ]+)\] to have (\d+) channels", _channels),
     (
         VIEW,
-        _always("write .reshape(...) or .flatten(1) in its forward where it says .view(...)"),
+        "write .reshape(...) or .flatten(1) in its forward where it says .view(...)",
     ),
     (r"shapes cannot be multiplied \(1x(\d+) and (\d+)x\d+\)", _numbers),
     (r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)", _view),
     (
         r"(?i)greater than actual input size|output size is too small|less than the corresponding input"
         r"|padding size should be less|size of tensor a|shapes cannot be multiplied|size mismatch|Sizes of tensors",
-        _always(SIZE),
+        SIZE,
     ),
     ABOUT_SIZE,
 )

@@ -43,13 +43,13 @@ class _Search:
 
 @dataclass
 class _Way:
-    """What one picture's way through a model showed."""
+    """How far one picture got through a model."""
 
     passed: bool = False
     too_large: bool = False  # more numbers came to a layer than it takes
     reason: str = ""  # which layer takes as many numbers as its map has
     map: Size | None = None  # that was laid out as other numbers than it has,
-    taken: int = 0  # as so many
+    capacity: int = 0  # as so many
 
 
 class _FlattenMode(TorchFunctionMode):
@@ -78,21 +78,21 @@ class _FlattenMode(TorchFunctionMode):
         return result
 
     def _meet(self, values: Tensor, weight: Tensor) -> None:
-        taken = weight.shape[1]
-        if values.shape[-1] != taken:
-            self._refuse(values.shape[-1], taken)
-        if self._map and not self._way.reason and taken == torch.Size(self._map).numel():
+        capacity = weight.shape[1]
+        if values.shape[-1] != capacity:
+            self._refuse(values.shape[-1], capacity)
+        if self._map and not self._way.reason and capacity == torch.Size(self._map).numel():
             _, channels, height, width = self._map
             name = self._names.get(id(weight), "").rpartition(".")[0]
             words = f"layer {name}" if name.isdigit() else name or "a linear layer"
-            self._way.reason = f"{words} takes {taken} numbers: {channels} channels of {height}x{width}"
+            self._way.reason = f"{words} takes {capacity} numbers: {channels} channels of {height}x{width}"
 
-    def _refuse(self, numbers: int, taken: int) -> None:
+    def _refuse(self, numbers: int, capacity: int) -> None:
         """Note that `numbers` of a picture came to where so many are `taken`."""
-        self._way.too_large |= numbers > taken
+        self._way.too_large |= numbers > capacity
         if self._way.map is None and self._map and numbers == torch.Size(self._map).numel():
             _, *shape = self._map
-            self._way.map, self._way.taken = (shape[0], shape[1], shape[2]), taken
+            self._way.map, self._way.capacity = (shape[0], shape[1], shape[2]), capacity
 
 
 def _lays_out(func: Function) -> bool:
@@ -106,7 +106,7 @@ def _numbers(sides: tuple[Any, ...]) -> int:
 
 
 def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
-    """What becomes of a blank picture: whatever a stranger's module raises, it does not get through.
+    """How far a blank picture gets through a model: whatever the model's own code raises, it does not get through.
 
     `shapes`: without values, on the meta device, as far as the module's code gets there.
     """
@@ -137,7 +137,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]:
-    """The model with the size of input that it takes, where nobody said which; the same where it takes what it has.
+    """A copy of the model with the size of input that it takes; the model itself where it takes the size that it has.
 
     So many sizes are tried at most, the same everywhere, and none where the model gets through a picture or memory is
     short: that says nothing of a size, and is told when a picture is looked at. `crop_pct` is the share of the resized
@@ -201,19 +201,19 @@ def _oblong(model: Model, channels: int) -> _Search | None:
     shapes = _tried(model, (channels, SQUARE, SQUARE), shapes=True).map is not None
     if not shapes and _tried(model, (channels, SQUARE, SQUARE)).map is None:
         return None
-    pixels, maps, wanted = 0, {}, 0
+    pixels, maps, capacity = 0, {}, 0
     for side in SIDES:
         pixels += side * side
         if not shapes and pixels > PIXELS:
             break
         way = _tried(model, (channels, side, side), shapes=shapes)
         if way.map is not None:
-            maps[side], wanted = way.map, way.taken
+            maps[side], capacity = way.map, way.capacity
     depth = next(iter(maps.values()))[0]
-    if wanted % depth:
+    if capacity % depth:
         return None
     fits = fitting(
-        wanted // depth,
+        capacity // depth,
         {side: rows for side, (_, rows, _) in maps.items()},
         {side: columns for side, (_, _, columns) in maps.items()},
     )

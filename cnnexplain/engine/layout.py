@@ -31,7 +31,7 @@ class MemoryLayout:
         self._owns_weights = owns_weights
 
     def of(self, inputs: Tensor) -> Tensor:
-        """The same inputs as the model bears them."""
+        """The inputs, laid out as the model can take them."""
         return inputs if self.channels_last else _plain(inputs)
 
     def use(self, module: nn.Module, *, channels_last: bool) -> None:

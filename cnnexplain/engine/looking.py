@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from cnnexplain.engine.forward import elsewhere, is_theirs, require_pictures
+from cnnexplain.engine.layout import Looked
 from cnnexplain.engine.weights.layers import require_plain
 from cnnexplain.errors import CnnexplainError, ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
-Looked = TypeVar("Looked")
-
 
 def looked_at(model: Model, look: Callable[[], Looked]) -> Looked:
-    """See `Model.looked_at`."""
+    """The result of `look`, which sends a blank picture through the model; called with the model borrowed.
+
+    Raises:
+        CnnexplainError: The model cannot be looked at, or its own code fails, each with a hint.
+    """
     require_plain(model.module, model.name)
     try:
         with model.borrowed():

@@ -21,13 +21,11 @@ from cnnexplain.engine import borrow, capture, looking
 from cnnexplain.engine.backward import gradients
 from cnnexplain.engine.backward.norms import FixedNorms
 from cnnexplain.engine.backward.rectifiers import Nonlinearities, Rectifiers, nonlinearities
-from cnnexplain.engine.capabilities import Capability, capabilities
+from cnnexplain.engine.capabilities import Capability, capabilities, require_layers
 from cnnexplain.engine.chunks import Chunks
-from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.fields.field import EVERYTHING, ReceptiveField, receptive_fields
 from cnnexplain.engine.forward import failed
-from cnnexplain.engine.layout import MemoryLayout
-from cnnexplain.engine.looking import Looked
+from cnnexplain.engine.layout import Looked, MemoryLayout
 from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
 from cnnexplain.engine.scoring import scores
 from cnnexplain.engine.scoring.answers import unsqueezed
@@ -63,11 +61,10 @@ class Model:
     # Where other sizes of pictures were tried and none chosen: those that fit, among which a person can choose.
     tried_sizes: tuple[str, ...] | None = None
     heads: Heads = field(default_factory=Heads, repr=False)  # shared by copies; see `head`
-    # The function that the model is asked for in the place of classes; see `functions.asked`.
+    # The function that the model is asked for in the place of classes; see `functions.with_target`.
     function: FunctionTarget | None = None
-    asked_of: Model | None = field(
-        default=None, repr=False
-    )  # the same model asked for classes, where there is one
+    # The same model asked for classes, where there is one.
+    class_model: Model | None = field(default=None, repr=False)
 
     @cached_property
     def capabilities(self) -> frozenset[Capability]:
@@ -91,7 +88,7 @@ class Model:
 
     @cached_property
     def scoring(self) -> scores.Scoring:
-        """What makes probabilities of the scores, and what these are."""
+        """How probabilities are made of the scores, and, in words, what the scores are."""
         return scores.scoring(self.head, self.trace.scores, self.activation)
 
     @cached_property
@@ -120,12 +117,16 @@ class Model:
         return self.looked_at(lambda: nonlinearities(self))
 
     def looked_at(self, look: Callable[[], Looked]) -> Looked:
-        """What a look at one blank picture's way shows, or in words why it cannot be had."""
+        """The result of `look`, which sends a blank picture through the model; called with the model borrowed.
+
+        Raises:
+            CnnexplainError: The model cannot be looked at, or its own code fails, each with a hint.
+        """
         return looking.looked_at(self, look)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """What was settled when the model was looked at, with reasons."""
+        """The settings that were chosen when the model was looked at, each with its reason."""
         return (*self.layout.choices, *self.heads.choices(self))
 
     @cached_property
@@ -220,13 +221,13 @@ class Model:
 
     def choose_layer(self) -> Choice:
         """The layer to explain when none is named, with the reason; several where only they together decide."""
-        require_layers(self.module, self.trace.layers, self.name)
+        require_layers(self)
         choice = chosen.choose(self.trace, self.name, goal(self))
         return self.looked_at(lambda: with_steps(choice, self.module, self.output_of, self.blank()))
 
     def choose_stages(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to show when none is named, one for every size of map; and the reason."""
-        require_layers(self.module, self.trace.layers, self.name)
+        require_layers(self)
         return chosen.stages(self.trace, self.name)
 
     def find_layer(self, name: str) -> str:
@@ -248,7 +249,7 @@ class Model:
         return gradients.to_input(self, score, inputs, keep_graph=keep_graph)
 
     def failed_backwards(self, error: Exception) -> ModelError:
-        """What a gradient raised on its way back, in words."""
+        """The error, with a hint, to raise where computing a gradient raised `error`."""
         return gradients.failed(self.name, error)
 
     def targets(self, spec: TargetSpec, logits: Tensor, expected: Tensor | None = None) -> list[Target]:

@@ -157,7 +157,7 @@ def first_broken(
     def note(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
         if not is_dense(output) or output.shape[:1] != (len(inputs),):
             return
-        note_grid(output, layer, grids)
+        note_grid(output.shape, layer, grids)
         if bool(output.isfinite().all()):
             return
         layout = map_layout(tuple(output.shape), size, layer, grids)

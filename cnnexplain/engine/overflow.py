@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnexplain.engine.activity import naming
 from cnnexplain.engine.borrow import restored
+from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.trace.functions import Args, Function
 
@@ -48,7 +49,7 @@ class Overflow:
     cause: Cause = ""
 
     def and_of(self, other: Overflow) -> Overflow:
-        """The same place over more pictures."""
+        """This overflow with the counts of `other`, the same place over other pictures, added."""
         return Overflow(
             self.name,
             self.infinite + other.infinite,
@@ -217,10 +218,9 @@ def _all_finite(arguments: Iterable[Any]) -> bool:
 
 def _tensors(value: Any, rows: int) -> Iterator[Tensor]:
     """The tensors of floating point in an output whose first axis is a whole number of so many rows."""
-    if isinstance(value, Tensor):
-        odd = value.layout is not torch.strided or value.is_quantized or value.is_nested or value.is_meta
-        if not odd and value.is_floating_point() and value.ndim and value.numel() and len(value) % rows == 0:
-            yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for entry in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(entry, rows)
+    for tensor in tensors_in(value):
+        odd = tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta
+        if odd or not tensor.is_floating_point() or not tensor.ndim or not tensor.numel():
+            continue
+        if len(tensor) % rows == 0:
+            yield tensor

@@ -45,8 +45,8 @@ def evaluator(score: Callable[[Tensor, Tensor], Tensor], at_once: int = 32) -> E
 
         for first in range(0, rows, at_once):
             chunk = range(first, min(first + at_once, rows))
-            made, image = inputs(chunk)
-            pixels = made.detach().requires_grad_()
+            batch, image = inputs(chunk)
+            pixels = batch.detach().requires_grad_()
             with torch.enable_grad():
                 scores = score(pixels.clone(), image)  # a copy, so that it may write into its input
                 (gradients,) = torch.autograd.grad(scores.sum(), pixels)

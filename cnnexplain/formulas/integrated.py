@@ -76,10 +76,10 @@ def integrated_gradients(
     way = images - baseline
     if quadrature == "adaptive":
         limits = _Limits(steps, MOST * steps if most is None else most, max_gap, rounding)
-        means, taken = _adaptive(evaluate, baseline, way, limits)
+        means, counts = _adaptive(evaluate, baseline, way, limits)
     else:
-        means, taken = _gauss_legendre(evaluate, baseline, way, steps), [steps] * len(images)
-    return (means * way).float(), taken
+        means, counts = _gauss_legendre(evaluate, baseline, way, steps), [steps] * len(images)
+    return (means * way).float(), counts
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class _Path:
             rise - slope * width for rise, slope, width in zip(rises, slopes, self._widths(), strict=True)
         ]
 
-    def wanted(self, limits: _Limits) -> list[float]:
+    def next_places(self, limits: _Limits) -> list[float]:
         """Return where to step next: halfway in the intervals with the largest gaps; nowhere when it is good.
 
         Gaps count in whole units of `COARSE` of the score's difference, over the steps so far. Among equal ones the
@@ -129,20 +129,20 @@ class _Path:
             # Networks bend most near the baseline.
             count = min(FIRST, limits.steps)
             return [NEAR + (1 - NEAR) * (step / (count - 1)) ** 2 for step in range(count)]
-        gaps, widths, taken = self.gaps(), self._widths(), len(self.places)
+        gaps, widths, number = self.gaps(), self._widths(), len(self.places)
         difference = abs(self.scores[-1] - self.scores[0])
         rounded = limits.rounding * max(map(abs, self.scores))
         wide = [place for place, width in enumerate(widths) if width > NARROW]
-        if sum(map(abs, gaps)) <= max(rounded, STRAIGHT * difference) or taken >= limits.most:
+        if sum(map(abs, gaps)) <= max(rounded, STRAIGHT * difference) or number >= limits.most:
             return []
-        if taken >= limits.steps:
+        if number >= limits.steps:
             if abs(sum(gaps)) <= limits.max_gap * difference:
                 return []
             # Where every gap is smaller than this, together they are no more than a quarter of what is allowed.
-            little = max(rounded, limits.max_gap * difference / (4 * taken))
+            little = max(rounded, limits.max_gap * difference / (4 * number))
             wide = [place for place in wide if abs(gaps[place]) > little]
-        count = min(AT_ONCE, (limits.steps if taken < limits.steps else limits.most) - taken)
-        unit = max(COARSE * difference / taken, rounded) or 1.0
+        count = min(AT_ONCE, (limits.steps if number < limits.steps else limits.most) - number)
+        unit = max(COARSE * difference / number, rounded) or 1.0
         worst = heapq.nsmallest(
             count, wide, key=lambda place: (-round(abs(gaps[place]) / unit), -widths[place], place)
         )
@@ -172,19 +172,19 @@ def _adaptive(evaluate: Evaluate, start: Tensor, way: Tensor, limits: _Limits) -
     import torch
 
     paths = [_Path() for _ in start]
-    while asked := [(image, place) for image, path in enumerate(paths) for place in path.wanted(limits)]:
+    while due := [(image, place) for image, path in enumerate(paths) for place in path.next_places(limits)]:
 
-        def inputs(rows: range, asked: list[tuple[int, float]] = asked) -> tuple[Tensor, Tensor]:
-            image = torch.tensor([asked[row][0] for row in rows], device=start.device)
-            place = torch.tensor([asked[row][1] for row in rows], device=start.device, dtype=start.dtype)
+        def inputs(rows: range, due: list[tuple[int, float]] = due) -> tuple[Tensor, Tensor]:
+            image = torch.tensor([due[row][0] for row in rows], device=start.device)
+            place = torch.tensor([due[row][1] for row in rows], device=start.device, dtype=start.dtype)
             return start[image] + place[:, None, None, None] * way[image], image
 
-        for rows, scores, gradients in evaluate(len(asked), inputs):
-            images = [asked[row][0] for row in rows]
+        for rows, scores, gradients in evaluate(len(due), inputs):
+            images = [due[row][0] for row in rows]
             slopes = (gradients * way[images]).flatten(1).sum(1)
             steps = zip(rows, scores.tolist(), slopes.tolist(), gradients, strict=True)
             for row, score, slope, gradient in steps:
-                image, place = asked[row]
+                image, place = due[row]
                 paths[image].add(place, score, slope, gradient)
     return torch.stack([path.mean() for path in paths]), [len(path.places) for path in paths]
 

@@ -177,7 +177,7 @@ class _Rectified(torch.autograd.Function):
 
 
 def kind_of(func: Function, args: Args, kwargs: Kwargs) -> str | None:
-    """What kind of rectifier a call is, if it is one."""
+    """The kind of rectifier that a call is, such as "ReLU"; None where it is none."""
     name = name_of(func).strip("_")
     kind = KIN.get(name)
     if kind == "Hardtanh":

@@ -38,7 +38,7 @@ def _product(args: Args, _out: Tensor) -> int:
 
 
 def _added_product(args: Args, out: Tensor) -> int:
-    """The same, behind what it is added to."""
+    """The product of the second and third argument; the first is added to it."""
     return _product(args[1:], out)
 
 
@@ -56,9 +56,8 @@ def _attention(args: Args, _out: Any) -> int:
 def _recurrent(args: Args, _out: Any) -> int:
     """Every weight once for every step and sequence."""
     steps = prod(args[0].shape[:2])
-    weights = (
-        args[1:5] if isinstance(args[1], Tensor) else args[1]
-    )  # as single arguments, or as cuDNN takes them
+    # As single arguments, or in a list, as cuDNN takes them.
+    weights = args[1:5] if isinstance(args[1], Tensor) else args[1]
     return int(steps * sum(weight.numel() for weight in tensors_in(weights) if weight.ndim == 2))
 
 
@@ -122,7 +121,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._made_of_input = WeakTensorKeyDictionary()
 
     def begin(self, inputs: Tensor) -> None:
-        """What is made of `inputs` from now on are activations."""
+        """Count what is made of `inputs` from now on as activations."""
         self._made_of_input[inputs] = True
 
     def __torch_dispatch__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
@@ -154,7 +153,7 @@ def _memory(tensor: Tensor) -> int | None:
 
 @contextmanager
 def attention_in_parts() -> Iterator[None]:
-    """Without the fused kernel of `nn.MultiheadAttention`, which is one operation and shows none of its parts."""
+    """Inside the block `nn.MultiheadAttention` runs without its fused kernel, which shows none of its operations."""
     with _FASTPATH:
         before = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)

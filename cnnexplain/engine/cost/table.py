@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.results.summary import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine.borrow import is_trainable
-from cnnexplain.engine.capture import Grids, known_grid, map_layout
+from cnnexplain.engine.capture import Grids, map_layout, note_grid
 from cnnexplain.engine.cost.operations import Counting, attention_in_parts
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.fields.field import AxisField, ReceptiveField
@@ -30,7 +30,7 @@ STRIPS = ("activations", "deconv")  # those that show one for every size of map
 
 @dataclass
 class _Pass:
-    """What one picture's way through a module showed, by the names of its submodules."""
+    """The runs, outputs and costs of submodules while one picture goes through a module, by their names."""
 
     names: dict[nn.Module, list[str]]  # a module that is used in several places has several
     running: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class _Pass:
     outputs: dict[nn.Module, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     def note(self, multiply_adds: int, new_bytes: int) -> None:
-        """What an operation cost goes to the innermost module that is running."""
+        """Count the cost of an operation for the innermost module that is running."""
         place = self.running[-1] if self.running else ""
         self.multiply_adds[place] += multiply_adds
         self.activations[place] += new_bytes
@@ -70,7 +70,7 @@ class _Pass:
 
 
 def layer_table(model: Model) -> LayerTable:
-    """The table of a model. Where no picture can go through it: modules and parameters, and why not."""
+    """The table of a model's layers; of a model that no picture gets through modules and parameters only, and why."""
     names: dict[nn.Module, list[str]] = {}
     for name, module in model.module.named_modules(remove_duplicate=False):
         if name:
@@ -127,7 +127,7 @@ def _send(model: Model, watched: _Pass) -> None:
 
 @dataclass
 class _Context:
-    """What other looks at a model tell, each by itself, so that any of them may fail."""
+    """The part of the table that other looks at a model give, any of which may fail."""
 
     fields: dict[str, ReceptiveField] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
@@ -155,12 +155,10 @@ def _rows(model: Model, watched: _Pass, context: _Context, *, finished: bool) ->
     multiply_adds, activations = _summed(watched.multiply_adds), _summed(watched.activations)
     # Blocks without a forward, as nn.ModuleList, whose layers ran: they did not run, nor were they left out.
     used = set(_summed(watched.runs)) - {name for name, runs in watched.runs.items() if runs}
-    grids = {
-        grid
-        for module, shapes in watched.outputs.items()
-        for shape in shapes
-        if (grid := known_grid(shape, module))
-    }
+    grids: set[tuple[int, int]] = set()
+    for module, shapes in watched.outputs.items():
+        for shape in shapes:
+            note_grid(shape, module, grids)
     first_use: dict[int, str] = {}  # of every module and parameter, by identity
     for name, module in model.module.named_modules(remove_duplicate=False):
         own = list(module.parameters(recurse=False))
@@ -228,7 +226,7 @@ def _reach(axis: AxisField) -> Reach:
 
 
 def _window(module: nn.Module) -> Window | None:
-    """What a module says of its kernel: a block may have a `stride` without sliding itself."""
+    """The kernel that a module names; None without one, since a block may have a `stride` and not slide itself."""
     kind = type(module).__name__
     sides = next((int(sign) for sign in "123" if f"{sign}d" in kind.lower()), 1)
     kernel, stride, padding, dilation = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -46,12 +46,12 @@ class AxisField:
         first = min(max(first, 0), length - 1)
         return first, max(first, min(last, length - 1)) + 1
 
-    def whole(self) -> AxisField:
-        """Every cell sees what any sees."""
+    def widened(self) -> AxisField:
+        """This axis, where every cell sees all that any cell sees."""
         return AxisField(1, -math.inf, math.inf, (_hull(self.seen),))
 
     def joined(self, other: AxisField) -> AxisField:
-        """Each cell sees what it sees in either; both have as many cells."""
+        """This axis and another of as many cells in one: each cell sees what it sees in either."""
         if self == other and self.seen == other.seen:
             return self
         seen = tuple(_hull(pair) for pair in zip(self.seen, other.seen, strict=True))
@@ -65,15 +65,12 @@ class AxisField:
 
     def mixed(self, dim: int | None, other: Along) -> Along:  # noqa: ARG002
         """What is made of two axes that do not lie along the same dimension: every cell sees all that either does."""
-        return AxisField(1, 0, 0, self.seen + other[0].seen).whole(), None
+        return AxisField(1, 0, 0, self.seen + other[0].seen).widened(), None
 
     def through(
-        self,
-        windows: Sequence[Sequence[int]],
-        stride: float,
-        real: Callable[[int], int] = lambda cell: cell,
+        self, windows: Sequence[Sequence[int]], stride: float, real: Callable[[int], int] = lambda cell: cell
     ) -> AxisField:
-        """Cells that each look at a window of this axis' cells, ascending; those below 0 or past the end are padding.
+        """An axis whose cells each see a window of this one's cells, ascending; cells that are not there are padding.
 
         `stride`: by how many cells windows lie apart. `real` says which cell stands for one of the padding.
         """
@@ -114,11 +111,11 @@ class Call:
         return cast(Tensor, self.named["input"] if "input" in self.named else self.args[0])
 
     def tensors(self) -> Iterator[Tensor]:
-        """All that went in."""
+        """Every tensor among the arguments."""
         return tensors_in((self.args, self.kwargs))
 
     def carried(self, how: How) -> Seen | None:
-        """The input's, each direction along its dimension as `how` says, and all that the other tensors see."""
+        """The field of the first operand, each direction changed by `how`, joined with all that other operands see."""
         others = list(self.tensors())
         del others[[other is self.x for other in others].index(True)]  # once: it may be there twice
         return union([each(self.look(self.x), how), *(everything(self.look(other)) for other in others)])
@@ -128,11 +125,11 @@ Rule = Callable[[Call], "Seen | None"]
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists, dicts and slices."""
+    """Every tensor in nested tuples, lists, mappings and slices."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list, dict)):
-        for entry in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, (tuple, list, Mapping)):
+        for entry in value.values() if isinstance(value, Mapping) else value:
             yield from tensors_in(entry)
     elif isinstance(value, slice):
         yield from tensors_in((value.start, value.stop, value.step))
@@ -147,22 +144,22 @@ def storage_of(tensor: Tensor) -> torch.UntypedStorage | None:
 
 
 def each(seen: Seen | None, how: How) -> Seen | None:
-    """`how` for both directions, where they lie along a dimension."""
+    """The field with `how` applied to both directions, where they lie along a dimension."""
     if seen is None:
         return None
     rows, columns = (
-        (axis, dim) if dim is None else how(axis, dim) or (axis.whole(), None) for axis, dim in seen
+        (axis, dim) if dim is None else how(axis, dim) or (axis.widened(), None) for axis, dim in seen
     )
     return rows, columns
 
 
 def everything(seen: Seen | None) -> Seen | None:
-    """Every element sees what any element sees."""
+    """The field where every element sees all that any element sees."""
     return each(seen, lambda _axis, _dim: None)
 
 
 def union(several: Iterable[Seen | None]) -> Seen | None:
-    """Each element sees what it sees in any; the dimensions are those of the same result."""
+    """Several fields of the same tensor in one: each element sees what it sees in any of them."""
     total: Seen | None = None
     for seen in several:
         if seen is not None:
@@ -171,7 +168,7 @@ def union(several: Iterable[Seen | None]) -> Seen | None:
 
 
 def fitting(seen: Seen | None, out: Tensor) -> Seen | None:
-    """As it is, where the tensor has as many cells along its dimensions; `ValueError` otherwise."""
+    """The field as it is. Raises `ValueError` where a tensor has another number of cells along its dimensions."""
     for axis, dim in seen or ():
         if dim is not None and out.shape[dim] != len(axis.seen):
             raise ValueError(f"{len(axis.seen)} cells along dimension {dim} of {tuple(out.shape)}")
@@ -179,7 +176,7 @@ def fitting(seen: Seen | None, out: Tensor) -> Seen | None:
 
 
 def same(a: Seen | None, b: Seen | None) -> bool:
-    """Whether two are equal to the last pixel."""
+    """Whether two fields are equal to the last pixel."""
     if a is None or b is None:
         return a is b
     return all(one == other and one[0].seen == other[0].seen for one, other in zip(a, b, strict=True))

@@ -42,7 +42,7 @@ LEAVING = frozenset(_LEAVING.split())
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What the cells of one layer's map see of the input."""
+    """The pixels of the input that each cell of one layer's map sees."""
 
     rows: AxisField
     columns: AxisField
@@ -53,7 +53,7 @@ class ReceptiveField:
         return self.rows.size is self.columns.size is None
 
     def box(self, cell: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """What `cell` (row, column) sees of an input (height, width): left, top, right, bottom in its pixels.
+        """The box that `cell` (row, column) sees of an input (height, width): left, top, right, bottom in its pixels.
 
         Right and bottom are one past the last pixel, as crops have them.
         """
@@ -115,7 +115,7 @@ def follow(
         runs[name] += 1
         if not is_dense(output) or output.shape[:1] != (1,) or not output.is_floating_point():
             return
-        note_grid(output, layer, grids)
+        note_grid(output.shape, layer, grids)
         layout = map_layout(tuple(output.shape), size, layer, grids)
         if layout is not None:
             note(name, runs[name], output, 2 if layout == "NCHW" else 1)
@@ -129,7 +129,7 @@ def follow(
 
 
 class Underneath(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Calls by name what runs below torch's functions, such as the steps of a script: `Following` sees them then."""
+    """Has `Following` see the operators that run below torch's functions, such as the steps of a script."""
 
     def __torch_dispatch__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
@@ -152,22 +152,22 @@ class Following(TorchFunctionMode):
         # How often memory took in something new: tensors from before that, which share it, are not what they were.
         # The memory itself is held as well, so that no other gets its address.
         self.ages: dict[int, tuple[int, torch.UntypedStorage]] = {}
-        self.left = False  # whether a value that depends on the input was read out of torch
+        self.read_out = False  # whether a value that depends on the input was read out of torch
 
     def rule_of(self, function: Function, args: Args, kwargs: Kwargs) -> tuple[Rule, Kwargs]:
         """The rule by which a function hands on what its operands see, and its arguments by their names."""
         return call_of(function, args, kwargs)
 
     def unknown(self, call: Call) -> Seen | None:
-        """What the result of a call sees whose rule is not known, or does not know this way of calling."""
+        """The field of a result where no rule of the function is known, or its rule does not know this call."""
         return anything(call)
 
     def leaves(self, _read: Iterable[Tensor]) -> bool:
-        """Whether what depends on the input goes on unseen when these are read out."""
+        """Whether values that depend on the input escape when these tensors are read out of torch."""
         return True
 
     def begin(self, inputs: Tensor) -> None:
-        """Every cell of `inputs` (1, C, H, W) sees itself."""
+        """Begin with `inputs` (1, C, H, W), of which every cell sees itself."""
         rows, columns = (
             (AxisField(1, 0, 0, tuple((i, i) for i in range(inputs.shape[dim]))), dim) for dim in (2, 3)
         )
@@ -176,11 +176,11 @@ class Following(TorchFunctionMode):
     def field(self, output: Tensor, first: int) -> ReceptiveField:
         """The field of a map whose rows and columns are the dimensions `first` and the one behind it."""
         seen = self._look(output)
-        if seen is None or self.left:
+        if seen is None or self.read_out:
             seen = self.unseen
         rows, columns = (
-            axis if dim == wanted else axis.whole()
-            for (axis, dim), wanted in zip(seen, (first, first + 1), strict=True)
+            axis if dim == place else axis.widened()
+            for (axis, dim), place in zip(seen, (first, first + 1), strict=True)
         )
         return ReceptiveField(rows, columns)
 
@@ -193,7 +193,7 @@ class Following(TorchFunctionMode):
         result = func(*args, **kwargs)
         known = any(seen is not None for seen in before.values())
         if name.split(".")[0] in LEAVING and known:
-            self.left = self.left or self.leaves(operands.values())
+            self.read_out = self.read_out or self.leaves(operands.values())
         made = {id(tensor): tensor for tensor in tensors_in(result)}
         replaced = args[:1] if name == "__set__" and isinstance(args[1], Tensor) else ()
         written = {

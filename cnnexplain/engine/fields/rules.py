@@ -61,7 +61,7 @@ def _operator(function: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Rule, d
 
 
 def pointwise(call: Call) -> Seen | None:
-    """Dimensions are matched from the last, as in broadcasting; what is repeated along one is seen by all."""
+    """The rule of functions that work on each element: dimensions are matched from the last, as in broadcasting."""
 
     return union(_aligned(call, operand) for operand in call.tensors())
 
@@ -207,66 +207,63 @@ real alias expand expand_as broadcast_to repeat
 """
 POINTWISE = frozenset(_POINTWISE.split())
 
-_CONVOLUTION = (windows.convolution, "input weight bias stride padding dilation groups")
-_TRANSPOSED = (windows.transposed, "input weight bias stride padding output_padding groups dilation")
 _STATISTICS = "input mean variance weight bias"
-_INDEXED = (windows.indexed, "input index")
-_RESIZED = (windows.resized, "input size scale_factor mode align_corners recompute_scale_factor antialias")
-RULES: dict[str, tuple[Rule, str]] = {
-    "interpolate": _RESIZED,
-    "upsample": _RESIZED,
+# By the names of the functions: the rule, and the parameters that it knows.
+_TABLE: dict[str, tuple[Rule, str]] = {
+    "conv1d conv2d conv3d": (windows.convolution, "input weight bias stride padding dilation groups"),
+    "conv_transpose1d conv_transpose2d conv_transpose3d": (
+        windows.transposed,
+        "input weight bias stride padding output_padding groups dilation",
+    ),
+    "interpolate upsample": (
+        windows.resized,
+        "input size scale_factor mode align_corners recompute_scale_factor antialias",
+    ),
     "pad": (windows.padded, "input pad mode"),
     "constant_pad_nd": (windows.padded, "input pad"),
     "pixel_shuffle": (windows.shuffled(up=True), "input upscale_factor"),
     "pixel_unshuffle": (windows.shuffled(up=False), "input downscale_factor"),
-    "__getitem__": _INDEXED,
+    "__getitem__": (windows.indexed, "input index"),
     "__setitem__": (_written, "input"),
     "narrow": (windows.narrowed, "input dim start length"),
     "linear": (_linear, "input weight bias"),
-    "matmul": (_product, "input other"),
-    "__matmul__": (_product, "input other"),
-    "mm": (_product, "input other"),
-    "bmm": (_product, "input other"),
-    "layer_norm": (_layer_norm, "input normalized_shape"),
-    "rms_norm": (_layer_norm, "input normalized_shape"),
+    "matmul __matmul__ mm bmm": (_product, "input other"),
+    "layer_norm rms_norm": (_layer_norm, "input normalized_shape"),
     "batch_norm": (_norm("training", False, lambda dim: dim == 1), f"{_STATISTICS} training"),
     "instance_norm": (_norm("use_input_stats", True, lambda dim: dim < 2), f"{_STATISTICS} use_input_stats"),
     "group_norm": (_norm(None, True, lambda dim: dim == 0), "input"),
-    "local_response_norm": (_mixing(1), "input"),
-    "channel_shuffle": (_mixing(1), "input"),
-    "native_channel_shuffle": (_mixing(1), "input"),
+    "local_response_norm channel_shuffle native_channel_shuffle": (_mixing(1), "input"),
     "normalize": (_mixing(1), "input p dim"),
-    "glu": (_mixing(-1), "input dim"),
+    "glu sort argsort": (_mixing(-1), "input dim"),
+    "topk": (_mixing(-1), "input k dim"),
     "flip": (_mixing(), "input *dims"),
     "roll": (_mixing(), "input shifts dims"),
-    "norm": (_mixing(), "input p dim"),
-    "linalg_vector_norm": (_mixing(), "input p dim"),
-    "topk": (_mixing(-1), "input k dim"),
-    "chunk": (_mixing(0), "input chunks dim"),
-    "split": (_mixing(0), "input sizes dim"),
-    "split_with_sizes": (_mixing(0), "input sizes dim"),
-    "tensor_split": (_mixing(0), "input sizes dim"),
-    "unbind": (_mixing(0), "input dim"),
+    "norm linalg_vector_norm": (_mixing(), "input p dim"),
     "repeat_interleave": (_mixing(), "input repeats dim"),
+    "chunk": (_mixing(0), "input chunks dim"),
+    "split split_with_sizes tensor_split": (_mixing(0), "input sizes dim"),
+    "unbind": (_mixing(0), "input dim"),
     "stack": (_joined(new=True), "tensors dim"),
+    "cat concat concatenate": (_joined(new=False), "tensors dim"),
+    "permute transpose movedim moveaxis swapaxes swapdims t T mT H mH unsqueeze squeeze": (
+        _rearranged,
+        "input dim",
+    ),
+    "view reshape flatten unflatten view_as reshape_as": (_reshaped, "input dim"),
+    "softmax log_softmax softmin cumsum cumprod mean sum amax amin std var std_mean var_mean max min argmax argmin "
+    "prod median logsumexp any all nanmean nansum select index_select": (_mixing(), "input dim"),
+    "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full": (
+        _constant,
+        "input dim",
+    ),
 }
 for _axes in (1, 2, 3):
-    RULES[f"conv{_axes}d"] = _CONVOLUTION
-    RULES[f"conv_transpose{_axes}d"] = _TRANSPOSED
-    for _name in (f"max_pool{_axes}d", f"max_pool{_axes}d_with_indices"):
-        RULES[_name] = (windows.pool(_axes), "input kernel_size stride padding dilation ceil_mode")
-    RULES[f"avg_pool{_axes}d"] = (windows.pool(_axes), "input kernel_size stride padding")
-    RULES[f"lp_pool{_axes}d"] = (windows.pool(_axes), "input norm_type kernel_size stride")
-    for _name in ("avg_pool", "max_pool"):
-        RULES[f"adaptive_{_name}{_axes}d"] = (windows.adaptive(_axes), "input output_size")
-    RULES[f"adaptive_max_pool{_axes}d_with_indices"] = RULES[f"adaptive_max_pool{_axes}d"]
-for _names, _rule in {
-    "permute transpose movedim moveaxis swapaxes swapdims t T mT H mH unsqueeze squeeze": _rearranged,
-    "view reshape flatten unflatten view_as reshape_as": _reshaped,
-    "softmax log_softmax softmin cumsum cumprod mean sum amax amin std var std_mean var_mean max min argmax argmin "
-    "prod median logsumexp any all nanmean nansum select index_select": _mixing(),
-    "sort argsort": _mixing(-1),
-    "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full": _constant,
-}.items():
-    RULES.update(dict.fromkeys(_names.split(), (_rule, "input dim")))
-RULES.update(dict.fromkeys(("cat", "concat", "concatenate"), (_joined(new=False), "tensors dim")))
+    _TABLE[f"max_pool{_axes}d max_pool{_axes}d_with_indices"] = (
+        windows.pool(_axes),
+        "input kernel_size stride padding dilation ceil_mode",
+    )
+    _TABLE[f"avg_pool{_axes}d"] = (windows.pool(_axes), "input kernel_size stride padding")
+    _TABLE[f"lp_pool{_axes}d"] = (windows.pool(_axes), "input norm_type kernel_size stride")
+    _ADAPTIVE = f"adaptive_avg_pool{_axes}d adaptive_max_pool{_axes}d adaptive_max_pool{_axes}d_with_indices"
+    _TABLE[_ADAPTIVE] = (windows.adaptive(_axes), "input output_size")
+RULES = {name: rule for names, rule in _TABLE.items() for name in names.split()}

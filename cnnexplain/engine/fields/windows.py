@@ -36,6 +36,7 @@ def _slid(
 
 
 def convolution(call: Call) -> Seen | None:
+    """The rule of convolutions."""
     axes = call.named["weight"].ndim - 2
     sizes, padding = call.named["weight"].shape[2:], call.named.get("padding", 0)
     strides, dilations = (_per_axis(call.named.get(name, 1), axes) for name in ("stride", "dilation"))
@@ -56,6 +57,7 @@ def _taps(sizes: Any, strides: Any, before: Any, dilations: Any) -> Any:
 
 
 def transposed(call: Call) -> Seen | None:
+    """The rule of transposed convolutions."""
     axes = call.named["weight"].ndim - 2
     sizes = call.named["weight"].shape[2:]
     strides, dilations = (_per_axis(call.named.get(name, 1), axes) for name in ("stride", "dilation"))
@@ -70,6 +72,8 @@ def transposed(call: Call) -> Seen | None:
 
 
 def pool(axes: int) -> Rule:
+    """The rule of pooling over the last `axes` dimensions."""
+
     def rule(call: Call) -> Seen | None:
         sizes = _per_axis(call.named["kernel_size"], axes)
         strides = _per_axis(call.named.get("stride") or sizes, axes)
@@ -83,6 +87,8 @@ def pool(axes: int) -> Rule:
 
 
 def adaptive(axes: int) -> Rule:
+    """The rule of adaptive pooling over the last `axes` dimensions."""
+
     def rule(call: Call) -> Seen | None:
         def how(axis: AxisField, dim: int) -> Along | None:
             before, after = call.x.shape[dim], call.out.shape[dim]
@@ -99,6 +105,7 @@ def adaptive(axes: int) -> Rule:
 
 
 def resized(call: Call) -> Seen | None:
+    """The rule of resizing; of modes that are not known every element sees everything."""
     mode = call.named.get("mode", "nearest")
     if mode == "area":
         return adaptive(call.x.ndim - 2)(call)
@@ -107,22 +114,24 @@ def resized(call: Call) -> Seen | None:
     scales = None if call.named.get("recompute_scale_factor") else call.named.get("scale_factor")
 
     def window(axis: int, length: int) -> tuple[list[range], float]:
-        taken = call.x.shape[2 + axis]
-        ratio = Fraction(taken, length)
+        before = call.x.shape[2 + axis]
+        ratio = Fraction(before, length)
         if scales:
             ratio = 1 / Fraction(_per_axis(scales, call.x.ndim - 2)[axis])
         if mode.startswith("nearest"):  # torch computes in single precision here
             half = np.float32(0.5 if mode == "nearest-exact" else 0)
             places = [math.floor((np.float32(i) + half) * np.float32(float(ratio))) for i in range(length)]
-            return [range(min(place, taken - 1), min(place, taken - 1) + 1) for place in places], float(ratio)
+            return [range(min(place, before - 1), min(place, before - 1) + 1) for place in places], float(
+                ratio
+            )
         if call.named.get("align_corners"):
-            ratio = Fraction(taken - 1, max(1, length - 1))
+            ratio = Fraction(before - 1, max(1, length - 1))
             exact = [i * ratio for i in range(length)]
         else:
             exact = [(i + Fraction(1, 2)) * ratio - Fraction(1, 2) for i in range(length)]
         # torch computes places in single precision: a cell that is only nearly hit lets its neighbour in.
         inexact = ratio.denominator & (ratio.denominator - 1)
-        more, slack = REACH[mode], Fraction(max(taken, length), 10**6) if inexact else 0
+        more, slack = REACH[mode], Fraction(max(before, length), 10**6) if inexact else 0
         return [
             range(int(place), int(place) + 1)
             if not inexact and place.denominator == 1
@@ -134,6 +143,7 @@ def resized(call: Call) -> Seen | None:
 
 
 def padded(call: Call) -> Seen | None:
+    """The rule of padding, in all modes of torch."""
     widths, mode = call.named["pad"], call.named.get("mode", "constant")
 
     def how(axis: AxisField, dim: int) -> Along | None:
@@ -155,6 +165,8 @@ def padded(call: Call) -> Seen | None:
 
 
 def shuffled(up: bool) -> Rule:
+    """The rule of `pixel_shuffle`, or where not `up` of `pixel_unshuffle`."""
+
     def rule(call: Call) -> Seen | None:
         factor = int(call.named["upscale_factor" if up else "downscale_factor"])
 
@@ -169,6 +181,7 @@ def shuffled(up: bool) -> Rule:
 
 
 def indexed(call: Call) -> Seen | None:
+    """The rule of indexing by slices, whole numbers and at most one list."""
     parts = index_parts(call.named["index"], call.x.ndim)
     plain = sum(part is None or isinstance(part, slice) or type(part) is int for part in parts)
     chosen = [part for part in parts if isinstance(part, (list, Tensor))]
@@ -212,10 +225,11 @@ def _is_index(part: Any) -> bool:
 
 
 def narrowed(call: Call) -> Seen | None:
-    wanted, start = call.named["dim"] % call.x.ndim, int(call.named["start"])
+    """The rule of `narrow`."""
+    along, start = call.named["dim"] % call.x.ndim, int(call.named["start"])
 
     def how(axis: AxisField, dim: int) -> Along | None:
         cells = [(start % len(axis.seen) + i,) for i in range(call.out.shape[dim])]
-        return (axis.through(cells, 1) if dim == wanted else axis), dim
+        return (axis.through(cells, 1) if dim == along else axis), dim
 
     return call.carried(how)

@@ -38,11 +38,9 @@ def joined_frame(call: Call) -> Seen | None:
     def how(axis: AxisField, dim: int) -> Along | None:
         if dim != joint:
             return axis, dim
-        left, place = ((0, 0),) * call.out.shape[dim], placed(axis)
-        return (
-            replace(place, seen=left, before=place.before + before, after=place.after + after, framed=True),
-            dim,
-        )
+        seen, place = ((0, 0),) * call.out.shape[dim], placed(axis)
+        sides = {"before": place.before + before, "after": place.after + after}
+        return replace(place, seen=seen, framed=True, **sides), dim
 
     return each(call.look(parts[at]), how)
 

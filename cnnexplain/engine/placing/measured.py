@@ -111,24 +111,24 @@ def _fits(shares: list[float], side: Side, profiles: Tensor) -> bool:
     if len(set(shares)) == 1:
         return True  # a single cell has no place along this direction
     length = profiles.shape[1]
-    wanted = side[0] + (side[1] - side[0]) * torch.tensor(shares, dtype=torch.float64)
-    inside, totals = (wanted > 0) & (wanted < 1), profiles.sum(1)
+    targets = side[0] + (side[1] - side[0]) * torch.tensor(shares, dtype=torch.float64)
+    inside, totals = (targets > 0) & (targets < 1), profiles.sum(1)
     empty, full = totals[~inside], totals[inside]
     # Parts beside the picture, on padding, look at hardly anything.
     if len(full) < 2 or not (full > 0).all() or (empty > full.mean() / 2).any():
         return False
-    wanted, profiles = wanted[inside], profiles[inside] / full[:, None]
+    targets, profiles = targets[inside], profiles[inside] / full[:, None]
     pixels = (torch.arange(length, dtype=torch.float64) + 0.5) / length
     middles = profiles @ pixels
-    spread, moved = wanted - wanted.mean(), middles - middles.mean()
+    spread, moved = targets - targets.mean(), middles - middles.mean()
     slope = float((spread @ moved) / (spread @ spread))
     correlation = float(spread @ moved / (spread.norm() * moved.norm()).clamp_min(1e-12))
     middle = min(max((min(side) + max(side)) / 2, 0), 1)
-    offset = abs(float(middles.mean() + slope * (middle - wanted.mean())) - middle)
+    offset = abs(float(middles.mean() + slope * (middle - targets.mean())) - middle)
     # What sets a part apart from the others lies in one place: else it looks at two.
     apart = (profiles - profiles.mean(0)).clamp_min(0)
     apart = apart / apart.sum(1, keepdim=True).clamp_min(1e-300)
-    distance = float((apart * (pixels - wanted[:, None]).abs()).sum(1).mean())
+    distance = float((apart * (pixels - targets[:, None]).abs()).sum(1).mean())
     seen = profiles.sum(0).nonzero() / length
     first, last = max(0.0, min(side)), min(1.0, max(side))
     edges = max(abs(float(seen.min()) - first), abs(float(seen.max()) + 1 / length - last))

@@ -97,6 +97,6 @@ def _is_map(tensor: Tensor) -> bool:
 
 
 def _parts(args: Args) -> tuple[Any, ...]:
-    """What stands between the brackets of `x[...]`."""
+    """The parts between the brackets of `x[...]`."""
     index = args[1] if len(args) > 1 else ()
     return index if isinstance(index, tuple) else (index,)

@@ -64,7 +64,7 @@ class Place(AxisField):
     def mirrored(self) -> Place:
         return replace(self, stride=-self.stride, before=self.after, after=self.before)
 
-    def whole(self) -> Place:
+    def widened(self) -> Place:
         """It is kept in mind where the cells lay, as behind global pooling or among tokens."""
         return self
 

@@ -31,17 +31,6 @@ size dim ndimension numel nelement stride storage_offset is_contiguous is_floati
 element_size data_ptr untyped_storage get_device is_same_size __len__ __hash__
 """
 ASKING = frozenset(_ASKING.split())
-_WINDOWS = [
-    f"{kind}{axes}d"
-    for kind in (
-        "conv",
-        "conv_transpose",
-        "max_pool",
-        "avg_pool",
-        "lp_pool",
-        "adaptive_avg_pool",
-        "adaptive_max_pool",
-    )
-    for axes in (1, 2, 3)
-]
-KEEPING = (POINTWISE - _REPEATING) | {*_KEEPING.split(), *_WINDOWS}
+_WINDOWS = "conv conv_transpose max_pool avg_pool lp_pool adaptive_avg_pool adaptive_max_pool"
+_SLIDING = {f"{kind}{axes}d" for kind in _WINDOWS.split() for axes in (1, 2, 3)}
+KEEPING = (POINTWISE - _REPEATING) | _SLIDING | {*_KEEPING.split()}

@@ -81,9 +81,9 @@ class _Placing(Following):
 
     def followed(self, layer: str, run: int, output: Tensor, first: int) -> Followed:
         """How a map lies whose rows and columns are the dimensions `first` and the one behind it."""
-        seen, left = self._look(output), LEFT if self.left else ""
+        seen, lost = self._look(output), LEFT if self.read_out else ""
         if seen is None:  # it does not depend on the picture, as far as torch knows
-            return Followed(layer, run, Laying(lost=left), first)
+            return Followed(layer, run, Laying(lost=lost), first)
         (rows, row_dim), (columns, column_dim) = seen
         height, width = self.size
         rows, columns = placed(rows), placed(columns)
@@ -91,7 +91,7 @@ class _Placing(Following):
         doubt = rows.doubt or columns.doubt
         if not (turned or (row_dim, column_dim) == (first, first + 1)):
             doubt = doubt or UNSEEN
-        laying = Laying(_side(rows, height), _side(columns, width), turned, rows.lost or columns.lost or left)
+        laying = Laying(_side(rows, height), _side(columns, width), turned, rows.lost or columns.lost or lost)
         return Followed(layer, run, laying, first, doubt)
 
 

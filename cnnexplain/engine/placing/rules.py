@@ -27,7 +27,7 @@ def supposed(call: Call) -> Seen | None:
 
 
 def doubted(seen: Any, operation: str) -> Seen | None:
-    """The same places, in doubt for an operation."""
+    """The places, put in doubt for an operation."""
     if seen is None:
         return None
     (rows, row), (columns, column) = seen
@@ -35,7 +35,7 @@ def doubted(seen: Any, operation: str) -> Seen | None:
 
 
 def label(function: Function) -> str:
-    """What a function is called in words to a user."""
+    """The name of a function in messages."""
     name = plain_name(function) if name_of(function) == "__get__" else name_of(function)
     return (
         "indexing"

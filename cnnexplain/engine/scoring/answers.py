@@ -45,7 +45,7 @@ class Leaf:
 
 
 def at(output: Any, path: Sequence[Step]) -> Any:
-    """What stands at a place of an answer."""
+    """The part of an answer that a path leads to."""
     for kind, key in path:
         if kind == "joined":
             output = torch.cat([tensor.reshape(len(tensor), -1) for tensor in output], 1)

@@ -77,17 +77,17 @@ def dimension(result: Tensor, args: Args, kwargs: Kwargs) -> tuple[int, int] | N
     return dim % result.ndim, int(result.shape[dim])
 
 
-def hardly_changes(name: str, args: Args, kwargs: Kwargs, whole: float = 1) -> bool:
+def hardly_changes(name: str, args: Args, kwargs: Kwargs, unit: float = 1) -> bool:
     """Whether a call rounds probabilities, or only keeps them from 0 or 1, as `p + 1e-8` and `p.clamp(1e-7)` do.
 
-    `whole` is what stands for a probability of 1.
+    `unit` is what stands for a probability of 1.
     """
     if name == "round":
         return True
     numbers = [value for value in (*args[1:], *kwargs.values()) if value is not None]
     if not numbers or not all(isinstance(number, (int, float)) for number in numbers):
         return False
-    shares = [number / whole for number in numbers]
+    shares = [number / unit for number in numbers]
     if name == "add":
         return bool(0 <= shares[0] <= TINY)
     if name in ("clamp", "clip", "clamp_min", "clamp_max"):

@@ -53,8 +53,8 @@ class Ending:
     shapes: frozenset[tuple[int, ...]]  # of what the operations gave back, without the batch
     version: int  # of the tensor: one that was written to since is another
     odds: str = ""
-    whole: float = 1.0  # what the tensor holds where a probability is 1: percent are of 100
-    again: str = ""  # the operation whose result, scaled, went into these
+    unit: float = 1.0  # what the tensor holds where a probability is 1: percent are of 100
+    scaled_from: str = ""  # the operation whose result, scaled, went into these
     rounded: bool = False
 
 
@@ -102,13 +102,13 @@ class Endings(TorchFunctionMode):
         in_place = called.endswith("_") and not called.endswith("__")
         if name in OPERATIONS and isinstance(inputs, Tensor):
             before = self.ending(inputs)
-            again = before.through[-1] if before is not None and before.whole != 1 else ""
-            before = None if again else before
+            scaled_from = before.through[-1] if before is not None and before.unit != 1 else ""
+            before = None if scaled_from else before
             # A copy, since the operation may overwrite its input.
             kept = inputs.clone() if before is None and self._may_end(inputs) else None
             result = func(*args, **kwargs)
             if before is not None or kept is not None:
-                self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs, again)
+                self._note_operation(OPERATIONS[name], result, kept, before, args, kwargs, scaled_from)
             if isinstance(result, Tensor) and (number := self.linear.get(inputs)) is not None:
                 self.linear[result] = number
             return result
@@ -145,7 +145,7 @@ class Endings(TorchFunctionMode):
         before: Ending | None,
         args: Args,
         kwargs: Kwargs,
-        again: str,
+        scaled_from: str,
     ) -> None:
         if not isinstance(result, Tensor):
             return
@@ -167,7 +167,7 @@ class Endings(TorchFunctionMode):
             (*dims, dim),
             shapes | {tuple(result.shape[1:])},
             version(result),
-            again=again or (before.again if before is not None else ""),
+            scaled_from=scaled_from or (before.scaled_from if before is not None else ""),
         )
 
     def _note_joined(self, func: Any, parts: Any, result: Any, args: Args, kwargs: Kwargs) -> None:
@@ -178,7 +178,7 @@ class Endings(TorchFunctionMode):
             return
         first = known[0]
         if first.through[-1] not in PER_CLASS or any(
-            (ending.through, ending.whole) != (first.through, first.whole) for ending in known
+            (ending.through, ending.unit) != (first.through, first.unit) for ending in known
         ):
             return
         inputs = func([ending.inputs for ending in known], *args[1:], **kwargs)
@@ -186,19 +186,13 @@ class Endings(TorchFunctionMode):
         self._known[result] = replace(first, inputs=inputs, shapes=shapes, version=version(result))
 
     def _note_further(
-        self,
-        func: Any,
-        name: str,
-        before: Ending,
-        result: Any,
-        args: Args,
-        kwargs: Kwargs,
+        self, func: Any, name: str, before: Ending, result: Any, args: Args, kwargs: Kwargs
     ) -> None:
         """What becomes of probabilities behind the operation: another shape, a logarithm, nothing to speak of."""
         last = before.through[-1]
         factor = scale(name, args, kwargs) if last in LOGARITHMS else None
-        near = hardly_changes(name, args, kwargs, before.whole)
-        if before.whole != 1 and name not in VIEWS and not near and factor is None:
+        near = hardly_changes(name, args, kwargs, before.unit)
+        if before.unit != 1 and name not in VIEWS and not near and factor is None:
             return  # a logarithm of percent, and the like
         before = replace(before, rounded=before.rounded or name == "round")
         turned = {"log": LOGARITHMS, "exp": EXPONENTIALS}.get(name, {}).get(last)
@@ -210,9 +204,9 @@ class Endings(TorchFunctionMode):
         elif near:
             further = before.inputs
         elif factor is not None:
-            whole = before.whole * factor
+            unit = before.unit * factor
             further = before.inputs
-            before = replace(before, whole=1.0 if math.isclose(whole, 1, rel_tol=1e-6) else whole)
+            before = replace(before, unit=1.0 if math.isclose(unit, 1, rel_tol=1e-6) else unit)
         elif name in VIEWS:
             if name in SELECTING and last not in PER_CLASS:
                 before = _with_odds(before, lambda values: func(values, *args[1:], **kwargs))

@@ -64,17 +64,17 @@ class FunctionHead(Head):
 
 
 def classifier(model: Model) -> Model | None:
-    """The same model asked for classes; None where it has no class scores."""
-    plain = model.asked_of or model
+    """The model with its class scores, of one that is asked for a function too; None where it has no class scores."""
+    plain = model.class_model or model
     return plain if Capability.SCORES in plain.capabilities else None
 
 
 def goal(model: Model) -> str:
-    """What the scores of a model are of, in words."""
+    """The classes, or the target, that the scores of a model are of, as a part of a sentence."""
     return "the classes" if model.function is None else f"the target {model.function.name}"
 
 
-def asked(model: Model, target: FunctionTarget) -> Model:
+def with_target(model: Model, target: FunctionTarget) -> Model:
     """A copy of the model whose only score is the value of a function; it shares the module.
 
     Its layers are chosen, and its gradients taken, on the way to that value.
@@ -86,5 +86,5 @@ def asked(model: Model, target: FunctionTarget) -> Model:
         chunks=Chunks(),  # whether pictures may go through together depends on the function as well
         heads=type(model.heads)(),
         function=target,
-        asked_of=model.asked_of or model,
+        class_model=model.class_model or model,
     )

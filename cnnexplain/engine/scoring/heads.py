@@ -16,7 +16,7 @@ from cnnexplain.core.words import listed
 from cnnexplain.engine.scoring.answers import HINT, NAMED, Leaf, Step, at, leaves, read, refusal
 from cnnexplain.engine.scoring.ending_rules import PER_CLASS, probabilities
 from cnnexplain.engine.scoring.endings import Ending, Endings
-from cnnexplain.engine.scoring.narrowing import evidence, made
+from cnnexplain.engine.scoring.narrowing import evidence, making_operation
 from cnnexplain.errors import ModelError, OptionError, SeveralOutputsError, near_misses
 
 SUM = 1e-4  # how far the sum of probabilities may be from 1
@@ -48,7 +48,7 @@ class Head:
 
     @property
     def explained(self) -> str:
-        """What is explained, in words; empty where that is what the model returns."""
+        """The scores that are explained, in words; empty where the model returns them."""
         if self.logarithm:
             return "the logarithm of the probabilities that the model returns"
         if self.log_odds:
@@ -59,11 +59,11 @@ class Head:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What makes probabilities of the scores, as far as the model says."""
+        """The operations that make probabilities of the scores, as far as the model says."""
         return self.through or self.beside or (("sigmoid",) if self.log_odds else ())
 
     def endings(self) -> Endings | None:
-        """What has to watch a forward pass so that `scores` finds them; None where nothing has to."""
+        """A mode that must be active in a forward pass for `scores` to find them; None where none must."""
         return Endings(self.shapes) if self.through else None
 
     def scores(self, output: Any, pictures: int, endings: Endings | None, model_name: str) -> Tensor:
@@ -103,17 +103,25 @@ def find_head(
     pictures: int,
     endings: Endings,
     model_name: str,
-    wanted: str | None,
+    output_name: str | None,
     *,
     unwrapped: bool = True,
 ) -> Head:
-    """How the scores are read out of answers such as `output`, that for so many pictures.
+    """How the class scores are read out of answers such as `output`.
 
-    `endings` watched how it was made. `wanted` is the output that a user chose, by name or number. `unwrapped`: whether
-    the scores are what went into softmax and sigmoid, or what came out. Raises `ModelError` where there are no class
-    scores, or several that may be, and `OptionError` where `wanted` is none of them.
+    Args:
+        output: What the model returned.
+        pictures: How many pictures that is for.
+        endings: Watched how it was made.
+        model_name: For messages.
+        output_name: The output that a user chose, by name or number; None where nobody did.
+        unwrapped: Whether the scores are what went into softmax and sigmoid, or what came out.
+
+    Raises:
+        ModelError: There are no class scores, or several tensors that may be.
+        OptionError: `output_name` is none of the outputs.
     """
-    leaf, beside, choices = _chosen(output, pictures, endings, model_name, wanted)
+    leaf, beside, choices = _chosen(output, pictures, endings, model_name, output_name)
     if not unwrapped:
         return Head(leaf.path, choices=choices)
     ending = endings.ending(leaf.tensor)
@@ -148,8 +156,8 @@ def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
     through = ending.through
     if len(through) > 1:
         yield f"its scores go through {listed(through)}, one after the other"
-    if ending.again:
-        yield f"what its own {ending.again} made goes, scaled, through {through[0]} again"
+    if ending.scaled_from:
+        yield f"what its own {ending.scaled_from} made goes, scaled, through {through[0]} again"
     for operation, dim in zip(through, ending.dims, strict=True):
         if dim is not None and dim[0] == 0:
             yield f"its {operation} runs over the pictures of a batch, not over the classes"
@@ -163,17 +171,17 @@ def _doubts(leaf: Leaf, ending: Ending) -> Iterator[str]:
         and all(dim is None or (dim[0] and dim[1] > 1) for dim in ending.dims)
     ):
         values = probabilities(inputs, through, logarithms=True)
-        if not torch.allclose(values, returned / ending.whole, rtol=1e-2, atol=1e-3):
+        if not torch.allclose(values, returned / ending.unit, rtol=1e-2, atol=1e-3):
             yield f"its {listed(through)} does not run over the classes"
 
 
 def _chosen(
-    output: Any, pictures: int, endings: Endings, model_name: str, wanted: str | None
+    output: Any, pictures: int, endings: Endings, model_name: str, output_name: str | None
 ) -> tuple[Leaf, tuple[str, ...], tuple[Choice, ...]]:
     """The tensor that has the scores, what makes probabilities of it beside, and what is to be told of the choice."""
     tensors = leaves(output, pictures)
-    if wanted is not None:
-        leaf = _named(tensors, wanted, model_name)
+    if output_name is not None:
+        leaf = _named(tensors, output_name, model_name)
         return leaf, _made_beside(leaf, tensors), ()
     left = [leaf for leaf in tensors if leaf.scores is not None]
     reason = "the only one with a row of scores for each picture"
@@ -219,17 +227,22 @@ def _joined(output: Any, left: Sequence[Leaf], endings: Endings) -> Leaf | None:
     return Leaf("", path, tensor, left[0].pictures)
 
 
-def _named(tensors: Sequence[Leaf], wanted: str, model_name: str) -> Leaf:
+def _named(tensors: Sequence[Leaf], output_name: str, model_name: str) -> Leaf:
     """The tensor that a user chose, by name or number."""
     by_name = {leaf.name: leaf for leaf in tensors}
-    chosen = by_name.get(wanted)
-    if chosen is None and wanted.isdecimal() and len(wanted) < 6 and int(wanted) < len(tensors):
-        chosen = tensors[int(wanted)]
+    chosen = by_name.get(output_name)
+    if (
+        chosen is None
+        and output_name.isdecimal()
+        and len(output_name) < 6
+        and int(output_name) < len(tensors)
+    ):
+        chosen = tensors[int(output_name)]
     shown = ", ".join(leaf.words for leaf in tensors[:8]) or "no tensor"
     if chosen is None:
-        near = near_misses(wanted, by_name)
+        near = near_misses(output_name, by_name)
         raise OptionError(
-            f"{model_name} has no output {wanted!r}: it returns {shown}",
+            f"{model_name} has no output {output_name!r}: it returns {shown}",
             f"did you mean {near[0]}?" if near else "give a name, or a number counted from 0",
         )
     if chosen.scores is None:
@@ -244,7 +257,9 @@ def _made_beside(leaf: Leaf, tensors: Sequence[Leaf]) -> tuple[str, ...]:
     """The operation by which another of the tensors was made of the scores in a leaf; none where none was."""
     scores = leaf.scores
     others = [other.scores for other in tensors if other is not leaf]
-    names = [made(values, scores) for values in others if values is not None and scores is not None]
+    names = [
+        making_operation(values, scores) for values in others if values is not None and scores is not None
+    ]
     return next(((name,) for name in names if name), ())
 
 

@@ -15,7 +15,7 @@ Narrowing = tuple[Callable[[list[Leaf]], list[Leaf]], str]
 
 
 def evidence(endings: Endings) -> Iterator[Narrowing]:
-    """What tells class scores from others, the surest first, and how that is told."""
+    """Ways to tell class scores from other tensors, the surest first, each with its reason in words."""
     yield _different, "the others are the same tensor"
     yield _without_probabilities, "another one is its softmax or sigmoid"
 
@@ -35,13 +35,13 @@ def _different(leaves: list[Leaf]) -> list[Leaf]:
     return list({id(leaf.tensor): leaf for leaf in reversed(leaves)}.values())[::-1]
 
 
-def made(values: Tensor, scores: Tensor) -> str:
-    """Which operation makes values of scores; empty where none does."""
+def making_operation(values: Tensor, scores: Tensor) -> str:
+    """The operation that makes `values` of `scores`, such as softmax; empty where none does."""
     if values.shape != scores.shape or torch.equal(values, scores):
         return ""
     for operation in ("softmax", "sigmoid", "log_softmax", "logsigmoid"):
-        made = probabilities(scores, (operation,), logarithms=True)
-        if torch.allclose(values, made, rtol=1e-3, atol=1e-6):
+        expected = probabilities(scores, (operation,), logarithms=True)
+        if torch.allclose(values, expected, rtol=1e-3, atol=1e-6):
             return operation
     return ""
 
@@ -52,7 +52,9 @@ def _without_probabilities(leaves: list[Leaf]) -> list[Leaf]:
     return [
         leaf
         for leaf, values in zip(leaves, scores, strict=True)
-        if not any(values is not None and other is not None and made(values, other) for other in scores)
+        if not any(
+            values is not None and other is not None and making_operation(values, other) for other in scores
+        )
     ]
 
 

@@ -18,9 +18,9 @@ from cnnexplain.errors import ModelError, OptionError
 
 @dataclass(frozen=True)
 class Scoring:
-    """What makes probabilities of scores.
+    """How probabilities are made of scores.
 
-    `operations`: as of `engine.endings.probabilities`; nothing where scores are no probabilities.
+    `operations`: their names, in order (see `ending_rules.probabilities`); none where there are no probabilities.
     """
 
     operations: tuple[str, ...]
@@ -29,12 +29,12 @@ class Scoring:
 
     @property
     def words(self) -> str:
-        """What is explained and what makes probabilities of it; empty where both are as usual."""
+        """The scores and the activation in words; empty where both are as usual."""
         return "" if self.usual else ", ".join(filter(None, (self.explained, self.activation)))
 
     @property
     def activation(self) -> str:
-        """softmax, sigmoid or none."""
+        """The last activation by name: softmax, sigmoid or none."""
         if not self.operations:
             return "none"
         return "sigmoid" if self.operations[-1] in PER_CLASS else "softmax"

@@ -38,7 +38,7 @@ def strong(blank: Tensor) -> Iterator[Tensor]:
 
 
 def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[Any]]) -> Head:
-    """The same head, once it is told by answers to several pictures whether the model returns probabilities.
+    """The head, completed by whether the model returns probabilities, which answers to several pictures tell.
 
     `stronger` gives its answers to strong inputs. Scores that lie between 0 and 1 are probabilities for sure where they
     stay there and come up to 0 or 1; where they stay and do not, as behind a layer norm, it is only said.
@@ -47,21 +47,21 @@ def probed(head: Head, outputs: Sequence[Any], stronger: Callable[[], Iterable[A
     values = _rows(head, outputs)
     if not values or not _all_between(values):
         return head
-    made = (
+    remark = (
         f": {listed(head.mixed)} was seen, and what follows it mixes what it made"
         if head.mixed
         else ", and no softmax or sigmoid was seen that made them"
     )
     if all(rows is not None and rows.shape[1] > 1 and _adds_up(rows) for rows in values):
-        made = made if head.mixed else ", and no softmax was seen that made them"
-        reason = doubt = f"{SUMMED}{made}"
+        remark = remark if head.mixed else ", and no softmax was seen that made them"
+        reason = doubt = f"{SUMMED}{remark}"
         head = dataclasses.replace(head, logarithm=True, doubts=(doubt,))
     else:
         far = _rows(head, stronger())
         if far and not _all_between(far):
             return head
         sure = _saturates(values, far)
-        doubt = f"{BOUNDED if sure else BETWEEN}{made}"
+        doubt = f"{BOUNDED if sure else BETWEEN}{remark}"
         reason = f"{doubt}; {AS_THEY_ARE}"
         head = dataclasses.replace(head, log_odds=sure, doubts=(doubt,))
     choice = Choice("scores", head.explained or "what the model returns", reason)

@@ -12,7 +12,7 @@ ATTENTION_POOL = 8  # an attention pool at a convolutional network's end has at 
 
 
 def several_pictures(model_name: str) -> LayerError:
-    """What is said of a model whose layers see a batch that it made of one picture."""
+    """The error to raise for a model whose layers see a batch that it made of one picture."""
     return LayerError(
         f"{model_name} makes several pictures out of one, and sends them through its layers as one batch",
         "send each through by itself, as in self.net(x) + self.net(x.flip(3)): every run is explained; or look at "

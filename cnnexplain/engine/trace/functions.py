@@ -17,7 +17,7 @@ Returned = TypeVar("Returned")
 
 
 def unwatched(look: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """The same function, whose reading of tensors no function mode sees.
+    """Wrap a function so that no function mode sees it read tensors.
 
     For what only observes: every shape that it reads would otherwise be a call to each mode that is active, whose own
     reading is a call to the next.
@@ -32,7 +32,7 @@ def unwatched(look: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
 
 
 def argument(args: Args, kwargs: Kwargs, place: int, name: str, default: Any = None) -> Any:
-    """What a function was given for a parameter, by its place or by its name; `default` where it was given nothing."""
+    """The argument of a call, by its place or by its name; `default` where the call has none."""
     return args[place] if len(args) > place else kwargs.get(name, default)
 
 
@@ -46,6 +46,6 @@ def name_of(function: Function) -> str:
 
 
 def plain_name(function: Function) -> str:
-    """What a function is called in Python, or the attribute of a tensor that it reads, as `T`."""
+    """The name of a function in Python; of one that reads an attribute of a tensor, the name of that, such as `T`."""
     name = str(getattr(function, "__name__", ""))
     return getattr(getattr(function, "__self__", None), "__name__", "") if name == "__get__" else name

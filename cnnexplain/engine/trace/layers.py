@@ -53,7 +53,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one picture's way through a model showed: every layer in order, and the number of class scores."""
+    """The layers that one picture meets in a model, in order, and how the class scores depend on them."""
 
     layers: tuple[Layer, ...]
     scores: int
@@ -105,7 +105,7 @@ def trace(
 
 @dataclass
 class _Notes:
-    """What the layers show while one picture goes through them."""
+    """Notes of every layer, taken while one picture goes through them."""
 
     size: tuple[int, int]  # of the input, (height, width)
     versions: dict[
@@ -129,7 +129,7 @@ class _Notes:
             pass
         if not is_dense(output):
             return
-        note_grid(output, layer, self.grids)
+        note_grid(output.shape, layer, self.grids)
         described = replace(_described(name, layer, output, self.size, self.grids), run=self.runs[name])
         if arguments and is_dense(arguments[0]):
             places = _described(name, layer, arguments[0], self.size, self.grids).places
@@ -169,7 +169,7 @@ def shapes(module: nn.Module, inputs: Tensor, forward: Callable[[Tensor], Any]) 
 
     def note(name: str, layer: nn.Module, _arguments: Any, output: Any) -> None:
         if is_dense(output):
-            note_grid(output, layer, grids)
+            note_grid(output.shape, layer, grids)
             runs.append(_described(name, layer, output, _size(inputs), grids))
 
     with hooked(submodules(module), after=note), torch.no_grad():

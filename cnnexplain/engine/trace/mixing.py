@@ -133,9 +133,9 @@ def _differs(model: Model) -> bool:
         beside = model.forward(pictures.clone())
     if len({scores.shape[1] for scores in (*twice[0], *twice[1], beside)}) > 1:
         return False  # a number of scores that changes is reported for the pictures themselves
-    alone, again = map(torch.cat, twice)
+    alone, repeated = map(torch.cat, twice)
     # Each by itself: a model that takes the first picture for all of them changes no answer for that one.
-    size, differs, noise = (values.abs().amax(1) for values in (alone, beside - alone, again - alone))
+    size, differs, noise = (values.abs().amax(1) for values in (alone, beside - alone, repeated - alone))
     limit = (APART if model.precision == "fp32" else APART_HALF) * size
     # What differs by itself each time tells nothing.
     return bool(((differs > limit) & (limit > noise)).any())

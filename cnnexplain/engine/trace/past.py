@@ -39,14 +39,14 @@ def past(model: Model, ends: Sequence[Layer]) -> tuple[int, ...]:
     with torch.no_grad():
         try:
             before = _scores(model, ends, first, keep)
-            again = _scores(model, ends, first, hold)
+            repeated = _scores(model, ends, first, hold)
             after = _scores(model, ends, other, lambda *_: None)
             held = _scores(model, ends, other, hold)
         except ForwardError:
             return ()
-    if len({one.shape for one in (before, again, after, held)}) > 1:
+    if len({one.shape for one in (before, repeated, after, held)}) > 1:
         return ()
-    if not torch.allclose(before, again, rtol=1e-4, atol=1e-5 * float(before.abs().max())):
+    if not torch.allclose(before, repeated, rtol=1e-4, atol=1e-5 * float(before.abs().max())):
         return ()
     least = LEAST * (after - before).abs() + 1e-5 * before.abs().max()
     return tuple(((held - before).abs() > least)[0].nonzero()[:, 0].tolist())

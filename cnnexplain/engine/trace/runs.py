@@ -14,8 +14,8 @@ from torch import nn
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.laying import Laying
 from cnnexplain.core.words import run_name
+from cnnexplain.engine.capabilities import require_layers
 from cnnexplain.engine.capture import CapturedLayer
-from cnnexplain.engine.exported import require_layers
 from cnnexplain.engine.placing.measured import lies_so
 from cnnexplain.engine.placing.places import Followed, followed
 from cnnexplain.engine.scoring.functions import goal
@@ -56,17 +56,17 @@ class Runs:
 
     def full_name(self, name: str) -> str:
         """The full name of a layer, with the number of the run where one was named; or `LayerError`."""
-        wanted = self._wanted(name)
-        if wanted.run is None:
-            return wanted.name
+        named = self._named(name)
+        if named.run is None:
+            return named.name
         runs = self.count(name)
-        if wanted.run > runs:
+        if named.run > runs:
             times = "once" if runs == 1 else f"{runs} times"
             raise LayerError(
-                f"layer {wanted.name!r} runs {times} for a picture: there is no run {wanted.run}",
-                f"name one from 1 to {runs}, or all: --layer {wanted.name}",
+                f"layer {named.name!r} runs {times} for a picture: there is no run {named.run}",
+                f"name one from 1 to {runs}, or all: --layer {named.name}",
             )
-        return f"{wanted.name} #{wanted.run}"
+        return f"{named.name} #{named.run}"
 
     def choose(self) -> tuple[tuple[str, ...], Choice]:
         """The layers to explain when none is named, as `Model.capture` takes them; and the reason."""
@@ -106,35 +106,28 @@ class Runs:
 
     def count(self, name: str) -> int:
         """How often a layer runs for one picture."""
-        return self.model.trace.runs.get(self._first_name(self._wanted(name).module), 0)
+        return self.model.trace.runs.get(self._trace_names.get(self._named(name).module, ""), 0)
 
     def with_maps(self, name: str) -> tuple[str, ...]:
-        """What the runs of a layer are called that have a map, or the one that was named."""
-        wanted = self._wanted(name)
-        if wanted.run is not None:
-            return (run_name(wanted.name, wanted.run),)
-        first = self._first_name(wanted.module)
-        runs = [layer for layer in self.model.trace.layers if layer.name == first and layer.map]
+        """The names of those runs of a layer that have a map, or the name of the run that was named."""
+        named = self._named(name)
+        if named.run is not None:
+            return (run_name(named.name, named.run),)
+        runs = self._maps_of(named)
         large = [layer for layer in runs if layers.is_large(layer)]
-        return tuple(run_name(wanted.name, layer.run) for layer in large or runs)
+        return tuple(run_name(named.name, layer.run) for layer in large or runs)
 
     def last(self, name: str) -> str:
         """The name of a layer, of one that runs several times with the number of its last run with a map."""
         runs = self.with_maps(name)
-        if self._wanted(name).run is not None or not runs or self.count(name) == 1:
+        if self._named(name).run is not None or not runs or self.count(name) == 1:
             return name
         return runs[-1] if " #" in runs[-1] else f"{runs[-1]} #1"
 
     def channels(self, name: str) -> int | None:
         """How many channels the map of a layer has, of its last run or of the one that was named; None without one."""
-        wanted = self._wanted(name)
-        first = self._first_name(wanted.module)
-        maps = [
-            layer.map
-            for layer in self.model.trace.layers
-            if layer.name == first and layer.map and wanted.run in (None, layer.run)
-        ]
-        return maps[-1][0] if maps else None
+        runs = self._maps_of(self._named(name))
+        return runs[-1].map[0] if runs and runs[-1].map else None
 
     def require_maps(self, names: Sequence[str], *, or_vectors: bool = False) -> None:
         """Raise `LayerError` for a layer that has no map for a blank picture, nor, with `or_vectors`, a vector.
@@ -193,26 +186,28 @@ class Runs:
         return self._measured[run]
 
     def require_part(self, named: Sequence[CapturedLayer], shown: Collection[str]) -> None:
-        """Raise `LayerError` for a layer of which nothing was found, by the names of what was."""
+        """Raise `LayerError` for a layer no run of which is among the names `shown`."""
         for layer in named:
             key = layer.name if layer.run is None else run_name(layer.name, layer.run)
-            if key not in shown and not any(
-                layer.run is None and name.startswith(f"{key} #") for name in shown
-            ):
-                require_layers(self.model.module, self.model.trace.layers, self.model.name)
+            later_runs = layer.run is None and any(name.startswith(f"{key} #") for name in shown)
+            if key not in shown and not later_runs:
+                require_layers(self.model)
                 raise LayerError(
                     f"layer {key!r} takes no part when {self.model.name} looks at a picture",
                     "leave --layer out to have one chosen",
                 )
 
-    def _wanted(self, name: str) -> CapturedLayer:
+    def _named(self, name: str) -> CapturedLayer:
         return named_layer(self.model.module, name)
 
-    def _first_name(self, wanted: nn.Module) -> str:
-        """Of the names that a module has the one that the trace knows it by."""
-        return self._first_names.get(wanted, "")
+    def _maps_of(self, named: CapturedLayer) -> list[layers.Layer]:
+        """The runs of a layer that have a map, or of them the one that was named."""
+        name = self._trace_names.get(named.module)
+        runs = [layer for layer in self.model.trace.layers if layer.name == name and layer.map]
+        return [layer for layer in runs if named.run in (None, layer.run)]
 
     @cached_property
-    def _first_names(self) -> dict[nn.Module, str]:
+    def _trace_names(self) -> dict[nn.Module, str]:
+        """Of the names that a module has the one that the trace knows it by."""
         _ = self.model.trace  # before: a model may make layers when it sees its first picture
         return {module: name for name, module in self.model.module.named_modules()}

@@ -54,7 +54,7 @@ def with_steps(choice: Choice, module: nn.Module, forward: Callable[[Tensor], An
 def steps_before(
     module: nn.Module, layer: str, forward: Callable[[Tensor], Any], inputs: Tensor
 ) -> tuple[str, ...]:
-    """What the named layer hands on as it was given it: `("conv2", "relu", "max_pool2d")`; nothing of other layers.
+    """The steps that made what a layer hands on unchanged, such as `("conv2", "relu", "max_pool2d")`; none of others.
 
     One forward pass, and only where the layer is of a kind that may hand on. Leaves no hook behind.
     """

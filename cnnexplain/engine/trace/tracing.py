@@ -29,17 +29,17 @@ class Heads:
         self._heads: dict[Any, Head] = {}
 
     def of(self, model: Model, pictures: int) -> Head:
-        """The head, also of a model that takes so many pictures at once and not one alone, which can be checked."""
+        """The head of a model that is sent so many `pictures`, which may be the only number of them that it takes."""
         if _kind(model) not in self._heads:
             self.note(model, _head_of(model, pictures))
         return self._heads[_kind(model)]
 
     def note(self, model: Model, head: Head) -> None:
-        """Remember what a look has shown."""
+        """Keep the head for models with these settings."""
         self._heads[_kind(model)] = head
 
     def choices(self, model: Model) -> tuple[Choice, ...]:
-        """What was settled, with reasons; nothing where no look was needed yet."""
+        """The settings that were chosen with the head, with reasons; none where no look was needed yet."""
         head = self._heads.get(_kind(model))
         return () if head is None else head.choices
 
@@ -67,17 +67,17 @@ def traced(model: Model) -> layers.Trace:
 
 
 def renamed(model: Model, labels: Sequence[str]) -> Model:
-    """The same model with these names for its classes, and with all that looks at it have shown already."""
+    """A copy of the model with these names for its classes, which keeps all that was learnt of the model already."""
     other = replace(model, own_labels=labels)
-    known = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
-    if "runs" in known:
-        known["runs"] = known["runs"].of(other)
-    vars(other).update(known)
+    looks = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
+    if "runs" in looks:
+        looks["runs"] = looks["runs"].of(other)
+    vars(other).update(looks)
     return other
 
 
 def _kind(model: Model) -> tuple[Any, ...]:
-    """What a head depends on."""
+    """The settings of a model that its head depends on."""
     return model.preprocess.channels, model.preprocess.input_size, model.activation, model.output
 
 
@@ -87,10 +87,10 @@ def _head_of(model: Model, pictures: int) -> Head:
     except ForwardError as error:
         if pictures == 1:
             raise
-        several = torch.cat([model.blank()] * pictures)
+        batch = torch.cat([model.blank()] * pictures)
         try:
             with model.borrowed(), torch.no_grad():
-                return _headed(model, several)[0]
+                return _headed(model, batch)[0]
         except ForwardError:
             raise error from None
 

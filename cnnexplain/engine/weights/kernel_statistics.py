@@ -26,7 +26,7 @@ SMALLEST_SIDE = 3
 
 
 def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> KernelStatistics:
-    """Everything, of filters (K, C, ...). `spatial`: neighbours along the axes behind C mean something."""
+    """The statistics of filters (K, C, ...). `spatial`: whether neighbours along the axes behind C mean something."""
     import numpy as np
 
     finite = np.isfinite(values)
@@ -71,19 +71,19 @@ def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDAr
 
     strength = np.nan_to_num(norms, nan=0.0)
     living = strength > DEAD * _scale(norms)
-    some, others = np.flatnonzero(living), np.flatnonzero(~living)
-    if not some.size:
+    chosen, others = np.flatnonzero(living), np.flatnonzero(~living)
+    if not chosen.size:
         return others
-    units = _sketched(_units(values, norms, some))
-    free = np.ones(len(some), bool)
-    place, order = int(strength[some].argmax()), []
-    for _ in some:
+    units = _sketched(_units(values, norms, chosen))
+    free = np.ones(len(chosen), bool)
+    place, order = int(strength[chosen].argmax()), []
+    for _ in chosen:
         order.append(place)
         free[place] = False
         nearness = units @ units[place]
         nearness[~free] = -np.inf
         place = int(nearness.argmax())
-    return np.concatenate((some[order], others))
+    return np.concatenate((chosen[order], others))
 
 
 def _norms(flat: NDArray[np.float32], limit: float) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ class Weights:
 
     @property
     def inputs(self) -> int | None:
-        """How many channels come in."""
+        """How many channels the layer takes; None where that is not settled yet."""
         if self.shape is None:
             return None
         return self.shape[0] if self.transposed else self.shape[1] * self.groups
@@ -135,16 +135,17 @@ def weighted(model: Model) -> list[Weights]:
     return layers
 
 
-def within(model: Model, every: Sequence[Weights], word: str) -> tuple[list[str], str]:
-    """Which of `every` layer with weights are in the layer or block that a user named, and what kind that is.
+def within(model: Model, layers: Sequence[Weights], word: str) -> tuple[list[str], str]:
+    """The names of those `layers` that are in the layer or block that a user named, and the kind of that.
 
-    Raises `LayerError` where there is no such layer.
+    Raises:
+        LayerError: There is no such layer.
     """
     name, module = find(model.module, word)
     inside = [
-        one.name
-        for one in every
-        if one.module is module or one.name == name or one.name.startswith(f"{name}.")
+        layer.name
+        for layer in layers
+        if layer.module is module or layer.name == name or layer.name.startswith(f"{name}.")
     ]
     return inside, type(module).__name__
 
@@ -159,18 +160,18 @@ def outermost(model: Model) -> list[str]:
     return [name for name, _ in model.module.named_children()]
 
 
-def reading(every: Sequence[Weights], channels: int) -> tuple[str, str]:
+def reading(layers: Sequence[Weights], channels: int) -> tuple[str, str]:
     """The layer that reads the picture, so far as that can be told without running the model; and the reason."""
-    every = [one for one in every if one.problem is None] or every
-    convolutions = [one for one in every if one.convolution]
-    first = [one for one in convolutions if one.inputs == channels]
-    wide = [one for one in first if prod(one.kernel) > 1]
+    layers = [layer for layer in layers if layer.problem is None] or layers
+    convolutions = [layer for layer in layers if layer.convolution]
+    first = [layer for layer in convolutions if layer.inputs == channels]
+    wide = [layer for layer in first if prod(layer.kernel) > 1]
     if candidates := wide or first:
         colours = f"{channels} channels" if channels > 1 else "one channel"
         return candidates[0].name, f"the first that reads the picture's {colours}"
     if convolutions:
         return convolutions[0].name, "the first convolution"
-    return every[0].name, "the first layer with weights"
+    return layers[0].name, "the first layer with weights"
 
 
 def map_before(

@@ -50,12 +50,12 @@ def broken(model: Model) -> list[str]:
 
 
 def tensors(model: Model) -> int:
-    """How many weights and buffers there are."""
+    """How many tensors the weights and buffers of a model are."""
     return sum(1 for _ in (*model.module.parameters(), *model.module.buffers()))
 
 
 def values(model: Model) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """The name and the values of every parameter that holds floating point numbers, one a place."""
+    """The name and the values, float32, of every dense parameter of floating point."""
     for name, parameter in model.module.named_parameters():
         if parameter.is_floating_point() and parameter.layout is torch.strided and not is_lazy(parameter):
             yield name, parameter.detach().float().cpu().numpy()

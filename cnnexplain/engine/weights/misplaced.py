@@ -194,7 +194,7 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 def deviations(gains: Sequence[tuple[float, int]]) -> float:
-    """Gains in agreement, each over so many channels: all together, in standard deviations of their sum by chance."""
+    """The sum of gains in agreement, each over so many channels, in standard deviations of that sum by chance."""
     return sum(gain for gain, _ in gains) / (2 * math.sqrt(sum(1 / (channels - 3) for _, channels in gains)))
 
 

@@ -18,7 +18,7 @@ STATISTICS = ("running_mean", "running_var")
 LIVING = 1e-3  # of the median variance: channels with less hardly ever vary
 
 
-def kept(model: Model) -> Iterator[tuple[str, Tensor, Tensor]]:
+def running_statistics(model: Model) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, running mean (C,) and running variance (C,) of every layer that has them, torch's own and others'."""
     for name, child in model.module.named_modules():
         mean, variance = child._buffers.get("running_mean"), child._buffers.get("running_var")
