@@ -12,7 +12,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.reduce import Reducer, SilentChannels
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.channels import FeatureMaps, Look, Shared
-from cnnexplain.core.words import run_name
+from cnnexplain.core.words import abbreviated, run_name
 from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import ImageError, OptionError
 
@@ -252,7 +252,6 @@ def _problem(first: Broken | None, outputs: dict[str, Output], row: int) -> Imag
         )
     where = f"{first.count} of {first.total} values"
     if first.channels:
-        rest = f" and {len(first.channels) - 1} more" if len(first.channels) > 1 else ""
-        where = f"channel {first.channels[0]}{rest}, {where}"
+        where = f"channel {abbreviated(first.channels, 1)}, {where}"
     kind = "NaN" if first.nan else "infinite"
     return ImageError(f"{first.layer} is the first layer with {kind} values: {where}", hint)

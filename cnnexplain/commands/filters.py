@@ -12,7 +12,7 @@ from cnnexplain.commands._kernel_facts import detail
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.kernels import Kernels, View
-from cnnexplain.core.words import listed
+from cnnexplain.core.words import abbreviated, listed
 from cnnexplain.engine.capabilities import Capability
 from cnnexplain.engine.weights.kernel_statistics import by_likeness, statistics
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
@@ -172,7 +172,7 @@ def _named(
     if not inside:
         raise LayerError(
             f"layer {word!r} has no filters: it is a {kind}",
-            f"layers that have are {_abbreviated([weights.name for weights in layers])}; or --layer all",
+            f"layers that have are {_some([weights.name for weights in layers])}; or --layer all",
         )
     return inside, ()
 
@@ -180,12 +180,11 @@ def _named(
 def _omissions(hidden: Sequence[Weights]) -> Iterator[Choice]:
     for problem in dict.fromkeys(weights.problem for weights in hidden):
         names = [weights.name for weights in hidden if weights.problem == problem]
-        yield Choice("left out", _abbreviated(names), f"their weights: {problem}")
+        yield Choice("left out", _some(names), f"their weights: {problem}")
 
 
-def _abbreviated(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + rest if rest else listed(names)
+def _some(names: Sequence[str]) -> str:
+    return abbreviated(names, NAMED) if len(names) > NAMED else listed(names)
 
 
 def _flattened(model: Model, weights: Weights) -> tuple[int, int, int] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cnnexplain.core.words import abbreviated
 from cnnexplain.errors import TargetError, near_misses
 
 if TYPE_CHECKING:
@@ -118,10 +119,9 @@ def class_named(text: str, labels: Sequence[str]) -> int:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        candidates = ", ".join(f"{index} {labels[index]!r}" for index in matches[:SHOWN_CANDIDATES])
-        rest = f" and {len(matches) - SHOWN_CANDIDATES} more" if len(matches) > SHOWN_CANDIDATES else ""
+        candidates = abbreviated((f"{index} {labels[index]!r}" for index in matches), SHOWN_CANDIDATES)
         raise TargetError(
-            f"--target {text!r} fits {len(matches)} classes: {candidates}{rest}",
+            f"--target {text!r} fits {len(matches)} classes: {candidates}",
             f"give more of the name or the index: --target {matches[0]}",
         )
     near = near_misses(text, [part.strip() for label in labels for part in (label, *label.split(","))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 JOINERS = "\u200c\u200d"  # invisible, but part of how some languages are written
@@ -54,6 +54,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def abbreviated(names: Iterable[object], limit: int) -> str:
+    """The first few, and how many more there are: 3, 7 and 12 more."""
+    texts = list(map(str, names))
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
+
+
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
     """1 image, 12 images, 100,000 images."""
     return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"
@@ -80,10 +86,10 @@ def reached(entry: Mapping[str, Any]) -> str:
 
 def never_fired(layer: str, layer_entry: Mapping[str, Any], limit: int = 20) -> str:
     """Which channels of a layer fired in no picture: blocks.2: 2 of 40 channels in none of 8 images: 3, 7."""
-    named, channels = ", ".join(map(str, layer_entry["channels"][:limit])), len(layer_entry["channels"])
-    rest = f" and {channels - limit} more" if channels > limit else ""
-    share = f"{channels} of {count(layer_entry['count'], 'channel')}"
-    return f"{layer}: {share} fired in none of {count(layer_entry['images'], 'image')}: {named}{rest}"
+    channels = layer_entry["channels"]
+    share = f"{len(channels)} of {count(layer_entry['count'], 'channel')}"
+    images = count(layer_entry["images"], "image")
+    return f"{layer}: {share} fired in none of {images}: {abbreviated(channels, limit)}"
 
 
 def printable(text: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Annotated
 
 from cnnexplain.core.params import Param
+from cnnexplain.core.words import abbreviated
 from cnnexplain.errors import NoImagesError, OptionError, near_misses
 
 SUFFIXES = frozenset(
@@ -214,7 +215,7 @@ def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePat
             str(options.files_from or "standard input")
         ]
         return NoImagesError(
-            f"no pictures in {_listing(places)}",
+            f"no pictures in {abbreviated(map(repr, places), SHOWN)}",
             "pictures are files ending in " + ", ".join(sorted(SUFFIXES)),
         )
     folder = os.path.dirname(named[0])
@@ -222,7 +223,7 @@ def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePat
         (name for name, is_folder in _entries(Path(folder)) if is_picture(name) and not is_folder), None
     )
     return NoImagesError(
-        f"there is no picture called {_listing(named)}",
+        f"there is no picture called {abbreviated(map(repr, named), SHOWN)}",
         "name a picture, a folder of pictures, or a quoted 'glob'"
         + (f"; {os.path.join(folder, example)} is there, for example" if example else ""),
     )
@@ -247,11 +248,6 @@ def _suggestion(path: str) -> str:
             part, changed = near[0], True  # noqa: PLW2901 - the corrected part
         place /= part
     return f"{place}{os.sep if path.endswith(os.sep) else ''}" if changed else ""
-
-
-def _listing(names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + rest
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:

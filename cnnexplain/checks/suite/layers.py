@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnexplain.core.words import abbreviated
 from cnnexplain.engine.weights.kernel_statistics import statistics
 from cnnexplain.engine.weights.kernels import Weights, weighted
 from cnnexplain.errors import LayerError
@@ -66,5 +67,4 @@ def counted(subject: Subject) -> tuple[Counted, ...]:
 
 def some(names: Sequence[str]) -> str:
     """The first few, and how many more there are."""
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + rest
+    return abbreviated(names, NAMED)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnnexplain.checks.suite.paired import by_guesses
+from cnnexplain.core.words import abbreviated
 
 FEWEST = 3  # pictures of a class, before its mistakes say where it went
 CLEAR = 0.6  # of the pictures of each class that is exchanged, which are all taken for one other
@@ -29,11 +30,8 @@ class Exchange:
 
     def words(self, names: Sequence[str]) -> str:
         """Which labels mean which classes."""
-        pairs = [
-            f"{names[label]!r} means {names[meaning]!r}" for label, meaning in sorted(self.meant.items())
-        ]
-        more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-        return self.order or ", ".join(pairs[:SHOWN]) + more
+        pairs = (f"{names[label]!r} means {names[other]!r}" for label, other in sorted(self.meant.items()))
+        return self.order or abbreviated(pairs, SHOWN)
 
 
 def exchange(labels: Sequence[int], answered: Sequence[int], names: Sequence[str]) -> Exchange | None:

@@ -8,7 +8,7 @@ import os
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.channels import FeatureMaps
-from cnnexplain.core.words import count, number, percent
+from cnnexplain.core.words import abbreviated, count, number, percent
 from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, shares
 from cnnexplain.render.kit.measures import bars, histogram, histogram_words
 from cnnexplain.render.kit.options import RenderOptions
@@ -173,8 +173,5 @@ def _silent(maps: FeatureMaps) -> list[str]:
     silent = maps.silent
     if not silent or maps.size is None:
         return []
-    named = ", ".join(map(str, silent[:LISTED]))
-    rest = f" and {len(silent) - LISTED} more" if len(silent) > LISTED else ""
-    return [
-        f"Silent in this picture, nowhere above zero, {len(silent)} of {maps.count} channels: {named}{rest}."
-    ]
+    share = f"{len(silent)} of {maps.count} channels"
+    return [f"Silent in this picture, nowhere above zero, {share}: {abbreviated(silent, LISTED)}."]

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from cnnexplain.core.records import LISTED
-from cnnexplain.core.words import count
+from cnnexplain.core.words import abbreviated, count
 from cnnexplain.report.pages.card import Bar, Card
 from cnnexplain.report.pages.verdict_cards import VerdictGroup
 from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape, words
@@ -165,9 +165,8 @@ def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Ba
 def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
     for layer, entry in islice(layers.items(), SHOWN_SILENT_LAYERS):
         channels = entry["channels"]
-        rest = f" and {len(channels) - SHOWN_SILENT} more" if len(channels) > SHOWN_SILENT else ""
         share = f"{len(channels):,} of {count(entry['count'], 'channel')}"
-        yield Silent(clipped(layer, LONGEST_NAME), share, ", ".join(map(str, channels[:SHOWN_SILENT])) + rest)
+        yield Silent(clipped(layer, LONGEST_NAME), share, abbreviated(channels, SHOWN_SILENT))
     if len(layers) > SHOWN_SILENT_LAYERS:
         yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
 
