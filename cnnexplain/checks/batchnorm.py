@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from cnnexplain.core import words
 from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
@@ -59,7 +59,6 @@ class BatchNorm:
     def measure(self, subject: Subject) -> Measurement:
         """Examine the running mean and variance of every layer that keeps them; with pictures also the inputs."""
         from cnnexplain.checks.suite.layers import some
-        from cnnexplain.core import words
         from cnnexplain.engine.weights.running import running_statistics
 
         total = 0
@@ -143,7 +142,7 @@ class BatchNorm:
 def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Measurement:
     """The result for layers that the weights of other layers fit better."""
     entries = [entry for circle in circles for entry in circle]
-    groups = "; of ".join(_joined([entry.layer for entry in circle]) for circle in circles)
+    groups = "; of ".join(words.listed([entry.layer for entry in circle]) for circle in circles)
     first = entries[0]
     return Measurement(
         good=False,
@@ -159,7 +158,3 @@ def _exchanged(circles: list[tuple[Misplaced, ...]]) -> Measurement:
             ),
         ),
     )
-
-
-def _joined(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"

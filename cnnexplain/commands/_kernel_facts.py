@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cnnexplain.core.layer_words import times
 from cnnexplain.core.results import Detail
 from cnnexplain.core.words import count, percent
 from cnnexplain.engine.weights.kernel_statistics import ALIKE, DEAD
@@ -79,7 +80,7 @@ def _remarks(kernels: Kernels, weights: Weights, flattened: tuple[int, int, int]
     if weights.twin is not None:
         yield f"These are the very weights of {weights.twin}."
     if flattened is not None:
-        yield f"Its inputs are drawn as the {_times(flattened)} that they were flattened from, channel by channel."
+        yield f"Its inputs are drawn as the {times(flattened)} that they were flattened from, channel by channel."
     elif not weights.convolution and len(kernels.kernel) > 0:
         yield f"{kernels.type} is no kind of layer that is known: its first axis is taken for filters."
 
@@ -113,7 +114,3 @@ def _share(places: Sequence[int], total: int) -> str:
     listed_places = ", ".join(map(str, places[:NAMED])) + (", …" if len(places) > NAMED else "")
     share = f", {percent(len(places) / total)}" if len(places) > NAMED else ""
     return f"{len(places):,} of {count(total, 'filter')}{share} ({listed_places})"
-
-
-def _times(sides: Sequence[int]) -> str:
-    return "×".join(map(str, sides))

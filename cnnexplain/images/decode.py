@@ -189,11 +189,6 @@ def _seen(decoded: Decoded) -> Decoded:
     return replace(decoded, picture=_to_rgb(decoded.picture))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The RGB picture that a person sees, of a picture that the caller has opened."""
-    return of_image(image).picture
-
-
 @contextmanager
 def _problems_named() -> Iterator[None]:
     """Turn whatever a decoder raises into an `ImageError`."""

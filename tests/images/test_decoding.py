@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnexplain.images.decode import decode, to_rgb
+from cnnexplain.images.decode import decode, of_image
 
 Look = Callable[[Image.Image], np.ndarray]
 EXACT, LOSSY = 1, 8
@@ -58,7 +58,7 @@ def test_a_cmyk_jpeg_is_stored_inverted_as_photoshop_does(tmp_path: Path, quarte
 def test_a_coloured_picture_in_memory_shows_its_colours(
     quarters: Image.Image, corners: Look, mode: str
 ) -> None:
-    assert np.abs(corners(to_rgb(_in_mode(quarters, mode))) - corners(quarters)).max() <= 4
+    assert np.abs(corners(of_image(_in_mode(quarters, mode)).picture) - corners(quarters)).max() <= 4
 
 
 GREY = np.array([[0, 80], [160, 255]])
@@ -97,7 +97,7 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path: Path) -> None:
 
 def test_values_that_are_no_numbers_are_black() -> None:
     values = np.array([[0, 1], [np.nan, np.inf]], np.float32)
-    assert np.asarray(to_rgb(Image.fromarray(values)))[..., 0].tolist() == [[0, 255], [0, 0]]
+    assert np.asarray(of_image(Image.fromarray(values)).picture)[..., 0].tolist() == [[0, 255], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_is_half_transparent_is_mixed_with_white(mode: str) -> None:
     image = Image.new(straight, (2, 2), black)
     if mode == "PA":
         image.putpalette([0, 0, 0] * 256)
-    assert to_rgb(image.convert(mode)).getpixel((0, 0)) == (127, 127, 127)
+    assert of_image(image.convert(mode)).picture.getpixel((0, 0)) == (127, 127, 127)
 
 
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -168,7 +168,7 @@ def test_a_picture_stands_upright(
     assert picture.size == quarters.size
     assert np.abs(corners(picture) - corners(quarters)).max() <= LOSSY
     with Image.open(path) as opened:
-        assert to_rgb(opened).tobytes() == picture.tobytes(), "a picture from Python is no other"
+        assert of_image(opened).picture.tobytes() == picture.tobytes(), "a picture from Python is no other"
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "LA", "RGB"])
@@ -191,7 +191,7 @@ def test_a_tiff_of_any_mode_stands_upright(
     origins = STORED[orientation](places).ravel().argsort()
     assert (np.asarray(decode(str(path))).reshape(-1, 3) == colours.reshape(-1, 3)[origins]).all()
     with Image.open(path) as opened:
-        assert to_rgb(opened).tobytes() == decode(str(path)).tobytes()
+        assert of_image(opened).picture.tobytes() == decode(str(path)).tobytes()
         assert opened.filename == str(path)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import cnnexplain
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import CnnexplainError, ImageError, OptionError
-from cnnexplain.images.decode import to_rgb
+from cnnexplain.images.decode import of_image
 from tests.networks import Rectified
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -218,6 +218,6 @@ def test_an_animated_png_says_which_of_its_pictures_was_taken(tmp_path: Path) ->
         found = explainer().explain(str(path))
         told = "default image was taken" if default else "The first of several frames was taken."
         assert any(told in note for note in found.notes)
-        assert (np.asarray(found.picture) == np.asarray(to_rgb(first))).all()
+        assert (np.asarray(found.picture) == np.asarray(of_image(first).picture)).all()
     first.save(path)
     assert explainer().explain(str(path)).notes == ()
