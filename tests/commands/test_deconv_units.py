@@ -273,10 +273,10 @@ def test_padding_around_a_picture_is_no_place_of_it() -> None:
         ({"channel": (4,)}, "--channel 4 is not in 0, which has 4", "from 0 to 3"),
         ({"channel": (1, 99)}, "--channel 99 is not in 0", "from 0 to 3"),
         ({"at": "middle"}, "--at 'middle' is not a place", "--at 120,80"),
-        ({"at": "3"}, "is no place", "--at 120,80"),
-        ({"at": "-1,2"}, "is no place", "--at 120,80"),
-        ({"at": "1.5,2"}, "is no place", "--at 120,80"),
-        ({"at": "1,2,3"}, "is no place", "--at 120,80"),
+        ({"at": "3"}, "is not a place", "--at 120,80"),
+        ({"at": "-1,2"}, "is not a place", "--at 120,80"),
+        ({"at": "1.5,2"}, "is not a place", "--at 120,80"),
+        ({"at": "1,2,3"}, "is not a place", "--at 120,80"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], problem: str, hint: str) -> None:
