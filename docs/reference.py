@@ -29,8 +29,8 @@ CODES = {
     ExitCode.TOO_MANY_FAILURES: "Finished, but more images failed than `--max-failures` allows.",
     ExitCode.NO_IMAGES: "There were no pictures. For `check` that is 2: what it was to look at is not there.",
     ExitCode.DEFECT: "A defect in cnnexplain: please report it.",
-    ExitCode.INTERRUPTED: "Interrupted with Ctrl-C. The same command goes on.",
-    ExitCode.TERMINATED: "Ended from outside (SIGTERM). The same command goes on.",
+    ExitCode.INTERRUPTED: "Interrupted with Ctrl-C. The same command continues.",
+    ExitCode.TERMINATED: "Ended from outside (SIGTERM). The same command continues.",
 }
 SECONDS = Path(__file__).parent / "checks" / "seconds.json"  # written by benchmarks/checking.py --write
 HEAD = f"""# Commands

@@ -174,7 +174,7 @@ def test_rectifiers_written_as_calls_are_counted(run: Run, nets: Path) -> None:
             "--at",
             "either --at",
         ),
-        (("deconv", "nets.py:Plain", "-l", "two", "--at", "middle"), "is no place", "--at 120,80"),
+        (("deconv", "nets.py:Plain", "-l", "two", "--at", "middle"), "is not a place", "--at 120,80"),
         (("deconv", "nets.py:Plain", "-l", "head"), "layer 'head' returns a vector", "height and width"),
         (("deconv", "nets.py:Plain", "--rule", "giuded"), "--rule 'giuded'", "guided"),
     ],
