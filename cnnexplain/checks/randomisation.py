@@ -41,7 +41,7 @@ class Randomisation:
     ] = 0.5
 
     def measure(self, subject: Subject) -> Measurement:
-        """Draw layers anew, from the last to the first, and compare the maps of the same classes after each step."""
+        """Draw layers again, from the last to the first, and compare the maps of the same classes after each step."""
         import torch
 
         from cnnexplain.checks.suite import explained as _explained

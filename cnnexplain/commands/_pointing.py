@@ -29,7 +29,7 @@ def cells_at(
 ) -> list[tuple[int, int]] | None:
     """The cell (row, column) of a map of `shape` (h, w) that lies there, in each picture; None for no place.
 
-    The first cell where none does: what lies outside of what the model saw is told by `unseen`.
+    The first cell where none does: what lies outside of what the model saw is reported by `unseen`.
     """
     if pixel is None:
         return None

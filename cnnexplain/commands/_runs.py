@@ -1,4 +1,4 @@
-"""Layers that run several times for one picture, and maps that lie otherwise than the picture: what is told of them."""
+"""Layers that run several times for one picture, and maps that lie otherwise than the picture: what is said of them."""
 
 from __future__ import annotations
 

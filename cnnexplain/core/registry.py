@@ -66,7 +66,7 @@ def module(room: str, name: str) -> Any:
 
     Args:
         room: The package's name, which is that of the group as well: `cnnexplain.render`.
-        name: The file's name; any text, as records of strangers have it.
+        name: The file's name; any text, as records may have it.
 
     Returns:
         The module, or the object that the entry point names; None where neither is there.

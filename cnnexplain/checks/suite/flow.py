@@ -58,7 +58,7 @@ class Flow:
 
 
 def measured(subject: Subject) -> Flow:
-    """How the loss depends on each layer. Raises `Skipped` where that cannot be told, `Lost` where it does not."""
+    """How the loss depends on each layer. Raises `Skipped` where that cannot be measured, `Lost` where it does not."""
     require_sound(subject)
     model = subject.model
     if not model.trace.differentiable:

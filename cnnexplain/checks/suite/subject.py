@@ -198,7 +198,7 @@ class Subject:
 
     @cached_property
     def flow(self) -> Flow:
-        """How strongly the loss depends on each layer. Raises `Skipped` where that cannot be told."""
+        """How strongly the loss depends on each layer. Raises `Skipped` where that cannot be measured."""
         from cnnexplain.checks.suite.flow import measured
 
         return measured(self)

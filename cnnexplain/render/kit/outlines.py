@@ -57,7 +57,7 @@ def _drawn(shown: DrawnImage, unit: Unit) -> Box | None:
 
 
 def _tag(draw: ImageDraw.ImageDraw, canvas: tuple[int, int], box: Box, text: str, tags: Sequence[Box]) -> Box:
-    """Write a number beside an outline, where it is on the picture and hides no other if that can be had."""
+    """Write a number beside an outline, where it is on the picture and hides no other if that is possible."""
     face = font(TAG, bold=True)
     width, height = face.getlength(text) + 2 * PADDING, TAG + PADDING
     places = [

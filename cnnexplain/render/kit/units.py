@@ -60,7 +60,7 @@ class Unit:
 
 
 def by_layer(reconstructions: Iterable[Reconstruction]) -> dict[str, list[Unit]]:
-    """The units of every layer, all in the order in which they are first met."""
+    """The units of every layer, all in the order in which they first occur."""
     channels: dict[str, dict[Any, dict[str, Reconstruction]]] = {}
     for reconstruction in reconstructions:
         channels.setdefault(reconstruction.layer, {}).setdefault(

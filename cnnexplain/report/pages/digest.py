@@ -1,4 +1,4 @@
-"""The digest of a record, by which a later run sees that nobody edited it. No signature: anybody can make it anew."""
+"""The digest of a record, by which a later run sees that nobody edited it. No signature: anybody can compute it."""
 
 from __future__ import annotations
 

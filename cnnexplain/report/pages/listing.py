@@ -82,7 +82,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Pager:
-    """Where a page stands among its brothers."""
+    """Where a page stands among those of the same listing."""
 
     number: int
     last: int
@@ -138,7 +138,7 @@ def row_of(record: Mapping[str, Any], place: int) -> ImageRow:
 
 
 def pager_of(series: Listing, number: int) -> Pager:
-    """What leads from a page to its brothers."""
+    """What leads from a page to the others of the same listing."""
     last = series.last
     reached = (
         ("First", 1, "first"),
