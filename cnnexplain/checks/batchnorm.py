@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["BatchNorm"]
 
 PICTURES = 8  # whose means are looked at
-PIXELS = (
-    4 * 224**2
-)  # of so many all together are the pictures on which layers are tried in each other's place
+# Of so many all together are the pictures on which layers are tried in each other's place.
+PIXELS = 4 * 224**2
 MOST = 64  # such pictures
 TRIED = 64  # pairs of layers, those that are nearest first
 MAPPED = "look at how names of layers are mapped where the checkpoint is loaded or converted"

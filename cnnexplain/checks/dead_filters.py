@@ -62,9 +62,8 @@ class DeadFilters:
         from cnnexplain.checks.suite.layers import some
         from cnnexplain.core import words
 
-        layers = [
-            layer for layer in subject.counted if layer.statistics.limit > 0
-        ]  # zeros alone: untrained-layers
+        # Zeros alone: untrained-layers.
+        layers = [layer for layer in subject.counted if layer.statistics.limit > 0]
         if not layers:
             raise Skipped("it has no layer with filters that can be read")
         bad: list[tuple[float, tuple[str, ...]]] = []

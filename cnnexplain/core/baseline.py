@@ -17,9 +17,8 @@ class StoredImage:
 
     sha256: str  # of the picture's file
     best: tuple[tuple[int, float], ...]  # the best classes, each with its probability, best first
-    values: (
-        NDArray[np.float32] | None
-    )  # (h, w): signed Grad-CAM of the best class; None without a map to explain
+    # (h, w): signed Grad-CAM of the best class; None without a map to explain.
+    values: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,9 +70,8 @@ class Answer:
 
     logits: Tensor  # (N, K)
     results: tuple[tuple[Result, ...], ...]  # of every picture, in the order in which they are shown
-    problems: Mapping[int, ImageError] = field(
-        default_factory=dict
-    )  # by row, of pictures without an explanation
+    # By row, of pictures without an explanation.
+    problems: Mapping[int, ImageError] = field(default_factory=dict)
     notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by row, sentences for the record
 
 
@@ -102,18 +101,15 @@ class Explanation:
     """What the model says of one picture, and why."""
 
     image: str
-    picture: Image.Image = field(
-        repr=False
-    )  # RGB, perhaps only as large as it is drawn; `geometry` has the size
+    # RGB, perhaps only as large as it is drawn; `geometry` has the size.
+    picture: Image.Image = field(repr=False)
     geometry: Geometry = field(repr=False)
     predictions: tuple[Prediction, ...]  # best first
     results: tuple[Result, ...] = ()
-    pixels: NDArray[np.uint8] | None = field(
-        default=None, repr=False
-    )  # (H, W, C), as the model sees the picture, before it is normalised
-    notes: tuple[
-        str, ...
-    ] = ()  # in sentences: what was made of the picture's file, and what could not be explained
+    # (H, W, C), as the model sees the picture, before it is normalised.
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
+    # In sentences: what was made of the picture's file, and what could not be explained.
+    notes: tuple[str, ...] = ()
     activation: str = "softmax"  # what makes probabilities of scores: softmax, sigmoid or none
     explained: str = ""  # what the scores are, in words; empty where they are what the model returns
     html: Callable[[Explanation], str] | None = field(default=None, repr=False)  # what a notebook shows

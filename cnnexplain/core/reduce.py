@@ -147,9 +147,8 @@ class FirstAnswers(Reducer):
 
     key: ClassVar[str] = "first_answers"
 
-    classes: dict[int, ClassCount] = field(
-        default_factory=dict
-    )  # by index, in the order of their first image
+    # By index, in the order of their first image.
+    classes: dict[int, ClassCount] = field(default_factory=dict)
 
     def update(self, record: Record) -> None:
         """Take in the first answer of one image, where it has one."""

@@ -198,9 +198,8 @@ def _below(folder: str, start: str, results: Path | None, is_result: IsResult) -
             if is_picture(name) and not (within and is_result(Path(root, name))):
                 yield ImagePath(os.path.join(root, name), "" if below == "." else below, start)
     for error in closed:
-        yield ImagePath(
-            os.fsdecode(error.filename), "", start
-        )  # reported as a failure when it cannot be decoded
+        # Reported as a failure when it cannot be decoded.
+        yield ImagePath(os.fsdecode(error.filename), "", start)
 
 
 def _nothing(arguments: list[str], options: ImageOptions, sources: list[ImagePath]) -> NoImagesError:

@@ -251,9 +251,8 @@ def _tensors(entries: dict[str, Any], path: Path) -> State:
         raise ModelError(f"{path} holds {len(entries):,} names in one map, more than any network has", RESAVE)
     tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
     state = {name: Tensor.detach(value) for name, value in tensors.items()}
-    require_honest(
-        {name: tensor for name, tensor in state.items() if tensor.is_nested}, path
-    )  # without a shape
+    # Without a shape.
+    require_honest({name: tensor for name, tensor in state.items() if tensor.is_nested}, path)
     return state
 
 

@@ -114,9 +114,8 @@ class Subject:
         watched = model or self.model
 
         def work(part: slice) -> tuple[Tensor, list[overflow.Overflow]]:
-            watched.heads.of(
-                watched, part.stop - part.start
-            )  # looks at a blank picture once, which is not to be watched
+            # Looks at a blank picture once, which is not to be watched.
+            watched.heads.of(watched, part.stop - part.start)
             scores, places = overflow.overflows(watched, self.inputs(part, watched))
             return scores.cpu(), places
 

@@ -32,9 +32,8 @@ class _ShownClasses:
 
     names: list[str]
     counts: NDArray[np.int64]
-    every: NDArray[
-        np.int64
-    ]  # pictures of each class, also those that were taken for a class that is not shown
+    # Pictures of each class, also those that were taken for a class that is not shown.
+    every: NDArray[np.int64]
 
 
 def confusion(data: Confusion) -> Image.Image:

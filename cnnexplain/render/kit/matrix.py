@@ -111,9 +111,8 @@ def _means(
         for axis, shared in ((1, across), (0, down)):
             if shared > 1:
                 starts = np.arange(0, means.shape[axis], shared)
-                counts = np.diff(starts, append=means.shape[axis]).astype(
-                    np.float32
-                )  # the last may have fewer
+                # The last may have fewer.
+                counts = np.diff(starts, append=means.shape[axis]).astype(np.float32)
                 means = np.add.reduceat(means, starts, axis) / (counts if axis else counts[:, None])
     return means
 
