@@ -10,7 +10,7 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, EvidenceTable, Gallery, Level, Measurement, Need, Skipped, Thumbnail
 
 if TYPE_CHECKING:
-    from cnnexplain.checks.suite.compared import Compared
+    from cnnexplain.checks.suite.compared import Comparison
     from cnnexplain.checks.suite.subject import Subject
     from cnnexplain.core.baseline import StoredRun
 
@@ -114,7 +114,7 @@ class Baseline:
             else _explained.limited(result, subject)
         )
 
-    def _broken(self, picture: Compared, size: tuple[int, int]) -> dict[str, float]:
+    def _broken(self, picture: Comparison, size: tuple[int, int]) -> dict[str, float]:
         """By how much a picture exceeds each limit that it exceeds, as a share of the measure's range."""
         excess = {
             "class": picture.lead - self.probability,
@@ -124,7 +124,7 @@ class Baseline:
         }
         return {name: far for name, far in excess.items() if far > 0}
 
-    def _summary(self, pictures: list[Compared], bad: int) -> str:
+    def _summary(self, pictures: list[Comparison], bad: int) -> str:
         from cnnexplain.core.words import count
 
         other_class = sum(picture.lead > self.probability for picture in pictures)
@@ -161,12 +161,12 @@ def _differing(subject: Subject, stored: StoredRun) -> str:
     return f"; stored with {', '.join(parts)}" if parts else ""
 
 
-def _table(pictures: list[tuple[Compared, tuple[str, ...]]]) -> EvidenceTable:
+def _table(pictures: list[tuple[Comparison, tuple[str, ...]]]) -> EvidenceTable:
     head = ("picture", "breaks", "best class", "its probability", "rank correlation", "peak moved by")
     return EvidenceTable(head, tuple(_row(picture, broken) for picture, broken in pictures))
 
 
-def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
+def _row(picture: Comparison, broken: tuple[str, ...]) -> tuple[str, ...]:
     best = f"{picture.was} → {picture.now}" if picture.was != picture.now else picture.was
     chance = f"{picture.chance - picture.change:.4f} → {picture.chance:.4f}"
     maps = (
@@ -177,7 +177,7 @@ def _row(picture: Compared, broken: tuple[str, ...]) -> tuple[str, ...]:
     return (picture.name, ", ".join(broken) or "-", best, chance, *maps)
 
 
-def _thumbnails(pictures: list[Compared]) -> tuple[Thumbnail, ...]:
+def _thumbnails(pictures: list[Comparison]) -> tuple[Thumbnail, ...]:
     """The worst pictures, each as it was stored and as it is."""
     return tuple(
         thumbnail

@@ -39,14 +39,14 @@ class VanishingGradients:
         """Compare |a| |dL/da| of the first layer with that of the last, the median over the pictures."""
         from math import isfinite
 
-        from cnnexplain.checks.suite.flow import Lost, indifferent
+        from cnnexplain.checks.suite.flow import NoGradient, indifferent
 
         try:
             flow = subject.flow
         except Skipped as reason:  # to skip a model that always says the same would be to pass it
             if indifferent(subject):
                 why = f"{len(subject.examples)} pictures get the same scores"
-            elif isinstance(reason, Lost):
+            elif isinstance(reason, NoGradient):
                 why = "its scores, or the function behind them, are saturated"
             else:
                 raise

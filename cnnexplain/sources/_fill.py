@@ -32,7 +32,7 @@ Build = Callable[[str, Variant], Built]
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledModel:
     """A model with the fitting tensors of a checkpoint in it."""
 
     built: Built
@@ -71,7 +71,7 @@ def filled(
 
 def _filled(
     checkpoint: Path, parts: tuple[StateDict, ...], architecture: str, variant: Variant, build: Build
-) -> Filled:
+) -> FilledModel:
     """The part of the file that fits an architecture best, in a model with its numbers of classes and channels."""
     built = build(architecture, variant)
     honest: list[StateDict] = []
@@ -105,7 +105,7 @@ def _filled(
         again = read(part.state, network.module)
         if again.score > reading.score:
             built, reading, shaped = network, again, settings
-    return Filled(
+    return FilledModel(
         built,
         part,
         rivals=tuple(rival for rival, other in runners_up if first.score and other.score == first.score),
@@ -157,7 +157,7 @@ def _parts_named(parts: tuple[StateDict, ...], key: str | None, path: Path) -> t
     )
 
 
-def _choices(filling: Filled, variant: Variant, options: ModelOptions) -> list[Choice]:
+def _choices(filling: FilledModel, variant: Variant, options: ModelOptions) -> list[Choice]:
     """The choices made while the checkpoint was fitted, with reasons."""
     part, reading, misfit, built = filling.part, filling.reading, filling.misfit, filling.built
     choices = []
@@ -209,7 +209,7 @@ def _choices(filling: Filled, variant: Variant, options: ModelOptions) -> list[C
     return choices
 
 
-def _misfit(filling: Filled, checkpoint: Path) -> ModelError:
+def _misfit(filling: FilledModel, checkpoint: Path) -> ModelError:
     misfit, built = filling.misfit, filling.built
     names = [name for name in filling.reading.left if any(word in name for word in LANGUAGE)]
     if names and misfit.fitting < len(names):

@@ -31,7 +31,7 @@ UNPACK = "unpack it, and name the file in it"
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignFile:
     """The kind of a file or folder, in words, and a hint on how to get a model from it."""
 
     kind: str
@@ -39,97 +39,107 @@ class Foreign:
 
 
 # By the first bytes: their place, the bytes, and the kind of file.
-MAGIC: tuple[tuple[int, bytes, Foreign], ...] = (
-    (0, b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file, as Keras writes", KERAS)),
-    (4, b"TFL3", Foreign("a TensorFlow Lite model", TENSORFLOW)),
-    (0, b"\x93NUMPY", Foreign("an array of NumPy", WEIGHTS)),
-    (0, b"GGUF", Foreign("a language model for llama.cpp (GGUF)", LANGUAGE)),
+MAGIC: tuple[tuple[int, bytes, ForeignFile], ...] = (
+    (0, b"\x89HDF\r\n\x1a\n", ForeignFile("an HDF5 file, as Keras writes", KERAS)),
+    (4, b"TFL3", ForeignFile("a TensorFlow Lite model", TENSORFLOW)),
+    (0, b"\x93NUMPY", ForeignFile("an array of NumPy", WEIGHTS)),
+    (0, b"GGUF", ForeignFile("a language model for llama.cpp (GGUF)", LANGUAGE)),
     (
         0,
         b"ftrt",
-        Foreign("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
+        ForeignFile("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
     ),
     (
         4,
         b"ET12",
-        Foreign("a program of ExecuTorch", f"give the PyTorch model that it was made from: {WEIGHTS}"),
+        ForeignFile("a program of ExecuTorch", f"give the PyTorch model that it was made from: {WEIGHTS}"),
     ),
-    (0, b"MATLAB 5.0 MAT-file", Foreign("a file of MATLAB", WEIGHTS)),
+    (0, b"MATLAB 5.0 MAT-file", ForeignFile("a file of MATLAB", WEIGHTS)),
     (
         0,
         b"\xff\xd8\xff",
-        Foreign("a picture (JPEG)", "the model comes first: cnnexplain gradcam MODEL PICTURES"),
+        ForeignFile("a picture (JPEG)", "the model comes first: cnnexplain gradcam MODEL PICTURES"),
     ),
     (
         0,
         b"\x89PNG\r\n",
-        Foreign("a picture (PNG)", "the model comes first: cnnexplain gradcam MODEL PICTURES"),
+        ForeignFile("a picture (PNG)", "the model comes first: cnnexplain gradcam MODEL PICTURES"),
     ),
-    (0, b"\x1f\x8b", Foreign("packed with gzip", UNPACK)),
-    (0, b"BZh", Foreign("packed with bzip2", UNPACK)),
-    (0, b"\xfd7zXZ\0", Foreign("packed with xz", UNPACK)),
-    (0, b"\x28\xb5\x2f\xfd", Foreign("packed with Zstandard", UNPACK)),
-    (0, b"7z\xbc\xaf\x27\x1c", Foreign("a 7z archive", UNPACK)),
-    (0, b"Rar!", Foreign("a RAR archive", UNPACK)),
-    (257, b"ustar", Foreign("a tar archive", UNPACK)),
+    (0, b"\x1f\x8b", ForeignFile("packed with gzip", UNPACK)),
+    (0, b"BZh", ForeignFile("packed with bzip2", UNPACK)),
+    (0, b"\xfd7zXZ\0", ForeignFile("packed with xz", UNPACK)),
+    (0, b"\x28\xb5\x2f\xfd", ForeignFile("packed with Zstandard", UNPACK)),
+    (0, b"7z\xbc\xaf\x27\x1c", ForeignFile("a 7z archive", UNPACK)),
+    (0, b"Rar!", ForeignFile("a RAR archive", UNPACK)),
+    (257, b"ustar", ForeignFile("a tar archive", UNPACK)),
 )
 TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # at the end of TensorFlow's index of a checkpoint
 # By the end of the name, where the first bytes do not settle the kind.
-SUFFIXES: dict[str, Foreign] = {
-    ".onnx": Foreign("an ONNX model", ONNX),
-    ".ort": Foreign("a model of ONNX Runtime", ONNX),
-    ".keras": Foreign("a Keras model", KERAS),
-    ".h5": Foreign("an HDF5 file, as Keras writes", KERAS),
-    ".hdf5": Foreign("an HDF5 file, as Keras writes", KERAS),
-    ".tflite": Foreign("a TensorFlow Lite model", TENSORFLOW),
-    ".pb": Foreign("a graph of TensorFlow", TENSORFLOW),
-    ".pbtxt": Foreign("a graph of TensorFlow", TENSORFLOW),
-    ".index": Foreign("part of a checkpoint of TensorFlow", TENSORFLOW),
-    ".meta": Foreign("part of a checkpoint of TensorFlow", TENSORFLOW),
-    ".mlmodel": Foreign("a Core ML model", f"give the PyTorch model that it was converted from: {WEIGHTS}"),
-    ".mlpackage": Foreign("a Core ML model", f"give the PyTorch model that it was converted from: {WEIGHTS}"),
-    ".engine": Foreign("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
-    ".plan": Foreign("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
-    ".trt": Foreign("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
-    ".pte": Foreign("a program of ExecuTorch", f"give the PyTorch model that it was made from: {WEIGHTS}"),
-    ".pdparams": Foreign("a file of weights of PaddlePaddle", TENSORFLOW),
-    ".pdmodel": Foreign("a model of PaddlePaddle", TENSORFLOW),
-    ".pdiparams": Foreign("a file of weights of PaddlePaddle", TENSORFLOW),
-    ".caffemodel": Foreign("a model of Caffe", TENSORFLOW),
-    ".prototxt": Foreign("a description of a network for Caffe", TENSORFLOW),
-    ".params": Foreign("a file of weights of MXNet", TENSORFLOW),
-    ".msgpack": Foreign("a file of weights of Flax", TENSORFLOW),
-    ".npz": Foreign("a file of NumPy arrays (.npz), as JAX and Flax write", JAX),
-    ".npy": Foreign("an array of NumPy", WEIGHTS),
-    ".gguf": Foreign("a language model for llama.cpp (GGUF)", LANGUAGE),
-    ".mat": Foreign("a file of MATLAB", WEIGHTS),
-    ".xml": Foreign("a text of XML, as OpenVINO describes networks", f"give the PyTorch model: {WEIGHTS}"),
-    ".joblib": Foreign("a pickle of joblib, as scikit-learn's models are saved", LANGUAGE),
-    ".index.json": Foreign("the list of a checkpoint's parts", JOIN),
+SUFFIXES: dict[str, ForeignFile] = {
+    ".onnx": ForeignFile("an ONNX model", ONNX),
+    ".ort": ForeignFile("a model of ONNX Runtime", ONNX),
+    ".keras": ForeignFile("a Keras model", KERAS),
+    ".h5": ForeignFile("an HDF5 file, as Keras writes", KERAS),
+    ".hdf5": ForeignFile("an HDF5 file, as Keras writes", KERAS),
+    ".tflite": ForeignFile("a TensorFlow Lite model", TENSORFLOW),
+    ".pb": ForeignFile("a graph of TensorFlow", TENSORFLOW),
+    ".pbtxt": ForeignFile("a graph of TensorFlow", TENSORFLOW),
+    ".index": ForeignFile("part of a checkpoint of TensorFlow", TENSORFLOW),
+    ".meta": ForeignFile("part of a checkpoint of TensorFlow", TENSORFLOW),
+    ".mlmodel": ForeignFile(
+        "a Core ML model", f"give the PyTorch model that it was converted from: {WEIGHTS}"
+    ),
+    ".mlpackage": ForeignFile(
+        "a Core ML model", f"give the PyTorch model that it was converted from: {WEIGHTS}"
+    ),
+    ".engine": ForeignFile(
+        "an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"
+    ),
+    ".plan": ForeignFile("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
+    ".trt": ForeignFile("an engine of TensorRT", f"give the PyTorch model that it was made from: {WEIGHTS}"),
+    ".pte": ForeignFile(
+        "a program of ExecuTorch", f"give the PyTorch model that it was made from: {WEIGHTS}"
+    ),
+    ".pdparams": ForeignFile("a file of weights of PaddlePaddle", TENSORFLOW),
+    ".pdmodel": ForeignFile("a model of PaddlePaddle", TENSORFLOW),
+    ".pdiparams": ForeignFile("a file of weights of PaddlePaddle", TENSORFLOW),
+    ".caffemodel": ForeignFile("a model of Caffe", TENSORFLOW),
+    ".prototxt": ForeignFile("a description of a network for Caffe", TENSORFLOW),
+    ".params": ForeignFile("a file of weights of MXNet", TENSORFLOW),
+    ".msgpack": ForeignFile("a file of weights of Flax", TENSORFLOW),
+    ".npz": ForeignFile("a file of NumPy arrays (.npz), as JAX and Flax write", JAX),
+    ".npy": ForeignFile("an array of NumPy", WEIGHTS),
+    ".gguf": ForeignFile("a language model for llama.cpp (GGUF)", LANGUAGE),
+    ".mat": ForeignFile("a file of MATLAB", WEIGHTS),
+    ".xml": ForeignFile(
+        "a text of XML, as OpenVINO describes networks", f"give the PyTorch model: {WEIGHTS}"
+    ),
+    ".joblib": ForeignFile("a pickle of joblib, as scikit-learn's models are saved", LANGUAGE),
+    ".index.json": ForeignFile("the list of a checkpoint's parts", JOIN),
 }
-PICKLE = Foreign("a pickle that torch.save did not write", WEIGHTS)
+PICKLE = ForeignFile("a pickle that torch.save did not write", WEIGHTS)
 ZIPPED = {  # by an entry of the archive
-    "model.weights.h5": Foreign("a Keras model", KERAS),
-    ".npy": Foreign("a file of NumPy arrays (.npz), as JAX and Flax write", JAX),
-    "saved_model.pb": Foreign("a packed model of TensorFlow", TENSORFLOW),
+    "model.weights.h5": ForeignFile("a Keras model", KERAS),
+    ".npy": ForeignFile("a file of NumPy arrays (.npz), as JAX and Flax write", JAX),
+    "saved_model.pb": ForeignFile("a packed model of TensorFlow", TENSORFLOW),
 }
 TORCH = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pth.tar")
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.(safetensors|bin)$")
 
 
-def foreign_file(path: Path) -> Foreign | None:
+def foreign_file(path: Path) -> ForeignFile | None:
     """The kind of a file that is no checkpoint of PyTorch; None where it may be a checkpoint."""
     with path.open("rb") as file:
         head = file.read(HEAD)
         file.seek(max(0, path.stat().st_size - len(TABLE)))
         tail = file.read(len(TABLE))
     if shard := SHARD.search(path.name):
-        return Foreign(f"part {int(shard[1])} of {int(shard[2])} of a checkpoint", JOIN)
+        return ForeignFile(f"part {int(shard[1])} of {int(shard[2])} of a checkpoint", JOIN)
     for place, magic, foreign in MAGIC:
         if head[place : place + len(magic)] == magic:
             return foreign
     if tail == TABLE or ".ckpt.data-" in path.name.lower():
-        return Foreign("part of a checkpoint of TensorFlow", TENSORFLOW)
+        return ForeignFile("part of a checkpoint of TensorFlow", TENSORFLOW)
     name = path.name.lower()
     if head.startswith(b"PK"):
         return _zipped(path)
@@ -143,7 +153,7 @@ def _is_torch(head: bytes) -> bool:
     return b"\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" in head[:16]
 
 
-def _zipped(path: Path) -> Foreign | None:
+def _zipped(path: Path) -> ForeignFile | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -156,19 +166,19 @@ def _zipped(path: Path) -> Foreign | None:
     )
 
 
-def foreign_folder(path: Path) -> Foreign:
+def foreign_folder(path: Path) -> ForeignFile:
     """The kind of a folder that is no repository of a model, and a hint on what to name instead."""
     if (path / "saved_model.pb").exists():
-        return Foreign("a model of TensorFlow (SavedModel)", TENSORFLOW)
+        return ForeignFile("a model of TensorFlow (SavedModel)", TENSORFLOW)
     if (path / "Manifest.json").exists() and (path / "Data").is_dir():
         return SUFFIXES[".mlpackage"]
     names = sorted(entry.name for entry in path.iterdir() if entry.name.lower().endswith((".py", *TORCH)))
     if not names:
-        return Foreign(
+        return ForeignFile(
             "a folder without a model", "name a file of weights with --arch, or the name of a model"
         )
     first = path / names[0]
-    return Foreign(
+    return ForeignFile(
         "a folder, not a model",
         f"name the file in it: {first}{':NAME' if first.suffix == '.py' else ' --arch NAME'}",
     )

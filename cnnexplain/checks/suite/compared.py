@@ -22,7 +22,7 @@ STEP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class Comparison:
     """One picture, then and now."""
 
     name: str
@@ -38,7 +38,7 @@ class Compared:
     values: NDArray[np.float32] | None = None
 
 
-def compared(subject: Subject, stored: StoredRun) -> list[Compared]:
+def compared(subject: Subject, stored: StoredRun) -> list[Comparison]:
     """Every picture against what is stored of it.
 
     Raises `ModelError` where scores are not finite, `Skipped` where maps are not or maps are stored and there are none
@@ -60,7 +60,7 @@ def compared(subject: Subject, stored: StoredRun) -> list[Compared]:
         was, now = then.best[0][0], int(best[place])
         chance = float(chances[place, was])
         lead = float(chances[place, now]) - chance
-        comparison = Compared(
+        comparison = Comparison(
             example.name, example.pixels, labels[was], labels[now], lead, chance, chance - then.best[0][1]
         )
         if maps is not None and then.values is not None:
@@ -72,8 +72,8 @@ def compared(subject: Subject, stored: StoredRun) -> list[Compared]:
 
 
 def _with_maps(
-    comparison: Compared, stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]
-) -> Compared:
+    comparison: Comparison, stored: NDArray[np.float32], values: NDArray[np.float32], size: tuple[int, int]
+) -> Comparison:
     if stored.shape != values.shape:
         was, now = ("x".join(map(str, shape)) for shape in (stored.shape, values.shape))
         raise CheckInputError(

@@ -25,7 +25,7 @@ FEWEST = 3  # layers
 SAME = 1e-6  # of the scores' size: what differs by less is rounding
 
 
-class Lost(Skipped):
+class NoGradient(Skipped):
     """No layer has any influence on the loss: what `vanishing-gradients` finds, and others leave to it."""
 
 
@@ -58,7 +58,7 @@ class Flow:
 
 
 def measured(subject: Subject) -> Flow:
-    """How the loss depends on each layer. Raises `Skipped` where that cannot be measured, `Lost` where it does not."""
+    """How the loss depends on each layer. Raises `Skipped` where it cannot be measured, `NoGradient` if it does not."""
     require_sound(subject)
     model = subject.model
     if not model.trace.differentiable:
@@ -80,7 +80,7 @@ def measured(subject: Subject) -> Flow:
         parts.append([influence.values for influence in influences])
     values = [float(torch.cat(list(every)).median()) for every in zip(*parts, strict=True)]
     if values and max(values) == 0:
-        raise Lost("no gradient comes back at all: see vanishing-gradients")
+        raise NoGradient("no gradient comes back at all: see vanishing-gradients")
     if len(values) < FEWEST:
         raise Skipped(f"only {len(values)} layers are on the way of the gradient: {FEWEST} make a profile")
     if values[-1] == 0:

@@ -23,7 +23,7 @@ NAMED = 3  # layers in a sentence
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class FilterCounts:
     """What is counted of one layer's filters."""
 
     weights: Weights
@@ -52,10 +52,10 @@ def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
             yield weights, values
 
 
-def counted(subject: Subject) -> tuple[Counted, ...]:
+def counted(subject: Subject) -> tuple[FilterCounts, ...]:
     """What is counted of every layer."""
     return tuple(
-        Counted(
+        FilterCounts(
             weights,
             statistics(values),
             values[0].size,

@@ -100,7 +100,7 @@ class Subject:
         self.model.require_finite_weights()
 
     @cached_property
-    def counted(self) -> tuple[_layers.Counted, ...]:
+    def counted(self) -> tuple[_layers.FilterCounts, ...]:
         """What is counted of the filters of every layer. Raises where weights are not finite."""
         return _layers.counted(self)
 

@@ -23,7 +23,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Class:
+class FirstClass:
     """A class that came first in some image: how often, and how probable it was there on average."""
 
     index: int
@@ -44,7 +44,7 @@ class ImageIndex:
         self._gather(answers)
         # In the order of their first image.
         self.classes = [
-            Class(index, counted.label, counted.images, counted.mean)
+            FirstClass(index, counted.label, counted.images, counted.mean)
             for index, counted in answers.classes.items()
         ]
 
@@ -81,7 +81,7 @@ class ImageIndex:
         explained: Places = order[np.asarray(self._class)[order] != _FAILED]
         return explained
 
-    def of_classes(self) -> Iterator[tuple[Class, Places]]:
+    def of_classes(self) -> Iterator[tuple[FirstClass, Places]]:
         """Every class and its images, the least certain first; the class with most images first."""
         order = self.least_certain()
         classes = np.asarray(self._class)[order]

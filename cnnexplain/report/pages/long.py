@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cnnexplain.core.words import class_name, count, percent
 from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import card
-from cnnexplain.report.pages.image_index import Class, ImageIndex, Places, name_of
+from cnnexplain.report.pages.image_index import FirstClass, ImageIndex, Places, name_of
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
@@ -161,7 +161,7 @@ class _Report:
             span = (cards[0].heading, cards[-1].heading)
             yield self._page("cards.html", series, number, span, cards=cards)
 
-    def _rows(self, series: Listing, of: Class | None = None) -> Iterator[Made]:
+    def _rows(self, series: Listing, of: FirstClass | None = None) -> Iterator[Made]:
         contents = self._contents(series) if series.stem == "names" and series.last > 1 else ()
         for number in range(1, series.last + 1):
             rows = [row_of(self._records[place], place) for place in series.places(number)]
@@ -274,10 +274,10 @@ def _gallery(expected: int) -> str:
     return f"should-{expected}"
 
 
-def _stem(class_: Class) -> str:
+def _stem(class_: FirstClass) -> str:
     return f"class-{class_.index}"
 
 
-def _note(class_: Class) -> str:
+def _note(class_: FirstClass) -> str:
     note = class_name(class_.index)
     return "" if note == class_.label else note

@@ -32,7 +32,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Silent:
+class SilentChannelsRow:
     """The channels of a layer that fired in no image."""
 
     layer: str
@@ -53,7 +53,7 @@ class PageHead:
     of_model: bool  # whether no pictures were asked for
     tiles: tuple[Tile, ...]
     classes: tuple[Bar, ...]
-    silent: tuple[Silent, ...]
+    silent: tuple[SilentChannelsRow, ...]
     choices: tuple[Mapping[str, str], ...]
     setup: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
@@ -162,13 +162,15 @@ def class_bars(classes: Iterable[tuple[str, str, int]], answers: int) -> list[Ba
     ]
 
 
-def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[Silent]:
+def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[SilentChannelsRow]:
     for layer, entry in islice(layers.items(), SHOWN_SILENT_LAYERS):
         channels = entry["channels"]
         share = f"{len(channels):,} of {count(entry['count'], 'channel')}"
-        yield Silent(clipped(layer, LONGEST_NAME), share, abbreviated(channels, SHOWN_SILENT))
+        yield SilentChannelsRow(clipped(layer, LONGEST_NAME), share, abbreviated(channels, SHOWN_SILENT))
     if len(layers) > SHOWN_SILENT_LAYERS:
-        yield Silent("", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json")
+        yield SilentChannelsRow(
+            "", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json"
+        )
 
 
 def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
