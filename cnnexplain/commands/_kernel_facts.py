@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.layer_words import times
 from cnnexplain.core.results import Detail
+from cnnexplain.core.results.kernels import ALIKE, DEAD
 from cnnexplain.core.words import count, percent
-from cnnexplain.engine.weights.kernel_statistics import ALIKE, DEAD
 
 if TYPE_CHECKING:
     from cnnexplain.core.results.kernels import Kernels, Likeness, Smoothness

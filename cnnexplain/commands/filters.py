@@ -14,7 +14,6 @@ from cnnexplain.core.params import Param
 from cnnexplain.core.results.kernels import Kernels, View
 from cnnexplain.core.words import abbreviated, listed
 from cnnexplain.engine.capabilities import Capability
-from cnnexplain.engine.weights.kernel_statistics import by_likeness, statistics
 from cnnexplain.errors import CnnexplainError, LayerError, ModelError
 
 if TYPE_CHECKING:
@@ -115,6 +114,8 @@ class Filters(ModelCommand):
             yield self._kernels(model, by_name[name], may_run=not lazy)
 
     def _kernels(self, model: Model, weights: Weights, *, may_run: bool) -> Kernels:
+        from cnnexplain.engine.weights.kernel_statistics import statistics
+
         with model.borrowed():
             values = weights.read()
         flattened = _flattened(model, weights) if may_run and values.ndim == 2 else None
@@ -227,6 +228,8 @@ def _order(values: NDArray[np.float32], norms: NDArray[np.float64], sort: Sort) 
     import numpy as np
 
     if sort == "likeness":
+        from cnnexplain.engine.weights.kernel_statistics import by_likeness
+
         return by_likeness(values, norms)
     if sort == "norm":  # what is not finite is looked for: first
         return np.argsort(-np.nan_to_num(norms, nan=np.inf), kind="stable")

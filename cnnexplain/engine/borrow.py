@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 if TYPE_CHECKING:
@@ -101,18 +101,10 @@ def buffers_kept(model: Model) -> Iterator[None]:
         for owner, name, tensor, values in kept:
             if owner._buffers.get(name) is not tensor:
                 setattr(owner, name, tensor)
-            if not _alike(tensor, values):
+            if (tensor.shape, tensor.dtype, tensor.device) != (values.shape, values.dtype, values.device):
                 tensor.data = values
-            elif not _same(tensor, values):
+            elif not ((tensor == values) | (tensor.isnan() & values.isnan())).all():  # NaN is like NaN
                 tensor.data.copy_(values)
-
-
-def _alike(a: Tensor, b: Tensor) -> bool:
-    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(((a == b) | (a.isnan() & b.isnan())).all())  # NaN is like NaN
 
 
 @contextmanager

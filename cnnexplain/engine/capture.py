@@ -113,6 +113,17 @@ def map_layout(
     return layout if errors[layout] <= ASPECT_SLACK else None
 
 
+def map_shape(
+    shape: tuple[int, ...], input_size: tuple[int, int], layer: nn.Module, grids: Grids
+) -> tuple[int, int, int] | None:
+    """The map (C, h, w) that an output of `shape` is of one picture; None where it is none. See `map_layout`."""
+    layout = map_layout(shape, input_size, layer, grids) if shape[:1] == (1,) else None
+    if layout is None:
+        return None
+    _, a, b, c = shape
+    return (a, b, c) if layout == "NCHW" else (c, a, b)
+
+
 def note_grid(shape: Sequence[int], layer: nn.Module, grids: set[tuple[int, int]]) -> None:
     """Add the size (h, w) of an output to `grids`, where its layer's kind says how it lies; not of a single cell."""
     if len(shape) == 4 and isinstance(layer, CHANNELS_FIRST) and shape[2] * shape[3] > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
@@ -115,7 +115,8 @@ def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
     try:
         with torch.no_grad(), _FlattenMode(way, names):
             if shapes:
-                weights = {name: tensor.to("meta") for name, tensor in _tensors(model.module).items()}
+                tensors = (*model.module.named_parameters(), *model.module.named_buffers())
+                weights = {name: tensor.to("meta") for name, tensor in tensors}
                 output = functional_call(model.module, weights, torch.empty((1, *size), device="meta"))
             else:
                 output = model.module(model.blank().new_zeros((1, *size)))
@@ -130,10 +131,6 @@ def _is_for_single_picture(output: Any) -> bool:
     if isinstance(output, (tuple, list)) and len(output) == 1 and isinstance(output[0], dict):
         return True
     return all(tensor.shape[:1] == (1,) for tensor in tensors_in(output))
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]:

@@ -16,6 +16,7 @@ from cnnexplain.engine.borrow import restored
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.trace.functions import Args, Function
+from cnnexplain.engine.weights.layers import is_plain
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -219,8 +220,6 @@ def _all_finite(arguments: Iterable[Any]) -> bool:
 def _tensors(value: Any, rows: int) -> Iterator[Tensor]:
     """The tensors of floating point in an output whose first axis is a whole number of so many rows."""
     for tensor in tensors_in(value):
-        odd = tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta
-        if odd or not tensor.is_floating_point() or not tensor.ndim or not tensor.numel():
-            continue
-        if len(tensor) % rows == 0:
+        numbers = is_plain(tensor) and tensor.is_floating_point() and tensor.ndim and tensor.numel()
+        if numbers and len(tensor) % rows == 0:
             yield tensor

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernels"]
 
+DEAD = 0.01  # of the root mean square of the layer's norms: a filter of at most this norm is dead
+ALIKE = 0.99  # the cosine from which on two filters are near-duplicates
 # What a filter looks like, which decides how a layer is drawn.
 # "colour": it reads red, green and blue, and is a picture itself (of several frames where it is 3-D).
 # "slices": a plane of weights for every input channel, the strongest first.

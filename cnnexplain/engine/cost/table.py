@@ -14,10 +14,10 @@ from torch.nn.parameter import is_lazy
 
 from cnnexplain.core.results.summary import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine.borrow import is_trainable
-from cnnexplain.engine.capture import Grids, map_layout, note_grid
+from cnnexplain.engine.capture import map_shape, note_grid
 from cnnexplain.engine.cost.operations import Counting, attention_in_parts
 from cnnexplain.engine.fields.axes import tensors_in
-from cnnexplain.engine.fields.field import AxisField, ReceptiveField
+from cnnexplain.engine.fields.field import ReceptiveField
 from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.kernels import reading, weighted
@@ -159,6 +159,7 @@ def _rows(model: Model, watched: _Pass, context: _Context, *, finished: bool) ->
     for module, shapes in watched.outputs.items():
         for shape in shapes:
             note_grid(shape, module, grids)
+    size = model.preprocess.input_size
     first_use: dict[int, str] = {}  # of every module and parameter, by identity
     for name, module in model.module.named_modules(remove_duplicate=False):
         own = list(module.parameters(recurse=False))
@@ -170,7 +171,7 @@ def _rows(model: Model, watched: _Pass, context: _Context, *, finished: bool) ->
             leaf=next(module.children(), None) is None,
             runs=watched.runs.get(name, 0 if finished and name not in used else None),
             outputs=outputs,
-            map=_map(outputs, model.preprocess.input_size, module, grids),
+            map=map_shape(outputs[0], size, module, grids) if len(outputs) == 1 else None,
             window=_window(module),
             parameters=sum(map(_numbers, module.parameters())),
             own_parameters=sum(map(_numbers, own)),
@@ -205,24 +206,13 @@ def _numbers(parameter: Tensor) -> int:
     return 0 if is_lazy(parameter) else parameter.numel()
 
 
-def _map(
-    outputs: tuple[tuple[int, ...], ...], size: tuple[int, int], module: nn.Module, grids: Grids
-) -> tuple[int, int, int] | None:
-    if len(outputs) != 1 or outputs[0][:1] != (1,):
-        return None
-    layout = map_layout(outputs[0], size, module, grids)
-    if layout is None:
-        return None
-    _, a, b, c = outputs[0]
-    return (a, b, c) if layout == "NCHW" else (c, a, b)
-
-
 def _reaches(seen: ReceptiveField | None) -> tuple[Reach, Reach] | None:
-    return None if seen is None else (_reach(seen.rows), _reach(seen.columns))
-
-
-def _reach(axis: AxisField) -> Reach:
-    return Reach(axis.size, None if axis.size is None else axis.stride)
+    if seen is None:
+        return None
+    rows, columns = (
+        Reach(axis.size, None if axis.size is None else axis.stride) for axis in (seen.rows, seen.columns)
+    )
+    return rows, columns
 
 
 def _window(module: nn.Module) -> Window | None:

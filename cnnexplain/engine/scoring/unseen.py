@@ -80,14 +80,11 @@ def _all_between(values: Sequence[Tensor | None]) -> bool:
 
 def _saturates(values: Sequence[Tensor | None], far: Sequence[Tensor | None]) -> bool:
     """Whether a score that lies inside comes up to 0 or 1 for strong inputs; one that is always 0 does not."""
-    near_end = [
-        torch.stack([_at_end(row) for row in rows if row is not None]) for rows in (values, far) if rows
-    ]
-    return len(near_end) == 2 and bool((near_end[1].any(0) & ~near_end[0].all(0)).any())
-
-
-def _at_end(values: Tensor) -> Tensor:
-    return (values < SATURATED) | (values > 1 - SATURATED)
+    if not values or not far:
+        return False
+    usual, strongest = (torch.stack([row for row in rows if row is not None]) for rows in (values, far))
+    usual_ends, ends = ((rows < SATURATED) | (rows > 1 - SATURATED) for rows in (usual, strongest))
+    return bool((ends.any(0) & ~usual_ends.all(0)).any())
 
 
 def _adds_up(values: Tensor) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.core.words import run_name
-from cnnexplain.engine.capture import map_layout, note_grid
+from cnnexplain.engine.capture import map_shape, note_grid
 from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.placing.moves import Moves
 from cnnexplain.engine.scoring.ending_rules import is_dense, version
@@ -185,12 +185,8 @@ def _described(
     name: str, layer: nn.Module, output: Tensor, size: tuple[int, int], grids: set[tuple[int, int]]
 ) -> Layer:
     shape = tuple(int(length) for length in output.shape)
-    as_map = layout = None
-    if shape[:1] == (1,) and (output.is_floating_point() or output.is_quantized):
-        layout = map_layout(shape, size, layer, grids)
-    if layout:
-        rows = 1 if layout == "NCHW" else 0
-        as_map = (shape[3] if rows == 0 else shape[1], shape[rows + 1], shape[rows + 2])
+    readable = output.is_floating_point() or output.is_quantized
+    as_map = map_shape(shape, size, layer, grids) if readable else None
     leaf = next(layer.children(), None) is None
     weighted = leaf and next(layer.parameters(), None) is not None
     kind = type(layer).__name__

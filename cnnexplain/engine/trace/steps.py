@@ -46,21 +46,15 @@ class _Steps(TorchFunctionMode):
 
 
 def with_steps(choice: Choice, module: nn.Module, forward: Callable[[Tensor], Any], inputs: Tensor) -> Choice:
-    """The choice of a layer; of one that hands on what it was given, the reason says what that is."""
-    made = steps_before(module, choice.value, forward, inputs)
-    return replace(choice, reason=f"{choice.reason}; it is {' -> '.join(made)}") if made else choice
+    """The choice of a layer; where the layer hands on its input unchanged, with the steps that made that.
 
-
-def steps_before(
-    module: nn.Module, layer: str, forward: Callable[[Tensor], Any], inputs: Tensor
-) -> tuple[str, ...]:
-    """The steps that made what a layer hands on unchanged, such as `("conv2", "relu", "max_pool2d")`; none of others.
-
-    One forward pass, and only where the layer is of a kind that may hand on. Leaves no hook behind.
+    The reason then ends in `it is conv2 -> relu -> max_pool2d`. One forward pass, and only where the layer is of a kind
+    that may hand on. Leaves no hook behind.
     """
+    layer = choice.value
     child = dict(module.named_modules()).get(layer)
     if not isinstance(child, HANDING_ON):
-        return ()
+        return choice
     steps = _Steps()
     before: list[tuple[Any, tuple[str, ...]]] = []  # the layer's input, and the steps that made it
     handed_on: list[tuple[str, ...]] = []
@@ -82,4 +76,5 @@ def steps_before(
         steps,
     ):
         forward(inputs)
-    return handed_on[0] if handed_on else ()
+    made = " -> ".join(handed_on[0]) if handed_on else ""
+    return replace(choice, reason=f"{choice.reason}; it is {made}") if made else choice

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cnnexplain.core.results.kernels import KernelStatistics, Likeness, Smoothness
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from cnnexplain.core.results.kernels import ALIKE, DEAD, KernelStatistics, Likeness, Smoothness
 
-DEAD = 0.01  # of the root mean square of the layer's norms: a filter of at most this norm is dead
-ALIKE = 0.99  # the cosine from which on two filters are near-duplicates
 BINS = 41  # of the histogram; an odd number, so that zero lies in the middle of one
 LISTED = 20  # pairs
 LEAST = 4  # weights: shorter filters are alike by chance
@@ -27,8 +24,6 @@ SMALLEST_SIDE = 3
 
 def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> KernelStatistics:
     """The statistics of filters (K, C, ...). `spatial`: whether neighbours along the axes behind C mean something."""
-    import numpy as np
-
     finite = np.isfinite(values)
     flat = values.reshape(len(values), -1)
     unbroken = finite.reshape(len(values), -1).all(axis=1)
@@ -56,8 +51,6 @@ def statistics(values: NDArray[np.float32], *, spatial: bool = True) -> KernelSt
 
 def _scale(norms: NDArray[np.float64]) -> float:
     """The root mean square of the norms of a layer's finite filters."""
-    import numpy as np
-
     sound = norms[~np.isnan(norms)]
     return math.sqrt(float(np.square(sound).mean())) if sound.size else 0.0
 
@@ -67,8 +60,6 @@ def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDAr
 
     Filters that are dead, of which only rounding may be left, or not finite come last.
     """
-    import numpy as np
-
     strength = np.nan_to_num(norms, nan=0.0)
     living = strength > DEAD * _scale(norms)
     chosen, others = np.flatnonzero(living), np.flatnonzero(~living)
@@ -88,8 +79,6 @@ def by_likeness(values: NDArray[np.float32], norms: NDArray[np.float64]) -> NDAr
 
 def _norms(flat: NDArray[np.float32], limit: float) -> NDArray[np.float64]:
     """Norms (K,), of numbers however large or small: squares of neither are lost."""
-    import numpy as np
-
     norms = np.zeros(len(flat))
     if limit > 0:
         for rows in _blocks(len(flat), flat.shape[1]):
@@ -102,8 +91,6 @@ def _units(
     values: NDArray[np.float32], norms: NDArray[np.float64], which: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """The chosen filters as rows of length one."""
-    import numpy as np
-
     units = np.empty((len(which), values[0].size), np.float32)
     for rows in _blocks(len(which), units.shape[1]):
         chosen = which[rows]
@@ -113,8 +100,6 @@ def _units(
 
 def _sketched(units: NDArray[np.float32]) -> NDArray[np.float32]:
     """Long rows shortened by one random projection, which nearly keeps their cosines (Johnson-Lindenstrauss)."""
-    import numpy as np
-
     length = units.shape[1]
     if length <= 2 * SKETCH:
         return units
@@ -130,8 +115,6 @@ def _likeness(
     values: NDArray[np.float32], norms: NDArray[np.float64], living: NDArray[np.intp]
 ) -> Likeness | None:
     """Pairs of living filters that point the same way, or opposite ways."""
-    import numpy as np
-
     if len(values) > MOST or values[0].size < LEAST:
         return None
     units = _units(values, norms, living) if len(living) else np.empty((0, 1), np.float32)
@@ -164,8 +147,6 @@ def _likeness(
 def _cosines(
     units: NDArray[np.float32], here: NDArray[np.intp], there: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    import numpy as np
-
     cosines = np.empty(len(here), np.float32)
     for part in _blocks(len(here), units.shape[1]):
         cosines[part] = np.einsum("kn,kn->k", units[here[part]], units[there[part]])
@@ -180,8 +161,6 @@ def _smoothness(
     Of independent Gaussian weights, N a filter with P pairs of neighbours, a filter's figure has mean 0 and
     variance N / (P (N + 2)): a direction at random, so that E[a²b²] = 1 / (N (N + 2)), and other products cancel.
     """
-    import numpy as np
-
     sides = values.shape[2:]
     if max(sides, default=0) < SMALLEST_SIDE or not len(living):
         return None

@@ -32,7 +32,7 @@ def fingerprint(module: nn.Module) -> str:
             digest.update(f"{name} {tensor.dtype}, not there yet\n".encode("utf-8", "surrogatepass"))
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
-        if not _is_plain(tensor):
+        if not is_plain(tensor):
             digest.update(repr(tensor).encode())
             continue
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -44,8 +44,8 @@ def broken(model: Model) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
     module = model.module
     return [
-        *(name for name, one in module.named_parameters() if _is_plain(one) and not _is_finite(one)),
-        *(name for name, one in module.named_buffers() if _is_plain(one) and bool(one.isnan().any())),
+        *(name for name, one in module.named_parameters() if is_plain(one) and not _is_finite(one)),
+        *(name for name, one in module.named_buffers() if is_plain(one) and bool(one.isnan().any())),
     ]
 
 
@@ -89,7 +89,7 @@ def require_plain(module: nn.Module, model_name: str) -> None:
         )
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor holds one number a place, as sparse, quantised, nested, meta and lazy tensors do not."""
     odd = is_lazy(tensor) or tensor.is_quantized or tensor.is_nested or tensor.is_meta
     return tensor.layout is torch.strided and not odd
