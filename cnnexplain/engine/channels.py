@@ -37,9 +37,9 @@ def histogram(values: Tensor) -> Histogram:
     if low < high:
         size = max(-low, high)  # divided by, since torch's own steps overflow where values are huge
         counts = torch.histc(other / size, BINS, low / size, high / size)
-    total, squares = (float(torch.sum(one, dtype=torch.float64)) for one in (other, other.double().square()))
+    total, squares = (float(torch.sum(x, dtype=torch.float64)) for x in (other, other.double().square()))
     zeros = values.numel() - other.numel()
-    return Histogram(tuple(int(one) for one in counts.tolist()), low, high, zeros, total, squares)
+    return Histogram(tuple(map(int, counts.tolist())), low, high, zeros, total, squares)
 
 
 def principal(values: Tensor) -> tuple[Tensor, Tensor]:

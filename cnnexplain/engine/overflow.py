@@ -98,7 +98,7 @@ def _cause(func: Function, name: str, arguments: tuple[Any, Any], result: Tensor
     `within`: what it gives back has room, but not what it computes on the way, as an epsilon that becomes zero. Empty
     for a function that cannot be repeated so.
     """
-    args, kwargs = _each_tensor(arguments, lambda one: one.double() if one.is_floating_point() else one)
+    args, kwargs = _each_tensor(arguments, lambda x: x.double() if x.is_floating_point() else x)
     try:
         exact = func(*args, **kwargs)
     except (RuntimeError, TypeError, ValueError):  # it knows no float64, or this device does not
@@ -118,9 +118,9 @@ def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if type(value) in (tuple, list):
-        return type(value)(_each_tensor(one, change) for one in value)
+        return type(value)(_each_tensor(entry, change) for entry in value)
     if type(value) is dict:
-        return {key: _each_tensor(one, change) for key, one in value.items()}
+        return {key: _each_tensor(entry, change) for key, entry in value.items()}
     return value
 
 

@@ -58,8 +58,8 @@ class AxisField:
         ends = (0, len(seen) - 1)
         fits = []
         for stride in (self.stride, other.stride):
-            lows = [one.stride * i + one.low - stride * i for one in (self, other) for i in ends]
-            highs = [one.stride * i + one.high - stride * i for one in (self, other) for i in ends]
+            lows = [axis.stride * i + axis.low - stride * i for axis in (self, other) for i in ends]
+            highs = [axis.stride * i + axis.high - stride * i for axis in (self, other) for i in ends]
             fits.append(AxisField(stride, min(lows), max(highs), seen))
         return min(fits, key=lambda fit: fit.high - fit.low)
 
@@ -179,7 +179,9 @@ def same(a: Seen | None, b: Seen | None) -> bool:
     """Whether two fields are equal to the last pixel."""
     if a is None or b is None:
         return a is b
-    return all(one == other and one[0].seen == other[0].seen for one, other in zip(a, b, strict=True))
+    return all(
+        first == second and first[0].seen == second[0].seen for first, second in zip(a, b, strict=True)
+    )
 
 
 def _both(a: Along, b: Along) -> Along:

@@ -81,7 +81,7 @@ def _moves(name: str, args: Args, kwargs: Kwargs, result: Any) -> bool:
     elif name in JOINING:
         still = made.ndim == 4 and all(operand.shape[2:] == made.shape[2:] for operand in operands)
     elif name in ("pad", "constant_pad_nd"):
-        widths = [int(one) for one in call_of(F.pad, args, kwargs)[1]["pad"]]
+        widths = [int(width) for width in call_of(F.pad, args, kwargs)[1]["pad"]]
         pairs = [widths[place : place + 2] for place in range(0, len(widths), 2)]
         still = all(is_small(before, after, KERNEL) for before, after in pairs)
     else:

@@ -130,7 +130,7 @@ def _turned(call: Call) -> Seen | None:
 
 def padded(call: Call, framed: bool = False) -> Seen | None:
     """Padding of a map; `framed`: of the picture itself, and windows over it lie on the padding too."""
-    widths = [int(one) for one in call.named["pad"]]
+    widths = [int(width) for width in call.named["pad"]]
     empty = call.named.get("mode", "constant") == "constant"
 
     def how(axis: AxisField, dim: int) -> Along | None:

@@ -27,7 +27,7 @@ def choose(trace: Trace, model_name: str, goal: str = "the classes") -> Choice:
     """
     layer = None if trace.default is None else trace.layers[trace.default]
     after = trace.layers[trace.default + 1 :] if trace.default is not None else trace.layers
-    sequences = sum(one.leaf and tokens(one) > 1 for one in after)
+    sequences = sum(layer.leaf and tokens(layer) > 1 for layer in after)
     if sequences > ATTENTION_POOL:
         raise LayerError(
             f"{model_name} works on tokens, not on maps: {sequences} of its layers are attention or token layers, "
@@ -37,7 +37,7 @@ def choose(trace: Trace, model_name: str, goal: str = "the classes") -> Choice:
         )
     if layer is None and trace.joins.copies:
         raise several_pictures(model_name)
-    sequence = next((one for one in trace.layers if one.leaf and one.kind.endswith("1d")), None)
+    sequence = next((other for other in trace.layers if other.leaf and other.kind.endswith("1d")), None)
     if layer is None and sequence is not None:
         raise LayerError(
             f"{model_name} works on sequences, not on maps: its layer {sequence.name!r} is a {sequence.kind}, and no "
@@ -51,11 +51,11 @@ def choose(trace: Trace, model_name: str, goal: str = "the classes") -> Choice:
             "give a larger --input-size, or name a layer with --layer",
         )
     ends = [trace.layers[place] for place in trace.ends]
-    names, maps = [one.run_name for one in ends], ", ".join(_map_words(one) for one in ends)
+    names, maps = [end.run_name for end in ends], ", ".join(_map_words(end) for end in ends)
     reason = f"the last map on the way to {goal} before pooling: {maps}"
     if len(ends) == 1:
         later = trace.layers[trace.ends[0] + 1 :]
-        if not any(one.name == ends[0].name and is_large(one) for one in later):
+        if not any(other.name == ends[0].name and is_large(other) for other in later):
             names = [ends[0].name]  # its last run stands for it
     else:
         reason = f"the last maps of the branches that only together lead to {goal}: {maps}"
@@ -98,12 +98,14 @@ def stages(trace: Trace, model_name: str) -> tuple[tuple[str, ...], Choice]:
             break
     # What a block lays out otherwise within itself, as patches by pixels, has as many places as the block.
     for size, layer in list(names.items()):
-        around = (one for one in names.values() if one.places == layer.places and one is not layer)
-        if any(one.name.count(".") < layer.name.count(".") for one in around):
+        around = (other for other in names.values() if other.places == layer.places and other is not layer)
+        if any(other.name.count(".") < layer.name.count(".") for other in around):
             del names[size]
     # Branches of other sizes beside the main way, as in pyramids, are no stages of it.
     ordered = sorted(names.values(), key=lambda layer: -layer.map[1] * layer.map[2] if layer.map else 0)
     sizes = ", ".join(f"{layer.map[1]}x{layer.map[2]}" for layer in ordered if layer.map)
     last = {layer.name: layer.run for layer in trace.layers if is_large(layer)}
-    chosen = tuple(one.name if one.run == last[one.name] else f"{one.name} #{one.run}" for one in ordered)
+    chosen = tuple(
+        layer.name if layer.run == last[layer.name] else f"{layer.name} #{layer.run}" for layer in ordered
+    )
     return chosen, Choice("layers", ", ".join(chosen), f"the last map of every size: {sizes}")

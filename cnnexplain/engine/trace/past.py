@@ -44,7 +44,7 @@ def past(model: Model, ends: Sequence[Layer]) -> tuple[int, ...]:
             held = _scores(model, ends, other, hold)
         except ForwardError:
             return ()
-    if len({one.shape for one in (before, repeated, after, held)}) > 1:
+    if len({scores.shape for scores in (before, repeated, after, held)}) > 1:
         return ()
     if not torch.allclose(before, repeated, rtol=1e-4, atol=1e-5 * float(before.abs().max())):
         return ()

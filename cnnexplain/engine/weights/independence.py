@@ -53,7 +53,7 @@ def independence(values: NDArray[np.float32]) -> Independence:
     for name, groups in _grouped(weights):
         figures[f"{name} of unequal size"] = _spread(groups, known)
         figures[f"{name} with a sum"] = _sums(groups)
-    figure = max(figures, key=lambda one: figures[one])
+    figure = max(figures, key=lambda name: figures[name])
     return Independence(figures[figure], figure, shape)
 
 

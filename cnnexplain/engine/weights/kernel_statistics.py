@@ -137,10 +137,10 @@ def _likeness(
         partnered[here] = partnered[there] = True
         for number in np.argsort(-near, kind="stable")[:LISTED]:
             closest.append((float(near[number]), int(living[here[number]]), int(living[there[number]])))
-    same = Counter((values[one] + np.float32(0)).tobytes() for one in living[partnered])  # -0 is 0
+    same = Counter((values[row] + np.float32(0)).tobytes() for row in living[partnered])  # -0 is 0
     equal = sum(number * (number - 1) // 2 for number in same.values())
     closest.sort(key=lambda pair: (-pair[0], *pair[1:]))
-    shown = tuple((one, other, min(cosine, 1.0)) for cosine, one, other in closest[:LISTED])
+    shown = tuple((first, second, min(cosine, 1.0)) for cosine, first, second in closest[:LISTED])
     return Likeness(pairs, int(partnered.sum()), equal, opposite, shown)
 
 

@@ -44,8 +44,8 @@ def broken(model: Model) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
     module = model.module
     return [
-        *(name for name, one in module.named_parameters() if is_plain(one) and not _is_finite(one)),
-        *(name for name, one in module.named_buffers() if is_plain(one) and bool(one.isnan().any())),
+        *(name for name, weight in module.named_parameters() if is_plain(weight) and not _is_finite(weight)),
+        *(name for name, buffer in module.named_buffers() if is_plain(buffer) and bool(buffer.isnan().any())),
     ]
 
 
@@ -70,7 +70,7 @@ def require_plain(module: nn.Module, model_name: str) -> None:
             "give the Python model that it was made from",
         )
     if scripted:
-        parts = [one for one in scripted if not any(one.startswith(f"{other}.") for other in scripted)]
+        parts = [name for name in scripted if not any(name.startswith(f"{other}.") for other in scripted)]
         more = f" (and {len(parts) - 1} more)" if len(parts) > 1 else ""
         raise ModelError(
             f"the part {parts[0]!r}{more} of {model_name} is TorchScript, whose code cannot be looked into",

@@ -43,8 +43,8 @@ def misplaced(model: Model, inputs: Tensor) -> list[tuple[Misplaced, ...]]:
     the statistics behind is compared. Layers are told where each agrees better, by `GAIN`, with the weights of the
     next, and all together by `DEVIATIONS`. That of two independent agreements over n channels is 2 / sqrt(n - 3).
 
-    Where one place alone is far better served (`SURE`), the model runs on as if it were mended there: otherwise nothing
-    that arrives later would be right.
+    Where one place alone is far better served (`SURE`), the model runs on as if it were corrected there:
+    otherwise nothing that arrives later would be right.
 
     Costs one forward pass of `inputs` (N, C, H, W) without gradients, and one run of a layer for each that is tried in
     its place. Weights are as they were afterwards, and no hook is left behind.
