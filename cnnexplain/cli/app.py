@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import inspect
 import itertools
 import os
@@ -200,7 +201,7 @@ def _carry_out(command: ShellCommand, context: typer.Context, values: dict[str, 
         from cnnexplain.runner.workers.process import make_own
 
         make_own()
-    command.prepare()
+    importlib.import_module(command.runner)
     at_work()
     with console.watching():
         outcome = command.carry_out(values, chosen, shlex.join(["cnnexplain", *sys.argv[1:]]), console)

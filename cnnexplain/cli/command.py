@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from cnnexplain.cli.options import built
+from cnnexplain.cli.options import built, flag
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import DeclaredOption, declared
+from cnnexplain.errors import OptionError
+from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.options import DeviceOptions
+from cnnexplain.runner.options import AnswerOptions, DeviceOptions, RunOptions
+from cnnexplain.runner.request import Request
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Observer, Outcome
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,42 @@ class ShellCommand(ABC):
         """
         return None
 
-    def common(self, values: Mapping[str, Any], arguments: str) -> dict[str, Any]:
-        """The arguments that all kinds of requests share."""
-        return {
-            "command": self.name,
-            "reference": values["model"],
-            "model": built(ModelOptions, values),
-            "where": built(DeviceOptions, values),
-            "render": built(RenderOptions, values),
-            "arguments": arguments,
-        }
+    def action(self, values: Mapping[str, Any]) -> Any:
+        """What differs between the requests of commands."""
+        return built(self.kind, values)
+
+    def request(self, values: Mapping[str, Any], chosen: set[str], arguments: str) -> Request[Any]:
+        """What the values ask for. `chosen`: the options that the user set; `arguments`: the call."""
+        return Request(
+            command=self.name,
+            action=self.action(values),
+            reference=values.get("model") or "",
+            images=tuple(values.get("images") or ()),
+            chosen=frozenset(field.name for field in declared(self.kind) if field.name in chosen),
+            run=self._results(values, chosen),
+            model=self._shared(ModelOptions, values),
+            where=self._shared(DeviceOptions, values),
+            find=self._shared(ImageOptions, values),
+            answers=self._shared(AnswerOptions, values),
+            render=self._shared(RenderOptions, values),
+            arguments=arguments,
+        )
+
+    def _shared(self, kind: type[Options], values: Mapping[str, Any]) -> Options:
+        """Options that are shared by several commands; their defaults where this is none of these."""
+        return built(kind, values if kind in self.shared.values() else {})
+
+    def _results(self, values: Mapping[str, Any], chosen: set[str]) -> RunOptions:
+        """Where results go: nowhere with --json where the user named no folder, since then only records are wanted."""
+        options = built(RunOptions, values)
+        if "Results" not in self.shared or not values["json"] or "output" in chosen or options.output is None:
+            return options
+        for name in ("save_raw", "tensorboard"):
+            if values[name]:
+                raise OptionError(
+                    f"{flag(name)} needs a run's files, and --json without -o writes none", "add -o out"
+                )
+        return replace(options, output=None)
 
     def forget(self, arguments: Sequence[str], start: Path) -> None:  # noqa: B027 - most leave nothing of the kind
         """Remove files of an earlier run that must not be taken for this run's, even if this run fails.
@@ -87,12 +117,10 @@ class ShellCommand(ABC):
         """The values without settings that conflict with the `typed` options: those are meant for other calls."""
         return dict(values)
 
-    def prepare(self) -> None:
-        """Import the module that carries it out."""
-        importlib.import_module(self.runner)
-
-    @abstractmethod
     def carry_out(
         self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer
     ) -> Outcome:
-        """Carry the command out, which needs torch. `chosen`: the options that the user set; `arguments`: the call."""
+        """Carry the command out, which needs torch."""
+        from cnnexplain.runner.run import run
+
+        return run(self.request(values, chosen, arguments), observer)

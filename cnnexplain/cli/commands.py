@@ -5,22 +5,20 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.console import ConsoleOptions
-from cnnexplain.cli.options import built, flag
+from cnnexplain.cli.options import built
 from cnnexplain.cli.settings import tables, variables
 from cnnexplain.commands import ImageCommand, command, names
 from cnnexplain.core.loading import ModelOptions
-from cnnexplain.core.params import declared
 from cnnexplain.errors import OptionError
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.checking.files import cleared, forget
+from cnnexplain.runner.checking.files import forget
 from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.options import (
@@ -31,13 +29,7 @@ from cnnexplain.runner.options import (
     OutputOptions,
     RunOptions,
 )
-from cnnexplain.runner.request import CheckRequest, MergeRequest, ModelRequest, Request
-
-if TYPE_CHECKING:
-    from cnnexplain.runner.request import Observer, Outcome
-
-
-Options = TypeVar("Options", bound=OutputOptions)
+from cnnexplain.runner.request import Checklist, Joining
 
 
 class OfPictures(ShellCommand):
@@ -45,7 +37,7 @@ class OfPictures(ShellCommand):
 
     takes_pictures = True
     heading = "Method"
-    runner = "cnnexplain.runner.run"
+    runner = "cnnexplain.runner.explain_images"
     shared: ClassVar[Mapping[str, type]] = {
         "Pictures": ImageOptions,
         "Right and wrong": AnswerOptions,
@@ -55,23 +47,6 @@ class OfPictures(ShellCommand):
         "Model and preprocessing": ModelOptions,
         "Terminal": ConsoleOptions,
     }
-
-    def carry_out(
-        self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer
-    ) -> Outcome:
-        """Explain the pictures."""
-        from cnnexplain.runner.run import run
-
-        request = Request(
-            images=tuple(values["images"] or ()),
-            method=built(self.kind, values),
-            asked=frozenset(field.name for field in declared(self.kind) if field.name in chosen),
-            run=_written(built(RunOptions, values), values, chosen),
-            find=built(ImageOptions, values),
-            answers=built(AnswerOptions, values),
-            **self.common(values, arguments),
-        )
-        return run(request, observer)
 
 
 class OfModel(ShellCommand):
@@ -89,23 +64,6 @@ class OfModel(ShellCommand):
         "Model and preprocessing": ModelOptions,
         "Terminal": ConsoleOptions,
     }
-
-    def carry_out(
-        self,
-        values: Mapping[str, Any],
-        chosen: set[str],
-        arguments: str,
-        observer: Observer,
-    ) -> Outcome:
-        """Look into the model."""
-        from cnnexplain.runner.inspect import inspect
-
-        request = ModelRequest(
-            inspection=built(self.kind, values),
-            output=_written(built(self.shared["Results"], values), values, chosen),
-            **self.common(values, arguments),
-        )
-        return inspect(request, observer)
 
 
 class OfDrawnModel(OfModel):
@@ -162,29 +120,10 @@ class Checking(ShellCommand):
 
         return partial(listing, chosen(built(CheckOptions, values), tables(Path.cwd())))
 
-    def carry_out(
-        self,
-        values: Mapping[str, Any],
-        chosen: set[str],  # noqa: ARG002 - no file name depends on the options here
-        arguments: str,
-        observer: Observer,
-    ) -> Outcome:
-        """Check the model."""
+    def action(self, values: Mapping[str, Any]) -> Checklist:
+        """The checks that are to be carried out."""
         options = built(CheckOptions, values)
-        cleared(options)  # before torch is there, which takes its time
-        from cnnexplain.runner.checking.check import check
-
-        request = CheckRequest(
-            reference=values["model"],
-            images=tuple(values["images"] or ()),
-            options=options,
-            tables=tables(Path.cwd()),
-            find=built(ImageOptions, values),
-            model=built(ModelOptions, values),
-            where=built(DeviceOptions, values),
-            arguments=arguments,
-        )
-        return check(request, observer)
+        return Checklist(options, tuple(chosen(options, tables(Path.cwd()))))
 
 
 class Merging(ShellCommand):
@@ -196,29 +135,9 @@ class Merging(ShellCommand):
     runner = "cnnexplain.runner.merge"
     shared: ClassVar[Mapping[str, type]] = {"Terminal": ConsoleOptions}
 
-    def carry_out(
-        self,
-        values: Mapping[str, Any],
-        chosen: set[str],  # noqa: ARG002 - no file name depends on the options here
-        arguments: str,
-        observer: Observer,
-    ) -> Outcome:
-        """Join the parts."""
-        from cnnexplain.runner.merge import merge
-
-        return merge(MergeRequest(tuple(values["parts"]), built(MergeOptions, values), arguments), observer)
-
-
-def _written(options: Options, values: Mapping[str, Any], chosen: set[str]) -> Options:
-    """`options` without a folder where --json is set and the user named none: then only records are wanted."""
-    if not values["json"] or "output" in chosen or options.output is None:
-        return options
-    for name in ("save_raw", "tensorboard"):
-        if values[name]:
-            raise OptionError(
-                f"{flag(name)} needs a run's files, and --json without -o writes none", "add -o out"
-            )
-    return replace(options, output=None)
+    def action(self, values: Mapping[str, Any]) -> Joining:
+        """The parts that are to be joined."""
+        return Joining(tuple(values["parts"]))
 
 
 def commands() -> dict[str, ShellCommand]:

@@ -25,7 +25,7 @@ from cnnexplain.runner.request import Request
 SHOWN = 4  # names of classes in a sentence
 
 
-def build_for(request: Request) -> tuple[Model, Loaded, tuple[Choice, ...]]:
+def build_for(request: Request[Any]) -> tuple[Model, Loaded, tuple[Choice, ...]]:
     """The model of a run, whose classes may have the names of folders; and what was chosen on the way."""
     names = class_folders(request.images, request.run.output)  # before a user's code may leave this folder
     model, loaded, choices = build(request.reference, request.model, request.where)
@@ -68,7 +68,7 @@ def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...
 class ExpectedClasses:
     """The class that each picture of a run should be, and how many of those that were explained are."""
 
-    def __init__(self, request: Request, sources: Sequence[ImagePath]) -> None:
+    def __init__(self, request: Request[Any], sources: Sequence[ImagePath]) -> None:
         """Read what was written of the pictures; needs no model. Raises `CheckInputError` where one has no label."""
         self._options, self._part = request.answers, request.run.part()
         self._classes = array("q")  # one for each source

@@ -1,151 +1,120 @@
-"""The whole story of a command without pictures: load the model, look into it, draw, write down."""
+"""Looking into a model, without images: each result is drawn, written and recorded before the next is made."""
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 
-from cnnexplain.commands import bound
-from cnnexplain.core.records import line
+from cnnexplain.commands import ModelCommand, bound
 from cnnexplain.core.results import Result, entry
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import count
-from cnnexplain.errors import InterruptedRunError, ModelError
+from cnnexplain.errors import ModelError
 from cnnexplain.render import pictures_of_model
 from cnnexplain.report.pages.card import UNSOUND, require_sound
-from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.record import inspected
 from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
-from cnnexplain.runner.output.ending import Status, ended
-from cnnexplain.runner.output.folder import REPORT, Folder, checked_folder
+from cnnexplain.runner.output.journal import Record
 from cnnexplain.runner.output.names import part_of
 from cnnexplain.runner.output.write import save_arrays, save_png
-from cnnexplain.runner.request import ModelRequest, Observer, Outcome
-from cnnexplain.runner.tensorboard.log import TensorBoardLog, log_at
+from cnnexplain.runner.request import Observer, Outcome, Request
+from cnnexplain.runner.task import Item, LoadedTask
+from cnnexplain.runner.tensorboard.log import log_at
 
 
-def inspect(request: ModelRequest, observer: Observer) -> Outcome:
-    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted.
+class ModelTask(LoadedTask):
+    """Looking into a model. Where no picture gets through, what is known without is written; the outcome says why."""
 
-    Where no picture gets through the model, what is known without is told and written; the outcome has the error.
-    """
-    started, clock = time.time(), time.monotonic()
-    torch.manual_seed(request.model.seed)
-    folder = None if request.output.output is None else checked_folder(request.output.output)
-    log = log_at(request.output.tensorboard, request.command)
-    model, loaded, choices = build(request.reference, request.model, request.where)
-    inspection, more = bound(request.inspection, model)
-    observer.loaded(model, loaded.source, choices := (*choices, *model.choices, *more))
-    describe = partial(run_json.describe_model, request, model, loaded, inspection, choices, started)
-    content = _Content()
+    def __init__(self, request: Request[ModelCommand], observer: Observer) -> None:
+        """Load the model and bind the command. Raises a `CnnexplainError` for what cannot be done."""
+        super().__init__(request, observer)
+        torch.manual_seed(request.model.seed)
+        self.log = log_at(request.run.tensorboard, request.command)
+        self.model, self.loaded, choices = build(request.reference, request.model, request.where)
+        self.command, settled = bound(request.action, self.model)
+        self.choices = (*choices, *self.model.choices, *settled)
+        observer.loaded(self.model, self.loaded.source, self.choices)
+        self.entries: list[dict[str, Any]] = []
+        self.whole: dict[str, Any] = {}  # what is about the model as a whole
+        self.problem: ModelError | None = None  # why no picture went through it
+        self._names: set[str] = set()  # of layers, in the names of files
 
-    def look(folder: Folder | None) -> None:
-        take, taken = partial(content.take, request, folder, log, observer), set[str]()
-        with model.borrowed(), log or nullcontext():
-            if log is not None:
-                log.begin(describe(), model, observer)
-            # Nothing holds a result while the next is made, which may be as large.
-            deque((take(result, taken) for result in inspection.inspect(model)), maxlen=0)
-            if log is not None and content.entries:
-                log.findings(content.entries)
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The content of run.json; of classes what is known without running the model."""
+        options = {**run_json.values(self.command), **run_json.values(self.request.render)}
+        options |= {"save_raw": self.request.run.save_raw}
+        return run_json.describe(self, options, self.model.own_labels or (), seeded=self.command.seeded)
 
-    def record() -> dict[str, Any]:
-        return inspected(request.command, loaded.reference, content.entries, content.whole)
+    def still_holds(self, position: int, record: Record) -> bool:  # noqa: ARG002 - there is but one
+        """Whether the report can show an earlier run's record, which stays if this run is stopped."""
+        try:
+            require_sound(record)
+        except UNSOUND:
+            return False
+        return True
 
-    if folder is None:
-        look(None)
-        observer.recorded(record())
-        return Outcome(None, time.monotonic() - clock, stopped=content.stopped)
-    described = describe()
-    with closing(folder):
-        journal = folder.open(described["identity"], overwrite=request.output.overwrite)
-        # Of the same run, carried out before: it stays if this one is stopped.
-        records = [one for one in journal.records() if _is_sound(one)][-1:]
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The model is borrowed, and the TensorBoard log open."""
+        with self.model.borrowed(), self.log or nullcontext():
+            yield
 
-        def conclude(status: Status) -> None:
-            end = run_json.concluded(described, status, time.monotonic() - clock)
-            folder.conclude(end, map(line, records), [(REPORT, page(end, records))])
-            journal.remove()
+    def items(self) -> Generator[Item, None, None]:
+        """One record of all results."""
+        if self.log is not None:
+            self.log.begin(self.described, self.model, self.observer)
+        # Nothing holds a result while the next is made, which may be as large.
+        deque(map(self._take, self.command.inspect(self.model)), maxlen=0)
+        if self.log is not None and self.entries:
+            self.log.findings(self.entries)
+        if self.folder is not None:
+            run_json.note_choices(self.model, self.described)  # which the table has settled
+        yield Item(0, inspected(self.request.command, self.loaded.reference, self.entries, self.whole))
 
-        def note() -> None:
-            folder.write_run(run_json.concluded(described, "interrupted", time.monotonic() - clock))
+    def interruption(self) -> tuple[str, str]:
+        """How far it came."""
+        return f"interrupted after {count(len(self.entries), 'layer')}", "run the same command again"
 
-        with ended(conclude, note):
-            try:
-                folder.write_run(described)
-                look(folder)
-                run_json.chosen_since(model, described)  # which the table tells
-                records = [record()]
-                observer.recorded(records[0])
-            except KeyboardInterrupt as interruption:
-                raise InterruptedRunError(
-                    f"interrupted after {count(len(content.entries), 'layer')}",
-                    "run the same command again",
-                    interruption,
-                ) from interruption
-    return Outcome(folder.as_named / REPORT, time.monotonic() - clock, stopped=content.stopped)
+    def outcome(self) -> Outcome:
+        """How it went, and why the model was looked into no further."""
+        return replace(super().outcome(), stopped=self.problem)
 
-
-@dataclass
-class _Content:
-    """What the record of a model is made of."""
-
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    whole: dict[str, Any] = field(default_factory=dict)  # what is about the model as a whole
-    stopped: ModelError | None = None  # why no picture went through it
-
-    def take(
-        self,
-        request: ModelRequest,
-        folder: Folder | None,
-        log: TensorBoardLog | None,
-        observer: Observer,
-        result: Result,
-        taken: set[str],
-    ) -> None:
-        """Draw, write, record and show one result; `taken` are the names of files that others have."""
-        picture, raw = _files(result, folder, request, taken)
+    def _take(self, result: Result) -> None:
+        """Draw, write, record and show one result."""
+        picture, raw = self._files(result)
         if result.of_whole_model:
             self.whole[result.kind] = result.record()
             self.whole.update({} if picture is None else {"overview": picture})
-            if isinstance(result, LayerTable):
-                self.stopped = ModelError(result.problem, result.hint) if result.problem else None
+            if isinstance(result, LayerTable) and result.problem:
+                self.problem = ModelError(result.problem, result.hint)
         else:
             self.entries.append(entry(result, picture, raw))
-        if log is not None:
-            log.of_model(result, picture, None if folder is None else folder.path, self.entries)
-        observer.finding(result)
+        if self.log is not None:
+            self.log.of_model(
+                result, picture, None if self.folder is None else self.folder.path, self.entries
+            )
+        self.observer.finding(result)
 
-
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """Whether the report can show a record that an earlier run left; nobody may have edited it."""
-    try:
-        require_sound(record)
-    except UNSOUND:
-        return False
-    return True
-
-
-def _files(
-    result: Result, folder: Folder | None, request: ModelRequest, taken: set[str]
-) -> tuple[str | None, str | None]:
-    """Draw and write one result; the paths of its picture and of its values below OUT."""
-    if folder is None:
-        return None, None
-    name = f"{request.command}.{part_of(result.layer, taken)}" if result.layer else request.command
-    picture = raw = None
-    for drawn in pictures_of_model([result], request.render):
-        picture = f"{name}.png"
-        folder.write(picture, partial(save_png, drawn.image))
-    if request.output.save_raw and (arrays := result.arrays()):
-        raw = f"{name}.npz"
-        folder.write(raw, partial(save_arrays, arrays))
-    return picture, raw
+    def _files(self, result: Result) -> tuple[str | None, str | None]:
+        """Draw and write one result; the paths of its picture and of its values below OUT."""
+        folder, name = self.folder, self.request.command
+        if folder is None:
+            return None, None
+        if result.layer:
+            name = f"{name}.{part_of(result.layer, self._names)}"
+        picture = raw = None
+        for drawn in pictures_of_model([result], self.request.render):
+            picture = f"{name}.png"
+            folder.write(picture, partial(save_png, drawn.image))
+        if self.request.run.save_raw and (arrays := result.arrays()):
+            raw = f"{name}.npz"
+            folder.write(raw, partial(save_arrays, arrays))
+        return picture, raw

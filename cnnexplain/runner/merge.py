@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import chain, repeat, zip_longest
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any, TypeVar
 
 from cnnexplain.commands import image_command, names
 from cnnexplain.core.reduce import Reducer, Reductions
-from cnnexplain.errors import InterruptedRunError, OutputError
-from cnnexplain.report.pages.long import pages
+from cnnexplain.errors import OutputError
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.finished import RunPart, read, whole
-from cnnexplain.runner.output.folder import REPORT, Folder
+from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.journal import Journal, Lines, Record
-from cnnexplain.runner.request import MergeRequest, Observer, Outcome
+from cnnexplain.runner.request import Joining, Observer, Outcome, Request
+from cnnexplain.runner.task import Item, Task
 
 Read = TypeVar("Read")
 
@@ -46,6 +47,10 @@ class Joined(Lines):
         """The part that a record is from."""
         return self._parts[self._which[index]]
 
+    def add(self, position: int, record: Record) -> None:
+        """Count a record, which stands in its part already."""
+        self._count(position, record)
+
     def line(self, index: int) -> str:
         """A record as it stands in its part."""
         return self._read(index, Journal.line)
@@ -65,50 +70,73 @@ class Joined(Lines):
         return len(self._row)
 
 
-def merge(request: MergeRequest, observer: Observer) -> Outcome:
-    """Carry out a request. Raises a `CnnexplainError` when the parts are no whole, or when it was interrupted."""
-    clock = time.monotonic()
-    options = request.options
-    folder = Folder(options.output)
-    folder.check()
-    parts = whole([read(Path(one)) for one in request.parts])
-    if any(one.path.resolve() == options.output.resolve() for one in parts):
-        raise OutputError(f"{options.output} is one of the parts", "choose another folder with -o")
-    records = Joined(parts)
-    allowed = allowed_failures(options.max_failures, len(records))
-    described = _described(parts, request, len(records))
-    reductions = Reductions.of(_reducers(parts[0].run))
-    folder.open(described["identity"], overwrite=options.overwrite)
-    try:
-        folder.write_run(described)
-        observer.planned(len(records), 0)
-        first, failed = _taken(records, folder, observer, reductions)
-        described |= {
-            "status": "finished",
-            "images": {"count": len(records), "ok": len(records) - failed, "error": failed},
+class MergeTask(Task):
+    """Joining the parts of a run."""
+
+    resumable = False
+    records: Joined
+
+    def __init__(self, request: Request[Joining], observer: Observer) -> None:
+        """Read the parts. Raises `OutputError` where they are not all parts of one run, or one is missing."""
+        super().__init__(request, observer)
+        self.parts = whole([read(Path(path)) for path in request.action.parts])
+        output = request.run.output
+        if output is not None and any(part.path.resolve() == output.resolve() for part in self.parts):
+            raise OutputError(f"{output} is one of the parts", "choose another folder with -o")
+        self.records = Joined(self.parts)
+        self.allowed = allowed_failures(request.run.max_failures, len(self.records))
+        self.reductions = Reductions.of(_reducers(self.parts[0].run))
+        self.answers = _answers(self.parts)
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The run.json of the whole, as far as it is known before the first record."""
+        return _described(self.parts, self.request, len(self.records))
+
+    def resume(self, folder: OutputFolder) -> None:
+        """Take nothing over: records are read where they stand, in the parts."""
+
+    def items(self) -> Generator[Item, None, None]:
+        """The record of every image, once its files are there."""
+        self.observer.planned(len(self.records), 0)
+        owners: dict[str, RunPart] = {}
+        for position, record in enumerate(self.records):
+            part = self.records.part(position)
+            for name in part.files(record):
+                other = owners.setdefault(name, part)
+                if other is not part:
+                    raise OutputError(
+                        f"{other.path} and {part.path} both have a {name}",
+                        "explain the pictures in one run, or in shards of one run, which share out the names",
+                    )
+                if self.folder is not None:
+                    self.folder.take(name, part.file(name))
+            yield Item(position, record)
+
+    def end(self) -> dict[str, Any]:
+        """How many images failed, and what is said of all images together."""
+        images, failed = len(self.records), self.records.failed
+        return {
+            "images": {"count": images, "ok": images - failed, "error": failed},
+            **self.reductions.results(),
+            **({"answers": self.answers} if self.answers else {}),
         }
-        described |= reductions.results()
-        if answers := _answers(parts):
-            described["answers"] = answers
-        folder.conclude(described, records.lines(), pages(described, records))
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            "interrupted before all was joined", "run the same command again", interruption
-        ) from interruption
-    finally:
-        folder.close()
-    report = folder.as_named / REPORT
-    return Outcome(
-        report,
-        time.monotonic() - clock,
-        len(records),
-        failed,
-        first,
-        allowed,
-        tuple(reductions.lines()),
-        deed="joined",
-        answers=answers,
-    )
+
+    def interruption(self) -> tuple[str, str]:
+        """That a part of the whole is of no use."""
+        return "interrupted before all was joined", "run the same command again"
+
+    def outcome(self) -> Outcome:
+        """How it went, with what is said of all images."""
+        return replace(
+            super().outcome(),
+            images=len(self.records),
+            failed=self.records.failed,
+            first_failed=self.records.first_failed,
+            allowed=self.allowed,
+            deed="joined",
+            answers=self.answers,
+        )
 
 
 def _reducers(run: Mapping[str, Any]) -> Sequence[type[Reducer]]:
@@ -124,30 +152,7 @@ def _answers(parts: Sequence[RunPart]) -> dict[str, float]:
     return {**known[0], **sums} if known else {}
 
 
-def _taken(
-    records: Joined, folder: Folder, observer: Observer, reductions: Reductions
-) -> tuple[Record | None, int]:
-    """Take over the files of all records; the first that failed, and how many did."""
-    first, failed = None, 0
-    owners: dict[str, RunPart] = {}
-    for index, record in enumerate(records):
-        part = records.part(index)
-        for name in part.files(record):
-            other = owners.setdefault(name, part)
-            if other is not part:
-                raise OutputError(
-                    f"{other.path} and {part.path} both have a {name}",
-                    "explain the pictures in one run, or in shards of one run, which share out the names",
-                )
-            folder.take(name, part.file(name))
-        if record["status"] == "error":
-            first, failed = first or record, failed + 1
-        reductions.update(record)
-        observer.recorded(record)
-    return first, failed
-
-
-def _described(parts: Sequence[RunPart], request: MergeRequest, images: int) -> dict[str, Any]:
+def _described(parts: Sequence[RunPart], request: Request[Joining], images: int) -> dict[str, Any]:
     """The run.json of the whole, as far as it is known before the first record."""
     first = parts[0].run
     identity = {name: value for name, value in first["identity"].items() if name != "shard"}

@@ -6,34 +6,55 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.images.find import ImageOptions
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.checking.options import CheckOptions
-from cnnexplain.runner.options import AnswerOptions, DeviceOptions, MergeOptions, OutputOptions, RunOptions
+from cnnexplain.runner.options import AnswerOptions, DeviceOptions, RunOptions
 
 if TYPE_CHECKING:
-    from cnnexplain.commands import ImageCommand, ModelCommand
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.results import Result
     from cnnexplain.core.verdict import Verdict
     from cnnexplain.engine.model import Model
     from cnnexplain.errors import ModelError
+    from cnnexplain.runner.checking.thresholds import Chosen
+
+Action = TypeVar("Action")
 
 
 @dataclass(frozen=True)
-class Request:
-    """All that a user asked for."""
+class Checklist:
+    """The checks of a model that are to be carried out."""
+
+    options: CheckOptions
+    checks: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The folders of finished runs that are parts of one."""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Request(Generic[Action]):
+    """All that a user asked for.
+
+    The `action` is what differs between commands: an `ImageCommand`, a `ModelCommand`, a `Checklist` or a `Joining`.
+    All else is shared, and is left to its default where it means nothing to the action.
+    """
 
     command: str
-    reference: str
-    images: tuple[str, ...]
-    method: ImageCommand
-    run: RunOptions
-    # The method's options that were given rather than left to their defaults.
-    asked: frozenset[str] = frozenset()
+    action: Action
+    reference: str = ""  # MODEL
+    images: tuple[str, ...] = ()
+    # The action's options that were set rather than left to their defaults.
+    chosen: frozenset[str] = frozenset()
+    run: RunOptions = field(default_factory=lambda: RunOptions(output=None))
     model: ModelOptions = field(default_factory=ModelOptions)
     where: DeviceOptions = field(default_factory=DeviceOptions)
     find: ImageOptions = field(default_factory=ImageOptions)
@@ -41,44 +62,6 @@ class Request:
     render: RenderOptions = field(default_factory=RenderOptions)
     arguments: str = ""  # the command line, for the report
     start: str = field(default_factory=os.getcwd)  # the working folder, to which paths are relative
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """All that a user asked for of a model, without pictures."""
-
-    command: str
-    reference: str
-    inspection: ModelCommand
-    output: OutputOptions = field(default_factory=OutputOptions)
-    model: ModelOptions = field(default_factory=ModelOptions)
-    where: DeviceOptions = field(default_factory=DeviceOptions)
-    render: RenderOptions = field(default_factory=RenderOptions)
-    arguments: str = ""  # the command line, for the report
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """All that a user asked of a model's sanity."""
-
-    reference: str
-    images: tuple[str, ...] = ()
-    options: CheckOptions = field(default_factory=CheckOptions)
-    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of pyproject.toml, by check
-    find: ImageOptions = field(default_factory=ImageOptions)
-    model: ModelOptions = field(default_factory=ModelOptions)
-    where: DeviceOptions = field(default_factory=DeviceOptions)
-    arguments: str = ""  # the command line, for the report
-    command: str = "check"
-
-
-@dataclass(frozen=True)
-class MergeRequest:
-    """All that a user asked for."""
-
-    parts: tuple[str, ...]
-    options: MergeOptions
-    arguments: str = ""
 
 
 class Observer(Protocol):

@@ -1,105 +1,109 @@
-"""What a run is about: its images, model and command, settled before any time is spent."""
+"""What differs between commands while a request is carried out: how its inputs become records."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import torch
-
-from cnnexplain.commands import ImageCommand, bound
-from cnnexplain.core.choice import Choice
-from cnnexplain.core.loading import Loaded
 from cnnexplain.core.reduce import Reductions
-from cnnexplain.engine.model import Model
-from cnnexplain.engine.trace.mixing import batch_choice
-from cnnexplain.images.decode import refuse_bombs
-from cnnexplain.images.find import ImagePath, find
-from cnnexplain.runner.answers import ExpectedClasses, build_for
-from cnnexplain.runner.options import allowed_failures
-from cnnexplain.runner.output.folder import Folder, checked_folder, written_by_us
-from cnnexplain.runner.output.names import stems
-from cnnexplain.runner.output.write import Job
-from cnnexplain.runner.request import Observer, Request
-from cnnexplain.runner.tensorboard.log import TensorBoardLog, log_at
-from cnnexplain.runner.workers.worker import Worker, worker_of
+from cnnexplain.runner.output.ending import Status
+from cnnexplain.runner.output.folder import REPORT, OutputFolder
+from cnnexplain.runner.output.journal import Lines, Record, Records
+from cnnexplain.runner.request import Observer, Outcome, Request
+
+if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
+    from cnnexplain.core.loading import Loaded
+    from cnnexplain.engine.model import Model
 
 
-@dataclass(frozen=True)
-class Task:
-    """All that is settled before the first image is explained."""
+class Item(NamedTuple):
+    """The record of one input."""
 
-    request: Request
-    observer: Observer
-    started: float  # seconds since 1970
-    clock: float  # seconds of a clock that nobody sets
-    folder: Folder | None  # None where nothing is to be written
-    log: TensorBoardLog | None
-    sources: Sequence[ImagePath]  # of the whole run
-    jobs: Sequence[Job]  # of this part of it
-    allowed: float  # how many of them may fail
-    answers: ExpectedClasses
-    model: Model
-    loaded: Loaded
-    method: ImageCommand
-    choices: tuple[Choice, ...]
-    reductions: Reductions
+    position: int  # of the input among those of the run
+    record: Record
+    new: bool = True  # rather than taken over from an earlier run
+    again: bool = False  # an earlier run had one of this input already
+
+
+class Task(ABC):
+    """A request whose inputs are settled: what cannot be done was refused while the task was made.
+
+    `run.run` carries it out, by these methods in their order.
+    """
+
+    # Whether what was done before a run was stopped is written down, for the next one to go on from.
+    resumable: ClassVar[bool] = True
+
+    def __init__(self, request: Request[Any], observer: Observer) -> None:
+        """Begin to settle a request. Raises `OutputError` where nothing can be written into its folder."""
+        self.request, self.observer = request, observer
+        self.started, self._clock = time.time(), time.monotonic()
+        self.folder = None if request.run.output is None else OutputFolder(request.run.output)
+        self.reductions = Reductions(())
+        self.records: Lines = Records(1)
+
+    @property
+    @abstractmethod
+    def described(self) -> dict[str, Any]:
+        """The content of run.json, as far as it is known before the first record."""
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do what is to be done before anything is written."""
+
+    def resume(self, folder: OutputFolder) -> None:
+        """Take over those of an earlier run's records in the folder that still hold."""
+        self.records = folder.keep([str(None)], self.still_holds)
+
+    def still_holds(self, position: int, record: Record) -> bool:  # noqa: ARG002 - others look at them
+        """Whether an earlier run's record of the input at a position need not be made anew."""
+        return False
+
+    def working(self) -> AbstractContextManager[object]:
+        """What is held while records are made."""
+        return nullcontext()
+
+    @abstractmethod
+    def items(self) -> Generator[Item, None, None]:
+        """Map every input to its record."""
+
+    def is_listed(self, record: Record) -> bool:  # noqa: ARG002 - others look at it
+        """Whether a record, which comes here once, is one of those that are shown."""
+        return True
+
+    def end(self) -> dict[str, Any]:
+        """What run.json has at the end beside what is `described`."""
+        return {}
+
+    def finish(self) -> None:  # noqa: B027 - as above
+        """Do what is to be done once everything is written."""
+
+    @abstractmethod
+    def interruption(self) -> tuple[str, str]:
+        """What is said when somebody stops the run: problem and hint."""
+
+    def outcome(self) -> Outcome:
+        """How it went."""
+        report = None if self.folder is None else self.folder.as_named / REPORT
+        return Outcome(report, self.seconds(), lines=tuple(self.reductions.lines()))
+
+    def run_json(self, status: Status) -> dict[str, Any]:
+        """The content of run.json at the end."""
+        content = {**self.described, **self.end(), "status": status}
+        content.setdefault("seconds", round(self.seconds(), 3))  # of parts of a run it is the sum
+        return content
 
     def seconds(self) -> float:
         """How long it took until now."""
-        return time.monotonic() - self.clock
-
-    def worker(self) -> Worker:
-        """What explains images in this process."""
-        return worker_of(self.request, self.folder, self.model, self.loaded, self.method, len(self.jobs))
+        return time.monotonic() - self._clock
 
 
-def settle(request: Request, observer: Observer) -> Task:
-    """Find the images, load the model, bind the command: whatever cannot be done is said before any time is spent."""
-    started, clock = time.time(), time.monotonic()
-    _begin(request)
-    folder = None if request.run.output is None else checked_folder(request.run.output)
-    log = log_at(request.run.tensorboard, request.command)
-    sources = find(request.images, request.find, request.run.output, written_by_us, request.model.seed)
-    jobs = _jobs(request, sources)
-    allowed = allowed_failures(request.run.max_failures, len(jobs))
-    answers = ExpectedClasses(request, sources)
-    model, loaded, choices = build_for(request)
-    model.require_finite_weights()
-    method, more = bound(request.method, model)
-    alone = batch_choice(model)  # before the model's choices: it looks at the model
-    choices = (*choices, *model.choices, *alone, *more)
-    observer.loaded(model, loaded.source, choices)
-    return Task(
-        request=request,
-        observer=observer,
-        started=started,
-        clock=clock,
-        folder=folder,
-        log=log,
-        sources=sources,
-        jobs=answers.settled(model, sources, jobs),
-        allowed=allowed,
-        answers=answers,
-        model=model,
-        loaded=loaded,
-        method=method,
-        choices=choices,
-        reductions=Reductions.of(method.reducers),
-    )
+class LoadedTask(Task):
+    """A task about a model that was loaded for it."""
 
-
-def _begin(request: Request) -> None:
-    """See that what is asked for makes sense, and settle what the whole process shares."""
-    refuse_bombs()
-    torch.manual_seed(request.model.seed)
-    request.run.require_sense()
-    request.answers.require_sense()
-
-
-def _jobs(request: Request, sources: Sequence[ImagePath]) -> list[Job]:
-    """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
-    part, parts = request.run.part()
-    mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
-    return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
+    model: Model
+    loaded: Loaded
+    choices: tuple[Choice, ...]  # what was chosen by default: while loading, and by the command

@@ -23,8 +23,8 @@ from cnnexplain.core.verdict import Gallery, Measurement, Skipped
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import CheckInputError, ModelError, OptionError, OutputError
 from cnnexplain.runner.checking import baselines
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 NAMES = ("a.png", "b/c.png", "b/ü.png")
 
@@ -428,7 +428,7 @@ def test_maps_of_another_size_are_never_good(file: Path) -> None:
     changed(file, picture(lambda one: one["map"].update(float32="AACAPw==", shape=[1, 1])))
     one = subject(baseline=baselines.read(file))
     with one.model.borrowed():
-        verdict = judged(chosen(), one)
+        verdict = verdict_of(chosen(), one)
     assert verdict.status == "fail"
     assert "16x16 cells, and the stored ones of 1x1" in verdict.says
 

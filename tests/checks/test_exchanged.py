@@ -23,8 +23,8 @@ from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.misplaced import agreement, deviations, misplaced, nearest
 from cnnexplain.engine.weights.running import exchanged, mismatches
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -45,7 +45,7 @@ def network(seed: int = 0) -> nn.Sequential:
 
 def verdict(subject: Subject) -> Verdict:
     with subject.model.borrowed():
-        return judged(Chosen("batchnorm", check("batchnorm")(), "error", True), subject)
+        return verdict_of(Chosen("batchnorm", check("batchnorm")(), "error", True), subject)
 
 
 @pytest.mark.parametrize(("one", "other"), [(3, 6), (6, 9), (3, 12)])

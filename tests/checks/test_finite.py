@@ -15,8 +15,8 @@ from cnnexplain.checks import check
 from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.overflow import cast
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 LARGEST = 65504.0  # of float16
 
@@ -43,7 +43,7 @@ def subject(module: nn.Module, precision: str = "fp16", count: int = 8) -> Subje
 def finite(module: nn.Module, precision: str = "fp16", count: int = 8, **limits: float) -> Verdict:
     asked = subject(module, precision, count)
     with asked.model.borrowed():
-        return judged(Chosen("finite", check("finite")(**limits), "error", True), asked)
+        return verdict_of(Chosen("finite", check("finite")(**limits), "error", True), asked)
 
 
 def test_a_layer_that_a_relu6_hides_is_named_with_its_share() -> None:
@@ -261,7 +261,7 @@ def test_weights_that_are_cast_are_tried_beside_autocast(module: nn.Module, says
 def test_without_pictures_weights_are_cast_all_the_same() -> None:
     asked = replace(subject(WideStatistics()), examples=())
     with asked.model.borrowed():
-        found = judged(Chosen("finite", check("finite")(), "error", True), asked)
+        found = verdict_of(Chosen("finite", check("finite")(), "error", True), asked)
     assert (found.status, "norm.running_var" in found.says) == ("fail", True)
 
 

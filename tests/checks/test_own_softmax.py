@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from cnnexplain import checks
 from cnnexplain.core.verdict import Verdict
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 
 class Ends(nn.Module):
@@ -31,7 +31,7 @@ def verdict(end: Callable[[Tensor], Any], name: str = "own-softmax", **fields: A
     subject = type(subject)(replace(subject.model, **fields), subject.examples)
     kind = checks.check(name)
     with subject.model.borrowed():
-        return judged(Chosen(name, kind(), kind.level, True), subject)
+        return verdict_of(Chosen(name, kind(), kind.level, True), subject)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.core.verdict import Confusion, Gallery, Profile, Verdict
 from cnnexplain.engine.model import Model
 from cnnexplain.images.decode import decode
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.model import build
 from cnnexplain.runner.options import DeviceOptions
 
@@ -44,7 +44,7 @@ MADE_FOR = 0.57  # the root of the mean square of `pictures` in -1..1
 def verdict(name: str, subject: Subject, **limits: float) -> Verdict:
     kind = checks.check(name)
     with subject.model.borrowed():
-        return judged(Chosen(name, kind(**limits), kind.level, True), subject)
+        return verdict_of(Chosen(name, kind(**limits), kind.level, True), subject)
 
 
 class Colourful(nn.Module):

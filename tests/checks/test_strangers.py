@@ -21,9 +21,9 @@ from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.flow import _norms
 from cnnexplain.engine.weights.reinitialised import reinitialised
 from cnnexplain.errors import ModelError
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.inputs import require_answers
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 
 class Small(nn.Module):
@@ -45,7 +45,7 @@ def verdict(name: str, module: nn.Module, count: int = 8, told: bool = True, row
     subject = type(subject)(subject.model, subject.examples, rows=rows, with_finite=told)
     kind = checks.check(name)
     with subject.model.borrowed():
-        return judged(Chosen(name, kind(), kind.level, True), subject)
+        return verdict_of(Chosen(name, kind(), kind.level, True), subject)
 
 
 class NotANumber(Small):

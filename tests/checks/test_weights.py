@@ -23,8 +23,8 @@ from cnnexplain.checks.suite.subject import Subject
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.independence import independence
-from cnnexplain.runner.checking.check import judged
 from cnnexplain.runner.checking.thresholds import Chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 
 IDS = ("untrained-layers", "batchnorm", "dead-filters", "duplicate-filters", "first-layer-noise")
 INITIALISERS: dict[str, Callable[[torch.Tensor], object]] = {
@@ -57,7 +57,7 @@ def verdicts(model: Model | nn.Module, *ids: str, **limits: float) -> dict[str, 
     subject = Subject(asked)
     with asked.borrowed():
         return {
-            one: judged(Chosen(one, check(one)(**limits), check(one).level, asked=True), subject)
+            one: verdict_of(Chosen(one, check(one)(**limits), check(one).level, asked=True), subject)
             for one in ids or IDS
         }
 
@@ -331,7 +331,7 @@ def test_a_level_that_a_user_set_goes_before() -> None:
     for set_to, status in (({}, "fail"), (tables, "warn")):
         (one,) = chosen(CheckOptions(only=("dead-filters",)), set_to)
         with subject.model.borrowed():
-            assert judged(one, subject).status == status
+            assert verdict_of(one, subject).status == status
 
 
 def test_a_filter_that_is_there_twice_is_named() -> None:

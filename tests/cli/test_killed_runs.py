@@ -51,7 +51,9 @@ def carry_out(folder: Path, words: list[str], limit: int | None = None, astray: 
 def prepared() -> ForkServerContext:
     """Starts processes that have imported torch already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["timm", "torchvision", "cnnexplain.cli.app", "cnnexplain.runner.run"])
+    context.set_forkserver_preload(
+        ["timm", "torchvision", "cnnexplain.cli.app", "cnnexplain.runner.explain_images"]
+    )
     return context
 
 

@@ -35,9 +35,8 @@ from cnnexplain.report.pages.card import require_sound
 from cnnexplain.report.pages.figures import figures
 from cnnexplain.report.pages.long import pages
 from cnnexplain.report.pages.page import page
-from cnnexplain.runner.merge import merge
-from cnnexplain.runner.options import MergeOptions, OutputOptions, RunOptions
-from cnnexplain.runner.request import MergeRequest, ModelRequest, Request
+from cnnexplain.runner.options import RunOptions
+from cnnexplain.runner.request import Joining, Request
 from cnnexplain.runner.run import run
 from cnnexplain.runner.tensorboard.log import TensorBoardLog
 
@@ -327,8 +326,8 @@ class Place(Result):
 
 
 @dataclass(frozen=True)
-class Atlas(ImageCommand, ModelCommand):
-    """Yields such results of every image, and of the model."""
+class Atlas(ImageCommand):
+    """Yields such results of every image."""
 
     seeded: ClassVar[bool] = False
 
@@ -339,6 +338,16 @@ class Atlas(ImageCommand, ModelCommand):
         logits = model.forward(batch.inputs).detach()
         means = batch.inputs.mean((2, 3)).numpy()
         return Answer(logits, tuple((Place("stem", mean), Place("head", mean)) for mean in means))
+
+
+@dataclass(frozen=True)
+class ModelAtlas(ModelCommand):
+    """Yields such results of the model."""
+
+    seeded: ClassVar[bool] = False
+
+    def bind(self, model: Any) -> tuple[ModelAtlas, tuple[()]]:
+        return self, ()
 
     def inspect(self, model: Any) -> Iterator[Place]:
         yield Place("stem", np.arange(3, dtype=np.float32))
@@ -388,7 +397,7 @@ def carried_out(folder: Path, out: str, **options: Any) -> Watcher:
     given = RunOptions(output=folder / out, batch_size="2", workers=1, save_raw=True, **options)
     watcher = Watcher()
     own = f"{folder / 'own.py'}:net"
-    run(Request("atlas", own, (str(folder / "in"),), Atlas(), given, model=SETTINGS), watcher)
+    run(Request("atlas", Atlas(), own, (str(folder / "in"),), run=given, model=SETTINGS), watcher)
     return watcher
 
 
@@ -430,12 +439,8 @@ def test_parts_with_an_unknown_kind_are_joined(tmp_path: Path) -> None:
         carried_out(tmp_path, f"part{part}", shard=f"{part}/2")
     carried_out(tmp_path, "whole")
     watcher = Watcher()
-    merge(
-        MergeRequest(
-            (str(tmp_path / "part1"), str(tmp_path / "part2")), MergeOptions(output=tmp_path / "all")
-        ),
-        watcher,
-    )
+    parts = Joining((str(tmp_path / "part1"), str(tmp_path / "part2")))
+    run(Request("merge", parts, run=RunOptions(output=tmp_path / "all")), watcher)
     assert watcher.new == 3
     joined, whole = (
         {
@@ -450,14 +455,12 @@ def test_parts_with_an_unknown_kind_are_joined(tmp_path: Path) -> None:
 
 
 def test_a_look_into_a_model_that_finds_an_unknown_kind(tmp_path: Path) -> None:
-    from cnnexplain.runner.inspect import inspect
-
     (tmp_path / "own.py").write_text(NET)
     for _ in range(2):  # the second time over what the first has left
         watcher = Watcher()
-        given = OutputOptions(output=tmp_path / "out", tensorboard=tmp_path / "board", save_raw=True)
+        given = RunOptions(output=tmp_path / "out", tensorboard=tmp_path / "board", save_raw=True)
         own = f"{tmp_path / 'own.py'}:net"
-        inspect(ModelRequest("atlas", own, Atlas(), given, model=SETTINGS), watcher)  # type: ignore[arg-type]
+        run(Request("atlas", ModelAtlas(), own, run=given, model=SETTINGS), watcher)
         assert watcher.heard == ["atlas at stem", "atlas at head"]
         (row,) = map(json.loads, (tmp_path / "out" / "results.jsonl").read_text().splitlines())
         assert [(one["kind"], one["score"], one["picture"]) for one in row["explanations"]] == [

@@ -179,7 +179,7 @@ def test_what_a_look_settles_is_in_the_run_of_every_command(
         model.layout.choices += (Choice("late", "found", "by the last look"),)
         return ()
 
-    monkeypatch.setattr("cnnexplain.runner.task.batch_choice", look)
+    monkeypatch.setattr("cnnexplain.runner.explain_images.batch_choice", look)
     assert {"memory layout", "late"} <= {*chosen("gradcam", "one.png")}
 
 

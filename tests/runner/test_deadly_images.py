@@ -10,7 +10,7 @@ from astray import DIE, led_astray
 from PIL import Image
 
 from cnnexplain.images.decoded import DecodeOptions
-from cnnexplain.runner.workers.deadly_images import deadly
+from cnnexplain.runner.workers.deadly_images import find_deadly
 
 NEEDED = DecodeOptions(sides=(9, 9))
 
@@ -26,8 +26,8 @@ def paths(tmp_path: Path) -> list[str]:
 
 
 def test_pictures_that_only_fail_are_no_suspects(paths: list[str]) -> None:
-    assert deadly(paths, NEEDED) == {}
-    assert deadly([], NEEDED) == {}
+    assert find_deadly(paths, NEEDED) == {}
+    assert find_deadly([], NEEDED) == {}
     assert not multiprocessing.active_children()
 
 
@@ -44,6 +44,6 @@ def test_a_process_that_somebody_asked_to_end_says_nothing_of_a_picture(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, told: str | None
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(led_astray(tmp_path / "astray", what).parent))
-    found = deadly([*paths, paths[2]], NEEDED)
+    found = find_deadly([*paths, paths[2]], NEEDED)
     assert list(found) == [paths[2]] * (told is not None)
     assert all(one.problem == f"decoding it ends the program {told}" for one in found.values())

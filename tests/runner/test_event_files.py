@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from cnnexplain import render
-from cnnexplain.commands import ImageCommand, names
+from cnnexplain.commands import ImageCommand, ModelCommand, names
 from cnnexplain.commands import command as command_class
 from cnnexplain.core import registry
 from cnnexplain.core.loading import ModelOptions
@@ -30,9 +30,8 @@ from cnnexplain.core.results import Detail, Result
 from cnnexplain.core.results.channels import Histogram
 from cnnexplain.engine.graph import graph
 from cnnexplain.errors import InterruptedRunError, OptionError, OutputError
-from cnnexplain.runner.inspect import inspect
-from cnnexplain.runner.options import OutputOptions, RunOptions
-from cnnexplain.runner.request import ModelRequest, Request
+from cnnexplain.runner.options import RunOptions
+from cnnexplain.runner.request import Request
 from cnnexplain.runner.run import run
 from cnnexplain.runner.tensorboard import events
 from cnnexplain.runner.tensorboard.events import EventFile
@@ -111,8 +110,8 @@ def explain(tmp_path: Path) -> Explain:
             command=command,
             reference=f"{tmp_path / 'own.py'}:{net}",
             images=(str(tmp_path / "in"),),
-            method=kind(**checked(kind, options)),
-            asked=frozenset(options),
+            action=kind(**checked(kind, options)),
+            chosen=frozenset(options),
             run=RunOptions(
                 output=tmp_path / "out",
                 batch_size="2",
@@ -404,11 +403,9 @@ def pictures(results, options):
 """
 
 
-class Look:
+class Look(ModelCommand):
     """Finds two layers."""
 
-    needs: frozenset[Any] = frozenset()
-    needs_folder = False
     seeded = False
 
     def bind(self, model: Any) -> tuple[Look, tuple[()]]:
@@ -430,12 +427,12 @@ def test_what_is_found_in_a_model_is_told_layer_after_layer(
     registry.module.cache_clear()
     monkeypatch.delitem(sys.modules, "cnnexplain.render.weights", raising=False)
     out = tmp_path / "out" if folder else None
-    inspect(
-        ModelRequest(
+    run(
+        Request(
             "filters",
-            f"{tmp_path / 'own.py'}:Net",
             Look(),
-            OutputOptions(output=out, tensorboard=tmp_path / "tb"),
+            f"{tmp_path / 'own.py'}:Net",
+            run=RunOptions(output=out, tensorboard=tmp_path / "tb"),
             model=SETTINGS,
         ),
         Watcher(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnexplain.errors import OutputError
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.folder import OutputFolder
 
 IDENTITY = {"command": "gradcam"}
 
@@ -28,9 +28,9 @@ def test_neither_links_nor_pipes_are_written_through(tmp_path: Path, name: str, 
         os.mkfifo(place)
     else:
         place.mkdir()
-    folder = Folder(tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out")
     with pytest.raises(OutputError):
-        folder.open(IDENTITY, overwrite=False).add('{"image": "a"}')
+        folder.open(IDENTITY, overwrite=False).journal.add('{"image": "a"}')
     folder.close()
     assert victim.read_text() == "mine"
 
@@ -39,10 +39,10 @@ def test_neither_links_nor_pipes_are_written_through(tmp_path: Path, name: str, 
 def test_a_pipe_in_place_of_a_file_does_not_keep_a_run_waiting(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(OutputError, match="not from cnnexplain"):
-        Folder(tmp_path).open(IDENTITY, overwrite=False)
+        OutputFolder(tmp_path).open(IDENTITY, overwrite=False)
 
 
 def test_links_that_lead_in_a_circle_are_told(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(OutputError):
-        Folder(tmp_path / "loop").check()
+        OutputFolder(tmp_path / "loop")

@@ -11,9 +11,9 @@ import pytest
 from cnnexplain.commands.filters import Filters
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import InterruptedRunError
-from cnnexplain.runner.inspect import inspect
-from cnnexplain.runner.options import OutputOptions
-from cnnexplain.runner.request import ModelRequest
+from cnnexplain.runner.options import RunOptions
+from cnnexplain.runner.request import Request
+from cnnexplain.runner.run import run
 
 NET = """
 from torch import nn
@@ -35,18 +35,18 @@ class Watcher:
             raise KeyboardInterrupt
 
     def __getattr__(self, _name: str) -> Any:
-        return lambda *_: None
+        return lambda *_, **__: None
 
 
 def look(folder: Path, *, stops: bool = False) -> None:
-    request = ModelRequest(
+    request = Request(
         "filters",
-        f"{folder / 'net.py'}:net",
         Filters(layer=("all",)),
-        OutputOptions(folder / "out"),
-        ModelOptions(input_size="16"),
+        f"{folder / 'net.py'}:net",
+        run=RunOptions(folder / "out"),
+        model=ModelOptions(input_size="16"),
     )
-    inspect(request, Watcher(stops=stops))
+    run(request, Watcher(stops=stops))
 
 
 def outcome(folder: Path) -> tuple[str, list[Any]]:

@@ -23,9 +23,9 @@ from cnnexplain.errors import ImageMemoryError, LayerError, ModelError
 from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize, Prepared, explain
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.explain_images import hopeful
+from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.write import Job, Writer
-from cnnexplain.runner.run import _hopeful
 from cnnexplain.runner.workers.shard import _portable
 from cnnexplain.runner.workers.worker import Done, Worker
 
@@ -108,7 +108,7 @@ def worked(
     model = cnnexplain.load(net, input_size=str(SIDE), crop_pct=1.0).model
     bound, _ = GradCAM(layer=layer).bind(model)
     net.sizes.clear()
-    folder = Folder(tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out")
     folder.open({}, overwrite=False)
     writer = Writer(folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=True)
     worker = Worker(model, bound, writer, BatchSize(size), 2, number)
@@ -200,7 +200,7 @@ def test_a_defect_of_ours_is_raised_where_nothing_was_explained(tmp_path: Path) 
     with model.borrowed():
         some = list(explain(model, Defective(), [prepared(model, level) for level in (0, 90, 200)]))  # type: ignore[arg-type]
     assert [type(found) for _, found in some] == [KeyError, Explanation, Explanation]
-    worker_folder = Folder(tmp_path / "out")
+    worker_folder = OutputFolder(tmp_path / "out")
     worker_folder.open({}, overwrite=False)
     writer = Writer(worker_folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)
     for dark_ones, worked_before, fails in (
@@ -213,7 +213,7 @@ def test_a_defect_of_ours_is_raised_where_nothing_was_explained(tmp_path: Path) 
         done = worker.explained(opened(tmp_path, model, 8, tuple(dark_ones)))
         judged: list[Done] = []
         with model.borrowed(), pytest.raises(KeyError) if fails else nullcontext():
-            judged.extend(_hopeful(done, "net", works=worked_before))
+            judged.extend(hopeful(done, "net", works=worked_before))
         if not fails:
             assert [one.job.position for one in judged if one.suspect is not None] == list(dark_ones)
     worker_folder.close()
@@ -261,13 +261,13 @@ def test_a_model_that_fails_on_every_picture_is_given_up_early(
     """Also one that is short of memory on each."""
     model = cnnexplain.load(Net(raises(trouble)), input_size=str(SIDE), crop_pct=1.0).model
     bound, _ = GradCAM().bind(model)
-    folder = Folder(tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out")
     folder.open({}, overwrite=False)
     writer = Writer(folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)
     worker = Worker(model, bound, writer, BatchSize(2), 1, 20)
     jobs = opened(tmp_path, model, 20, tuple(range(20)))
     with model.borrowed():
-        found = _hopeful(worker.explained(jobs), "net")
+        found = hopeful(worker.explained(jobs), "net")
         with pytest.raises(ModelError, match="each of the first 8 pictures") as told:
             list(found)
     assert hint in told.value.hint

@@ -13,7 +13,7 @@ import cnnexplain
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.write import Explained, Job, Writer
 from tests.networks import Rectified, pooled, settle
 
@@ -28,7 +28,7 @@ def explainer() -> cnnexplain.Explainer:
 
 def saved(folder: Path, explanation: Explanation, command: str) -> list[dict[str, np.ndarray]]:
     """The files that are written of every map."""
-    output = Folder(folder)
+    output = OutputFolder(folder)
     output.open({}, overwrite=False)
     Image.fromarray(NOISE).save(folder / "a.png")
     asked = frozenset({"method", "layer", "target"})

@@ -19,10 +19,6 @@ def record(image: str, status: str = "ok", **more: Any) -> dict[str, Any]:
     return {"image": image, "status": status, "explanations": [], **more}
 
 
-def add(records: Records, position: int, found: dict[str, Any]) -> None:
-    records.add(position, found, json.dumps(found))
-
-
 def journal_of(out: Path, *lines: str) -> Path:
     (out / ".cnnexplain").mkdir(exist_ok=True)
     file = out / ".cnnexplain" / "journal.jsonl"
@@ -31,9 +27,9 @@ def journal_of(out: Path, *lines: str) -> Path:
 
 
 def test_they_come_in_the_order_of_the_images_however_they_were_added(tmp_path: Path) -> None:
-    records = Records(Journal(tmp_path), 4)
+    records = Records(4, Journal(tmp_path))
     for position in (2, 0, 3):
-        add(records, position, record(IMAGES[position], note="ä" * position))
+        records.add(position, record(IMAGES[position], note="ä" * position))
     assert len(records) == 3
     assert [one["image"] for one in records] == ["a", "c", "d"]
     assert (records[1]["image"], records[-1]["image"]) == ("c", "d")
@@ -44,7 +40,7 @@ def test_they_come_in_the_order_of_the_images_however_they_were_added(tmp_path: 
     with pytest.raises(IndexError):
         records[3]
     assert (records.failed, records.first_failed) == (0, None)
-    add(records, 1, record("b", "error"))
+    records.add(1, record("b", "error"))
     assert (records.failed, records.first_failed) == (1, record("b", "error"))
     assert [one["image"] for one in records] == IMAGES
 
@@ -54,11 +50,11 @@ def test_what_an_earlier_run_left_is_kept_where_it_holds(tmp_path: Path) -> None
     journal_of(
         tmp_path, json.dumps(record("b", "error")), json.dumps(record("d")), json.dumps(record("x")), '{"im'
     )
-    records = Records(Journal(tmp_path), 4)
+    records = Records(4, Journal(tmp_path))
     records.keep(IMAGES, lambda _, one: one["status"] == "ok")
     assert [one["image"] for one in records] == ["a", "d"]
     assert list(records.missing()) == [1, 2], "the later record of b says that it failed"
-    add(records, 2, record("c"))
+    records.add(2, record("c"))
     assert [one["image"] for one in records] == ["a", "c", "d"]
     (tmp_path / "results.jsonl").unlink()  # as when it is written anew
     assert [one["image"] for one in records] == ["a", "c", "d"]
@@ -66,7 +62,7 @@ def test_what_an_earlier_run_left_is_kept_where_it_holds(tmp_path: Path) -> None
 
 def test_two_images_that_are_written_alike_keep_records_of_their_own(tmp_path: Path) -> None:
     journal_of(tmp_path, json.dumps(record("same", stem=1)), json.dumps(record("same", stem=0)))
-    records = Records(Journal(tmp_path), 2)
+    records = Records(2, Journal(tmp_path))
     records.keep(["same", "same"], lambda position, one: one["stem"] == position)
     assert [records.at(position) for position in range(2)] == [record("same", stem=0), record("same", stem=1)]
 
@@ -98,12 +94,12 @@ def test_a_line_that_is_taken_in_parts_is_whole(tmp_path: Path, monkeypatch: pyt
 
 def test_memory_does_not_grow_with_records(tmp_path: Path) -> None:
     many = 30_000
-    records = Records(Journal(tmp_path), many)
+    records = Records(many, Journal(tmp_path))
     long = record("x", note="n" * 1000)
     line = json.dumps(long)
     tracemalloc.start()
     for position in range(many):
-        records.add(position, long, line)
+        records.add(position, long)
     assert sum(1 for _ in records) == many
     assert sum(map(len, records.lines())) == many * len(line)
     _, peak = tracemalloc.get_traced_memory()

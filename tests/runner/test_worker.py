@@ -20,7 +20,7 @@ from cnnexplain.images.decode import read
 from cnnexplain.images.find import ImagePath
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.explain import BatchSize
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.write import Job, Writer
 from cnnexplain.runner.workers.process import BEHIND, step_back
 from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
@@ -59,7 +59,7 @@ def worked(
         if number in torn:
             path.write_bytes(b"torn")
         jobs.append(Job(number, ImagePath(str(path), ""), path.name))
-    folder = Folder(tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out")
     folder.open({}, overwrite=False)
     writer = Writer(folder, "gradcam", "net", frozenset(), RenderOptions(), save_raw=False)
     worker = Worker(model, counting, writer, BatchSize(size), 2, count)  # type: ignore[arg-type]

@@ -21,7 +21,8 @@ from cnnexplain.images.find import ImagePath
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.runner.output import write
-from cnnexplain.runner.output.folder import Folder, written_by_us
+from cnnexplain.runner.output.files import written_by_us
+from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.write import Explained, Job, Writer
 
 Make = Callable[..., Writer]
@@ -44,7 +45,7 @@ def drawn(explanation: Explanation, _options: RenderOptions) -> Iterator[Picture
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(write, "pictures", drawn)
-    folder = Folder(tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out")
     folder.open({}, overwrite=False)
 
     def made(asked: tuple[str, ...] = (), save_raw: bool = False) -> Writer:

@@ -23,7 +23,7 @@ from cnnexplain.runner.checking.files import BASELINE as FLAG
 from cnnexplain.runner.checking.files import BASELINE_HEAD as HEAD
 from cnnexplain.runner.checking.files import require_own
 from cnnexplain.runner.checking.thresholds import Chosen
-from cnnexplain.runner.output.write import write_file
+from cnnexplain.runner.output.files import write_file
 
 FORMAT = 1
 LARGEST = 1 << 28  # bytes: more than a hundred thousand pictures

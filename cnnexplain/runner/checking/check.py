@@ -1,164 +1,139 @@
-"""The whole story of `check`: settle the thresholds, load the model, look at the pictures, judge, write down."""
+"""Checking a model: the pictures and the model are found, every check gives its verdict, then all is written."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from cnnexplain.checks.suite.subject import Subject
-from cnnexplain.core.records import line
-from cnnexplain.core.verdict import Measurement, Skipped, Status, Verdict
+from cnnexplain.core.verdict import Skipped, Verdict
 from cnnexplain.engine.borrow import buffers_kept
-from cnnexplain.errors import (
-    CheckInputError,
-    CnnexplainError,
-    InterruptedRunError,
-    ModelError,
-    first_line,
-    shortage_behind,
-)
+from cnnexplain.errors import CheckInputError, ModelError
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.render.kit.evidence import drawn
 from cnnexplain.report.pages import github, junit
-from cnnexplain.report.pages.page import page
 from cnnexplain.report.pages.verdicts import checked
 from cnnexplain.runner import run_json
 from cnnexplain.runner.answers import class_folders, named_by_folders
 from cnnexplain.runner.checking import baselines
 from cnnexplain.runner.checking.files import cleared
-from cnnexplain.runner.checking.inputs import (
-    WITHOUT,
-    meant,
-    prepared,
-    require_answers,
-    require_any,
-    require_needs,
-)
+from cnnexplain.runner.checking.inputs import meant, prepared, require_answers, require_any, require_needs
 from cnnexplain.runner.checking.labels import expected, written_labels
 from cnnexplain.runner.checking.options import CheckOptions
-from cnnexplain.runner.checking.thresholds import Chosen, chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.model import build
-from cnnexplain.runner.output.folder import REPORT, Folder, checked_folder, written_by_us
-from cnnexplain.runner.output.write import save_png, write_file
-from cnnexplain.runner.request import CheckRequest, Observer, Outcome
-
-UNFORESEEN = "see whether the model gets through these pictures by itself, alone and several together"
-
-
-def check(request: CheckRequest, observer: Observer) -> Outcome:
-    """Carry out a request. Raises a `CnnexplainError` when it cannot be, or when it was interrupted.
-
-    Nothing is written before every check is done: what stands in OUT is always a whole report.
-    """
-    try:
-        return _check(request, observer)
-    except KeyboardInterrupt as interruption:
-        raise InterruptedRunError(
-            "interrupted before every check was done", "run the same command again", interruption
-        ) from interruption
+from cnnexplain.runner.output.files import write_file, written_by_us
+from cnnexplain.runner.output.folder import OutputFolder
+from cnnexplain.runner.output.write import save_png
+from cnnexplain.runner.request import Checklist, Observer, Outcome, Request
+from cnnexplain.runner.task import Item, LoadedTask
 
 
-def _check(request: CheckRequest, observer: Observer) -> Outcome:
-    started, clock = time.time(), time.monotonic()
-    options = request.options
-    cleared(options)
-    start = Path.cwd()  # code of the user's own may go to another folder
-    refuse_bombs()
-    torch.manual_seed(request.model.seed)
-    taken = chosen(options, request.tables)
-    for one in taken:
-        if one.turned_on:
-            observer.notice(one.id, "off in the configuration, and carried out since --only names it")
-    folder = None if options.output is None else checked_folder(options.output)
-    sources = meant(request)
-    require_needs(taken, request, sources)
-    stored = baselines.read(options.baseline) if options.baseline else None
-    named = {} if options.labels_from is None else written_labels(options.labels_from, sources)
-    folders = class_folders(request.images, options.output)
-    model, loaded, choices = build(request.reference, request.model, request.where)
-    if named:  # or else names are of no use, and may cost a forward of a model that fails
-        model, by_folders = named_by_folders(model, folders, request.images)
-        choices = (*choices, *by_folders)
-    observer.loaded(model, loaded.source, choices)
-    described = run_json.describe_check(request, model, loaded, taken, choices, sources, started)
-    verdicts: list[Verdict] = []
-    with model.borrowed(), buffers_kept(model):
-        told = any(one.id == "finite" for one in taken)
-        examples = tuple(prepared(model, sources, expected(named, model)))
-        subject = Subject(model, examples, baseline=stored, with_finite=told)
-        require_answers(subject)
-        for choice in run_json.chosen_since(model, described):
-            observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
-        if stored is not None:
-            baselines.require_fit(stored, subject, taken)
-        for place, one in enumerate(taken, 1):
-            observer.judging(one.id, place, len(taken))
-            verdicts.append(judged(one, subject, _storing(options, verdicts)))
-            observer.verdict(verdicts[-1])
-        require_any(verdicts, request, sources)
-        stored_anew = _to_store(subject, verdicts, observer) if options.update_baseline else None
-    record = _written(folder, verdicts, described, loaded.reference, request, clock)
-    observer.recorded(record)
-    seconds = time.monotonic() - clock
-    if options.update_baseline is not None and stored_anew is not None:
-        baselines.write(start / options.update_baseline, stored_anew)
-        observer.notice("baseline", f"stored in {options.update_baseline}")
-    if options.junit is not None:  # last: it says that all went well
-        write_file(
-            start / options.junit, junit.report(verdicts, loaded.reference, seconds).encode(), "--junit"
-        )
-    _tell_github(verdicts, loaded.reference, observer)
-    report = None if folder is None else folder.as_named / REPORT
-    return Outcome(report, seconds, len(sources), verdicts=tuple(verdicts))
+class CheckTask(LoadedTask):
+    """Checking a model's sanity. Nothing is written before every check is done: OUT always has a whole report."""
 
+    resumable = False
 
-def judged(one: Chosen, subject: Subject, storing: str = "") -> Verdict:
-    """Carry out one check. `storing` says what becomes of a stored run that there is none of yet."""
-    clock = time.monotonic()
-    missing = [need for need in one.check.needs if not _has(subject, need)]
-    found, level = Measurement(good=False, says=""), one.level
-    status: Status
-    try:
-        if storing and missing == ["baseline"]:
-            raise Skipped(storing)
-        if missing:
-            raise Skipped(f"needs {WITHOUT[missing[0]][0]}: {WITHOUT[missing[0]][1]}")
-        with buffers_kept(subject.model):  # the next check is to see the same model
-            found = one.check.measure(subject)
-        if found.grave and not one.set_by_user:
-            level = "error"
-        status = "pass" if found.good else "fail" if level == "error" else "warn"
-    except Skipped as skipped:
-        found, status = Measurement(good=True, says=str(skipped)), "skipped"
-    except CnnexplainError as error:
-        # What cannot be measured has not been shown to be good.
-        found = Measurement(good=False, says=f"could not be measured: {error.problem}", do=error.hint)
-        status = "fail" if one.level == "error" else "warn"
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's model raises must not cost the other verdicts
-        short = shortage_behind(error)
-        why, do = (short.problem, short.hint) if short else (first_line(error), UNFORESEEN)
-        found = Measurement(good=False, says=f"could not be measured: {why}", do=do)
-        status = "fail" if one.level == "error" else "warn"
-    return Verdict(
-        check=one.id,
-        title=one.title,
-        status=status,
-        level=level,
-        says=found.says,
-        do="" if found.good else found.do,
-        value=found.value,
-        limits=one.limits,
-        seconds=time.monotonic() - clock,
-        table=found.table,
-        drawing=found.drawing,
-        why=one.check.why,
-    )
+    def __init__(self, request: Request[Checklist], observer: Observer) -> None:
+        """Find the pictures and load the model. Raises a `CnnexplainError` where a check lacks what it needs."""
+        super().__init__(request, observer)
+        self.options, self.checks = request.action.options, request.action.checks
+        cleared(self.options)
+        refuse_bombs()
+        torch.manual_seed(request.model.seed)
+        for check in self.checks:
+            if check.turned_on:
+                observer.notice(check.id, "off in the configuration, and carried out since --only names it")
+        self.sources = meant(request)
+        require_needs(request, self.sources)
+        self.baseline = baselines.read(self.options.baseline) if self.options.baseline else None
+        labels_from = self.options.labels_from
+        self.labels = {} if labels_from is None else written_labels(labels_from, self.sources)
+        folders = class_folders(request.images, request.run.output)
+        self.model, self.loaded, self.choices = build(request.reference, request.model, request.where)
+        if self.labels:  # or else names are of no use, and may cost a forward of a model that fails
+            self.model, by_folders = named_by_folders(self.model, folders, request.images)
+            self.choices = (*self.choices, *by_folders)
+        observer.loaded(self.model, self.loaded.source, self.choices)
+        self.verdicts: list[Verdict] = []
+        self.figures: dict[str, Image.Image] = {}  # by the names of their files
+        self.new_baseline: bytes | None = None
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The content of run.json, with every check's limits for options."""
+        limits = {check.id: {"level": check.level, **check.limits} for check in self.checks}
+        described = run_json.describe(self, limits, self.model.own_labels or (), sources=self.sources)
+        if self.sources:
+            described["images"] = {"count": len(self.sources)}
+        return described
+
+    def prepare(self) -> None:
+        """Carry out every check, and draw: whoever interrupts this still has the report from before."""
+        described = self.described  # before the looks at the model that settle more
+        with self.model.borrowed(), buffers_kept(self.model):
+            reports_finite = any(check.id == "finite" for check in self.checks)
+            examples = tuple(prepared(self.model, self.sources, expected(self.labels, self.model)))
+            subject = Subject(self.model, examples, baseline=self.baseline, with_finite=reports_finite)
+            require_answers(subject)
+            for choice in run_json.note_choices(self.model, described):
+                self.observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
+            if self.baseline is not None:
+                baselines.require_fit(self.baseline, subject, self.checks)
+            for place, check in enumerate(self.checks, 1):
+                self.observer.judging(check.id, place, len(self.checks))
+                self.verdicts.append(verdict_of(check, subject, _storing(self.options, self.verdicts)))
+                self.observer.verdict(self.verdicts[-1])
+            require_any(self.verdicts, self.request, self.sources)
+            if self.options.update_baseline:
+                self.new_baseline = _to_store(subject, self.verdicts, self.observer)
+        if self.folder is not None:
+            drawings = {verdict.check: verdict.drawing for verdict in self.verdicts}
+            self.figures = {
+                f"check.{name}.png": drawn(drawing)
+                for name, drawing in drawings.items()
+                if drawing is not None
+            }
+
+    def resume(self, folder: OutputFolder) -> None:
+        """Replace the figures of an earlier run."""
+        super().resume(folder)
+        for old in folder.path.glob("check.*.png"):
+            if old.name not in self.figures and written_by_us(old):
+                old.unlink()
+        for name, figure in self.figures.items():
+            folder.write(name, partial(save_png, figure))
+
+    def items(self) -> Generator[Item, None, None]:
+        """One record of all verdicts."""
+        pictures = {name.split(".")[1]: name for name in self.figures}
+        yield Item(0, checked(self.verdicts, pictures, self.loaded.reference))
+
+    def finish(self) -> None:
+        """Write the files that were asked for beside OUT."""
+        options, start = self.options, Path(self.request.start)  # a user's own code may go to another folder
+        if options.update_baseline is not None and self.new_baseline is not None:
+            baselines.write(start / options.update_baseline, self.new_baseline)
+            self.observer.notice("baseline", f"stored in {options.update_baseline}")
+        if options.junit is not None:  # last: it says that all went well
+            report = junit.report(self.verdicts, self.loaded.reference, self.seconds())
+            write_file(start / options.junit, report.encode(), "--junit")
+        _annotate(self.verdicts, self.loaded.reference, self.observer)
+
+    def interruption(self) -> tuple[str, str]:
+        """That nothing was written."""
+        return "interrupted before every check was done", "run the same command again"
+
+    def outcome(self) -> Outcome:
+        """How it went, with all verdicts."""
+        return replace(super().outcome(), images=len(self.sources), verdicts=tuple(self.verdicts))
 
 
 def _storing(options: CheckOptions, verdicts: Sequence[Verdict]) -> str:
@@ -187,45 +162,7 @@ def _to_store(subject: Subject, verdicts: Sequence[Verdict], observer: Observer)
         ) from reason
 
 
-def _has(subject: Subject, need: str) -> bool:
-    return {
-        "pictures": bool(subject.examples),
-        "labels": subject.labelled,
-        "baseline": subject.baseline is not None,
-    }[need]
-
-
-def _written(
-    folder: Folder | None,
-    verdicts: Sequence[Verdict],
-    described: Mapping[str, Any],
-    reference: str,
-    request: CheckRequest,
-    clock: float,
-) -> dict[str, Any]:
-    """Draw and write everything; the record."""
-    if folder is None:
-        return checked(verdicts, {}, reference)
-    # Drawn before anything is written: whoever interrupts this still has the report from before.
-    images = {f"check.{one.check}.png": drawn(one.drawing) for one in verdicts if one.drawing is not None}
-    pictures = {one.check: f"check.{one.check}.png" for one in verdicts if one.drawing is not None}
-    journal = folder.open(described["identity"], overwrite=request.options.overwrite)
-    try:
-        for old in folder.path.glob("check.*.png"):  # of a run whose checks had something to show
-            if old.name not in images and written_by_us(old):
-                old.unlink()
-        for name, image in images.items():
-            folder.write(name, partial(save_png, image))
-        record = checked(verdicts, pictures, reference)
-        concluded = run_json.concluded(described, "finished", time.monotonic() - clock)
-        folder.conclude(concluded, [line(record)], [(REPORT, page(concluded, [record]))])
-        journal.remove()
-    finally:
-        folder.close()
-    return record
-
-
-def _tell_github(verdicts: Sequence[Verdict], reference: str, observer: Observer) -> None:
+def _annotate(verdicts: Sequence[Verdict], reference: str, observer: Observer) -> None:
     """In a GitHub workflow: annotations, and the summary of the step."""
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in github.notes(verdicts, reference):

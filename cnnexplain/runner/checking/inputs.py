@@ -23,11 +23,10 @@ from cnnexplain.errors import (
 )
 from cnnexplain.images.decode import read
 from cnnexplain.images.find import ImagePath, find
-from cnnexplain.runner.checking.thresholds import Chosen
 from cnnexplain.runner.explain import prepared as decoded
 from cnnexplain.runner.explain import wanted
-from cnnexplain.runner.output.folder import written_by_us
-from cnnexplain.runner.request import CheckRequest
+from cnnexplain.runner.output.files import written_by_us
+from cnnexplain.runner.request import Checklist, Request
 from cnnexplain.runner.workers.pipeline import ahead
 from cnnexplain.runner.workers.pool import closing
 
@@ -39,20 +38,20 @@ WITHOUT = {  # what is missing, and what to add
 QUOTED = 3  # reasons in one error
 
 
-def meant(request: CheckRequest) -> list[ImagePath]:
+def meant(request: Request[Checklist]) -> list[ImagePath]:
     """The pictures that are meant. None may be meant, but where some are, there must be some."""
     if not request.images and request.find.files_from is None:
         return []
     try:
         seed = request.model.seed
-        return find(request.images, request.find, request.options.output, written_by_us, seed)
+        return find(request.images, request.find, request.run.output, written_by_us, seed)
     except NoImagesError as error:
         raise CheckInputError(error.problem, error.hint) from error
 
 
-def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Sequence[ImagePath]) -> None:
+def require_needs(request: Request[Checklist], sources: Sequence[ImagePath]) -> None:
     """Raise `OptionError` where a check was asked for by name without what it needs, or something is of no use."""
-    options = request.options
+    options = request.action.options
     given = {
         "pictures": bool(sources),
         "labels": options.labels_from is not None,
@@ -67,7 +66,7 @@ def require_needs(taken: Sequence[Chosen], request: CheckRequest, sources: Seque
         raise OptionError("--baseline compares and --update-baseline stores", "give one of the two")
     if options.update_baseline is not None and not sources:
         raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
-    for one in taken:
+    for one in request.action.checks:
         for need in one.check.needs:
             storing = need == "baseline" and options.update_baseline is not None  # the first run has none yet
             if one.asked and not given[need] and not storing:
@@ -128,19 +127,21 @@ def require_answers(subject: Subject) -> None:
                 ) from error
 
 
-def require_any(verdicts: Sequence[Verdict], request: CheckRequest, sources: Sequence[ImagePath]) -> None:
+def require_any(
+    verdicts: Sequence[Verdict], request: Request[Checklist], sources: Sequence[ImagePath]
+) -> None:
     """Raise `CheckInputError` where every check was skipped: that nothing was checked is no pass.
 
     A run that stores what later ones are held against has done what it was for.
     """
-    storing = request.options.update_baseline is not None and verdicts[-1].check == "baseline"
+    storing = request.action.options.update_baseline is not None and verdicts[-1].check == "baseline"
     if storing or any(one.status != "skipped" for one in verdicts):
         return
     reasons = [f"{one.check}: {one.says}" for one in verdicts[:QUOTED]]
     if len(verdicts) > QUOTED:
         reasons.append(f"and {len(verdicts) - QUOTED} more")
     parts = ["give more pictures" if sources else WITHOUT["pictures"][1]]
-    if sources and request.options.labels_from is None:
+    if sources and request.action.options.labels_from is None:
         parts.append("say what they are with --labels-from")
-    parts.append("or leave --only out" if request.options.only else "or turn more checks on")
+    parts.append("or leave --only out" if request.action.options.only else "or turn more checks on")
     raise CheckInputError(f"nothing could be checked: {'; '.join(reasons)}", ", ".join(parts))

@@ -16,7 +16,8 @@ from cnnexplain.errors import OutputError, first_line
 from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.report.pages.page import page
-from cnnexplain.runner.output.folder import RUN, difference, written_by_us
+from cnnexplain.runner.output.files import written_by_us
+from cnnexplain.runner.output.folder import RUN, difference
 from cnnexplain.runner.output.journal import RECORDS, Journal, Record
 
 OWN = ("shard", "images")  # what parts of one whole may differ in

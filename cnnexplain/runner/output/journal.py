@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, overload
 
+from cnnexplain.core.records import line
 from cnnexplain.errors import OutputError
 
 RECORDS = "results.jsonl"
 ASIDE = ".cnnexplain"  # in OUT: what is needed until a run is finished
-NOWHERE = -1
+NOWHERE, COUNTED = -1, 0  # in the place of a place: there is no record; it was counted, and is nowhere
 
 Record = Mapping[str, Any]
 
@@ -137,6 +138,25 @@ class Journal:
 class Lines(Sequence[Record], ABC):
     """Records that stand on disk, and are read one by one, however many there are."""
 
+    failed = 0  # how many of them are of images that failed
+    _first_failed: tuple[int, Record] | None = None
+
+    @abstractmethod
+    def add(self, position: int, record: Record) -> None:
+        """Note what became of an image; `position` is its place among those of the run."""
+
+    def _count(self, position: int, record: Record) -> None:
+        """Count a record, where it is of an image that failed."""
+        if record["status"] == "error":
+            self.failed += 1
+            if self._first_failed is None or position < self._first_failed[0]:
+                self._first_failed = position, record
+
+    @property
+    def first_failed(self) -> Record | None:
+        """The record of the first image that failed."""
+        return self._first_failed[1] if self._first_failed else None
+
     @abstractmethod
     def line(self, index: int) -> str:
         """A record as it stands there."""
@@ -160,20 +180,21 @@ class Lines(Sequence[Record], ABC):
 
 
 class Records(Lines):
-    """The records of the images of a run, in the order of the images."""
+    """The records of the images of a run, in the order of the images.
 
-    def __init__(self, journal: Journal, images: int) -> None:
+    They stand in the journal. Without one they are counted, and cannot be read again.
+    """
+
+    def __init__(self, images: int, journal: Journal | None = None) -> None:
         self._journal = journal
         self._places = array("q", [NOWHERE]) * images
         self._there: array[int] | None = None  # the positions of those that are
-        self.failed = 0
-        self._first_failed: tuple[int, Record] | None = None
         self._failed_before: set[int] = set()
 
     def keep(self, images: Sequence[str], still_holds: Callable[[int, Record], bool]) -> None:
         """Take over the records of an earlier run for which `still_holds` is true, by position and record."""
         positions: dict[str, list[int]] | None = None
-        for place, record in self._journal.places():
+        for place, record in self._noted.places():
             if positions is None:
                 positions = {}
                 for position, image in enumerate(images):
@@ -188,30 +209,25 @@ class Records(Lines):
                 elif len(alike) == 1:
                     self._places[position] = NOWHERE  # the later record counts
         for position in sorted(self._failed_before):
-            if (kept := self.at(position)) is not None and kept["status"] == "error":
-                self._fail(position, kept)
+            if (failed := self.at(position)) is not None:
+                self._count(position, failed)
 
-    def add(self, position: int, record: Record, line: str) -> None:
-        """Add the record of an image; `line` is the record as text."""
-        self._places[position] = self._journal.add(line)
+    def add(self, position: int, record: Record) -> None:
+        """Write the record of an image down, and count it."""
+        self._places[position] = COUNTED if self._journal is None else self._journal.add(line(record))
         self._there = None
-        if record["status"] == "error":
-            self._fail(position, record)
-
-    def _fail(self, position: int, record: Record) -> None:
-        self.failed += 1
-        if self._first_failed is None or position < self._first_failed[0]:
-            self._first_failed = position, record
+        self._count(position, record)
 
     @property
-    def first_failed(self) -> Record | None:
-        """The record of the first image that failed."""
-        return self._first_failed[1] if self._first_failed else None
+    def _noted(self) -> Journal:
+        if self._journal is None:
+            raise ValueError("these records are only counted")
+        return self._journal
 
     def at(self, position: int) -> Record | None:
         """The record of the image at a position, where there is one."""
         place = self._places[position]
-        return None if place == NOWHERE else self._journal.record(place)
+        return None if place == NOWHERE else self._noted.record(place)
 
     def missing(self) -> Iterator[int]:
         """The positions of images that have none yet."""
@@ -230,11 +246,11 @@ class Records(Lines):
 
     def line(self, index: int) -> str:
         """A record as it stands in results.jsonl, or will."""
-        return self._journal.line(self._places[self._present()[index]])
+        return self._noted.line(self._places[self._present()[index]])
 
     def record(self, index: int) -> Record:
         """A record as data."""
-        return self._journal.record(self._places[self._present()[index]])
+        return self._noted.record(self._places[self._present()[index]])
 
     def _present(self) -> array[int]:
         if self._there is None:

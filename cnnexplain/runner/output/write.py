@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from cnnexplain import __version__
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
-from cnnexplain.errors import CnnexplainError, DeadlyImageError, OutputError
+from cnnexplain.errors import CnnexplainError, DeadlyImageError
 from cnnexplain.images.find import ImagePath
 from cnnexplain.render import is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
@@ -26,7 +24,7 @@ from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import answer_fields
 from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.digest import sealed
-from cnnexplain.runner.output.folder import UMASK, Folder, written_by_us
+from cnnexplain.runner.output.files import Files, written_by_us
 from cnnexplain.runner.output.names import result_names
 from cnnexplain.runner.output.png import write_png
 
@@ -60,7 +58,7 @@ class Explained:
 class Writer:
     """Draws and writes the pictures of a run. Called from several threads."""
 
-    folder: Folder | None  # None where only records are wanted
+    folder: Files | None  # None where only records are wanted
     command: str
     model: str
     named: frozenset[str]
@@ -141,7 +139,7 @@ class Writer:
         return [files[id(result)] for result in results], overview
 
     def _raw(
-        self, folder: Folder, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None
+        self, folder: Files, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None
     ) -> dict[int, record.Files]:
         """Write the values of results by name, where they are wanted; the files of each, by its identity."""
         files: dict[int, record.Files] = {}
@@ -165,28 +163,6 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
 def save_png(picture: Image.Image, file: IO[bytes]) -> None:
     """Write a PNG file that carries the mark of this program."""
     write_png(picture, file, f"cnnexplain {__version__}")
-
-
-def write_file(path: Path, content: bytes, flag: str) -> None:
-    """Write a single file that an option, `flag`, names: whole or not at all, and over none that is not ours."""
-    if os.path.lexists(path) and not written_by_us(path):
-        raise OutputError(
-            f"{path} is there already and is not from cnnexplain", f"choose another file with {flag}"
-        )
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".cnnexplain-", delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-        part.chmod(0o666 & ~UMASK)
-        part.replace(path)
-    except OSError as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}", f"choose another file with {flag}"
-        ) from error
 
 
 def _save_raw(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cnnexplain.core.results.channels import Histogram
 from cnnexplain.errors import OptionError, OutputError, first_line
-from cnnexplain.runner.output.folder import check_folder
+from cnnexplain.runner.output.files import check_folder
 
 BINS = 64  # TensorBoard draws 30
 AT_ONCE = 1 << 20  # values of a histogram that are made double precision at a time

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnexplain.commands import ImageCommand
 from cnnexplain.errors import CnnexplainError, OptionError, WorkerError, first_line
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
@@ -26,7 +27,9 @@ ANSWERS_WITHIN = 10  # seconds
 RETRIES = 3  # of a shard whose actor died; Ray's own are without end
 
 
-def explained(request: Request, device: str, jobs: Sequence[Job], own: Worker) -> Iterator[Done]:
+def explained(
+    request: Request[ImageCommand], device: str, jobs: Sequence[Job], own: Worker
+) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -14,7 +14,7 @@ from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.runner.workers.process import end_with_parent, leave_signals
 
 
-def deadly(paths: Sequence[str], wanted: DecodeOptions) -> dict[str, DeadlyImageError]:
+def find_deadly(paths: Sequence[str], wanted: DecodeOptions) -> dict[str, DeadlyImageError]:
     """Those of the pictures that end the process which decodes them, by path, each with what is to be said of it.
 
     A decoder written in C that is led astray ends the whole program, and no `except` holds it.

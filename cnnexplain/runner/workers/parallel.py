@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
+from cnnexplain.commands import ImageCommand
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
@@ -23,7 +24,9 @@ TRIES = 3  # after so many deaths in a row, with nothing done in between, it is 
 _worker: ShardWorker | None = None
 
 
-def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker) -> Iterator[Done]:
+def explained(
+    request: Request[ImageCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
+) -> Iterator[Done]:
     """What becomes of every job. What a process took with it when it died is done again by others.
 
     `own` is the worker of this process, which finds out whether a picture was what the others died of.
@@ -46,14 +49,14 @@ def explained(request: Request, devices: Sequence[str], jobs: Sequence[Job], own
                     "try fewer --processes, or a smaller --batch-size; the same command continues from here",
                 ) from error
         left = left[done:]
-        for one in own.condemned(left, len(devices)):
+        for one in own.deadly(left, len(devices)):
             yield one
             left = [job for job in left if job.position != one.job.position]
             deaths = 0
 
 
 def _answers(
-    request: Request, devices: Sequence[str], jobs: Sequence[Job], own: Worker
+    request: Request[ImageCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
 ) -> Iterator[ShardResult]:
     context = get_context("spawn")  # a fork would share locks of torch's threads
     threads = request.run.workers or max(1, cores() // len(devices))

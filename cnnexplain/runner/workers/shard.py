@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from cnnexplain.commands import bound
+from cnnexplain.commands import ImageCommand, bound
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.runner.model import build
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.files import Files
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.workers.pipeline import batched
@@ -28,7 +28,7 @@ BATCHES = 2  # of a shard: few are lost with a process that dies, and one is dec
 class WorkerSetup:
     """What a process needs to know before its first shard."""
 
-    request: Request
+    request: Request[ImageCommand]
     images: int  # of the whole run
     device: str
     threads: int
@@ -51,7 +51,7 @@ class ShardWorker:
         os.chdir(share.request.start)
         output = share.request.run.output
         folder = (
-            None if output is None else Folder(output)
+            None if output is None else Files(output)
         )  # now: the user's own code may go to another folder
         make_own()
         print_aside()
@@ -61,7 +61,7 @@ class ShardWorker:
         torch.manual_seed(request.model.seed)
         model, loaded, _ = build(request.reference, request.model, request.where, share.preprocess)
         model = replace(model, own_labels=share.labels)
-        method, _ = bound(request.method, model)
+        method, _ = bound(request.action, model)
         self._worker = worker_of(request, folder, model, loaded, method, share.images, share.threads)
 
     def explained(self, jobs: Sequence[Job]) -> ShardResult:

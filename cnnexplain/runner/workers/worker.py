@@ -21,11 +21,11 @@ from cnnexplain.images.decode import read
 from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.render.kit.panel import drawn
 from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
-from cnnexplain.runner.output.folder import Folder
+from cnnexplain.runner.output.files import Files
 from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.tensorboard.log import Values, values_of
-from cnnexplain.runner.workers.deadly_images import deadly
+from cnnexplain.runner.workers.deadly_images import find_deadly
 from cnnexplain.runner.workers.pipeline import ahead
 from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.process import step_back
@@ -67,11 +67,11 @@ class Worker:
             decoded = ahead(pool, self._prepared, jobs, depth)
             yield from ahead(pool, self._written, self._found(decoded), depth)
 
-    def condemned(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
+    def deadly(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
         under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
-        found = deadly([job.source.file for job in under_way], self._wanted)
+        found = find_deadly([job.source.file for job in under_way], self._wanted)
         for job in under_way:
             if job.source.file in found:
                 yield self._written(Explained(job, found[job.source.file]))
@@ -160,8 +160,8 @@ def cores() -> int:
 
 
 def worker_of(
-    request: Request,
-    folder: Folder | None,
+    request: Request[ImageCommand],
+    folder: Files | None,
     model: Model,
     loaded: Loaded,
     method: ImageCommand,
@@ -177,7 +177,7 @@ def worker_of(
         folder,
         request.command,
         loaded.reference,
-        request.asked,
+        request.chosen,
         request.render,
         where.save_raw,
         where.pictures and folder is not None,
