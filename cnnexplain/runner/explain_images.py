@@ -128,8 +128,8 @@ class ImageTask(LoadedTask):
     def items(self) -> Generator[Item, None, None]:
         """The records that were kept, then those of the other images as they are explained."""
         self.observer.planned(len(self.jobs), len(self.records))
-        for position, record in enumerate(self.records):
-            yield Item(position, record, new=False, again=True)
+        for position in range(len(self.records)):
+            yield Item(position, self.records[position], new=False, again=True)
         self._begun = time.monotonic()
         try:
             with closing(self._explained()) as explained:
