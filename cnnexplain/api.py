@@ -44,11 +44,11 @@ from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.map import MapCards
-from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.checking.inputs import require_answers
 from cnnexplain.runner.checking.labels import class_index
 from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import chosen
+from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.explain import explain
 from cnnexplain.runner.image_inputs import Given, all_of, checked_range, is_one, prepare
 from cnnexplain.runner.model import build, own_model
