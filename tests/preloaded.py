@@ -81,6 +81,8 @@ def _run(program, *words):
     sys.path.insert(0, os.path.dirname(os.path.abspath(words[0])))
     try:
         exec(compile(source, words[0], "exec"), {"__name__": "__main__"})  # noqa: S102
+    except SystemExit as end:
+        return int(end.code or 0)
     except Exception:  # noqa: BLE001 - as Python itself does
         import traceback
 

@@ -455,14 +455,18 @@ def extended(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shell(extended: Path) -> Shell:
-    """Runs `python -m cnnexplain`, the copy, and expects it to go well."""
+def shell(extended: Path, programs: Path) -> Shell:
+    """Runs the copy's `cnnexplain` and expects it to go well."""
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess:
+        (extended / "start.py").write_text(
+            f"import sys\nsys.argv = {['cnnexplain', *arguments]}\nfrom cnnexplain.cli import app\n"
+            f"assert app.__file__.startswith({str(extended)!r})\nsys.exit(app.run(sys.argv[1:]))\n"
+        )
         done = subprocess.run(
-            [sys.executable, "-m", "cnnexplain", *arguments],
+            [programs / "preloaded-python", "start.py"],
             cwd=extended,
-            env={**os.environ, "COLUMNS": "200", "TERM": "dumb", "PYTHONPATH": str(extended)},
+            env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
             capture_output=True,
             text=True,
             timeout=120,

@@ -152,6 +152,9 @@ def test_agreement_is_the_sum_of_two_rank_correlations() -> None:
 def test_gains_are_held_against_chance() -> None:
     # Each has a variance of 4 / (n - 3): 1/4 and 1/4, together a deviation of 0.7071.
     assert deviations([(1.0, 19), (2.0, 19)]) == pytest.approx(3 / math.sqrt(0.5))
+    # Many channels count for more than few: 16 and 64 are certain to 1/4 and 1/16, weighed by their inverse.
+    assert deviations([(1.0, 19), (2.0, 67)]) == pytest.approx((16 * 1 + 64 * 2) / (2 * math.sqrt(80)))
+    assert deviations([(1.0, 19), (2.0, 67)]) > deviations([(2.0, 19), (1.0, 67)])
 
 
 @cache
@@ -182,6 +185,22 @@ def test_two_layers_of_the_bundled_model_are_named(names: tuple[str, str]) -> No
         with exchanged(*layers):
             (found,) = misplaced(model, inputs)
     assert {one.layer for one in found} == set(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second", "most"), [("3.1", "3.2", 3), ("5.1", "5.3", 20)])
+def test_two_layers_of_the_bundled_model_are_named_also_with_their_normalisation(
+    first: str, second: str, most: int
+) -> None:
+    """Those that are hardest to tell: the one in the nearest means, the other in the least gain in agreement."""
+    model, inputs = bundled()
+    names = f"blocks.{first}.conv_pwl", f"blocks.{second}.conv_pwl"
+    layers = [model.module.get_submodule(name) for name in names]
+    after = [model.module.get_submodule(name.replace("conv_pwl", "bn3")) for name in names]
+    with model.borrowed():
+        with exchanged(*layers), exchanged(*after):
+            assert nearest(model, inputs, most) == (*names, True)
+        assert nearest(model, inputs[:1], most) is None  # though the second's exchange gains six deviations
 
 
 def test_what_arrives_is_measured_in_standard_deviations() -> None:

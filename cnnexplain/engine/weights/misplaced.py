@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.hooks import hooked
-from cnnexplain.engine.weights.running import alike, exchanged, keeps_statistics, living, norms, other_axes
+from cnnexplain.engine.weights.running import (
+    alike,
+    exchanged,
+    keeps_statistics,
+    living,
+    mismatches,
+    norms,
+    other_axes,
+)
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -22,6 +30,10 @@ GOOD = 1.5  # agreement from which on a layer's own weights are not doubted
 GAIN = 0.1  # least gain in agreement at each place
 DEVIATIONS = 5.0  # least gain at all places together, in standard deviations
 SURE = 4.0  # gain at one place alone, in standard deviations
+LIKELY = 1.0  # least gain of two layers exchanged with their norms, in standard deviations, where
+NEARER = (
+    0.75  # the means that are furthest from the running ones come to at most this share of their distance
+)
 CERTAIN = 0.99  # correlation: more counts as this, since atanh has no end
 
 
@@ -95,23 +107,42 @@ def nearest(model: Model, inputs: Tensor, most: int) -> tuple[str, str, bool] | 
     """Of `most` pairs of layers the one whose exchange makes all layers together agree best; whether with their norms.
 
     Layers with a batch normalisation right behind are exchanged together with it. None where no exchange is better by
-    `DEVIATIONS`. Costs two forward passes of `inputs` (N, C, H, W), and one for each pair.
+    `LIKELY` over the layers that it reaches, or where the best one leaves the means that are furthest from the running
+    ones of their layer further away than `NEARER` allows. Costs four forward passes of `inputs` (N, C, H, W), and one
+    for each pair.
     """
     module, forward = model.module, model.forward
     norm_of: dict[nn.Module, nn.Module] = {}
     _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norm_of.update({layer: norm}))
     before = _agreements(module, forward, inputs)
-    best, best_pair = DEVIATIONS, None
+    best, found = LIKELY, None
     for (name, layer), (other_name, other) in alike(module)[:most]:
         both = layer in norm_of and other in norm_of
-        with exchanged(layer, other), exchanged(norm_of[layer], norm_of[other]) if both else nullcontext():
+        places = [(layer, other), *([(norm_of[layer], norm_of[other])] if both else [])]
+        with _all_exchanged(places):
             after = _agreements(module, forward, inputs)
+        # What comes before both of them, or beside them, gives what it gave, and says nothing.
         gains = [
-            (after[name][0] - own, channels) for name, (own, channels) in before.items() if name in after
+            (after[norm][0] - own, channels)
+            for norm, (own, channels) in before.items()
+            if norm in after and after[norm][0] != own
         ]
         if gains and (gain := deviations(gains)) >= best:
-            best, best_pair = gain, (name, other_name, both)
-    return best_pair
+            best, found = gain, (places, (name, other_name, both))
+    if found is None:
+        return None
+    places, pair = found
+    worst = max(mismatches(model, inputs).values())
+    with _all_exchanged(places):
+        return pair if max(mismatches(model, inputs).values()) <= NEARER * worst else None
+
+
+@contextmanager
+def _all_exchanged(pairs: Sequence[tuple[nn.Module, nn.Module]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for layer, other in pairs:
+            stack.enter_context(exchanged(layer, other))
+        yield
 
 
 def _agreements(
@@ -194,8 +225,13 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 def deviations(gains: Sequence[tuple[float, int]]) -> float:
-    """The sum of gains in agreement, each over so many channels, in standard deviations of that sum by chance."""
-    return sum(gain for gain, _ in gains) / (2 * math.sqrt(sum(1 / (channels - 3) for _, channels in gains)))
+    """The weighted sum of gains in agreement, each over so many channels, in standard deviations of that sum by chance.
+
+    Each counts by its precision: the variance of a difference of two agreements over n channels is 4 / (n - 3).
+    """
+    certain = [channels - 3 for _, channels in gains]
+    total = sum(gain * weight for (gain, _), weight in zip(gains, certain, strict=True))
+    return total / (2 * math.sqrt(sum(certain)))
 
 
 def _circles(better: dict[str, Misplaced]) -> list[tuple[Misplaced, ...]]:
