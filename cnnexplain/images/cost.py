@@ -22,7 +22,9 @@ MAX_RUN_LENGTHS = 8_000_000  # pixels
 CHUNK = 1 << 20
 # Bytes that a file may hold beyond its first frame (others, previews, metadata), and of a pixel. Decoders read on.
 MAX_BESIDE, MAX_OF_PIXEL = 1 << 27, 8
-MAX_WEBP = 90_000_000  # pixels; more are refused when it is open
+MAX_OPENED = 90_000_000  # pixels; more are refused when it is open
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's frame headers
+Size = tuple[int, int]  # (width, height)
 MAX_TIFF = 1 << 32  # of which no more is read than the first page, wherever it lies
 
 
@@ -55,14 +57,48 @@ def require_short(path: str, pixels: int, kind: str, *, paged: bool) -> None:
         )
 
 
-def require_short_webp(path: str, head: bytes) -> None:
-    """Refuse a WebP that is too long, by its first 30 bytes; Pillow would read it to its end before giving its size."""
+def require_short_by_head(path: str, head: bytes) -> None:
+    """Refuse a file that is too long for the size that its first 30 bytes name, before it is opened.
+
+    Pillow reads a WebP to its end before giving its size, and of others what comes before the pixels, as texts of any
+    length.
+    """
+    if os.stat(path).st_size <= MAX_BESIDE:
+        return
+    kind, size = _kind_and_size(path, head)
+    if kind:
+        require_short(path, min(size[0] * size[1], MAX_OPENED), kind, paged=False)
+
+
+def _kind_and_size(path: str, head: bytes) -> tuple[str, Size]:
+    """The kind of a picture file with these first bytes, its width and height; "" for others."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        width, height = _webp_size(head)
-        require_short(path, min(width * height, MAX_WEBP), "WebP", paged=False)
+        return "WebP", _webp_size(head)
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG", (int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"))
+    if head[:4] == b"GIF8":
+        return "GIF", (int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little"))
+    if head[:2] == b"\xff\xd8":
+        return "JPEG", _jpeg_size(path)
+    return "", (0, 0)
 
 
-def _webp_size(head: bytes) -> tuple[int, int]:
+def _jpeg_size(path: str) -> Size:
+    """The width and height that a JPEG's frame header gives (ITU T.81, B.2.2); 0, 0 for an unusual file."""
+    with Path(path).open("rb") as file:
+        file.seek(2)
+        while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+            length = int.from_bytes(marker[2:], "big")
+            if marker[1] in FRAMES:
+                sides = file.read(5)[1:]
+                return int.from_bytes(sides[2:], "big"), int.from_bytes(sides[:2], "big")
+            if length < 2:
+                break
+            file.seek(length - 2, os.SEEK_CUR)
+    return 0, 0
+
+
+def _webp_size(head: bytes) -> Size:
     """The width and height of a WebP (RFC 9649) with these first bytes; 0, 0 for an unusual file."""
     if head[12:16] == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")

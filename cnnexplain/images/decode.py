@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from cnnexplain.errors import ImageError, first_line
-from cnnexplain.images.cost import require_cheap, require_short, require_short_webp
+from cnnexplain.images.cost import require_cheap, require_short, require_short_by_head
 from cnnexplain.images.decoded import PHOTOGRAPHS, Decoded, DecodeOptions, repeated
 from cnnexplain.images.levels import Levels
 
@@ -67,7 +67,7 @@ def read(path: str, options: DecodeOptions = DecodeOptions()) -> Decoded:  # noq
                 _require_size(width, height)
                 require_short(path, width * height, "TIFF", paged=True)
                 return _seen(bands.of_tiff(path, pages, options))
-        require_short_webp(path, head)
+        require_short_by_head(path, head)
         with Image.open(path, formats=FORMATS) as image:
             _require_size(*image.size)
             require_cheap(image, path)

@@ -56,6 +56,33 @@ def test_a_small_picture_in_an_endless_file_is_refused_at_once(
     assert "save the picture again" in caught.value.hint
 
 
+def texts_first(format: str) -> bytes:
+    """A picture with texts before its pixels that go on to the end of the file."""
+    whole = encoded(format)
+    if format == "PNG":
+        place = whole.index(b"IDAT") - 4
+        return whole[:place] + struct.pack(">I", 0x7FFFFFFF) + b"tEXt"
+    comments = (
+        4000 * (b"\xff\xfe\xff\xff" + bytes(65533))
+        if format == "JPEG"
+        else 1_100_000 * (b"\xff" + 255 * b"a")
+    )
+    if format == "JPEG":
+        return whole[:2] + comments + whole[2:]
+    return whole[:13] + whole[13 : whole.index(b",")][:768] + b"!\xfe" + comments
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF"])
+def test_texts_without_end_before_the_pixels_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    path = with_tail(tmp_path / "a", texts_first(format), 1 << 32)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(ImageError, match=f"too long for its picture: 4,295 MB of {format} for 0.0041"):
+        decode(path)
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_of_a_sparse_tiff_no_more_is_read_than_its_picture(tmp_path: Path, kind: type) -> None:
