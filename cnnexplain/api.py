@@ -50,7 +50,7 @@ from cnnexplain.runner.checking.options import CheckOptions
 from cnnexplain.runner.checking.thresholds import chosen
 from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.explain import explain
-from cnnexplain.runner.image_inputs import Given, all_of, checked_range, is_one, prepare
+from cnnexplain.runner.image_inputs import ImageInput, all_of, checked_range, is_single, prepare
 from cnnexplain.runner.model import build, own_model
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.workers.pipeline import batched
@@ -73,7 +73,7 @@ class Explainer:
     @overload
     def explain(
         self,
-        images: Given,
+        images: ImageInput,
         command: str = ...,
         *,
         batch_size: int = ...,
@@ -83,7 +83,7 @@ class Explainer:
     @overload
     def explain(
         self,
-        images: Iterable[Given],
+        images: Iterable[ImageInput],
         command: str = ...,
         *,
         batch_size: int = ...,
@@ -92,7 +92,7 @@ class Explainer:
     ) -> list[Explanation]: ...
     def explain(
         self,
-        images: Given | Iterable[Given],
+        images: ImageInput | Iterable[ImageInput],
         command: str = "gradcam",
         *,
         batch_size: int = 8,
@@ -120,7 +120,7 @@ class Explainer:
             OptionError: An option has no meaning, or a value that it cannot have.
             CnnexplainError: A picture, layer or class is not available.
         """
-        single = is_one(images)
+        single = is_single(images)
         every = all_of(images)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size {batch_size!r} is not a number of pictures", "give 1 or more")
@@ -151,7 +151,7 @@ class Explainer:
 
     def check(
         self,
-        images: Given | Iterable[Given] = (),
+        images: ImageInput | Iterable[ImageInput] = (),
         *,
         labels: Sequence[int | str] | None = None,
         only: str | Sequence[str] = (),

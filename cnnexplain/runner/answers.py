@@ -52,7 +52,7 @@ def named_by_folders(
 def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...]:
     """The sorted names of the folders directly within each of the given ones, where all hold the same; else none."""
     out = None if results is None else results.resolve()
-    found: set[tuple[str, ...]] = set()
+    folders_within: set[tuple[str, ...]] = set()
     for folder in images:
         try:
             with os.scandir(folder) as entries:
@@ -61,8 +61,8 @@ def class_folders(images: Sequence[str], results: Path | None) -> tuple[str, ...
                 )
         except (OSError, ValueError):  # a picture, a glob, a list
             return ()
-        found.add(tuple(names))
-    return found.pop() if len(found) == 1 else ()
+        folders_within.add(tuple(names))
+    return folders_within.pop() if len(folders_within) == 1 else ()
 
 
 class ExpectedClasses:

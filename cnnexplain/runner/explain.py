@@ -43,10 +43,10 @@ def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> Deco
     return DecodeOptions(preprocess.channels, preprocess.range, sides)
 
 
-def prepared(name: str, found: Decoded, preprocess: Preprocess) -> Prepared:
+def prepared(name: str, decoded: Decoded, preprocess: Preprocess) -> Prepared:
     """A decoded picture with what a model sees of it."""
-    pixels, geometry = preprocess.apply(found.picture, found.size, found.bands)
-    return Prepared(name, found.picture, pixels, geometry, found.notes)
+    pixels, geometry = preprocess.apply(decoded.picture, decoded.size, decoded.bands)
+    return Prepared(name, decoded.picture, pixels, geometry, decoded.notes)
 
 
 @dataclass
@@ -122,10 +122,10 @@ def explain(
     else:  # the model may take no more than one picture at once
         parts, size = [pictures], 1
     for part in parts:
-        for picture, found in explain(model, method, part, whole=whole, batch=batch, size=size):
-            if len(pictures) == 1 and isinstance(found, Explanation) and batch is not None:
+        for picture, outcome in explain(model, method, part, whole=whole, batch=batch, size=size):
+            if len(pictures) == 1 and isinstance(outcome, Explanation) and batch is not None:
                 batch.size = min(batch.size, size)
-            yield picture, found
+            yield picture, outcome
 
 
 def _no_memory(model: Model) -> ImageMemoryError:

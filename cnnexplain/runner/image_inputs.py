@@ -18,72 +18,72 @@ from cnnexplain.images.decode import of_array, of_image, read
 from cnnexplain.images.decoded import Decoded, DecodeOptions
 from cnnexplain.runner.explain import Prepared, prepared
 
-Given = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
+ImageInput = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 TYPED = "range=({}, {}); a picture that was normalised already is to be given as it was before"
 
 
-def is_one(images: Given | Iterable[Given]) -> bool:
+def is_single(images: ImageInput | Iterable[ImageInput]) -> bool:
     """Whether this is one picture, not several."""
     return isinstance(images, (str, os.PathLike, Image.Image, np.ndarray, Tensor))
 
 
-def all_of(images: Given | Iterable[Given]) -> list[Given]:
+def all_of(images: ImageInput | Iterable[ImageInput]) -> list[ImageInput]:
     """One picture or several as a list."""
-    return [images] if is_one(images) else list(images)  # type: ignore[list-item, arg-type]
+    return [images] if is_single(images) else list(images)  # type: ignore[list-item, arg-type]
 
 
-def checked_range(given: Any) -> Range | None:
+def checked_range(limits: Any) -> Range | None:
     """`range` as a user gave it: two numbers, the lower first."""
-    if given is None:
+    if limits is None:
         return None
     try:
-        low, high = map(float, given)
+        low, high = map(float, limits)
     except (TypeError, ValueError):
         low = high = 0.0
     if not (low < high and np.isfinite(high - low)):
         raise OptionError(
-            f"range {given!r} is not two numbers, the lower first",
+            f"range {limits!r} is not two numbers, the lower first",
             "give the values that are black and white, for example range=(0, 4095)",
         )
     return low, high
 
 
-def prepare(image: Given, preprocess: Preprocess, given_range: Range | None = None) -> Prepared:
+def prepare(image: ImageInput, preprocess: Preprocess, limits: Range | None = None) -> Prepared:
     """A picture with what a model sees of it. Raises `ImageError`, which names the picture."""
     name = "picture"
-    wanted = DecodeOptions(preprocess.channels, given_range or preprocess.range, typed=TYPED)
+    wanted = DecodeOptions(preprocess.channels, limits or preprocess.range, typed=TYPED)
     try:
         if isinstance(image, (str, os.PathLike)):
             name = os.fspath(image)
-            found = read(name, wanted)
+            decoded = read(name, wanted)
         elif isinstance(image, Image.Image):
             name = str(getattr(image, "filename", "") or name)
-            found = of_image(image, wanted)
+            decoded = of_image(image, wanted)
         else:
-            found = _of_values(image, wanted)
+            decoded = _of_values(image, wanted)
     except ImageError as error:
         raise ImageError(f"{name}: {error.problem}", error.hint) from error
-    return prepared(name, found, preprocess)
+    return prepared(name, decoded, preprocess)
 
 
-def _of_values(given: Any, wanted: DecodeOptions) -> Decoded:
+def _of_values(image: Any, wanted: DecodeOptions) -> Decoded:
     """A picture of an array (height, width, bands) or a tensor (bands, height, width); bands may be left out."""
-    channels_first = isinstance(given, Tensor)
-    values = _array(given) if channels_first else given
+    channels_first = isinstance(image, Tensor)
+    values = _array(image) if channels_first else image
     if not isinstance(values, np.ndarray):
         raise ImageError(
-            f"a {type(given).__name__} is no picture",
+            f"a {type(image).__name__} is no picture",
             "give a path, a PIL image, an array (height, width, channels), or a tensor (channels, height, width)",
         )
-    what = f"{'a tensor' if channels_first else 'an array'} of shape {tuple(values.shape)}"
+    described = f"{'a tensor' if channels_first else 'an array'} of shape {tuple(values.shape)}"
     if values.ndim == 4:
         raise ImageError(
-            f"{what} is a batch, and one picture was expected",
+            f"{described} is a batch, and one picture was expected",
             "give a list of its pictures: explain(list(batch))",
         )
     if values.ndim not in (2, 3) or not values.size or values.dtype.kind not in "buif":
         raise ImageError(
-            f"{what} and type {values.dtype} is no picture",
+            f"{described} and type {values.dtype} is no picture",
             "give numbers, (channels, height, width)"
             if channels_first
             else "give numbers, (height, width, channels)",
@@ -95,7 +95,7 @@ def _of_values(given: Any, wanted: DecodeOptions) -> Decoded:
         turned = "tensor.permute(2, 0, 1)" if channels_first else "array.transpose(1, 2, 0)"
         order = "channels first" if channels_first else "channels last"
         raise ImageError(
-            f"{what} has {first if channels_first else last} channels, and the model takes {wanted.channels}",
+            f"{described} has {first if channels_first else last} channels, and the model takes {wanted.channels}",
             f"give {order}: {turned}" if wrong_way else "leave out the channels that the model does not take",
         )
     if values.ndim == 3 and channels_first:

@@ -61,10 +61,10 @@ class Joined(Lines):
 
     def _read(self, index: int, read: Callable[[Journal, int], Read]) -> Read:
         part = self.part(index)
-        found = read(part.journal, part.places[self._row[index]])
+        result = read(part.journal, part.places[self._row[index]])
         if len(self._parts) > OPEN:
             part.journal.close()
-        return found
+        return result
 
     def __len__(self) -> int:
         return len(self._row)
@@ -157,21 +157,21 @@ def _described(parts: Sequence[RunPart], request: Request[Joining], images: int)
     first = parts[0].run
     identity = {name: value for name, value in first["identity"].items() if name != "shard"}
     if parts[0].shard is None:
-        listing = "\0".join(str(one.run["identity"].get("images")) for one in parts)
+        listing = "\0".join(str(part.run["identity"].get("images")) for part in parts)
         identity["images"] = (
             f"{images} of {len(parts)} runs (fingerprint {sha256(listing.encode()).hexdigest()[:8]})"
         )
     work: Counter[str] = Counter()
-    for one in parts:
-        work.update(one.run.get("work", {}))  # as long as one after another would have taken
+    for part in parts:
+        work.update(part.run.get("work", {}))  # as long as one after another would have taken
     work.pop("processors", None)
     return {
         **{name: first[name] for name in SHARED if name in first},
         "status": "running",
         "arguments": request.arguments,
-        "parts": [str(one.run.get("arguments", "")) for one in parts],
+        "parts": [str(part.run.get("arguments", "")) for part in parts],
         "images": {"count": images},
-        "seconds": round(sum(one.run.get("seconds", 0) for one in parts), 3),
+        "seconds": round(sum(part.run.get("seconds", 0) for part in parts), 3),
         "work": {stage: round(seconds, 3) for stage, seconds in work.items()},
         "identity": identity,
     }

@@ -103,6 +103,8 @@ def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:
         "mps": torch.backends.mps.is_available(),
     }
     if not there.get(device.type, False):
-        found = f"{torch.cuda.device_count()} CUDA devices" if device.type == "cuda" else "no such device"
-        raise OptionError(f"--device {wanted} is not available: {found} found", "use --device auto or cpu")
+        available = f"{torch.cuda.device_count()} CUDA devices" if device.type == "cuda" else "no such device"
+        raise OptionError(
+            f"--device {wanted} is not available: {available} found", "use --device auto or cpu"
+        )
     return device, ()

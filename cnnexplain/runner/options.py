@@ -207,14 +207,14 @@ class MergeOptions:
     ] = "0"
 
 
-def allowed_failures(given: str, images: int) -> float:
+def allowed_failures(limit: str, images: int) -> float:
     """`max_failures` as a number of images."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", given.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", limit.strip())
     if match is not None and match[2] and float(match[1]) > 100:
-        raise OptionError(f"--max-failures {given!r} is more than all", "for example --max-failures 1%")
+        raise OptionError(f"--max-failures {limit!r} is more than all", "for example --max-failures 1%")
     if match is None or (not match[2] and "." in match[1]):
         raise OptionError(
-            f"--max-failures {given!r} is neither a number nor a percentage",
+            f"--max-failures {limit!r} is neither a number nor a percentage",
             "for example --max-failures 10 or --max-failures 1%",
         )
     return float(match[1]) * images / 100 if match[2] else float(match[1])

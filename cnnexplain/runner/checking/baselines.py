@@ -52,8 +52,8 @@ def read(path: Path) -> StoredRun:
     if not content.startswith(HEAD):
         _refuse(path, "it is another kind of file")
     try:
-        found = json.loads(content, parse_constant=_no_number, object_pairs_hook=_once)
-        return _understood(found)
+        parsed = json.loads(content, parse_constant=_no_number, object_pairs_hook=_once)
+        return _understood(parsed)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         why = error.args[0] if isinstance(error, _DamagedError) else "it ends too early or is damaged"
         _refuse(path, str(why))
@@ -61,7 +61,7 @@ def read(path: Path) -> StoredRun:
 
 def require_fit(stored: StoredRun, subject: Subject, taken: Sequence[Chosen]) -> None:
     """Raise `CheckInputError`, naming the difference, where the stored run was another."""
-    check = next((one.check for one in taken if isinstance(one.check, Check)), None)
+    check = next((entry.check for entry in taken if isinstance(entry.check, Check)), None)
     if check is None:
         raise OptionError(
             "--baseline is given, and the check baseline is not carried out",
@@ -75,11 +75,13 @@ def require_fit(stored: StoredRun, subject: Subject, taken: Sequence[Chosen]) ->
         ]:
             verb = "was" if name in ("model", "layer", "preprocessing") else "were"
             _differ(f"the {name} {verb}", stored.made_of[name], now[name], name)
-    if any(index >= len(subject.model.labels) for one in stored.answers.values() for index, _ in one.best):
+    if any(
+        index >= len(subject.model.labels) for entry in stored.answers.values() for index, _ in entry.best
+    ):
         raise CheckInputError(
             "the baseline names classes that there are none of", f"store it again with {FLAG}"
         )
-    examples = {one.key: one for one in subject.examples}
+    examples = {entry.key: entry for entry in subject.examples}
     if missing := sorted(stored.answers.keys() - examples):
         raise CheckInputError(
             f"the baseline does not fit: {_some(missing)} missing",
@@ -90,7 +92,7 @@ def require_fit(stored: StoredRun, subject: Subject, taken: Sequence[Chosen]) ->
             f"the baseline does not fit: {_some(new)} not in it",
             "give only the pictures that it was made of, or store it again with --update-baseline",
         )
-    changed = [key for key, one in examples.items() if one.sha256 != stored.answers[key].sha256]
+    changed = [key for key, entry in examples.items() if entry.sha256 != stored.answers[key].sha256]
     if "images" in check.same and changed:
         raise CheckInputError(
             f"the baseline does not fit: {_some(changed)} not the same as then",
@@ -107,22 +109,22 @@ def text(subject: Subject) -> bytes:
     _require_unique(subject)
     if subject.broken:
         raise Skipped("it holds NaN or infinite weights")
-    found = baseline(subject)
+    stored = baseline(subject)
     body: dict[str, Any] = {
-        "made_of": dict(found.made_of),
-        "versions": dict(found.versions),
+        "made_of": dict(stored.made_of),
+        "versions": dict(stored.versions),
         "pictures": [
             {
                 "image": key,
-                "sha256": one.sha256,
-                "best": [list(pair) for pair in one.best],
-                "map": None if one.values is None else _packed(one.values),
+                "sha256": entry.sha256,
+                "best": [list(pair) for pair in entry.best],
+                "map": None if entry.values is None else _packed(entry.values),
             }
-            for key, one in found.answers.items()
+            for key, entry in stored.answers.items()
         ],
     }
     # A line a picture, so that a version control system shows which of them changed.
-    lines = ",\n".join(json.dumps(one) for one in body["pictures"])
+    lines = ",\n".join(json.dumps(entry) for entry in body["pictures"])
     content = (
         f'{{"cnnexplain-baseline": {FORMAT},\n"made_of": {json.dumps(body["made_of"])},\n'
         f'"versions": {json.dumps(body["versions"])},\n"pictures": [\n{lines}\n],\n"sha256": "{_digest(body)}"}}\n'
@@ -142,23 +144,23 @@ class _DamagedError(ValueError):
     """What is wrong with a file, in words."""
 
 
-def _understood(found: Any) -> StoredRun:
+def _understood(content: Any) -> StoredRun:
     """The baseline that a file's JSON holds; any error where it is not exactly what we write."""
-    if found["cnnexplain-baseline"] != FORMAT:
+    if content["cnnexplain-baseline"] != FORMAT:
         raise _DamagedError("it was written by another version of cnnexplain")
-    body = {name: found[name] for name in ("made_of", "versions", "pictures")}
-    if found["sha256"] != _digest(body):
+    body = {name: content[name] for name in ("made_of", "versions", "pictures")}
+    if content["sha256"] != _digest(body):
         raise _DamagedError("it was changed after it was written, or is damaged")
     answers: dict[str, StoredImage] = {}
-    for one in body["pictures"]:
-        key = _text(one["image"])
+    for entry in body["pictures"]:
+        key = _text(entry["image"])
         if key in answers:
             raise _DamagedError(f"it has {key} twice")
-        answers[key] = _answered(one)
+        answers[key] = _answered(entry)
     if not answers:
         raise _DamagedError("it holds no pictures")
     prints = {name: _text(body["made_of"][name]) for name in PRINTS}
-    if any((one.values is not None) != bool(prints["layer"]) for one in answers.values()):
+    if any((entry.values is not None) != bool(prints["layer"]) for entry in answers.values()):
         raise _DamagedError("some of its maps are missing")
     return StoredRun(
         prints,
@@ -167,13 +169,13 @@ def _understood(found: Any) -> StoredRun:
     )
 
 
-def _answered(one: Mapping[str, Any]) -> StoredImage:
-    best = tuple((index, float(chance)) for index, chance in one["best"])
+def _answered(entry: Mapping[str, Any]) -> StoredImage:
+    best = tuple((index, float(chance)) for index, chance in entry["best"])
     numbers = all(type(index) is int and 0 <= index < 1 << 31 and 0 <= chance <= 1 for index, chance in best)
-    digest = _text(one["sha256"])
+    digest = _text(entry["sha256"])
     if not best or not numbers or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise _DamagedError(f"what it says of {one['image']} makes no sense")
-    return StoredImage(digest, best, None if one["map"] is None else _unpacked(one["map"]))
+        raise _DamagedError(f"what it says of {entry['image']} makes no sense")
+    return StoredImage(digest, best, None if entry["map"] is None else _unpacked(entry["map"]))
 
 
 def _packed(values: NDArray[np.float32]) -> dict[str, Any]:
@@ -181,10 +183,10 @@ def _packed(values: NDArray[np.float32]) -> dict[str, Any]:
     return {"shape": list(values.shape), "float32": base64.b64encode(data).decode()}
 
 
-def _unpacked(found: Mapping[str, Any]) -> NDArray[np.float32]:
-    height, width = found["shape"]
+def _unpacked(entry: Mapping[str, Any]) -> NDArray[np.float32]:
+    height, width = entry["shape"]
     sizes = all(type(side) is int and 0 < side <= SIDE for side in (height, width))
-    data = base64.b64decode(found["float32"], validate=True)
+    data = base64.b64decode(entry["float32"], validate=True)
     if not sizes or len(data) != 4 * height * width:
         raise _DamagedError("a map has not the size that it should have")
     values = np.frombuffer(data, "<f4").astype(np.float32).reshape(height, width)
@@ -216,13 +218,13 @@ def _text(value: Any) -> str:
 def _require_unique(subject: Subject) -> None:
     """Two arguments may hold pictures of one name, which a baseline could not tell apart."""
     seen: dict[str, str] = {}
-    for one in subject.examples:
-        if one.key in seen:
+    for example in subject.examples:
+        if example.key in seen:
             raise CheckInputError(
-                f"two pictures are called {one.key}: {seen[one.key]} and {one.name}",
+                f"two pictures are called {example.key}: {seen[example.key]} and {example.name}",
                 "give the folder above both, so that a baseline can tell them apart",
             )
-        seen[one.key] = one.name
+        seen[example.key] = example.name
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
@@ -231,11 +233,11 @@ def _refuse(path: Path, why: str) -> NoReturn:
     )
 
 
-def _differ(what: str, was: str, now: str, name: str) -> NoReturn:
+def _differ(difference: str, was: str, now: str, name: str) -> NoReturn:
     words = (
-        f"{what} {was or 'none'}, now {now or 'none'}"
+        f"{difference} {was or 'none'}, now {now or 'none'}"
         if len(was) + len(now) < 200
-        else _first(what, was, now)
+        else _first(difference, was, now)
     )
     raise CheckInputError(
         f"the baseline does not fit: {words}",
@@ -244,14 +246,14 @@ def _differ(what: str, was: str, now: str, name: str) -> NoReturn:
     )
 
 
-def _first(what: str, was: str, now: str) -> str:
+def _first(difference: str, was: str, now: str) -> str:
     """Long fingerprints: the preprocessing's first difference, else both cut short."""
     try:
         then, later = json.loads(was), json.loads(now)
-        name = next(one for one in then if then[one] != later.get(one))
-        return f"{what} another: {name} {then[name]}, now {later.get(name)}"
+        name = next(key for key in then if then[key] != later.get(key))
+        return f"{difference} another: {name} {then[name]}, now {later.get(name)}"
     except (ValueError, TypeError, StopIteration, AttributeError, RecursionError):
-        return f"{what} {was[:40]}…, now {now[:40]}…"
+        return f"{difference} {was[:40]}…, now {now[:40]}…"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -52,13 +52,13 @@ def meant(request: Request[Checklist]) -> list[ImagePath]:
 def require_needs(request: Request[Checklist], sources: Sequence[ImagePath]) -> None:
     """Raise `OptionError` where a check was asked for by name without what it needs, or something is of no use."""
     options = request.action.options
-    given = {
+    available = {
         "pictures": bool(sources),
         "labels": options.labels_from is not None,
         "baseline": options.baseline is not None,
     }
     for need in ("labels", "baseline"):
-        if given[need] and not sources:
+        if available[need] and not sources:
             raise OptionError(
                 f"--{need.replace('labels', 'labels-from')} goes with pictures", WITHOUT["pictures"][1]
             )
@@ -66,11 +66,11 @@ def require_needs(request: Request[Checklist], sources: Sequence[ImagePath]) -> 
         raise OptionError("--baseline compares and --update-baseline stores", "give one of the two")
     if options.update_baseline is not None and not sources:
         raise OptionError("--update-baseline stores what is said of pictures", WITHOUT["pictures"][1])
-    for one in request.action.checks:
-        for need in one.check.needs:
+    for entry in request.action.checks:
+        for need in entry.check.needs:
             storing = need == "baseline" and options.update_baseline is not None  # the first run has none yet
-            if one.asked and not given[need] and not storing:
-                raise OptionError(f"{one.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
+            if entry.asked and not available[need] and not storing:
+                raise OptionError(f"{entry.id} needs {WITHOUT[need][0]}", WITHOUT[need][1])
 
 
 def prepared(model: Model, sources: Sequence[ImagePath], labels: Mapping[str, int]) -> Iterator[Example]:
@@ -78,19 +78,19 @@ def prepared(model: Model, sources: Sequence[ImagePath], labels: Mapping[str, in
 
     def example(source: ImagePath) -> Example | Exception:
         try:
-            found = decoded(source.path, read(source.file, wanted(model.preprocess)), model.preprocess)
+            result = decoded(source.path, read(source.file, wanted(model.preprocess)), model.preprocess)
             digest = _digest(source.file)
         except (ImageError, OSError) as error:
             return error
         key = "/".join((*Path(source.folder).parts, os.path.basename(source.path)))
-        return Example(source.path, key, digest, found.pixels, labels.get(source.path))
+        return Example(source.path, key, digest, result.pixels, labels.get(source.path))
 
     with closing(ThreadPoolExecutor(os.cpu_count())) as pool:
-        for source, found in zip(sources, ahead(pool, example, sources, 16), strict=True):
-            if isinstance(found, Exception):
-                why = found.problem if isinstance(found, CnnexplainError) else str(found)
+        for source, result in zip(sources, ahead(pool, example, sources, 16), strict=True):
+            if isinstance(result, Exception):
+                why = result.problem if isinstance(result, CnnexplainError) else str(result)
                 raise CheckInputError(f"{source.path}: {why}", "fix or remove the picture: a check wants all")
-            yield found
+            yield result
 
 
 def _digest(path: str) -> str:

@@ -77,13 +77,13 @@ def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = 
     spellings = tuple(dict.fromkeys((text, text.replace("_", " "), plain, plain.replace("_", " "))))
     for spelling in spellings:
         # Before all others, as a class may be called 7, top, or by its synset's id.
-        found = [index for index, label in enumerate(labels) if label.casefold() == spelling.casefold()]
-        if len(found) == 1:
-            return found[0]
-        if found and text.isdecimal() and len(text) < 19 and int(text) in found:
+        matches = [index for index, label in enumerate(labels) if label.casefold() == spelling.casefold()]
+        if len(matches) == 1:
+            return matches[0]
+        if matches and text.isdecimal() and len(text) < 19 and int(text) in matches:
             return int(text)  # which is what a refusal asks for
-        if found:
-            _refuse_many(text, found, labels, where, folder)
+        if matches:
+            _refuse_many(text, matches, labels, where, folder)
     write = "rename the folder to" if folder else "write"
     if synset := SYNSET.fullmatch(text):
         return _of_synset(synset[1], labels, where, write)
@@ -92,23 +92,23 @@ def class_index(text: str, labels: Sequence[str], where: str, *, folder: bool = 
         try:
             return class_named(spelling[:LONGEST].strip(), labels)
         except TargetError as error:
-            if len(found := matching(spelling[:LONGEST], labels)) > 1:
-                _refuse_many(text, found, labels, where, folder)
+            if len(matches := matching(spelling[:LONGEST], labels)) > 1:
+                _refuse_many(text, matches, labels, where, folder)
             problem, hint = error.problem.removeprefix("--target "), error.hint.replace("--target ", "")
     rename = f"{write} a class's name or index"
     raise CheckInputError(f"{where}: {problem}", f"{rename}; {hint}" if hint else rename)
 
 
 def _refuse_many(
-    text: str, found: Sequence[int], labels: Sequence[str], where: str, folder: bool
+    text: str, matches: Sequence[int], labels: Sequence[str], where: str, folder: bool
 ) -> NoReturn:
     """A name of several classes: which there are, so that the one that is meant can be picked."""
-    shown = found[:SHOWN_CANDIDATES]
+    shown = matches[:SHOWN_CANDIDATES]
     detailed = _descriptions(labels) if len({labels[index] for index in shown}) < len(shown) else labels
     named = ", ".join(f"{index} ({_cut(detailed[index])})" for index in shown)
-    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    more = f" and {len(matches) - len(shown)} more" if len(matches) > len(shown) else ""
     raise CheckInputError(
-        f"{where}: {_short(text)} fits {len(found)} classes",
+        f"{where}: {_short(text)} fits {len(matches)} classes",
         f"{'rename the folder to' if folder else 'write'} the index that is meant: {named}{more}",
     )
 
@@ -155,11 +155,11 @@ def _alike(labels: Sequence[str], names: Sequence[str]) -> bool:
 def _listed(file: Path, sources: Sequence[ImagePath]) -> dict[str, Written]:
     """The label of every picture in a CSV file, and where it stands; paths are as given, or relative to the file."""
     wanted: dict[str, list[str]] = {}
-    for one in sources:
-        for spelling in dict.fromkeys(_spellings(one.path)):
-            wanted.setdefault(spelling, []).append(one.path)
+    for source in sources:
+        for spelling in dict.fromkeys(_spellings(source.path)):
+            wanted.setdefault(spelling, []).append(source.path)
     folders = dict.fromkeys((*_spellings(os.path.dirname(file) or "."), os.getcwd()))
-    found: dict[str, Written] = {}
+    labels: dict[str, Written] = {}
     listed: list[str] = []
     for line, image, label in _rows(file):
         if len(listed) < COMPARED:
@@ -169,21 +169,21 @@ def _listed(file: Path, sources: Sequence[ImagePath]) -> dict[str, Written]:
             where = f"{file}, line {line}"
             if not label:
                 raise CheckInputError(f"{where}: {name} has no label", "write what the picture should be")
-            if found.setdefault(name, Written(label, where)).text != label:
+            if labels.setdefault(name, Written(label, where)).text != label:
                 raise CheckInputError(
-                    f"{where}: {name} is {_short(label)}, but {_short(found[name].text)} before",
+                    f"{where}: {name} is {_short(label)}, but {_short(labels[name].text)} before",
                     "leave one of the lines out",
                 )
-    for one in sources:
-        if one.path not in found:
-            near = near_misses(one.path, listed)
+    for source in sources:
+        if source.path not in labels:
+            near = near_misses(source.path, listed)
             raise CheckInputError(
-                f"{file} does not say what {one.path} is",
+                f"{file} does not say what {source.path} is",
                 f"it has {_short(near[0])}: paths are as given, or relative to the file"
                 if near
                 else "add a line for it, its path as given or relative to the file",
             )
-    return found
+    return labels
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, str]]:

@@ -53,31 +53,33 @@ def chosen(options: CheckOptions, tables: Tables, where: str = "[tool.cnnexplain
     known, only, config = checks.ids(), options.only, options.config
     for name in only:
         _require(name, known, "--only")
-    said: dict[str, dict[str, Any]] = {}
-    for place, found in ((where, tables), (str(config), _read(config) if config else {})):
-        for name, table in found.items():
+    settings: dict[str, dict[str, Any]] = {}
+    for place, content in ((where, tables), (str(config), _read(config) if config else {})):
+        for name, table in content.items():
             _require_table(name, table, known, place)
-            said.setdefault(name, {}).update(_checked(name, table, place))
-    every = [_one(name, said.get(name, {}), name in only) for name in known if not only or name in only]
-    taken = [one for one in every if one.level != "off"]
-    if not taken:
+            settings.setdefault(name, {}).update(_checked(name, table, place))
+    configured = [
+        _configured(name, settings.get(name, {}), name in only) for name in known if not only or name in only
+    ]
+    entries = [entry for entry in configured if entry.level != "off"]
+    if not entries:
         raise OptionError("every check is off", 'turn one on: level = "error" in its table, or --only ID')
-    return taken
+    return entries
 
 
-def _one(name: str, said: Mapping[str, Any], asked: bool) -> Chosen:
+def _configured(name: str, settings: Mapping[str, Any], named: bool) -> Chosen:
     kind = checks.check(name)
-    limits = {key: value for key, value in said.items() if key != "level"}
-    level = said.get("level", kind.level)
+    limits = {key: value for key, value in settings.items() if key != "level"}
+    level = settings.get("level", kind.level)
     # Somebody who asks for a check by its name wants it carried out, whatever a file says.
-    turned_on = asked and level == "off"
+    turned_on = named and level == "off"
     return Chosen(
         name,
         kind(**limits),
         cast("Level", kind.level if turned_on else level),
-        asked or said.get("level") == "error",
+        named or settings.get("level") == "error",
         turned_on,
-        "level" in said and not turned_on,
+        "level" in settings and not turned_on,
     )
 
 
@@ -109,7 +111,7 @@ def _require_table(name: str, table: Any, known: list[str], where: str) -> None:
 def _checked(name: str, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The level and limits that one table sets, each checked against what the check declares."""
     fields = {field.name: field for field in declared(checks.check(name))}
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for written, value in table.items():
         key = written.replace("-", "_")
         if key == "level":
@@ -117,7 +119,7 @@ def _checked(name: str, table: Mapping[str, Any], where: str) -> dict[str, Any]:
                 raise OptionError(
                     f"the level of {name} in {where} is {value!r}", f"it is one of {', '.join(LEVELS)}"
                 )
-            found[key] = value
+            settings[key] = value
         elif key not in fields:
             near = near_misses(key, ("level", *fields))
             raise OptionError(
@@ -126,20 +128,20 @@ def _checked(name: str, table: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         else:
             try:
-                found[key] = fields[key].check(value)
+                settings[key] = fields[key].check(value)
             except OptionError as error:
                 problem = error.problem.removeprefix("--")
                 raise OptionError(f"{name} in {where}: {problem}", error.hint.replace("--", "")) from error
-    return found
+    return settings
 
 
 def _read(path: Path) -> Tables:
     try:
-        found: Tables = tomllib.loads(path.read_text("utf-8-sig"))
+        content: Tables = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise OptionError(f"there is no {path}", "give --config a file, as checks.toml") from error
     except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} cannot be read: {error}", "fix the file: it is TOML, a table a check"
         ) from error
-    return found
+    return content

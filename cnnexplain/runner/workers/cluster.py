@@ -31,31 +31,7 @@ def explained(
     request: Request[ImageCommand], device: str, jobs: Sequence[Job], own: Worker
 ) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise OptionError(
-            "--engine ray needs Ray, which is not installed", "pip install 'cnnexplain[ray]'"
-        ) from error
-    address = request.run.ray_address
-    _require_reachable(address)
-    terminate = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except Exception as error:  # from a stranger's cluster, nearly anything
-        raise OptionError(
-            f"no Ray at {address or 'this machine'}: {first_line(error)}", "see whether `ray status` finds it"
-        ) from error
-    signal.signal(signal.SIGTERM, terminate)  # Ray's own would end the run without a word
+    ray = _connected(request.run.ray_address)
     try:
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # it sets its own when it is imported
         context = ray.data.DataContext.get_current()
@@ -63,8 +39,8 @@ def explained(
         context.execution_options.preserve_order = True
         resources = ray.cluster_resources()
         kind = device.partition(":")[0]
-        found = int(resources.get("GPU", 0)) if kind == "cuda" else len(ray.nodes())
-        processes = request.run.processes or max(1, found)
+        available = int(resources.get("GPU", 0)) if kind == "cuda" else len(ray.nodes())
+        processes = request.run.processes or max(1, available)
         threads = request.run.workers or max(1, int(resources.get("CPU", 1)) // processes)
         share = WorkerSetup(request, own.images, kind, threads, own.model.preprocess, own.model.own_labels)
         rows = [{"shard": pickle.dumps(one)} for one in shards(jobs, own.batch.size)]
@@ -90,6 +66,35 @@ def explained(
         ) from error
     finally:
         ray.shutdown()
+
+
+def _connected(address: str | None) -> Any:
+    """The module of Ray, connected to a cluster, or started on this machine. Raises `OptionError` where it is not."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        import ray
+        import ray.data  # noqa: F401 - reached through ray
+    except ImportError as error:
+        raise OptionError(
+            "--engine ray needs Ray, which is not installed", "pip install 'cnnexplain[ray]'"
+        ) from error
+    _require_reachable(address)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except Exception as error:  # from a stranger's cluster, nearly anything
+        raise OptionError(
+            f"no Ray at {address or 'this machine'}: {first_line(error)}", "see whether `ray status` finds it"
+        ) from error
+    signal.signal(signal.SIGTERM, terminate)  # Ray's own would end the run without a word
+    return ray
 
 
 def _require_reachable(address: str | None) -> None:

@@ -19,18 +19,18 @@ def find_deadly(paths: Sequence[str], wanted: DecodeOptions) -> dict[str, Deadly
 
     A decoder written in C that is led astray ends the whole program, and no `except` holds it.
     """
-    found: dict[str, DeadlyImageError] = {}
+    deadly: dict[str, DeadlyImageError] = {}
     left = list(paths)
     while left:
         decoded, end = _decoded(left, wanted)
         if end is None or decoded == len(left):
             break
-        found[left[decoded]] = DeadlyImageError(
+        deadly[left[decoded]] = DeadlyImageError(
             f"decoding it ends the program ({end})",
             "remove the picture, or save it again with another program",
         )
         left = left[decoded + 1 :]
-    return found
+    return deadly
 
 
 def _decoded(paths: Sequence[str], wanted: DecodeOptions) -> tuple[int, str | None]:
@@ -56,13 +56,13 @@ def _decoded(paths: Sequence[str], wanted: DecodeOptions) -> tuple[int, str | No
     return decoded, signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _decode(paths: Sequence[str], wanted: DecodeOptions, told: Connection) -> None:
+def _decode(paths: Sequence[str], wanted: DecodeOptions, listener: Connection) -> None:
     leave_signals()
     end_with_parent()
     refuse_bombs()
     with suppress(OSError):  # nobody is listening any more
-        told.send_bytes(b"begun")
+        listener.send_bytes(b"begun")
         for path in paths:
             with suppress(Exception):  # told when its turn comes
                 read(path, wanted)
-            told.send_bytes(b"decoded")
+            listener.send_bytes(b"decoded")

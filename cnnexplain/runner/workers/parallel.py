@@ -37,9 +37,9 @@ def explained(
         try:
             for answer in _answers(request, devices, left, own):
                 own.stages.add(answer.seconds)
-                for one in answer.done:
+                for item in answer.done:
                     done += 1
-                    yield one
+                    yield item
             return
         except BrokenProcessPool as error:
             deaths = 1 if done else deaths + 1
@@ -49,9 +49,9 @@ def explained(
                     "try fewer --processes, or a smaller --batch-size; the same command continues from here",
                 ) from error
         left = left[done:]
-        for one in own.deadly(left, len(devices)):
-            yield one
-            left = [job for job in left if job.position != one.job.position]
+        for item in own.deadly(left, len(devices)):
+            yield item
+            left = [job for job in left if job.position != item.job.position]
             deaths = 0
 
 
@@ -75,9 +75,9 @@ def _answers(
                 under_way.extend(submit(pool, _shard, shard) for shard in islice(source, 1))
                 yield answer
         except KeyboardInterrupt:
-            for one in under_way:
-                if not one.cancel():  # it was begun, and is noted: what is done is not to be lost
-                    yield result(one)
+            for future in under_way:
+                if not future.cancel():  # it was begun, and is noted: what is done is not to be lost
+                    yield result(future)
             raise
 
 

@@ -41,6 +41,6 @@ class Stages:
     def taken(self) -> dict[str, float]:
         """What was spent since this was asked last."""
         with held, self._lock:
-            found = {stage: round(seconds, 3) for stage, seconds in self._seconds.items()}
+            seconds_by_stage = {stage: round(seconds, 3) for stage, seconds in self._seconds.items()}
             self._seconds = dict.fromkeys(self._seconds, 0.0)
-        return found
+        return seconds_by_stage

@@ -57,7 +57,7 @@ class Worker:
     batch: BatchSize
     threads: int
     images: int  # of the whole run
-    told: bool = False  # whether the TensorBoard log wants the values
+    with_values: bool = False  # whether the TensorBoard log wants the values
     stages: Stages = field(default_factory=Stages)
 
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
@@ -65,16 +65,16 @@ class Worker:
         depth = 2 * max(self.batch.size, self.threads)
         with closing(ThreadPoolExecutor(self.threads, initializer=step_back)) as pool:
             decoded = ahead(pool, self._prepared, jobs, depth)
-            yield from ahead(pool, self._written, self._found(decoded), depth)
+            yield from ahead(pool, self._written, self._explained(decoded), depth)
 
     def deadly(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
         under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
-        found = find_deadly([job.source.file for job in under_way], self._wanted)
+        errors = find_deadly([job.source.file for job in under_way], self._wanted)
         for job in under_way:
-            if job.source.file in found:
-                yield self._written(Explained(job, found[job.source.file]))
+            if job.source.file in errors:
+                yield self._written(Explained(job, errors[job.source.file]))
 
     @property
     def _wanted(self) -> DecodeOptions:
@@ -88,24 +88,24 @@ class Worker:
             job = replace(job, file=file_facts(job.source.file))  # now: it may be another one later
             try:
                 preprocess = self.model.preprocess
-                found = prepared(job.source.path, read(job.source.file, self._wanted), preprocess)
+                picture = prepared(job.source.path, read(job.source.file, self._wanted), preprocess)
                 shown = (
-                    drawn(found.picture, self.writer.render.max_side)
+                    drawn(picture.picture, self.writer.render.max_side)
                     if self.writer.draws
                     else Image.new("RGB", (1, 1))
                 )
-                return job, replace(found, picture=shown, expected=job.expected)
+                return job, replace(picture, picture=shown, expected=job.expected)
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 
-    def _found(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Explained]:
+    def _explained(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Explained]:
         """What is found in every picture; batches are filled whatever comes between."""
         waiting: dict[int, tuple[Job, Prepared]] = {}
-        for job, one in decoded:
-            if not isinstance(one, Prepared):
-                yield Explained(job, one)
+        for job, picture in decoded:
+            if not isinstance(picture, Prepared):
+                yield Explained(job, picture)
                 continue
-            waiting[id(one)] = job, one
+            waiting[id(picture)] = job, picture
             if len(waiting) >= self.batch.size:
                 yield from self._of_batch(waiting)
                 waiting = {}
@@ -117,41 +117,41 @@ class Worker:
         pictures = [one for _, one in waiting.values()]
         # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
         size = min(self.batch.size, self.images)
-        found = explain(
+        outcomes = explain(
             self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
         )
         threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
         while True:
             with self.stages.spent(EXPLAINING, threads):
-                picture, explanation = next(found, (None, None))
+                picture, explanation = next(outcomes, (None, None))
             if picture is None or explanation is None:
                 break
-            found_in = _of_picture(explanation)
-            ours = not isinstance(found_in, (Explanation, CnnexplainError))  # a defect, as it seems
+            outcome = _of_picture(explanation)
+            ours = not isinstance(outcome, (Explanation, CnnexplainError))  # a defect, as it seems
             yield Explained(
-                waiting[id(picture)][0], found_in, suspected=ours or isinstance(found_in, ImageModelError)
+                waiting[id(picture)][0], outcome, suspected=ours or isinstance(outcome, ImageModelError)
             )
 
     def _written(self, result: Explained) -> Done:
         with self.stages.spent(WRITING):
             record = self.writer.write(result)
-            found = result.outcome
-            if self.told and isinstance(found, Explanation) and record["status"] == "ok":
-                return Done(result.job, record, values_of(found, record))
-            suspect = found if result.suspected and isinstance(found, Exception) else None
+            outcome = result.outcome
+            if self.with_values and isinstance(outcome, Explanation) and record["status"] == "ok":
+                return Done(result.job, record, values_of(outcome, record))
+            suspect = outcome if result.suspected and isinstance(outcome, Exception) else None
             return Done(result.job, record, suspect=suspect)
 
 
-def _of_picture(found: Explanation | Exception) -> Explanation | Exception:
+def _of_picture(outcome: Explanation | Exception) -> Explanation | Exception:
     """What is recorded of a picture, where its explanation failed with something that is not said of all pictures."""
-    if isinstance(found, (ModelError, LayerError)):
+    if isinstance(outcome, (ModelError, LayerError)):
         return ImageModelError(
-            found.problem,
+            outcome.problem,
             "see how this picture differs from those that the model takes; --max-failures N allows some to fail",
         )
-    if isinstance(found, CnnexplainError) and found.stops_run:
-        raise found
-    return found
+    if isinstance(outcome, CnnexplainError) and outcome.stops_run:
+        raise outcome
+    return outcome
 
 
 def cores() -> int:
@@ -186,4 +186,4 @@ def worker_of(
     )
     batch = BatchSize(1 if batch_choice(model) else where.batch(model.device.type))
     threads = threads or where.workers or cores()
-    return Worker(model, method, writer, batch, threads, images, told=where.tensorboard is not None)
+    return Worker(model, method, writer, batch, threads, images, with_values=where.tensorboard is not None)
