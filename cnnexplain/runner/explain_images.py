@@ -169,7 +169,7 @@ class ImageTask(LoadedTask):
         }
 
     def interruption(self) -> tuple[str, str]:
-        """How far it came, and how it goes on."""
+        """How far it came, and how it is continued."""
         hint = (
             "run the same command again; with -o OUT it continues where it stopped"
             if self.folder is None

@@ -59,7 +59,7 @@ class Task(ABC):
         self.records = folder.keep([str(None)], self.still_holds)
 
     def still_holds(self, position: int, record: Record) -> bool:  # noqa: ARG002 - others look at them
-        """Whether an earlier run's record of the input at a position need not be made anew."""
+        """Whether an earlier run's record of the input at a position need not be made again."""
         return False
 
     def working(self) -> AbstractContextManager[object]:
