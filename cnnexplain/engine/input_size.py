@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +18,13 @@ from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.oblong_size import SHOWN, SIDES, fitting
 from cnnexplain.engine.trace.functions import Args, Function
-from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind
+from cnnexplain.errors import ModelError, is_out_of_memory, memory_behind, text_of
 
 USUAL = (
     32, 28, 64, 96, 128, 256, 299, 227, 112, 160, 192, 48, 40, 36, 84, 100, 150, 200, 240, 288, 384, 448, 512,
 )  # fmt: skip
 LARGEST = 1024
+NAMED = 4  # numbers of an error's text that are tried
 LARGEST_SHAPE = 8192  # of shapes alone, which cost nothing
 SQUARE = 224  # pixels: a side that most get as far with as their first linear layer
 AROUND = 16  # pixels: poolings round so many sizes to the same map
@@ -50,6 +52,7 @@ class _Way:
     reason: str = ""  # which layer takes as many numbers as its map has
     map: Size | None = None  # that was laid out as other numbers than it has,
     capacity: int = 0  # as so many
+    named: tuple[int, ...] = ()  # numbers in the words of the error, which may be of a size
 
 
 class _FlattenMode(TorchFunctionMode):
@@ -123,6 +126,7 @@ def _tried(model: Model, size: Size, *, shapes: bool = False) -> _Way:
             way.passed = _is_for_single_picture(output)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own run tells why
         way.too_large |= is_out_of_memory(error)
+        way.named = tuple(int(word) for word in re.findall(r"\b[1-9]\d{1,3}\b", text_of(error))[:NAMED])
     return way
 
 
@@ -165,16 +169,19 @@ def with_size(model: Model, crop_pct: float) -> tuple[Model, tuple[Choice, ...]]
 
 def _search(model: Model, usual: Size) -> _Search:
     """The first size that fits, of squares that are usual, else of all squares, else of oblong sizes."""
-    if _tried(model, usual).passed:
+    first = _tried(model, usual)
+    if first.passed:
         return _Search()  # that it cannot be explained has another reason, which is none of a size
+    named = [side for side in first.named if side <= LARGEST]
     # Channels of the first convolution, or as pictures have them.
     channel_counts = tuple(dict.fromkeys((usual[0], 3, 1)))
     for channels in channel_counts:
         low, high = 1, LARGEST
-        for height, width in (usual[1:], *zip(USUAL, USUAL, strict=True)):
+        for height, width in (usual[1:], *((side, side) for side in (*USUAL, *named))):
             way = _tried(model, (channels, height, width))
             if way.passed:
-                return _Search((channels, height, width), way.reason)
+                reason = "its error names this size" if height in named else way.reason
+                return _Search((channels, height, width), reason)
             low, high = (low, min(high, height - 1)) if way.too_large else (max(low, height + 1), high)
         shapes = _solved(
             model, channels, low, max(high, LARGEST_SHAPE) if high == LARGEST else high, shapes=True

@@ -153,6 +153,35 @@ def test_what_fits_no_size_fails_as_before_and_comes_back_unchanged() -> None:
     assert all(one.requires_grad for one in module.parameters())
 
 
+class Strict(nn.Module):
+    """Says itself which size it takes."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words, self.net = words, pooled()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != (300, 300):
+            raise ValueError(self.words)
+        return self.net(x)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "image size must be 300",
+        "Input height (224) does not fit model (300).",
+        "got 3x224x224, not 3x300x300px, 300",
+    ],
+)
+def test_a_size_that_the_error_names_is_tried(words: str) -> None:
+    explainer = cnnexplain.load(Strict(words))
+    assert explainer.model.preprocess.input_size == (300, 300)
+    (choice,) = [one for one in explainer.choices if one.setting == "input size"]
+    assert choice.reason.startswith("its error names this size; ")
+    assert cnnexplain.load(Strict("no")).model.preprocess.input_size == (224, 224)
+
+
 def test_where_no_size_fits_the_hint_says_so() -> None:
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, 2)
