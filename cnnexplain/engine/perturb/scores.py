@@ -1,0 +1,148 @@
+"""The scores of many variants of one image, computed as far as they differ from the image's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from cnnexplain.engine.perturb.boxes import Boxed, Same
+from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
+from cnnexplain.errors import CnnexplainError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly counts
+APART = 1e-5  # of the range of the scores, what rounding may make of them
+SAMPLES = 4  # variants of the first that are computed both ways
+
+
+@dataclass
+class Perturbed:
+    """A model that is asked for many variants of one image. Use it inside `borrowed()`.
+
+    Attributes:
+        model: The model.
+        image: Its input (1, C, H, W), normalised.
+        reason: Why all of each variant is computed; empty where that is not so.
+        progress: What was computed so far.
+    """
+
+    model: Model
+    image: Tensor
+    reason: str = ""
+    progress: Progress = field(default_factory=Progress)
+    _tried: bool = False
+
+    def __post_init__(self) -> None:
+        self.reason = self.reason or self.model.chunks.alone or ""
+
+    def windows(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor) -> Tensor:
+        """The scores of the image with other pixels in a window.
+
+        Args:
+            patches: Gives the pixels (n, C, h, w), normalised, of some of the windows.
+            top: The first row (N,), int64, of each window, all of which lie within the image.
+            left: Likewise the first column.
+
+        Returns:
+            (N, K), float32, in the order of the windows.
+
+        Raises:
+            CnnexplainError: What the model itself raises.
+        """
+        if not self._tried:
+            self._try(patches, top, left)
+        return self._in_parts(len(top), lambda rows: self._of(patches, top, left, rows))
+
+    def layer(self, name: str, maps: Callable[[range, Tensor], Tensor], count: int) -> Tensor:
+        """The scores of the image with other values in a layer's map.
+
+        What comes before the layer is computed once.
+
+        Args:
+            name: The layer, which runs once.
+            maps: Gives for some of the variants the values (n, C, h, w), out of the layer's own (1, C, h, w).
+            count: How many variants there are.
+
+        Returns:
+            (count, K), float32.
+        """
+        module = self.model.module.get_submodule(name)
+
+        def scores(rows: range) -> Tensor:
+            def replaced(_module: object, _args: object, output: Tensor) -> Tensor:
+                content = output.content if isinstance(output, Variants) else None
+                own = content.base if isinstance(content, Same) else output[:1]
+                return maps(rows, own)
+
+            hook = module.register_forward_hook(replaced)
+            try:
+                return self._followed(Variants(Same(self.image, len(rows))))
+            finally:
+                hook.remove()
+
+        return self._in_parts(count, scores)
+
+    def _in_parts(self, count: int, scores: Callable[[range], Tensor]) -> Tensor:
+        most = 1 if self.model.chunks.alone else AT_ONCE
+        parts = self.model.chunks.over(count, self.image.device, scores, most=most)
+        return torch.cat([part for _, part in parts])
+
+    def _of(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor, rows: range) -> Tensor:
+        here = slice(rows.start, rows.stop)
+        variants = Boxed(self.image, patches(rows), top[here], left[here])
+        if self.reason or len(rows) < 2:
+            return self._whole(variants.whole())
+        try:
+            return self._followed(Variants(variants))
+        except NotFollowedError as error:
+            self.reason = str(error)
+            return self._whole(variants.whole())
+
+    def _try(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor) -> None:
+        """See on a few windows whether a model can be followed, and computes the same as when it is not."""
+        self._tried = True
+        _ = self.model.head
+        places = torch.linspace(0, len(top) - 1, min(SAMPLES, len(top))).round().long()
+        pixels = torch.cat([patches(range(place, place + 1)) for place in places.tolist()])
+        variants = Boxed(self.image, pixels, top[places], left[places])
+        whole = self._whole(variants.whole())
+        if self.reason:
+            return
+        try:
+            followed = self._followed(Variants(variants))
+        except Exception as error:  # whatever a model's own code does with such tensors
+            if is_out_of_memory(error):
+                raise
+            text = error.problem if isinstance(error, CnnexplainError) else str(error)
+            self.reason = f"its code does not take variants of an image: {text.splitlines()[0]}"
+            return
+        finally:
+            self.progress.cells = self.progress.of_cells = 0
+        apart = float((followed - whole).abs().max())
+        if not apart <= APART * max(1.0, float(whole.max() - whole.min())):
+            self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
+
+    def _whole(self, inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.model.forward(inputs)
+
+    def _followed(self, variants: Variants) -> Tensor:
+        with torch.no_grad(), _noted(self.progress):
+            scores: Tensor = plain(self.model.forward(variants))
+        return scores
+
+
+@contextmanager
+def _noted(progress: Progress) -> Iterator[None]:
+    token = PROGRESS.set(progress)
+    try:
+        yield
+    finally:
+        PROGRESS.reset(token)

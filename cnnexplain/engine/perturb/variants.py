@@ -1,0 +1,198 @@
+"""A tensor that stands for many variants of one image, and goes through any model as a batch of them would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from cnnexplain.engine.perturb.boxes import Boxed, Same
+from cnnexplain.errors import is_out_of_memory
+
+Operator = Any  # torch._ops.OpOverload, which torch does not declare
+
+
+@dataclass(frozen=True)
+class Call:
+    """One of torch's operators, none of which writes into its operands, and what it is applied to."""
+
+    func: Operator
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def maps(self) -> Boxed | None:
+        """The first operand where it is boxed."""
+        return boxed(self.args[0])
+
+    @property
+    def leaves(self) -> list[Any]:
+        """All operands."""
+        return tree_leaves((self.args, self.kwargs))
+
+    def of(self, value: Any) -> Any:
+        """The result with another first operand."""
+        return self.func(value, *self.args[1:], **self.kwargs)
+
+
+Rule = Callable[[Call], Any]  # NotImplemented where it does not apply
+
+
+class NotFollowedError(Exception):
+    """A model did with variants what cannot be followed; all of each has to be computed."""
+
+
+@dataclass
+class Progress:
+    """What becomes of variants on their way through a model."""
+
+    whole_from: str = ""  # the first operation that needed all of each variant
+    cells: int = 0  # of boxes that convolutions computed
+    of_cells: int = 0  # of the maps that these were a part of
+
+
+PROGRESS: ContextVar[Progress] = ContextVar("progress")
+
+
+class Variants(Tensor):
+    """N variants (N, ...) of a tensor (1, ...): the same for all, as a `Boxed`, or in full once that is needed.
+
+    Torch's own operators arrive here one by one, whatever the model's code calls. Those of `rules.RULES` compute what
+    a variant changes; any other is carried out on all of each, and from there on the model has plain tensors.
+    """
+
+    content: Same | Boxed | Tensor | None  # None where the values are not known
+    is_view: bool  # whether it may share memory with another
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # C code
+
+    @staticmethod
+    def __new__(cls, content: Same | Boxed | Tensor | None, like: Tensor | None = None) -> Variants:
+        """Stand for `content`; where that is not known, for something of the shape of `like`."""
+        of = like if content is None else content if isinstance(content, Tensor) else content.base
+        if of is None:
+            raise ValueError("variants of nothing")
+        count = (
+            content.count
+            if isinstance(content, Same)
+            else len(content.patch)
+            if isinstance(content, Boxed)
+            else len(of)
+        )
+        made: Variants = Tensor._make_wrapper_subclass(
+            cls, (count, *of.shape[1:]), dtype=of.dtype, device=of.device
+        )
+        made.content, made.is_view = content, False
+        return made
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"Variants(shape={tuple(self.shape)})"
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Carry out an operator on variants."""
+        target = args[0] if func._schema.is_mutable and args and isinstance(args[0], Variants) else None
+        if target is None:
+            result = _result(Call(func, args, kwargs or {}))
+            return _linked(result, args) if func.is_view else result
+        if target.is_view:
+            raise NotFollowedError(f"{_name(func)} writes into a part of a map")
+        result = _result(Call(_not_in_place(func), args, kwargs or {}))
+        target.content = result.content if isinstance(result, Variants) else result
+        return target
+
+
+def boxed(value: Any) -> Boxed | None:
+    """What variants hold where that is boxes; else None."""
+    return value.content if isinstance(value, Variants) and isinstance(value.content, Boxed) else None
+
+
+def plain(value: Any) -> Any:
+    """Variants in full, (N, ...); anything else as it is."""
+    if not isinstance(value, Variants):
+        return value
+    if value.content is None:
+        raise NotFollowedError("the places of the largest values are used")
+    return value.content if isinstance(value.content, Tensor) else value.content.whole()
+
+
+def _result(call: Call) -> Any:
+    from cnnexplain.engine.perturb.rules import RULES
+
+    rule = RULES.get(call.func.overloadpacket)
+    result = NotImplemented if rule is None else rule(call)
+    if result is NotImplemented:
+        result = _on_one(call)
+    return _on_all(call) if result is NotImplemented else result
+
+
+def _on_one(call: Call) -> Any:
+    """An operator on what is the same for all variants, as far as each is computed by itself."""
+    variants = [value for value in call.leaves if isinstance(value, Variants)]
+    if not all(isinstance(value.content, Same) for value in variants) or call.func._schema.is_mutable:
+        return NotImplemented
+    args, kwargs = tree_map(_base, (call.args, call.kwargs))
+    try:
+        results = call.func(*args, **kwargs)
+    except (RuntimeError, IndexError) as error:  # a shape or an index that counts variants: see `_on_all`
+        if is_out_of_memory(error):
+            raise
+        return NotImplemented
+    if not all(isinstance(one, Tensor) and one.ndim and len(one) == 1 for one in tree_leaves(results)):
+        return NotImplemented
+    return tree_map(lambda one: Variants(Same(one, len(variants[0]))), results)
+
+
+def _base(value: Any) -> Any:
+    return value.content.base if isinstance(value, Variants) else value  # type: ignore[union-attr]
+
+
+def _on_all(call: Call) -> Any:
+    """An operator on all of each variant."""
+    progress = PROGRESS.get()
+    if not progress.whole_from and any(map(boxed, call.leaves)):
+        progress.whole_from = _name(call.func)
+    if call.func._schema.is_mutable and len(call.args[0]) != _count(call):
+        raise NotFollowedError(f"{_name(call.func)} writes variants into a tensor of the model's own")
+    args, kwargs = tree_map(plain, (call.args, call.kwargs))
+    return call.func(*args, **kwargs)
+
+
+def _count(call: Call) -> int:
+    return next(len(one) for one in call.leaves if isinstance(one, Variants))
+
+
+def _linked(result: Any, args: tuple[Any, ...]) -> Any:
+    """The same result, known to share memory with what it was made of."""
+    for one in tree_leaves(args):
+        if isinstance(one, Variants):
+            one.is_view = True
+
+    def noted(value: Any) -> Any:
+        value = value if isinstance(value, Variants) else Variants(value)
+        value.is_view = True
+        return value
+
+    return tree_map(noted, result)
+
+
+@cache
+def _not_in_place(func: Operator) -> Operator:
+    """The same operator that leaves its operand as it is."""
+    packet = getattr(torch.ops.aten, _name(func).removesuffix("_"), None)
+    found = getattr(packet, func._overloadname, None)
+    if found is None or found._schema.is_mutable:
+        raise NotFollowedError(f"{_name(func)} writes into a map")
+    return found
+
+
+def _name(func: Operator) -> str:
+    return str(func.overloadpacket._qualified_op_name).partition("::")[2]
