@@ -49,6 +49,9 @@ class Heatmap(Result):
     placed: bool = True  # whether it is known where on the picture the map lies
     # (C, h, w) of the input's channels, signed, of which `values` were made; None where there is no such thing.
     channels: NDArray[np.float32] | None = field(default=None, repr=False)
+    errors: NDArray[np.float32] | None = field(
+        default=None, repr=False
+    )  # (h, w): standard errors of a sampled map
 
     @property
     def min(self) -> float:
@@ -109,6 +112,8 @@ class Heatmap(Result):
         values = {"values": self.values}
         if self.channels is not None:
             values = {"values": self.channels, "map": self.values}
+        if self.errors is not None:
+            values["errors"] = self.errors
         return {
             **values,
             "method": np.array(self.method),

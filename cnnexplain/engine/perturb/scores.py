@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly counts
+WHOLE_AT_ONCE = 8  # images of which all is computed
 APART = 1e-5  # of the range of the scores, what rounding may make of them
 SAMPLES = 4  # variants of the first that are computed both ways
 
@@ -89,8 +90,26 @@ class Perturbed:
 
         return self._in_parts(count, scores)
 
-    def _in_parts(self, count: int, scores: Callable[[range], Tensor]) -> Tensor:
-        most = 1 if self.model.chunks.alone else AT_ONCE
+    def blends(self, other: Tensor, masks: Tensor) -> Tensor:
+        """The scores of the image where masks keep it, and of another one where they do not.
+
+        Args:
+            other: (1, C, H, W), normalised.
+            masks: (N, H, W), from 0 (the other image) to 1 (this one).
+
+        Returns:
+            (N, K), float32.
+        """
+        difference = self.image - other
+
+        def scores(rows: range) -> Tensor:
+            share = masks[rows.start : rows.stop, None].to(self.image)
+            return self._whole(self.model.layout.of(other + share * difference))
+
+        return self._in_parts(len(masks), scores, WHOLE_AT_ONCE)
+
+    def _in_parts(self, count: int, scores: Callable[[range], Tensor], most: int = AT_ONCE) -> Tensor:
+        most = 1 if self.model.chunks.alone else most
         parts = self.model.chunks.over(count, self.image.device, scores, most=most)
         return torch.cat([part for _, part in parts])
 

@@ -1,0 +1,79 @@
+"""What ways of hiding parts of an image share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnexplain.commands._maps import heatmaps
+from cnnexplain.core.results.map import PIXELS
+from cnnexplain.errors import ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results import Detail
+    from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.engine.model import Model
+    from cnnexplain.engine.perturb.scores import Perturbed
+
+Wanted = tuple["Tensor", "Prediction"]  # a class (1,), and what it is for people
+
+
+@dataclass(frozen=True, eq=False)
+class Hiding:
+    """One image, parts of which are hidden.
+
+    Attributes:
+        perturbed: The model, which is asked for variants of the image.
+        image: The image as a batch of one.
+        filled: What hides, (1, C, H, W), normalised.
+        fill: What that is called.
+        logits: The scores (1, K) of the image as it is.
+        wanted: The classes that are explained.
+        compared: `logit` or `probability`.
+    """
+
+    perturbed: Perturbed
+    image: Batch
+    filled: Tensor
+    fill: str
+    logits: Tensor
+    wanted: Sequence[Wanted]
+    compared: str
+
+    @property
+    def model(self) -> Model:
+        """The model that is asked."""
+        return self.perturbed.model
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of what the model sees."""
+        return self.image.inputs.shape[2], self.image.inputs.shape[3]
+
+    def values(self, logits: Tensor, index: Tensor) -> Tensor:
+        """What is compared (N,), of scores (N, K) and a class (1,)."""
+        index = index.expand(len(logits))
+        chances = self.model.probabilities(logits) if self.compared == "probability" else None
+        return self.model.score(logits, index) if chances is None else chances.gather(1, index[:, None])[:, 0]
+
+    def heatmaps(
+        self, method: str, prediction: Prediction, values: Tensor, detail: Detail
+    ) -> Iterator[Heatmap]:
+        """The map of values (H, W) as a result."""
+        made = heatmaps(self.image, method, PIXELS, (prediction,), values[None], details=(detail,))
+        return (heatmap for heatmap in made if heatmap is not None)
+
+
+def require_finite(scores: Tensor, hidden: Callable[[int], str]) -> None:
+    """Raise `ImageError` where a score is not a number; `hidden` says of a row what was done to the image."""
+    broken = (~scores.isfinite()).any(1).nonzero()
+    if len(broken):
+        raise ImageError(
+            f"with {hidden(int(broken[0]))} the model's scores are not finite",
+            "look for the layer with cnnexplain check MODEL --only finite, or choose another --fill",
+        )

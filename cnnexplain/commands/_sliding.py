@@ -1,0 +1,95 @@
+"""Sliding windows: what the score loses, and which class wins, while a window hides a place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from cnnexplain.commands._hiding import Hiding, require_finite
+from cnnexplain.core.preprocess import Geometry
+from cnnexplain.core.results import Detail
+from cnnexplain.core.results.map import PIXELS
+from cnnexplain.core.results.winners import Winners
+from cnnexplain.core.target import TargetSpec
+from cnnexplain.formulas.occlusion import occlusion, window_starts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.results import Result
+
+
+def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
+    """A map for each class, and the winning classes; see `commands.occlusion`."""
+    import torch
+
+    down, across = (window_starts(length, window, stride) for length in hiding.size)
+    top = torch.tensor(down).repeat_interleave(len(across))
+    left = torch.tensor(across).repeat(len(down))
+
+    def patches(rows: range) -> Tensor:
+        places = [(int(top[place]), int(left[place])) for place in rows]
+        return torch.cat([hiding.filled[:, :, y : y + window, x : x + window] for y, x in places])
+
+    scores = hiding.perturbed.windows(patches, top, left)
+    require_finite(scores, lambda place: f"a window at x {int(left[place])}, y {int(top[place])}")
+    detail = _detail(hiding, window, stride, (len(down), len(across)))
+    for index, prediction in hiding.wanted:
+        drops = hiding.values(hiding.logits, index) - hiding.values(scores, index)
+        values = occlusion(drops.reshape(len(down), len(across)).cpu(), (down, across), (window, window))
+        yield from hiding.heatmaps("sliding", prediction, values, detail)
+    if hiding.model.function is None:
+        yield _winners(hiding, scores, (down, across), window, detail)
+
+
+def _winners(
+    hiding: Hiding, scores: Tensor, starts: tuple[list[int], list[int]], window: int, detail: Detail
+) -> Winners:
+    """Which class is the best one with the window at each place."""
+    import torch
+
+    best = hiding.model.targets(TargetSpec(), scores)[0].index.cpu()
+    counts = torch.bincount(best)
+    ranked = [index for index in counts.argsort(descending=True, stable=True).tolist() if counts[index]]
+    (first, last), (left, right) = (
+        _edges(along, window, length) for along, length in zip(starts, hiding.size, strict=True)
+    )
+    geometry = hiding.image.geometry(0)
+    return Winners(
+        method="sliding",
+        layer=PIXELS,
+        classes=best.reshape(len(starts[0]), len(starts[1])).numpy(),
+        labels=tuple(hiding.model.labels[index] for index in ranked),
+        indices=tuple(ranked),
+        geometry=Geometry(geometry.picture_size, geometry.box_of((left, first, right, last), hiding.size)),
+        detail=Detail(detail.facts),
+    )
+
+
+def _edges(starts: list[int], window: int, length: int) -> tuple[float, float]:
+    """Where a grid begins and ends whose cells lie around the centres of the windows."""
+    step = (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else float(length)
+    return max(0.0, starts[0] + (window - step) / 2), min(float(length), starts[-1] + (window + step) / 2)
+
+
+def _detail(hiding: Hiding, window: int, stride: int, places: tuple[int, int]) -> Detail:
+    """What is recorded and said of the windows."""
+    perturbed = hiding.perturbed
+    facts: dict[str, Any] = {
+        "window": window,
+        "stride": stride,
+        "fill": hiding.fill,
+        "windows": list(places),
+        "compared": hiding.compared,
+        "incremental": not perturbed.reason,
+    }
+    if perturbed.reason:
+        facts["why_whole"] = perturbed.reason
+    elif perturbed.progress.whole_from:
+        facts["whole_from"] = perturbed.progress.whole_from
+    of = "score" if hiding.compared == "logit" else "probability"
+    remark = (
+        f"What the {of} loses, on average over the windows that hide a place: {places[0]}×{places[1]} windows of "
+        f"{window}×{window} pixels, filled with {hiding.fill}."
+    )
+    return Detail({"occlusion": facts}, (remark,))

@@ -1,0 +1,33 @@
+"""Winning classes on the page: a figure for each grid of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cnnexplain.core.words import percent
+from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
+from cnnexplain.report.pages.words import shape
+
+
+def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
+    """A figure for every grid."""
+    _ = record
+    return map(_figure, entries)
+
+
+def _figure(entry: Entry) -> Figure:
+    wins = [f"{one['label']} {percent(one['share'])}" for one in entry["classes"]]
+    facts = (
+        ("places", shape(entry["shape"])),
+        ("wins at", ", ".join(wins[:5]) + (", ..." if len(wins) > 5 else "")),
+        *other_facts([entry]),
+    )
+    return Figure(
+        src=source(entry),
+        alt=f"Which class wins while a window hides the place: {', '.join(wins[:3])}",
+        title=entry["method"],
+        subject="winning classes, window by window",
+        facts=facts,
+        remarks=remarks_of([entry]),
+        links=links_of([entry], "raw classes"),
+    )
