@@ -142,9 +142,8 @@ class Rise:
 
     probability: float
     count: int = 0
-    _sums: Tensor | None = None  # (5, H, W), float64: M, M^2, f M, f M^2, f^2 M^2
-    _scores: float = 0.0
-    _first: float = 0.0  # the scores are counted from the first, so that squares keep their digits
+    _sums: Tensor | None = None  # (3, 3, H, W), float64: f^i M^j for powers i and j up to 2
+    _first: float = 0.0  # scores are counted from the first one, so that their squares keep their digits
 
     def add(self, masks: Tensor, scores: Tensor) -> None:
         """Take further masks (N, H, W) and the scores (N,) of the images that they were laid on."""
@@ -152,42 +151,36 @@ class Rise:
 
         if self._sums is None:
             self._first = float(scores[0])
-            self._sums = torch.zeros(5, *masks.shape[1:], dtype=torch.float64)
+            self._sums = torch.zeros(3, 3, *masks.shape[1:], dtype=torch.float64)
         f, m = scores.double().cpu() - self._first, masks.double().cpu()
-        squares = m * m
-        self._sums += torch.stack(
-            [
-                m.sum(0),
-                squares.sum(0),
-                torch.tensordot(f, m, 1),
-                torch.tensordot(f, squares, 1),
-                torch.tensordot(f * f, squares, 1),
-            ]
-        )
-        self._scores += float(f.sum())
+        powers_of_f = torch.stack((torch.ones_like(f), f, f * f))
+        for power in range(3):
+            self._sums[:, power] += torch.tensordot(powers_of_f, m**power, 1)
         self.count += len(f)
 
     @property
     def mean(self) -> float:
         """The mean score of all masks."""
-        return self._first + self._scores / self.count
+        return self._first + float(self._means()[1, 0].mean())
 
     @property
     def map(self) -> Tensor:
         """(H, W), float64: how much higher the score is where a pixel is kept than on the whole."""
-        assert self._sums is not None  # noqa: S101 - there is no map of no masks
-        kept, _, scored, *_ = self._sums / self.count
-        evidence: Tensor = (scored - self._scores / self.count * kept) / self.probability
-        return evidence
+        means = self._means()
+        return (means[1, 1] - means[1, 0] * means[0, 1]) / self.probability
 
     @property
     def error(self) -> Tensor:
-        """(H, W), float64: the standard error of `map`."""
-        assert self._sums is not None  # noqa: S101
-        kept, squares, scored, scored_squares, squared = self._sums / self.count
-        average = self._scores / self.count
-        # Of g = (f - average) M / p, whose mean is the map.
-        square = (squared - 2 * average * scored_squares + average**2 * squares) / self.probability**2
-        mean = (scored - average * kept) / self.probability
-        error: Tensor = ((square - mean**2).clamp_min(0) / max(self.count - 1, 1)).sqrt()
+        """(H, W), float64: the standard error of `map`, a covariance."""
+        means = self._means()
+        f, m = means[1, 0], means[0, 1]
+        by_f = means[2] - 2 * f * means[1] + f * f * means[0]  # of (f - mean)^2 M^j
+        squares = by_f[2] - 2 * m * by_f[1] + m * m * by_f[0]
+        variance = squares - (self.probability * self.map) ** 2
+        error: Tensor = (variance.clamp_min(0) / max(self.count - 1, 1)).sqrt() / self.probability
         return error
+
+    def _means(self) -> Tensor:
+        if self._sums is None:
+            raise ValueError("no mask was added")
+        return self._sums / self.count

@@ -43,9 +43,10 @@ class Boxed:
         return self.patch.shape[-2], self.patch.shape[-1]
 
     def whole(self) -> Tensor:
-        """The maps (N, ..., H, W) of all variants."""
+        """The maps (N, ..., H, W) of all variants, laid out in memory as the image's own are."""
         start = torch.zeros_like(self.top)
-        return crop(self, start, start, (self.base.shape[-2], self.base.shape[-1]))
+        maps = crop(self, start, start, (self.base.shape[-2], self.base.shape[-1]))
+        return maps.contiguous() if self.base.is_contiguous() else maps
 
 
 def crop(

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from cnnexplain.engine.perturb.boxes import Boxed, Same
 from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
-from cnnexplain.errors import CnnexplainError, is_out_of_memory
+from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly counts
 WHOLE_AT_ONCE = 8  # images of which all is computed
-APART = 1e-5  # of the range of the scores, what rounding may make of them
+APART = 1e-4  # of the range of the scores, what rounding may make of them
 SAMPLES = 4  # variants of the first that are computed both ways
 
 
@@ -120,8 +120,8 @@ class Perturbed:
             return self._whole(variants.whole())
         try:
             return self._followed(Variants(variants))
-        except NotFollowedError as error:
-            self.reason = str(error)
+        except NotFollowedError as error:  # of a way that the model did not take when it was tried
+            self.reason = error.problem
             return self._whole(variants.whole())
 
     def _try(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor) -> None:
@@ -139,8 +139,9 @@ class Perturbed:
         except Exception as error:  # whatever a model's own code does with such tensors
             if is_out_of_memory(error):
                 raise
-            text = error.problem if isinstance(error, CnnexplainError) else str(error)
-            self.reason = f"its code does not take variants of an image: {text.splitlines()[0]}"
+            text = error.problem if isinstance(error, CnnexplainError) else first_line(error)
+            known = isinstance(error, NotFollowedError)
+            self.reason = text if known else f"its code does not take variants of an image: {text}"
             return
         finally:
             self.progress.cells = self.progress.of_cells = 0

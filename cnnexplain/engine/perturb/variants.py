@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from cnnexplain.engine.perturb.boxes import Boxed, Same
-from cnnexplain.errors import is_out_of_memory
+from cnnexplain.errors import CnnexplainError, is_out_of_memory
 
 Operator = Any  # torch._ops.OpOverload, which torch does not declare
 
@@ -44,8 +45,11 @@ class Call:
 Rule = Callable[[Call], Any]  # NotImplemented where it does not apply
 
 
-class NotFollowedError(Exception):
+class NotFollowedError(CnnexplainError):
     """A model did with variants what cannot be followed; all of each has to be computed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, "compute all of each variant")
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Variants(Tensor):
     """
 
     content: Same | Boxed | Tensor | None  # None where the values are not known
-    is_view: bool  # whether it may share memory with another
+    family: list[weakref.ref[Variants]]  # all that may share its memory, itself included
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # C code
 
@@ -88,7 +92,7 @@ class Variants(Tensor):
         made: Variants = Tensor._make_wrapper_subclass(
             cls, (count, *of.shape[1:]), dtype=of.dtype, device=of.device
         )
-        made.content, made.is_view = content, False
+        made.content, made.family = content, []
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -103,10 +107,11 @@ class Variants(Tensor):
         if target is None:
             result = _result(Call(func, args, kwargs or {}))
             return _linked(result, args) if func.is_view else result
-        if target.is_view:
-            raise NotFollowedError(f"{_name(func)} writes into a part of a map")
         result = _result(Call(_not_in_place(func), args, kwargs or {}))
-        target.content = result.content if isinstance(result, Variants) else result
+        for member in target.family:
+            if (relative := member()) is not None:
+                relative.content = None  # what it holds now is not known, and is asked for hardly ever
+        target.content, target.family = (result.content if isinstance(result, Variants) else result), []
         return target
 
 
@@ -120,7 +125,9 @@ def plain(value: Any) -> Any:
     if not isinstance(value, Variants):
         return value
     if value.content is None:
-        raise NotFollowedError("the places of the largest values are used")
+        raise NotFollowedError(
+            "its code uses the places of the largest values, or a map after writing into a view of it"
+        )
     return value.content if isinstance(value.content, Tensor) else value.content.whole()
 
 
@@ -136,12 +143,13 @@ def _result(call: Call) -> Any:
 
 def _on_one(call: Call) -> Any:
     """An operator on what is the same for all variants, as far as each is computed by itself."""
+    func = _with_copy(call.func)
     variants = [value for value in call.leaves if isinstance(value, Variants)]
     if not all(isinstance(value.content, Same) for value in variants) or call.func._schema.is_mutable:
         return NotImplemented
     args, kwargs = tree_map(_base, (call.args, call.kwargs))
     try:
-        results = call.func(*args, **kwargs)
+        results = func(*args, **kwargs)
     except (RuntimeError, IndexError) as error:  # a shape or an index that counts variants: see `_on_all`
         if is_out_of_memory(error):
             raise
@@ -163,7 +171,12 @@ def _on_all(call: Call) -> Any:
     if call.func._schema.is_mutable and len(call.args[0]) != _count(call):
         raise NotFollowedError(f"{_name(call.func)} writes variants into a tensor of the model's own")
     args, kwargs = tree_map(plain, (call.args, call.kwargs))
-    return call.func(*args, **kwargs)
+    return _with_copy(call.func)(*args, **kwargs)
+
+
+def _with_copy(func: Operator) -> Operator:
+    """`reshape` for `view`, which torch asks for by the strides of variants, not by those of what they hold."""
+    return torch.ops.aten.reshape.default if func is torch.ops.aten.view.default else func
 
 
 def _count(call: Call) -> int:
@@ -172,16 +185,14 @@ def _count(call: Call) -> int:
 
 def _linked(result: Any, args: tuple[Any, ...]) -> Any:
     """The same result, known to share memory with what it was made of."""
-    for one in tree_leaves(args):
-        if isinstance(one, Variants):
-            one.is_view = True
-
-    def noted(value: Any) -> Any:
-        value = value if isinstance(value, Variants) else Variants(value)
-        value.is_view = True
-        return value
-
-    return tree_map(noted, result)
+    made = tree_map(lambda value: value if isinstance(value, Variants) else Variants(value), result)
+    members = [one for one in tree_leaves((args, made)) if isinstance(one, Variants)]
+    family = list(
+        {id(one): one for member in members for one in (*member.family, weakref.ref(member))}.values()
+    )
+    for member in members:
+        member.family = family
+    return made
 
 
 @cache
