@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+__all__ = ["Rise", "occlusion", "rise_masks", "window_starts"]
+
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Where windows begin along one side: evenly, from edge to edge, about `stride` apart.
@@ -67,7 +69,7 @@ def occlusion(drops: Tensor, starts: tuple[list[int], list[int]], window: tuple[
 
 
 def _cover(starts: list[int], window: int) -> Tensor:
-    """(windows, pixels): 1 where a window hides a pixel."""
+    """Return (windows, pixels), 1 where a window hides a pixel."""
     import torch
 
     first = torch.tensor(starts)[:, None]
@@ -146,7 +148,12 @@ class Rise:
     _first: float = 0.0  # scores are counted from the first one, so that their squares keep their digits
 
     def add(self, masks: Tensor, scores: Tensor) -> None:
-        """Take further masks (N, H, W) and the scores (N,) of the images that they were laid on."""
+        """Take further masks and the scores of the images that they were laid on.
+
+        Args:
+            masks: (N, H, W), of mean p.
+            scores: (N,).
+        """
         import torch
 
         if self._sums is None:
@@ -160,18 +167,30 @@ class Rise:
 
     @property
     def mean(self) -> float:
-        """The mean score of all masks."""
+        """The mean score of all masks.
+
+        Returns:
+            The mean.
+        """
         return self._first + float(self._means()[1, 0].mean())
 
     @property
     def map(self) -> Tensor:
-        """(H, W), float64: how much higher the score is where a pixel is kept than on the whole."""
+        """How much higher the score is where a pixel is kept than on the whole.
+
+        Returns:
+            (H, W), float64.
+        """
         means = self._means()
         return (means[1, 1] - means[1, 0] * means[0, 1]) / self.probability
 
     @property
     def error(self) -> Tensor:
-        """(H, W), float64: the standard error of `map`, a covariance."""
+        """The standard error of `map`, which is a covariance.
+
+        Returns:
+            (H, W), float64.
+        """
         means = self._means()
         f, m = means[1, 0], means[0, 1]
         by_f = means[2] - 2 * f * means[1] + f * f * means[0]  # of (f - mean)^2 M^j

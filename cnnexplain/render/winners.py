@@ -14,7 +14,7 @@ from cnnexplain.core.results.winners import Winners
 from cnnexplain.core.words import percent
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, NARROWEST, TEXT, Shown, paper_with
+from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, NARROWEST, TEXT, DrawnImage, paper_with
 from cnnexplain.render.kit.text import write
 
 # Colours that people with any colour vision tell apart (Okabe and Ito 2008), the most frequent class first.
@@ -28,11 +28,11 @@ def pictures(
     results: Sequence[Winners], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
     """A picture for each."""
-    shown = Shown(explanation, options.max_side)
+    shown = DrawnImage(explanation, options.max_side)
     return (Picture(partial(card, winners, shown, options), (winners,)) for winners in results)
 
 
-def card(winners: Winners, shown: Shown, options: RenderOptions) -> Image.Image:
+def card(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.Image:
     """The original, the places, and the classes by colour."""
     overlay = _overlay(winners, shown, options)
     width, height = shown.picture.size
@@ -68,7 +68,7 @@ def _legend(winners: Winners) -> Iterator[tuple[str, str, float]]:
         yield OTHERS, f"{len(rest)} other classes", sum(share for _, _, share in rest)
 
 
-def _overlay(winners: Winners, shown: Shown, options: RenderOptions) -> Image.Image:
+def _overlay(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.Image:
     colours = dict(zip(winners.indices, COLOURS, strict=False))
     values = np.array(
         [[_rgb(colours.get(index, OTHERS)) for index in row] for row in winners.classes.tolist()], np.uint8

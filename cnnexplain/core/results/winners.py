@@ -45,7 +45,7 @@ class Winners(Result):
         )
 
     def record(self) -> dict[str, Any]:
-        """The grid's shape, and the share of places at which each class wins."""
+        """Return the grid's shape, and the share of places at which each of the most frequent classes wins."""
         return {
             "kind": self.kind,
             "method": self.method,
@@ -67,21 +67,25 @@ class Winners(Result):
         return f"winning classes of {self.method}"
 
     def name_parts(self) -> dict[str, str]:
-        """The method, and what it is."""
+        """Return the method, and what it is."""
         return {"method": f"{self.method}-winners", "layer": self.layer}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The index of the best class at each place of the window."""
+        """Return the index of the best class at each place of the window, int64."""
         return {"values": self.classes}
 
     @classmethod
     def summaries(cls, entries: Sequence[Entry]) -> Iterator[str]:
-        """The classes that win, and at how many of the places."""
+        """Return a line for each grid: the classes that win, and at how many of the places."""
         return (_summary(entry) for entry in entries)
 
     @classmethod
     def require_sound(cls, entry: Entry) -> None:
-        """Raise where shape or classes are not those of a grid of windows."""
+        """Refuse an entry whose shape or classes are not those of a grid of windows.
+
+        Raises:
+            ValueError: A number is not whole.
+        """
         require_whole(*entry["shape"])
         for one in entry["classes"]:
             require_whole(one["index"])
