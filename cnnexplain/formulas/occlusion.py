@@ -16,6 +16,7 @@ __all__ = ["Rise", "occlusion", "rise_masks", "window_starts"]
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Where windows begin along one side: evenly, from edge to edge, about `stride` apart.
 
+    For the occlusion of Zeiler and Fergus 2013 (arXiv:1311.2901), who do not say what becomes of the edges.
     Every window lies within the image, so that none hides less than another, and every pixel is hidden by at least
     one. Where whole strides do not fit, the steps are a little longer or shorter.
 

@@ -58,6 +58,7 @@ def explained(kind: str) -> Explanation:
         "map": ("gradcam", {"method": ("gradcam", "eigencam"), "target": "top2"}),
         "unit": ("deconv", {"layer": ("features",), "top": 2}),
         "channels": ("activations", {"layer": ("features", "fc")}),
+        "winners": ("occlusion", {"window": 8, "stride": 8}),
     }[kind]
     return explainer().explain(NOISE, command[0], **command[1])
 
@@ -67,7 +68,9 @@ def samples(kind: str) -> tuple[Result, ...]:
     """Some results of a kind."""
     if kind == "kernels":
         return tuple(explainer().filters(layer=("features.0", "fc")))
-    return (explainer().summary(),) if kind == "summary" else explained(kind).results
+    return (explainer().summary(),) if kind == "summary" else tuple(
+        result for result in explained(kind).results if result.kind == kind
+    )
 
 
 def valid(made: Mapping[str, Any]) -> dict[str, Any]:

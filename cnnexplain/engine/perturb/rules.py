@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnexplain.engine.perturb.boxes import Boxed, Same, aligned, crop, is_no_gain
-from cnnexplain.engine.perturb.variants import PROGRESS, Call, Rule, Variants, boxed
+from cnnexplain.engine.perturb.variants import PROGRESS, RULES, Application, Variants, boxed
 
 aten = torch.ops.aten
 Pair = tuple[int, int]
@@ -63,7 +63,7 @@ def window(
     return slide(inputs), top, left
 
 
-def _convolution(call: Call) -> Any:
+def _convolution(call: Application) -> Any:
     inputs, weight, bias, stride, padding, dilation, transposed, added, groups = call.args
     if call.maps is None or transposed or inputs.ndim != 4 or isinstance(weight, Variants):
         return NotImplemented
@@ -76,7 +76,7 @@ def _convolution(call: Call) -> Any:
     return _slid(call.of(call.maps.base), call.maps, *how)
 
 
-def _max_pool(call: Call) -> Any:
+def _max_pool(call: Application) -> Any:
     if call.maps is None:
         return NotImplemented
     kernel, stride, padding, dilation = _pooling(call.args, ([0, 0], [1, 1]))
@@ -90,7 +90,7 @@ def _max_pool(call: Call) -> Any:
     return pooled if pooled is NotImplemented else (pooled, Variants(None, like=pooled))
 
 
-def _average_pool(call: Call) -> Any:
+def _average_pool(call: Application) -> Any:
     kernel, stride, padding, ceil, counts_padding = _pooling(call.args, ([0, 0], False, True))
     if call.maps is None or ceil or (any(padding) and not counts_padding):
         return NotImplemented
@@ -115,14 +115,14 @@ def _pooling(args: tuple[Any, ...], defaults: Sequence[Any]) -> list[Any]:
     return [kernel, stride, *args[3 : 3 + len(defaults)], *defaults[max(len(args) - 3, 0) :]]
 
 
-def _each_cell(call: Call) -> Any:
+def _each_cell(call: Application) -> Any:
     """What is done to every cell by itself."""
     if call.maps is None or any(isinstance(one, Tensor) for one in call.args[1:]):
         return NotImplemented
     return _through(call.maps, call.of)
 
 
-def _two_operands(call: Call) -> Any:
+def _two_operands(call: Application) -> Any:
     """The same with a second operand, which may be variants as well, a number, or a number for each channel."""
     one, other, *more = call.args
     if not isinstance(other, Tensor):
@@ -160,7 +160,7 @@ def _is_per_channel(other: Tensor, dims: int) -> bool:
     return all(side == 1 for side in other.shape[-2:])
 
 
-def _batch_norm(call: Call) -> Any:
+def _batch_norm(call: Application) -> Any:
     by_batch = call.func.overloadpacket is aten.native_batch_norm and call.args[5]
     if call.maps is None or by_batch:
         return NotImplemented
@@ -168,7 +168,7 @@ def _batch_norm(call: Call) -> Any:
     return Variants(Boxed(base, call.of(call.maps.patch)[0], call.maps.top, call.maps.left)), *statistics
 
 
-def _joined(call: Call) -> Any:
+def _joined(call: Application) -> Any:
     members, dim = call.args[0], call.args[1] if len(call.args) > 1 else 0
     maps = _alike(members) if any(map(boxed, members)) and dim % members[0].ndim == 1 else None
     boxes = aligned(maps) if maps else None
@@ -178,7 +178,7 @@ def _joined(call: Call) -> Any:
     return Variants(Boxed(call.func([one.base for one in maps], 1), call.func(parts, 1), top, left))
 
 
-def _mean(call: Call) -> Any:
+def _mean(call: Application) -> Any:
     """The mean over all cells: that of the image, and what the box adds."""
     maps, dims = call.maps, call.args[1] or ()
     if maps is None or maps.base.ndim != 4 or sorted(dim % 4 for dim in dims) != [2, 3] or call.kwargs:
@@ -189,19 +189,19 @@ def _mean(call: Call) -> Any:
     return mean if len(call.args) > 2 and call.args[2] else mean[:, :, 0, 0]
 
 
-def _adaptive_pool(call: Call) -> Any:
+def _adaptive_pool(call: Application) -> Any:
     size = None if call.maps is None else call.maps.base.shape[-2:]
     return Variants(call.maps) if size == tuple(call.args[1]) else NotImplemented
 
 
-def _padded(call: Call) -> Any:
+def _padded(call: Application) -> Any:
     maps, sides = call.maps, call.args[1]
     if maps is None or len(sides) != 4 or min(sides) < 0:
         return NotImplemented
     return Variants(Boxed(call.of(maps.base), maps.patch, maps.top + sides[2], maps.left + sides[0]))
 
 
-def _divided(call: Call) -> Any:
+def _divided(call: Application) -> Any:
     maps, dim = call.maps, call.args[2] if len(call.args) > 2 else call.kwargs.get("dim", 0)
     if maps is None or dim % maps.base.ndim != 1:
         return NotImplemented
@@ -209,7 +209,7 @@ def _divided(call: Call) -> Any:
     return [Variants(Boxed(base, patch, maps.top, maps.left)) for base, patch in pairs]
 
 
-def _along_channels(call: Call) -> Any:
+def _along_channels(call: Application) -> Any:
     """Some of the channels, or another dimension for them."""
     dim = call.args[1] if len(call.args) > 1 else 0
     if call.maps is None or dim % call.maps.base.ndim != 1:
@@ -217,7 +217,7 @@ def _along_channels(call: Call) -> Any:
     return _through(call.maps, call.of)
 
 
-def _transposed(call: Call) -> Any:
+def _transposed(call: Application) -> Any:
     """Dimensions exchanged, neither of which is that of variants, rows or columns."""
     if call.maps is None:
         return NotImplemented
@@ -226,7 +226,7 @@ def _transposed(call: Call) -> Any:
     return NotImplemented if fixed else _through(call.maps, call.of)
 
 
-def _viewed(call: Call) -> Any:
+def _viewed(call: Application) -> Any:
     """Channels divided or joined; of what is the same for all variants, anything of each by itself."""
     inputs, shape = call.args[0], list(call.args[1])
     if not isinstance(inputs, Variants) or not shape or shape[0] != len(inputs):
@@ -254,24 +254,26 @@ relu hardtanh silu gelu hardswish hardsigmoid sigmoid tanh elu leaky_relu softpl
 exp log abs sqrt rsqrt square pow reciprocal _to_copy clone detach alias channel_shuffle
 """
 _OPERANDS = "add sub rsub mul div maximum minimum _prelu_kernel"
-RULES: dict[Any, Rule] = {
-    **{getattr(aten, name): _each_cell for name in _CELLS.split()},
-    **{getattr(aten, name): _two_operands for name in _OPERANDS.split()},
-    aten.convolution: _convolution,
-    aten.max_pool2d_with_indices: _max_pool,
-    aten.avg_pool2d: _average_pool,
-    aten._adaptive_avg_pool2d: _adaptive_pool,
-    aten.native_batch_norm: _batch_norm,
-    aten._native_batch_norm_legit_no_training: _batch_norm,
-    aten.cat: _joined,
-    aten.mean: _mean,
-    aten.constant_pad_nd: _padded,
-    aten.split: _divided,
-    aten.split_with_sizes: _divided,
-    aten.slice: _along_channels,
-    aten.select: _along_channels,
-    aten.unsqueeze: _along_channels,
-    aten.transpose: _transposed,
-    aten.view: _viewed,
-    aten._unsafe_view: _viewed,
-}
+RULES.update(
+    {
+        **{getattr(aten, name): _each_cell for name in _CELLS.split()},
+        **{getattr(aten, name): _two_operands for name in _OPERANDS.split()},
+        aten.convolution: _convolution,
+        aten.max_pool2d_with_indices: _max_pool,
+        aten.avg_pool2d: _average_pool,
+        aten._adaptive_avg_pool2d: _adaptive_pool,
+        aten.native_batch_norm: _batch_norm,
+        aten._native_batch_norm_legit_no_training: _batch_norm,
+        aten.cat: _joined,
+        aten.mean: _mean,
+        aten.constant_pad_nd: _padded,
+        aten.split: _divided,
+        aten.split_with_sizes: _divided,
+        aten.slice: _along_channels,
+        aten.select: _along_channels,
+        aten.unsqueeze: _along_channels,
+        aten.transpose: _transposed,
+        aten.view: _viewed,
+        aten._unsafe_view: _viewed,
+    }
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cnnexplain.engine.perturb import rules as rules  # noqa: PLC0414 - which fills the table of rules
 from cnnexplain.engine.perturb.boxes import Boxed, Same
 from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
 from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory

@@ -20,7 +20,7 @@ Operator = Any  # torch._ops.OpOverload, which torch does not declare
 
 
 @dataclass(frozen=True)
-class Call:
+class Application:
     """One of torch's operators, none of which writes into its operands, and what it is applied to."""
 
     func: Operator
@@ -42,7 +42,8 @@ class Call:
         return self.func(value, *self.args[1:], **self.kwargs)
 
 
-Rule = Callable[[Call], Any]  # NotImplemented where it does not apply
+Rule = Callable[[Application], Any]  # NotImplemented where it does not apply
+RULES: dict[Any, Rule] = {}  # by operator; `rules` has them
 
 
 class NotFollowedError(CnnexplainError):
@@ -105,9 +106,9 @@ class Variants(Tensor):
         """Carry out an operator on variants."""
         target = args[0] if func._schema.is_mutable and args and isinstance(args[0], Variants) else None
         if target is None:
-            result = _result(Call(func, args, kwargs or {}))
+            result = _result(Application(func, args, kwargs or {}))
             return _linked(result, args) if func.is_view else result
-        result = _result(Call(_not_in_place(func), args, kwargs or {}))
+        result = _result(Application(_not_in_place(func), args, kwargs or {}))
         for member in target.family:
             if (relative := member()) is not None:
                 relative.content = None  # what it holds now is not known, and is asked for hardly ever
@@ -131,9 +132,7 @@ def plain(value: Any) -> Any:
     return value.content if isinstance(value.content, Tensor) else value.content.whole()
 
 
-def _result(call: Call) -> Any:
-    from cnnexplain.engine.perturb.rules import RULES
-
+def _result(call: Application) -> Any:
     rule = RULES.get(call.func.overloadpacket)
     result = NotImplemented if rule is None else rule(call)
     if result is NotImplemented:
@@ -141,7 +140,7 @@ def _result(call: Call) -> Any:
     return _on_all(call) if result is NotImplemented else result
 
 
-def _on_one(call: Call) -> Any:
+def _on_one(call: Application) -> Any:
     """An operator on what is the same for all variants, as far as each is computed by itself."""
     func = _with_copy(call.func)
     variants = [value for value in call.leaves if isinstance(value, Variants)]
@@ -163,7 +162,7 @@ def _base(value: Any) -> Any:
     return value.content.base if isinstance(value, Variants) else value  # type: ignore[union-attr]
 
 
-def _on_all(call: Call) -> Any:
+def _on_all(call: Application) -> Any:
     """An operator on all of each variant."""
     progress = PROGRESS.get()
     if not progress.whole_from and any(map(boxed, call.leaves)):
@@ -179,7 +178,7 @@ def _with_copy(func: Operator) -> Operator:
     return torch.ops.aten.reshape.default if func is torch.ops.aten.view.default else func
 
 
-def _count(call: Call) -> int:
+def _count(call: Application) -> int:
     return next(len(one) for one in call.leaves if isinstance(one, Variants))
 
 
