@@ -52,9 +52,6 @@ class Winners(Result):
             "layer": layer_name(self.layer),
             "target": None,
             "shape": list(self.classes.shape),
-            "min": None,
-            "max": None,
-            "peak": None,
             "classes": [
                 {"index": index, "label": readable(label), "share": round(share, 6)}
                 for index, label, share in self.shares[:MOST]
