@@ -7,6 +7,7 @@ import platform
 import checking
 import explaining
 import folder
+import hiding
 import inspecting
 import kernels
 import pixels
@@ -23,6 +24,7 @@ def main() -> None:
     starting.main()
     explaining.main()
     pixels.main()
+    hiding.main()
     inspecting.main()
     kernels.main()
     checking.main()

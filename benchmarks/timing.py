@@ -36,6 +36,9 @@ def in_turns(contestants: dict[str, Callable[[], object]], turns: int, warmup: i
     return {name: Timed(name, tuple(found)) for name, found in seconds.items()}
 
 
-def verdict(value: float, limit: float) -> str:
-    """A ratio beside what was asked for."""
-    return f"{value:6.2f}  (asked: at most {limit:.2f}{'' if value <= limit else ', MISSED'})"
+def verdict(value: float, limit: float, *, least: bool = False) -> str:
+    """A ratio beside what was asked for: at most `limit`, or at least."""
+    reached = value >= limit if least else value <= limit
+    return (
+        f"{value:6.2f}  (asked: at {'least' if least else 'most'} {limit:.2f}{'' if reached else ', MISSED'})"
+    )
