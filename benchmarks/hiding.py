@@ -16,7 +16,7 @@ from timing import in_turns, verdict
 
 import cnnexplain
 from cnnexplain.engine.perturb.scores import Perturbed
-from cnnexplain.formulas.occlusion import rise_masks, window_starts
+from cnnexplain.formulas.hiding import rise_masks, window_starts
 
 WINDOW, STRIDE, SIDE, TARGET = 15, 8, 224, 281
 ROUNDS, PLAIN = 3, 49  # rounds; of the windows, those that Captum is timed with

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnexplain.commands._hiding import Hiding, require_finite
 from cnnexplain.core.results import Detail
 from cnnexplain.core.words import number, percent
-from cnnexplain.formulas.occlusion import Rise, rise_masks
+from cnnexplain.formulas.hiding import Rise, rise_masks
 
 if TYPE_CHECKING:
     from cnnexplain.core.results.map import Heatmap

@@ -11,7 +11,7 @@ from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import PIXELS
 from cnnexplain.core.results.winners import Winners
 from cnnexplain.core.target import TargetSpec
-from cnnexplain.formulas.occlusion import occlusion, window_starts
+from cnnexplain.formulas.hiding import occlusion, window_starts
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -148,7 +148,7 @@ class Explanation:
             LookupError: No map has them.
 
         Example:
-            >>> explanation.heatmap(method="gradcam++", layer="layer4").peak
+            >>> explanation.heatmap(method="gradcam").peak
         """
         for heatmap in self.heatmaps:
             if all(getattr(heatmap, name) == value for name, value in fields.items()):

@@ -19,7 +19,7 @@ from cnnexplain.core.results.winners import Winners
 from cnnexplain.core.target import FunctionTarget
 from cnnexplain.engine.model import Model
 from cnnexplain.errors import OptionError
-from cnnexplain.formulas.occlusion import Rise, occlusion, rise_masks, window_starts
+from cnnexplain.formulas.hiding import Rise, occlusion, rise_masks, window_starts
 
 
 class Linear(nn.Module):
