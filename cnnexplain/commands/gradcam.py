@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.commands import ImageCommand
+from cnnexplain.commands._channel_scores import SCORED, channel_scores, require_placed
+from cnnexplain.commands._finer import finer, require_classes
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
 from cnnexplain.commands._options import TargetOption, settled_target
-from cnnexplain.commands._runs import choices_of, detail_of
+from cnnexplain.commands._runs import choices_of, detail_of, joined
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
 from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
 from cnnexplain.engine.capabilities import Capability
-from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, cams
+from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, Cam, cams, gradcam
 from cnnexplain.formulas.layers import branch_shares
 
 if TYPE_CHECKING:
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["GradCAM"]
 
-CAMS = cams()
+FINER = "finercam"  # Grad-CAM of what sets a class apart
+CAMS = {**cams(), FINER: Cam(gradcam)}
 CLASS_FREE = frozenset(name for name, cam in CAMS.items() if not cam.of_class)
+GRADIENT_FREE = CLASS_FREE.union(SCORED)
+
+# Of every map the gradient (N, C, h, w), None where nothing depends on it, and its share among branches (N,).
+Way = tuple[Sequence["Tensor | None"], "Sequence[Tensor] | None"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class GradCAM(ImageCommand):
 
     The maps are signed: what is positive speaks for the class, what is negative against it. The papers'
     final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
+    finercam explains what sets the class apart from the three whose scores are the nearest.
+
+    ablationcam and scorecam need no gradient, and ask the model once for every channel of the layer: ablationcam with
+    the channel set to zero, scorecam with the channel as a mask of the picture.
     """
 
     seeded: ClassVar[bool] = False
@@ -57,7 +68,7 @@ class GradCAM(ImageCommand):
             "Formula; several share one pass through the model.",
             ("-m", "--method"),
             metavar="NAME",
-            choices=tuple(CAMS),
+            choices=(*CAMS, *SCORED),
             split=True,
         ),
     ] = ("gradcam",)
@@ -71,15 +82,23 @@ class GradCAM(ImageCommand):
         ),
     ] = ()
     target: TargetOption = "top"
+    channels: Annotated[
+        str,
+        Param(
+            "Channels that scorecam asks for: the strongest until the rest could hardly change the map, or all.",
+            metavar="WHICH",
+            choices=("energy", "all"),
+        ),
+    ] = "energy"
     branches: bool = (
         False  # whether the layers are the ends of parallel branches, chosen since none was named
     )
 
     @property
     def needs(self) -> frozenset[Capability]:
-        """Scores and layers, and gradients unless no class enters."""
+        """Scores and layers, and gradients where a formula has one."""
         needs = frozenset({Capability.SCORES, Capability.LAYERS})
-        return needs if CLASS_FREE.issuperset(self.method) else needs | {Capability.GRADIENTS}
+        return needs if GRADIENT_FREE.issuperset(self.method) else needs | {Capability.GRADIENTS}
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
@@ -92,36 +111,51 @@ class GradCAM(ImageCommand):
             choices += (choice,)
             branches = len(layer) > 1
         choices += tuple(choices_of(model, layer))
+        require_placed(model, self.method, layer)
+        if FINER in self.method:
+            require_classes(model)
         return replace(self, layer=layer, target=target.words, branches=branches), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
-        """One forward for all, and one backward per class, whatever the number of formulas and layers."""
+        """One forward for all, and one backward per class, whatever the number of formulas and layers.
+
+        Formulas that ask for scores have forwards of their own.
+        """
         with model.capture(*self.layer) as captured:
-            logits = model.forward(batch.inputs)
-        maps = list(captured.values())  # each (N, C, h, w)
+            logits = model.forward(batch.inputs.clone())
         targets = model.targets(settled(self.target), logits, batch.expected)
         classes = predicted(model, logits, targets)
         best: Sequence[Prediction | None] = ()
         if not CLASS_FREE.isdisjoint(self.method):
             (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
+        changed = channel_scores(
+            model, batch, self.method, captured, targets, logits, every=self.channels == "all"
+        )
         unseen = model.runs.unseen_of(self.layer)
         details = {run: detail_of(model, run) for run in captured}
         goal = "the class" if model.function is None else "the target"
         results: list[list[tuple[tuple[float, ...], Heatmap]]] = [[] for _ in range(len(batch))]
         for rank, target in enumerate(targets):
             formulas = [name for name in self.method if rank == 0 or name not in CLASS_FREE]
-            gradients: Sequence[Tensor | None] = maps
-            if not CLASS_FREE.issuperset(formulas):
-                gradients = self._gradients(model, target, captured, last=rank == len(targets) - 1)
-            shares = branch_shares(maps, gradients) if self.branches and gradients is not maps else None
-            for place, (run, a, g) in enumerate(zip(captured, maps, gradients, strict=True)):
+            ways, finer_details = self._ways(
+                model, logits, target, captured, formulas, last=rank == len(targets) - 1
+            )
+            for place, (run, a) in enumerate(captured.items()):
                 for name in formulas:
-                    if g is None:
+                    gradients, shares = ways[name]
+                    if (g := gradients[place]) is None:
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
-                    share = _each(None if shares is None or not of_class else shares[place], len(a))
+                    share = _each(None if shares is None else shares[place], len(a))
                     map_details = [_detail(details[run], name, part, goal) for part in share]
-                    if of_class and unseen:
+                    if name == FINER:
+                        map_details = list(map(joined, map_details, finer_details))
+                    if name in SCORED:
+                        map_details = changed.details(name, run, rank, map_details)
+                        values = changed.maps(name, run, rank, a.detach().float(), target.score)
+                    else:
+                        values = CAMS[name].formula(a.detach().float(), g)
+                    if name not in GRADIENT_FREE and unseen:
                         map_details = [
                             _with_unseen(detail, index in unseen, goal)
                             for detail, index in zip(map_details, target.index.tolist(), strict=True)
@@ -131,9 +165,9 @@ class GradCAM(ImageCommand):
                         name,
                         run,
                         classes[rank] if of_class else _class_beside(classes[rank], best),
-                        CAMS[name].formula(a.detach().float(), g).float().cpu(),
+                        values.float().cpu(),
                         of_class=of_class,
-                        scale="component" if CAMS[name].component else "evidence",
+                        scale="component" if _is_component(name) else "evidence",
                         details=map_details,
                         laying=model.runs.laying(run),
                     )
@@ -144,16 +178,45 @@ class GradCAM(ImageCommand):
             logits.detach().cpu(),
             tuple(
                 tuple(heatmap for _, heatmap in sorted(of_picture, key=lambda pair: pair[0]))
-                for of_picture in results
+                if row not in changed.problems
+                else ()
+                for row, of_picture in enumerate(results)
             ),
+            changed.problems,
             notes={} if CLASS_FREE.issuperset(self.method) else unlikely(model, logits, targets),
         )
 
+    def _ways(
+        self,
+        model: Model,
+        logits: Tensor,
+        target: Target,
+        captured: Mapping[str, Tensor],
+        formulas: Sequence[str],
+        *,
+        last: bool,
+    ) -> tuple[dict[str, Way], Sequence[Detail]]:
+        """What each formula is given beside the maps; and what is to be said of Finer-CAM's."""
+        maps = list(captured.values())
+        ways: dict[str, Way] = dict.fromkeys(formulas, (maps, None))  # those without a gradient use none
+        details: Sequence[Detail] = ()
+        scores: list[tuple[list[str], Tensor]] = []
+        if plain := [name for name in formulas if name not in GRADIENT_FREE and name != FINER]:
+            scores.append((plain, target.score))
+        if FINER in formulas:
+            score, details = finer(model, logits, target)
+            scores.append(([FINER], score))
+        for left, (names, score) in zip(reversed(range(len(scores))), scores, strict=True):
+            gradients = self._gradients(model, score, captured, last=last and not left)
+            shares = branch_shares(maps, gradients) if self.branches else None
+            ways |= dict.fromkeys(names, (gradients, shares))
+        return ways, details
+
     def _gradients(
-        self, model: Model, target: Target, captured: Mapping[str, Tensor], *, last: bool
+        self, model: Model, score: Tensor, captured: Mapping[str, Tensor], *, last: bool
     ) -> list[Tensor | None]:
         """The gradient of every map; None for a run that the class does not depend on, if its layer has others."""
-        gradients = model.gradients(target.score, list(captured.values()), keep_graph=not last)
+        gradients = model.gradients(score, list(captured.values()), keep_graph=not last)
         dependent = {
             run.partition(" #")[0]
             for run, gradient in zip(captured, gradients, strict=True)
@@ -179,6 +242,10 @@ def _place(rank: int, share: float | None) -> tuple[float, ...]:
     return rank, 0.0 if share is None or math.isnan(share) else -round(share, 2)
 
 
+def _is_component(method: str) -> bool:
+    return method in CAMS and CAMS[method].component
+
+
 def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
     return [None] * pictures if share is None else share.tolist()
 
@@ -201,6 +268,6 @@ def _detail(run_detail: Detail, method: str, share: float | None, goal: str) -> 
             f"One of several branches: {percent(share)} of what counts for {goal} (|gradient x map|) is here.",
             *remarks,
         )
-    if CAMS[method].component:
+    if _is_component(method):
         remarks = (*remarks, SIGN_IS_ARBITRARY)
     return Detail(facts, remarks)

@@ -22,10 +22,12 @@ __all__ = [
     "cams",
     "eigencam",
     "eigengradcam",
+    "finer_score",
     "gradcam",
     "gradcam_pp",
     "hirescam",
     "layercam",
+    "similar_classes",
     "xgradcam",
 ]
 
@@ -182,6 +184,53 @@ def eigengradcam(a: Tensor, g: Tensor) -> Tensor:
         tensor([[[-5.,  5.]]])
     """
     return first_component(g * a)
+
+
+def finer_score(scores: Tensor, index: Tensor, others: Tensor, alpha: float = 1.0) -> Tensor:
+    """What sets a class apart, Zhang et al. 2025 (arXiv:2501.11309): its score less those of similar classes.
+
+    Finer-CAM is Grad-CAM (or another formula) of the gradient of this. Of several similar classes the mean counts.
+
+    Args:
+        scores: The scores of all classes, (N, K).
+        index: The class that is explained, (N,).
+        others: The classes that it is compared with, (N, n); see `similar_classes`.
+        alpha: How much they count; with 0 it is the score itself.
+
+    Returns:
+        (N,).
+
+    Example:
+        >>> import torch
+        >>> finer_score(torch.tensor([[5.0, 4.0, 2.0]]), torch.tensor([0]), torch.tensor([[1, 2]]))
+        tensor([2.])
+    """
+    return scores.gather(1, index[:, None])[:, 0] - alpha * scores.gather(1, others).mean(1)
+
+
+def similar_classes(scores: Tensor, index: Tensor, count: int = 3) -> Tensor:
+    """The classes whose scores are the nearest to that of another, after Zhang et al. 2025 (arXiv:2501.11309).
+
+    Of the best class these are the next best ones.
+
+    Args:
+        scores: The scores of all classes, (N, K).
+        index: The class that is explained, (N,).
+        count: How many, at most all others.
+
+    Returns:
+        (N, count), the nearest first.
+
+    Example:
+        >>> import torch
+        >>> similar_classes(torch.tensor([[5.0, 1.0, 3.0, 4.0]]), torch.tensor([2]), count=2)
+        tensor([[3, 0]])
+    """
+    import torch
+
+    apart = (scores.detach() - scores.detach().gather(1, index[:, None])).abs()
+    apart = apart.scatter(1, index[:, None], torch.inf)
+    return apart.argsort(dim=1, stable=True)[:, : min(count, scores.shape[1] - 1)]
 
 
 CAMS: dict[str, Cam] = {

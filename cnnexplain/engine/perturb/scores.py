@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.perturb import rules as rules  # noqa: PLC0414 - which fills the table of rules
 from cnnexplain.engine.perturb.boxes import Boxed, Same
 from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
+from cnnexplain.engine.trace.runs import named_layer
 from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly counts
 WHOLE_AT_ONCE = 8  # images of which all is computed
 APART = 1e-4  # of the range of the scores, what rounding may make of them
+APART_ROUGHLY = 1e-2  # likewise in half precision
 SAMPLES = 4  # variants of the first that are computed both ways
 
 
@@ -62,34 +65,68 @@ class Perturbed:
             self._try(patches, top, left)
         return self._in_parts(len(top), lambda rows: self._of(patches, top, left, rows))
 
-    def layer(self, name: str, maps: Callable[[range, Tensor], Tensor], count: int) -> Tensor:
+    def layer(
+        self,
+        name: str,
+        maps: Callable[[range, Tensor], Tensor],
+        count: int,
+        *,
+        scores: Tensor | None = None,
+        most: int = AT_ONCE,
+    ) -> Tensor:
         """The scores of the image with other values in a layer's map.
 
-        What comes before the layer is computed once.
+        What comes before the layer is computed once for all variants that go through the model together.
 
         Args:
-            name: The layer, which runs once.
+            name: The layer, or with `#2` which of its runs.
             maps: Gives for some of the variants the values (n, C, h, w), out of the layer's own (1, C, h, w).
             count: How many variants there are.
+            scores: Of the last variant (K,), where they are known. If what is computed differs, all of each variant is
+                computed instead, and `reason` says why.
+            most: How many variants go through the model together, at most.
 
         Returns:
             (count, K), float32.
         """
-        module = self.model.module.get_submodule(name)
+        _ = self.model.head  # before the hook is there: it may take a forward pass
+        layer = named_layer(self.model.module, name)
 
-        def scores(rows: range) -> Tensor:
-            def replaced(_module: object, _args: object, output: Tensor) -> Tensor:
+        def part(rows: range) -> Tensor:
+            runs = 0
+
+            def replaced(_name: str, _module: object, _args: object, output: Tensor) -> Tensor | None:
+                nonlocal runs
+                runs += 1
+                if runs != (layer.run or 1):
+                    return None
                 content = output.content if isinstance(output, Variants) else None
-                own = content.base if isinstance(content, Same) else output[:1]
+                own = content.base if isinstance(content, Same) else plain(output)[:1]
                 return maps(rows, own)
 
-            hook = module.register_forward_hook(replaced)
-            try:
+            with hooked([(layer.name, layer.module)], after=replaced):
+                if self.reason:
+                    return self._whole(Same(self.image, len(rows)).whole())
                 return self._followed(Variants(Same(self.image, len(rows))))
-            finally:
-                hook.remove()
 
-        return self._in_parts(count, scores)
+        if not self.reason:
+            try:
+                changed = self._in_parts(count, part, most)
+            except Exception as error:  # whatever a model's own code does with such tensors
+                if is_out_of_memory(error):
+                    raise
+                self.reason = _reason(error)
+            else:
+                if scores is None or self._agree(changed[-1], scores):
+                    return changed
+        return self._in_parts(count, part, WHOLE_AT_ONCE)
+
+    def _agree(self, computed: Tensor, known: Tensor) -> bool:
+        apart = float((computed.to(known) - known).abs().max())
+        allowed = APART if self.model.precision == "fp32" else APART_ROUGHLY
+        if not apart <= allowed * max(1.0, float(known.max() - known.min())):
+            self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
+        return not self.reason
 
     def blends(self, other: Tensor, masks: Tensor) -> Tensor:
         """The scores of the image where masks keep it, and of another one where they do not.
@@ -140,9 +177,7 @@ class Perturbed:
         except Exception as error:  # whatever a model's own code does with such tensors
             if is_out_of_memory(error):
                 raise
-            text = error.problem if isinstance(error, CnnexplainError) else first_line(error)
-            known = isinstance(error, NotFollowedError)
-            self.reason = text if known else f"its code does not take variants of an image: {text}"
+            self.reason = _reason(error)
             return
         finally:
             self.progress.cells = self.progress.of_cells = 0
@@ -158,6 +193,16 @@ class Perturbed:
         with torch.no_grad(), _noted(self.progress):
             scores: Tensor = plain(self.model.forward(variants))
         return scores
+
+
+def _reason(error: Exception) -> str:
+    """Why all of each variant has to be computed, where `error` was raised by what only computes what changes."""
+    text = error.problem if isinstance(error, CnnexplainError) else first_line(error)
+    return (
+        text
+        if isinstance(error, NotFollowedError)
+        else f"its code does not take variants of an image: {text}"
+    )
 
 
 @contextmanager
