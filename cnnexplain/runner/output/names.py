@@ -45,10 +45,15 @@ def result_names(stem: str, command: str, results: Sequence[Result], named: Coll
     """The path below OUT, without its ending, of the files of every result of one picture, in their order.
 
     `named` lists the options that the user gave: method, layer and target are part of a name where they are among
-    them. So is the layer where several layers, that nobody named, have results that are alike otherwise, as those of
+    them. So is the method where several, that nobody named, have results of a kind, or it is not that of the first; the
+    layer where several layers, that nobody named, have results that are alike otherwise, as those of
     parallel branches; and the class of a second map, of what the picture should be. Results of which a kind says
     nothing more (`Result.name_parts`), as the units of a layer, have one name together.
     """
+    methods: dict[str, set[str | None]] = {}  # of each kind
+    for result in results:
+        methods.setdefault(result.kind, set()).add(result.name_parts().get("method"))
+    unnamed = {kind for kind, of_kind in methods.items() if len(of_kind) > 1}
     names: list[str] = []
     taken: dict[str, Mapping[str, str]] = {}  # what each name stands for
     of_layer = _parts(result.layer for result in results)
@@ -59,7 +64,8 @@ def result_names(stem: str, command: str, results: Sequence[Result], named: Coll
     for result in results:
         parts = result.name_parts()
         name = [stem, command]
-        if "method" in named and "method" in parts:
+        other = result.kind in unnamed or parts.get("method") != results[0].name_parts().get("method")
+        if "method" in parts and ("method" in named or other):
             name.append(parts["method"])
         if "layer" in named or result.kind in several:
             name.append(of_layer[result.layer])
