@@ -48,6 +48,9 @@ class ImageCommand(Command):
     """A command that explains images."""
 
     reducers: ClassVar[tuple[type[Reducer], ...]] = ()  # what is said of all images together
+    # Whether images gain nothing by going through the model together, since each takes many passes of its own. They
+    # then come one at a time unless a user says otherwise, so that each is written as soon as it is done.
+    image_by_image: ClassVar[bool] = False
 
     @property
     def needs(self) -> frozenset[Capability]:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cnnexplain.commands._baselines import BASELINES
+from cnnexplain.core.words import count
 from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def require_fill(name: str, model: Model) -> None:
         )
     if model.preprocess.channels != 3:
         raise OptionError(
-            f"--fill {name} is a colour, and the model sees {model.preprocess.channels} channels",
+            f"--fill {name} is a colour, and the model sees {count(model.preprocess.channels, 'channel')}",
             "give grey, mean, blur or black",
         )
 
@@ -39,7 +40,7 @@ def fill(name: str, model: Model, inputs: Tensor) -> Tensor:
 
     if name in FROM_IMAGE:
         return BASELINES[name](model, inputs)
-    count, (height, width) = inputs.shape[1], inputs.shape[2:]
-    values = [COLOURS[name]] * count if name in COLOURS else list(bytes.fromhex(name[1:]))
-    pixels = np.broadcast_to(np.array(values, np.uint8), (height, width, count))
+    channels, (height, width) = inputs.shape[1], inputs.shape[2:]
+    values = [COLOURS[name]] * channels if name in COLOURS else list(bytes.fromhex(name[1:]))
+    pixels = np.broadcast_to(np.array(values, np.uint8), (height, width, channels))
     return model.inputs([pixels]).expand_as(inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.commands._hiding import Hiding, require_finite
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from cnnexplain.core.results import Result
 
+AT_ONCE = 4096  # windows whose scores of all classes are kept
+
 
 def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
     """A map for each class, and the winning classes; see `commands.occlusion`."""
@@ -27,28 +29,47 @@ def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
     top = torch.tensor(down).repeat_interleave(len(across))
     left = torch.tensor(across).repeat(len(down))
 
+    drops: list[list[Tensor]] = [[] for _ in hiding.wanted]
+    best: list[Tensor] = []
+    for start in range(0, len(top), AT_ONCE):
+        here = slice(start, start + AT_ONCE)
+        scores = hiding.perturbed.windows(
+            _patches(hiding, window, top[here], left[here]), top[here], left[here]
+        )
+        require_finite(scores, _place(top[here], left[here]))
+        for known, (index, _) in zip(drops, hiding.wanted, strict=True):
+            known.append((hiding.values(hiding.logits, index) - hiding.values(scores, index)).cpu())
+        if hiding.model.function is None:
+            best.append(hiding.model.targets(TargetSpec(), scores)[0].index.cpu())
+    detail = _detail(hiding, window, stride, (len(down), len(across)))
+    for known, (_, prediction) in zip(drops, hiding.wanted, strict=True):
+        of_windows = torch.cat(known).reshape(len(down), len(across))
+        values = occlusion(of_windows, (down, across), (window, window))
+        yield from hiding.heatmaps("sliding", prediction, values, detail)
+    if best:
+        yield _winners(hiding, torch.cat(best), (down, across), window, detail)
+
+
+def _patches(hiding: Hiding, window: int, top: Tensor, left: Tensor) -> Callable[[range], Tensor]:
+    import torch
+
     def patches(rows: range) -> Tensor:
         places = [(int(top[place]), int(left[place])) for place in rows]
         return torch.cat([hiding.filled[:, :, y : y + window, x : x + window] for y, x in places])
 
-    scores = hiding.perturbed.windows(patches, top, left)
-    require_finite(scores, lambda place: f"a window at x {int(left[place])}, y {int(top[place])}")
-    detail = _detail(hiding, window, stride, (len(down), len(across)))
-    for index, prediction in hiding.wanted:
-        drops = hiding.values(hiding.logits, index) - hiding.values(scores, index)
-        values = occlusion(drops.reshape(len(down), len(across)).cpu(), (down, across), (window, window))
-        yield from hiding.heatmaps("sliding", prediction, values, detail)
-    if hiding.model.function is None:
-        yield _winners(hiding, scores, (down, across), window, detail)
+    return patches
+
+
+def _place(top: Tensor, left: Tensor) -> Callable[[int], str]:
+    return lambda place: f"a window at x {int(left[place])}, y {int(top[place])}"
 
 
 def _winners(
-    hiding: Hiding, scores: Tensor, starts: tuple[list[int], list[int]], window: int, detail: Detail
+    hiding: Hiding, best: Tensor, starts: tuple[list[int], list[int]], window: int, detail: Detail
 ) -> Winners:
-    """Which class is the best one with the window at each place."""
+    """Which class (N,) is the best one with the window at each place."""
     import torch
 
-    best = hiding.model.targets(TargetSpec(), scores)[0].index.cpu()
     counts = torch.bincount(best)
     ranked = [index for index in counts.argsort(descending=True, stable=True).tolist() if counts[index]]
     (first, last), (left, right) = (

@@ -40,6 +40,7 @@ class Occlusion(ImageCommand):
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES})
+    image_by_image: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain occlusion bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain occlusion resnet50 photos/ --window 31 --stride 16 --fill blur -o out",
@@ -99,7 +100,7 @@ class Occlusion(ImageCommand):
         if "sliding" not in self.method:
             return replace(self, target=target.words), choices
         shorter = min(model.preprocess.input_size)
-        window = self.window or max(2, round(USUAL_WINDOW * shorter / USUAL_SIDE))
+        window = self.window or min(shorter, max(2, round(USUAL_WINDOW * shorter / USUAL_SIDE)))
         stride = self.stride or max(1, round(window * USUAL_STRIDE / USUAL_WINDOW))
         if window > shorter:
             raise OptionError(
@@ -107,13 +108,17 @@ class Occlusion(ImageCommand):
                 f"give --window {max(1, shorter // 8)}, or any up to {shorter}",
             )
         if stride > window:
+            size = f"--window {window}" if self.window else f"the window of {window} pixels"
+            larger = "" if self.window else f"--window {stride} as well, or "
             raise OptionError(
-                f"--stride {stride} is more than --window {window}: pixels between the windows would never be hidden",
-                f"give --stride {max(1, window // 2)}, or any up to {window}",
+                f"--stride {stride} is more than {size}: pixels between the windows would never be hidden",
+                f"give {larger}--stride {max(1, window // 2)}, or any up to {window}",
             )
-        if self.window is None or self.stride is None:
+        if self.window is None:
             reason = f"{USUAL_WINDOW}/{USUAL_STRIDE} at {USUAL_SIDE}, for {_size(model)} in proportion"
             choices += (Choice("window", f"{window}, stride {stride}", reason),)
+        elif self.stride is None:
+            choices += (Choice("stride", str(stride), "about half of a window"),)
         return replace(self, target=target.words, window=window, stride=stride), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -127,7 +132,7 @@ class Occlusion(ImageCommand):
         filled = fill(self.fill, model, batch.inputs)
         results: list[tuple[Result, ...]] = []
         problems: dict[int, ImageError] = {}
-        for row in range(len(batch)):
+        for row in range(len(batch) - batch.copies):
             here = slice(row, row + 1)
             wanted = [
                 (target.index[here], prediction)
@@ -142,6 +147,7 @@ class Occlusion(ImageCommand):
             except ImageError as error:
                 results.append(())
                 problems[row] = error
+        results += [()] * batch.copies
         return Answer(logits.cpu(), tuple(results), problems, unlikely(model, logits, targets))
 
     def _results(
@@ -164,4 +170,4 @@ class Occlusion(ImageCommand):
 
 def _size(model: Model) -> str:
     height, width = model.preprocess.input_size
-    return f"{width}x{height}"
+    return f"{height}x{width}"

@@ -37,6 +37,7 @@ class Batch:
     expected: Tensor | None = (
         None  # (N,) int64: the class that each picture should be, -1 where that is not known
     )
+    copies: int = 0  # how many rows at the end only fill the batch up: nobody looks at their results
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -54,6 +55,7 @@ class Batch:
     def part(self, rows: range) -> Batch:
         """Return the batch of some of the pictures: the rows of a range."""
         here = slice(rows.start, rows.stop)
+        own = len(self) - self.copies
         expected = None if self.expected is None else self.expected[here]
         return replace(
             self,
@@ -61,6 +63,7 @@ class Batch:
             pictures=self.pictures[here],
             geometries=self.geometries[here],
             expected=expected,
+            copies=max(0, rows.stop - max(rows.start, own)),
         )
 
 

@@ -99,7 +99,7 @@ def explain(
     size = max(size, len(pictures))
     try:
         filled = [*pictures, *[pictures[0]] * (size - len(pictures))]
-        answer, classes = _answer(model, method, filled, whole)
+        answer, classes = _answer(model, method, filled, whole, len(filled) - len(pictures))
     except Exception as error:
         short = is_out_of_memory(error)
         if is_broken_device(error) and not short:
@@ -136,15 +136,16 @@ def _no_memory(model: Model) -> ImageMemoryError:
 
 
 def _answer(
-    model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool
+    model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool, copies: int
 ) -> tuple[Answer, Classes | None]:
-    """The answer for a batch, and its classes; None where the model has none."""
+    """The answer for a batch, the last of which are copies, and its classes; None where the model has none."""
     batch = Batch(
         inputs=model.inputs([picture.pixels for picture in pictures]),
         pictures=tuple(picture.picture for picture in pictures),
         geometries=tuple(picture.geometry for picture in pictures),
         whole=whole,
         expected=_expected(pictures),
+        copies=copies,
     )
     answer = method.explain(model, batch)
     model.require_count(answer.logits)

@@ -12,6 +12,7 @@ from networks import Rectified, as_model, pooled, settle
 from torch import Tensor, nn
 
 import cnnexplain
+from cnnexplain.commands import _sliding
 from cnnexplain.commands.occlusion import Occlusion
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.core.results.map import Heatmap
@@ -124,6 +125,30 @@ def test_a_single_logit_explains_against_as_well() -> None:
     assert np.allclose(against.values, -speaks_for.values)
 
 
+def test_copies_that_only_fill_a_batch_up_are_not_explained() -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(3, 3, 16, 16)
+    batch = Batch(inputs, copies=2)
+    assert [batch.part(range(*rows)).copies for rows in ((0, 1), (0, 2), (2, 3), (0, 3))] == [0, 1, 1, 2]
+    model = as_model(settle(pooled(), (16, 16)), (16, 16))
+    bound, _ = Occlusion(window=8, stride=8).bind(model)
+    with model.borrowed():
+        answer = bound.explain(model, batch)
+    assert [len(results) for results in answer.results] == [2, 0, 0]
+    assert len(answer.logits) == 3
+
+
+def test_more_windows_than_are_kept_at_once_make_the_same_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    module, inputs = settle(pooled(), (16, 16)), torch.randn(1, 3, 16, 16)
+    options = {"window": 3, "stride": 2, "target": "1"}
+    whole = explain(module, inputs, **options)
+    monkeypatch.setattr(_sliding, "AT_ONCE", 10)
+    parts = explain(module, inputs, **options)
+    assert np.allclose(maps(parts)[0].values, maps(whole)[0].values, atol=1e-6)
+    assert (parts.results[0][1].classes == whole.results[0][1].classes).all()  # type: ignore[attr-defined]
+
+
 def test_a_function_of_the_output_is_explained_without_winners() -> None:
     torch.manual_seed(0)
     module, inputs = settle(pooled(), (16, 16)), torch.randn(1, 3, 16, 16)
@@ -167,7 +192,7 @@ def test_bad_options(options: dict[str, object], problem: str) -> None:
 
 
 def test_a_colour_needs_three_channels() -> None:
-    with pytest.raises(OptionError, match="sees 1 channels"):
+    with pytest.raises(OptionError, match="sees 1 channel"):
         explain(settle(pooled(1), (16, 16), 1), torch.randn(1, 1, 16, 16), fill="#00ff00")
 
 

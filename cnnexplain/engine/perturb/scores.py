@@ -24,6 +24,8 @@ AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly count
 WHOLE_AT_ONCE = 8  # images of which all is computed
 APART = 1e-4  # of the range of the scores, what rounding may make of them
 APART_ROUGHLY = 1e-2  # likewise in half precision
+FEWEST = 4  # however large images are
+USUAL_AREA = 224 * 224  # pixels of an image; of larger ones fewer go together
 SAMPLES = 4  # variants of the first that are computed both ways
 
 
@@ -63,7 +65,8 @@ class Perturbed:
         """
         if not self._tried:
             self._try(patches, top, left)
-        return self._in_parts(len(top), lambda rows: self._of(patches, top, left, rows))
+        most = WHOLE_AT_ONCE if self.reason else AT_ONCE
+        return self._in_parts(len(top), lambda rows: self._of(patches, top, left, rows), most)
 
     def layer(
         self,
@@ -147,7 +150,8 @@ class Perturbed:
         return self._in_parts(len(masks), scores, WHOLE_AT_ONCE)
 
     def _in_parts(self, count: int, scores: Callable[[range], Tensor], most: int = AT_ONCE) -> Tensor:
-        most = 1 if self.model.chunks.alone else most
+        larger = self.image.shape[2] * self.image.shape[3] / USUAL_AREA
+        most = 1 if self.model.chunks.alone else max(min(most, FEWEST), round(most / max(larger, 1)))
         parts = self.model.chunks.over(count, self.image.device, scores, most=most)
         return torch.cat([part for _, part in parts])
 
@@ -182,7 +186,8 @@ class Perturbed:
         finally:
             self.progress.cells = self.progress.of_cells = 0
         apart = float((followed - whole).abs().max())
-        if not apart <= APART * max(1.0, float(whole.max() - whole.min())):
+        allowed = APART if self.model.precision == "fp32" else APART_ROUGHLY
+        if not apart <= allowed * max(1.0, float(whole.max() - whole.min())):
             self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
 
     def _whole(self, inputs: Tensor) -> Tensor:

@@ -184,6 +184,7 @@ def worker_of(
         model.labels,
         request.answers.only,
     )
-    batch = BatchSize(1 if batch_choice(model) else where.batch(model.device.type))
+    usual = method.image_by_image and where.batch_size == "auto"
+    batch = BatchSize(1 if batch_choice(model) or usual else where.batch(model.device.type))
     threads = threads or where.workers or cores()
     return Worker(model, method, writer, batch, threads, images, with_values=where.tensorboard is not None)
