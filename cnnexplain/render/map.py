@@ -202,16 +202,18 @@ def _circle(heatmap: Heatmap) -> str:
     rows, columns = heatmap.values.shape
     lowest = heatmap.scale == "component" and -heatmap.min > heatmap.max
     strongest = number(heatmap.min if lowest else heatmap.max)
+    cells = "pixels" if heatmap.layer == PIXELS else "cells"
     if heatmap.peak is None:
-        return f"The strongest of {rows}x{columns} cells: {strongest}."
+        return f"The strongest of {rows}x{columns} {cells}: {strongest}."
     x, y = heatmap.peak
-    return f"Circle: the strongest of {rows}x{columns} cells, {strongest}, around x {x}, y {y}."
+    return f"Circle: the strongest of {rows}x{columns} {cells}, {strongest}, around x {x}, y {y}."
 
 
 def _of_evidence(heatmap: Heatmap) -> list[str]:
     if not heatmap.max > 0:
         speaks = f"speaks for {heatmap.goal}" if heatmap.goal else "stands out"
-        remarks = [f"Nothing at this layer {speaks}: the largest value is {number(heatmap.max)}."]
+        where = "No part of the image" if heatmap.layer == PIXELS else "Nothing at this layer"
+        remarks = [f"{where} {speaks}: the largest value is {number(heatmap.max)}."]
     else:
         remarks = [_circle(heatmap)]
     if heatmap.min < 0:

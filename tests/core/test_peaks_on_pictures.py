@@ -213,5 +213,12 @@ def test_of_equal_cells_the_first_is_marked_however_they_are_rounded() -> None:
             "gradcam", "blocks", Prediction(0, "bright", 1, 1), sign * values, geometry, scale=scale
         )
         assert heatmap.peak == (44, 20)
+    values[1:4, 4:7] = 0.3  # around the first: their middle
+    values[4, 7] = 0.3  # touches them at a corner alone
+    heatmap = Heatmap("gradcam", "blocks", Prediction(0, "bright", 1, 1), values, geometry)
+    assert heatmap.peak == (44, 20)
+    values[1:4, 5:7] = values[2, 5] = 0.1
+    values[1:4, 2:5] = 0.3
+    assert Heatmap("gradcam", "blocks", Prediction(0, "bright", 1, 1), values, geometry).peak == (28, 20)
     values[6, 1] = 0.3001
     assert Heatmap("gradcam", "blocks", Prediction(0, "bright", 1, 1), values, geometry).peak == (12, 52)

@@ -87,6 +87,16 @@ def test_where_nothing_is_positive_nothing_has_colour(cards: Make, said: list[st
     assert (overlay[80:120, 80:220] == 255).any(), "and it says so on the picture"
 
 
+def test_of_a_map_of_pixels_no_layer_is_named(cards: Make, said: list[str]) -> None:
+    one, heatmap = cards(MAPS["all negative"], layer="input")
+    one.card(heatmap)
+    assert any("No part of the image speaks for the class" in line for line in said)
+    assert not any("layer" in line for line in said)
+    one, heatmap = cards(HILL, layer="input")
+    one.card(heatmap)
+    assert any("7x7 pixels, 0.8, around x" in line for line in said)
+
+
 def test_the_words_on_a_picture_too_small_for_them_are_left_out(cards: Make) -> None:
     one, heatmap = cards(MAPS["all negative"], Image.new("RGB", (60, 40), (200, 40, 40)), max_side=40)
     assert np.ptp(np.asarray(one.overlay(heatmap)).reshape(-1, 3), axis=0).tolist() == [0, 0, 0]

@@ -37,6 +37,7 @@ class Heatmap(Result):
     """A map of one image: where the evidence for `target` is."""
 
     kind: ClassVar[str] = "map"
+    summed_up_as: ClassVar[str] = "maps"
 
     method: str
     layer: str
@@ -162,7 +163,8 @@ def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
     """Find the strongest cell of a map.
 
     Of values that are equal up to rounding the first counts, row by row: equal values, of a map of a symmetrical
-    picture say, are rounded otherwise on other processors.
+    picture say, are rounded otherwise on other processors. Where its neighbours are equal as well, as all pixels that
+    the same windows hide, it is the cell in the middle of them.
 
     Args:
         strength: (h, w), not negative.
@@ -170,9 +172,36 @@ def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
     Returns:
         Row and column.
     """
-    first = int((strength >= strength.max() * (1 - ROUNDING)).argmax())
-    row, column = divmod(first, strength.shape[1])
-    return row, column
+    equal = strength >= strength.max() * (1 - ROUNDING)
+    row, column = divmod(int(equal.argmax()), strength.shape[1])
+    rows, columns = _together(equal, row, column).nonzero()
+    apart = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
+    nearest = int(apart.round(6).argmin())
+    return int(rows[nearest]), int(columns[nearest])
+
+
+def _together(cells: NDArray[np.bool_], row: int, column: int) -> NDArray[np.bool_]:
+    """Return those of the cells (h, w) that can be reached from one of them by steps to the next in a row or column."""
+    import numpy as np
+
+    reached = np.zeros_like(cells)
+    reached[row, column] = True
+    count = 0
+    while count < (count := int(reached.sum())):
+        reached = _along_rows(_along_rows(reached, cells).T, cells.T).T
+    return reached
+
+
+def _along_rows(reached: NDArray[np.bool_], cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what was reached of the cells, and all that follows it or comes before it in its row without a gap."""
+    import numpy as np
+
+    height, width = cells.shape
+    runs = np.cumsum(~cells, axis=1) + (width + 1) * np.arange(height)[:, None]  # one number for each
+    hit = np.zeros(height * (width + 1), bool)
+    hit[runs[reached]] = True
+    joined: NDArray[np.bool_] = cells & hit[runs]
+    return joined
 
 
 def about_function(entry: Entry) -> str:
