@@ -18,8 +18,7 @@ from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.text import printable
 from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.params import Param
-from cnnexplain.core.records import kind_of
-from cnnexplain.core.results import summaries
+from cnnexplain.core.results import counted, summaries
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import capped, count
 from cnnexplain.errors import OutputError
@@ -136,8 +135,7 @@ class Console:
             self._say("failed", f"{record['image']}: {record['error']['message']}")
         elif self._each:
             lines = list(summaries(record["explanations"]))
-            kind = "layers" if any(kind_of(entry) != "map" for entry in record["explanations"]) else "maps"
-            text = lines[0] if len(lines) == 1 else f"{len(lines)} {kind}"
+            text = lines[0] if len(lines) == 1 else counted(record["explanations"])
             self._say(os.path.basename(record["image"]), text + of_recognition(record))
             for line in lines if len(lines) > 1 else ():
                 self._say(" ", line)

@@ -41,9 +41,12 @@ def card(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.I
     entries = list(_legend(winners))
     high = (height if beside else 2 * height + GAP) + 10 + len(entries) * (TEXT + 8)
     name = os.path.basename(shown.explanation.image)
-    heading = "Which class wins while a window hides the place", f"{winners.method} · {name}"
+    heading = "Which class wins where", f"{winners.method} · {name}"
     rows, columns = winners.classes.shape
-    remark = f"One cell for each of {rows}×{columns} places of the window, around its middle."
+    remark = (
+        f"The best class while a window hides the place: one cell for each of {rows}×{columns} places of the window, "
+        "around its middle."
+    )
     paper, top = paper_with((body_width, high), heading, [remark, *shown.explanation.notes])
     paper.paste(shown.picture, (MARGIN, top))
     paper.paste(overlay, (MARGIN + beside * (width + GAP), top + (not beside) * (height + GAP)))
@@ -65,7 +68,8 @@ def _legend(winners: Winners) -> Iterator[tuple[str, str, float]]:
         yield colour, label, share
     rest = shares[len(COLOURS) :]
     if rest:
-        yield OTHERS, f"{len(rest)} other classes", sum(share for _, _, share in rest)
+        name = f"{len(rest)} other classes" if len(rest) > 1 else rest[0][1]
+        yield OTHERS, name, sum(share for _, _, share in rest)
 
 
 def _overlay(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.Image:

@@ -42,6 +42,8 @@ class Result(ABC):
     # Whether it is about the model as a whole. It then is no entry but stands in the record under its kind's name.
     of_whole_model: ClassVar[bool] = False
 
+    summed_up_as: ClassVar[str] = "results"  # what its summaries are lines about, to count them: 3 maps
+
     method: str  # as `--method` takes it, or the command that made it
     layer: str  # that it is about, as `--layer` takes it; empty where it is about the model as a whole
     detail: Detail = Detail()  # what else is recorded of it, and what is said of it
@@ -173,6 +175,20 @@ def summaries(entries: Sequence[Entry]) -> Iterator[str]:
         by_kind.setdefault(kind_of(entry), []).append(entry)
     for kind, of_kind in by_kind.items():
         yield from (result_class(kind) or Result).summaries(of_kind)
+
+
+def counted(entries: Sequence[Entry]) -> str:
+    """Say what the summaries of a record's entries are: `3 maps`; of several kinds `3 results`.
+
+    Args:
+        entries: Those of one record.
+
+    Returns:
+        Their number and a noun.
+    """
+    nouns = {(result_class(kind_of(entry)) or Result).summed_up_as for entry in entries}
+    noun = nouns.pop() if len(nouns) == 1 else Result.summed_up_as
+    return f"{sum(1 for _ in summaries(entries))} {noun}"
 
 
 def entry(result: Result, picture: str | None, raw: str | None) -> dict[str, Any]:

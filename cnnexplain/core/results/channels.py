@@ -65,6 +65,7 @@ class FeatureMaps(Result):
     """What one layer made of one picture."""
 
     kind: ClassVar[str] = "channels"
+    summed_up_as: ClassVar[str] = "layers"
 
     layer: str
     values: NDArray[np.float32] = field(repr=False)  # (K, h, w), or (K,) for a layer without a map

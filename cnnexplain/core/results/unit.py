@@ -28,6 +28,7 @@ class Reconstruction(Result):
     """What one unit of a layer saw in one picture, in pixels: the patch it can see, and what of it counted."""
 
     kind: ClassVar[str] = "unit"
+    summed_up_as: ClassVar[str] = "layers"
 
     rule: str
     layer: str
