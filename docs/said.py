@@ -21,6 +21,7 @@ PROBABILITY = 0.005  # by how much a probability may differ
 NUMBER = (
     0.05  # and a map's extremes, as a share of the larger one: those of single pixels are the least certain
 )
+SHARE = 0.05  # by how much of its places a class may win more or less
 COARSEST = 7  # cells a side: a peak of a finer map may move by one of so many, as equal pixels change places
 
 Facts = dict[str, Any]
@@ -35,7 +36,8 @@ def facts(out: Path) -> dict[str, Facts]:
         command = record["command"]
         for one in record["explanations"]:
             said = found.setdefault(one["picture"], _of_record(record))
-            said["maps"].append(_of_map(one, record["size"]))
+            of_entry = _of_winners(one) if one.get("kind") == "winners" else _of_map(one, record["size"])
+            said["maps"].append(of_entry)
         for one in record.get("checks", ()):
             if picture := one.get("picture"):
                 found[picture] = {"command": record["command"], "check": one["id"], "status": one["status"]}
@@ -87,11 +89,28 @@ def _of_map(one: dict[str, Any], size: list[int] | None) -> Facts:
     }
 
 
+def _of_winners(one: dict[str, Any]) -> Facts:
+    shares = {winner["label"]: winner["share"] for winner in one["classes"]}
+    return {"method": one["method"], "layer": one["layer"], "target": None, "winners": shares}
+
+
+def _differ_in_shares(where: str, was: Facts | None, now: Facts | None) -> str:
+    if was is None or now is None:
+        return f"{where}: one of the two has the winning classes of windows"
+    for label in {**was, **now}:
+        before, after = was.get(label, 0), now.get(label, 0)
+        if abs(before - after) > SHARE:
+            return f"{where}: {label} wins at {after} of the places, and at {before} before"
+    return ""
+
+
 def _differ(was: Facts, now: Facts) -> str:
     where = f"{was['method']} at {was['layer']}"
     for name in ("method", "layer", "target"):
         if was[name] != now[name]:
             return f"{where}: {name} is {now[name]!r}, and was {was[name]!r}"
+    if "winners" in was or "winners" in now:
+        return _differ_in_shares(where, was.get("winners"), now.get("winners"))
     allowed = NUMBER * max(abs(was["min"]), abs(was["max"]))
     for name in ("min", "max"):
         if abs(was[name] - now[name]) > allowed:

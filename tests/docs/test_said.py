@@ -77,6 +77,30 @@ def test_what_no_rounding_makes_is_told(tmp_path: Path, changed: dict[str, Any],
     assert why in said.disagreement(facts(tmp_path), facts(tmp_path, **changed))
 
 
+def test_winning_classes_agree_in_their_shares(tmp_path: Path) -> None:
+    def winners(**shares: float) -> said.Facts:
+        record = copy.deepcopy(RECORD)
+        classes = [
+            {"index": place, "label": label, "share": share}
+            for place, (label, share) in enumerate(shares.items())
+        ]
+        record["explanations"] = [
+            {
+                "kind": "winners", "method": "sliding", "layer": "input", "target": None, "shape": [3, 3],
+                "classes": classes, "picture": "cat.png",
+            }
+        ]  # fmt: skip
+        (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
+        return said.facts(tmp_path)["cat.png"]
+
+    kept = winners(cat=0.8, dog=0.2)
+    assert said.disagreement(kept, winners(cat=0.83, dog=0.16, fox=0.01)) == ""
+    assert "cat wins at 1.0 of the places, and at 0.8 before" in said.disagreement(kept, winners(cat=1.0))
+    other = facts(tmp_path)
+    heatmap = {**other["maps"][1], "method": "sliding", "target": None}
+    assert "one of the two" in said.disagreement(kept, {**other, "maps": [heatmap]})
+
+
 def test_fewer_maps_are_told(tmp_path: Path) -> None:
     kept = facts(tmp_path)
     assert said.disagreement(kept, {**kept, "maps": kept["maps"][:1]}) == "there are 1 maps, and were 2"
