@@ -20,7 +20,7 @@ from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
-AT_ONCE = 64  # variants: beyond, the image's own share of the work hardly counts
+AT_ONCE = 32  # variants: beyond, the image's own share of the work hardly counts
 WHOLE_AT_ONCE = 8  # images of which all is computed
 APART = 1e-4  # of the range of the scores, what rounding may make of them
 APART_ROUGHLY = 1e-2  # likewise in half precision
