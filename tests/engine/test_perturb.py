@@ -150,6 +150,14 @@ def test_any_window_of_a_stack_of_any_strides() -> None:
             assert_same(scores, whole)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_is_followed_as_well(precision: str) -> None:
+    torch.manual_seed(0)
+    scores, whole, followed = both(as_model(settle(pooled(), (32, 32)), (32, 32), precision=precision))
+    assert not followed.reason
+    assert float((scores - whole).abs().max()) < 0.02 * float(whole.max() - whole.min())
+
+
 def test_only_what_changes_is_computed() -> None:
     class Counted(nn.Module):
         def __init__(self) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32  # variants: beyond, the image's own share of the work hardly counts
 WHOLE_AT_ONCE = 8  # images of which all is computed
-APART = 1e-4  # of the range of the scores, what rounding may make of them
-APART_ROUGHLY = 1e-2  # likewise in half precision
+# What rounding may make of scores, as a share of their range, for each precision of the model.
+APART = {"fp32": 1e-4, "fp16": 2.0**-8, "bf16": 2.0**-5}
 FEWEST = 4  # however large images are
 USUAL_AREA = 224 * 224  # pixels of an image; of larger ones fewer go together
 SAMPLES = 4  # variants of the first that are computed both ways
@@ -126,8 +126,7 @@ class Perturbed:
 
     def _agree(self, computed: Tensor, known: Tensor) -> bool:
         apart = float((computed.to(known) - known).abs().max())
-        allowed = APART if self.model.precision == "fp32" else APART_ROUGHLY
-        if not apart <= allowed * max(1.0, float(known.max() - known.min())):
+        if not apart <= APART[self.model.precision] * max(1.0, float(known.max() - known.min())):
             self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
         return not self.reason
 
@@ -186,8 +185,7 @@ class Perturbed:
         finally:
             self.progress.cells = self.progress.of_cells = 0
         apart = float((followed - whole).abs().max())
-        allowed = APART if self.model.precision == "fp32" else APART_ROUGHLY
-        if not apart <= allowed * max(1.0, float(whole.max() - whole.min())):
+        if not apart <= APART[self.model.precision] * max(1.0, float(whole.max() - whole.min())):
             self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
 
     def _whole(self, inputs: Tensor) -> Tensor:
