@@ -157,7 +157,7 @@ class FirstAnswers(Reducer):
             chance = best["probability"]
             self._add(
                 best["index"],
-                ClassCount(best["label"], 1, _exact(chance or 0.0), 0 if chance is None else 1),
+                ClassCount(best["label"], 1, exact(chance or 0.0), 0 if chance is None else 1),
             )
 
     def merge(self, other: FirstAnswers) -> None:
@@ -196,8 +196,12 @@ class FirstAnswers(Reducer):
         total.known += counted.known
 
 
-def _exact(value: float) -> int:
-    """Return a number from 0 to 1 in units of 2 ** -EXACT."""
+def exact(value: float) -> int:
+    """Return a finite number in units of 2 ** -EXACT, a whole one, so that sums do not depend on their order.
+
+    Args:
+        value: Any float64 that is finite.
+    """
     numerator, denominator = value.as_integer_ratio()
     return numerator * ((1 << EXACT) // denominator)
 

@@ -18,11 +18,13 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.faithfulness import *  # noqa: F403
     from cnnexplain.formulas.gradients import *  # noqa: F403
     from cnnexplain.formulas.hiding import *  # noqa: F403
+    from cnnexplain.formulas.infidelity import *  # noqa: F403
     from cnnexplain.formulas.integrated import *  # noqa: F403
     from cnnexplain.formulas.layers import *  # noqa: F403
     from cnnexplain.formulas.noise import *  # noqa: F403
     from cnnexplain.formulas.perturbation import *  # noqa: F403
     from cnnexplain.formulas.ranks import *  # noqa: F403
+    from cnnexplain.formulas.references import *  # noqa: F403
 
 
 @cache

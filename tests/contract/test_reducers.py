@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cnnexplain.commands import ImageCommand, command, names
+from cnnexplain.core.method_means import MethodMeans
 from cnnexplain.core.reduce import FirstAnswers, Reducer, Reductions, SilentChannels, reduced
 
 REDUCERS = (
@@ -22,6 +23,20 @@ REDUCERS = (
         for kind in known.reducers
     },
 )
+
+
+def scored(name: str, advantage: float | None) -> dict[str, Any]:
+    """A method or a reference, as far as reducers read it."""
+    scores = None if advantage is None else advantage / 3
+    named = {"name": name, "method": name, "layer": "input", "deletion": scores, "insertion": scores}
+    return {**named, "advantage": advantage, "blurred": None}
+
+
+def compared(**advantages: float | None) -> dict[str, Any]:
+    """The record of an image with a comparison."""
+    entry = {"kind": "comparison", "methods": [scored(*one) for one in advantages.items()]}
+    made = record(0, 0.5, [])
+    return {**made, "explanations": [{**entry, "references": [scored("random", 0.0)]}]}
 
 
 def record(index: int, chance: float | None, silent: Sequence[int]) -> dict[str, Any]:
@@ -37,6 +52,9 @@ def records(number: int, seed: int = 0) -> list[dict[str, Any]]:
         record(draw.randrange(3), draw.random() * 10.0 ** -draw.randrange(12), draw.sample(range(4), 3))
         for _ in range(number)
     ]
+    tiny = [draw.gauss(0, 1) * 10.0 ** -draw.randrange(12) for _ in range(6)]
+    made[1:4] = [compared(a=one, b=other) for one, other in zip(tiny, tiny[3:], strict=False)]
+    made[4] = compared(a=0.25, b=None)
     made[number // 2] = {
         "status": "error",
         "error": {"type": "ImageError"},
@@ -91,3 +109,25 @@ def test_first_answers_are_summed_exactly() -> None:
     assert said["probability"] == pytest.approx(math.fsum(chances) / 13, rel=1e-15)
     scores = reduced(FirstAnswers(), [record(7, None, [])])
     assert scores.results()["7"] == {"label": "class 7", "images": 1, "probability": None}
+
+
+def test_means_of_methods_by_hand() -> None:
+    means = reduced(MethodMeans(), [compared(a=0.3, b=0.1), compared(a=0.1, b=0.1), compared(a=0.2, b=None)])
+    found = means.results()["maps"]
+    assert (found["a"]["images"], found["b"]["images"]) == (3, 2)
+    assert found["a"]["advantage"] == pytest.approx(0.2)
+    assert found["a"]["advantage_error"] == pytest.approx(0.1 / 3**0.5)  # deviation 0.1
+    assert found["a"]["blurred"] == found["a"]["advantage"]
+    assert (found["a"]["rank"], found["b"]["rank"]) == (1.25, 1.75), (
+        "equal ones share the mean of their ranks"
+    )
+    assert means.results()["references"]["random"] == {
+        "images": 3, "deletion": 0, "deletion_error": 0, "insertion": 0, "insertion_error": 0, "advantage": 0,
+        "advantage_error": 0, "blurred": 0, "blurred_error": 0, "rank": None,
+    }  # fmt: skip
+    lines = list(means.lines())
+    assert lines[0] == "a: advantage +0.200 ± 0.058 over 3 images, mean rank 1.2"
+    assert len(lines) == 3
+    single = reduced(MethodMeans(), [compared(a=0.3)])
+    assert single.results()["maps"]["a"]["advantage_error"] is None
+    assert list(single.lines()) == []

@@ -59,6 +59,7 @@ def explained(kind: str) -> Explanation:
         "unit": ("deconv", {"layer": ("features",), "top": 2}),
         "channels": ("activations", {"layer": ("features", "fc")}),
         "winners": ("occlusion", {"window": 8, "stride": 8}),
+        "comparison": ("compare", {"method": ("gradcam", "gradient"), "cells": 4}),
     }[kind]
     explanation = explainer().explain(NOISE, command[0], **command[1])
     return dataclasses.replace(
@@ -180,7 +181,7 @@ def test_every_result_is_drawn(kind: str) -> None:
     assert all(min(picture.image.size) > 50 for picture in drawn)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("summary", "winners")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("summary", "winners", "comparison")])
 def test_entries_of_earlier_versions_which_have_no_kind_say_the_same(kind: str) -> None:
     entries = [json.loads(line(entry(one, "a.png", None))) for one in samples(kind)]
     before = [{key: value for key, value in one.items() if key != "kind"} for one in entries]

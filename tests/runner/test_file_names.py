@@ -14,6 +14,7 @@ from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.core.results.winners import Winners
 from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.output.names import result_names, safe, stems
 
@@ -158,4 +159,18 @@ def test_layers_that_would_be_named_alike_still_differ() -> None:
     maps = map_names("cat.jpg", "gradcam", [heatmap(layer=one) for one in layers], {"layer"})
     assert [one.removeprefix("cat.jpg.gradcam") for one in maps] == [
         one.removeprefix("cat.jpg.deconv") for one in names.values()
+    ]
+
+
+def test_methods_that_nobody_named_are_told_apart() -> None:
+    several = [heatmap("gradcam"), heatmap("gradcam", index=4), heatmap("sliding", "input")]
+    assert map_names("cat.jpg", "compare", several, ()) == [
+        "cat.jpg.compare.gradcam",
+        "cat.jpg.compare.gradcam.4",
+        "cat.jpg.compare.sliding",
+    ]
+    grid = Winners("sliding", "input", np.zeros((1, 1), np.int64), ("cat",), (0,), heatmap().geometry)
+    assert result_names("cat.jpg", "occlusion", [heatmap("sliding", "input"), grid], ()) == [
+        "cat.jpg.occlusion",
+        "cat.jpg.occlusion.sliding-winners",
     ]

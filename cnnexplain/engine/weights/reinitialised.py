@@ -32,6 +32,12 @@ def backwards(model: Model, run_order: Sequence[str]) -> list[tuple[str, list[nn
     return sorted(layers.items(), key=lambda layer: -place.get(layer[0], -1))
 
 
+def last_layer(model: Model) -> tuple[str, list[nn.Parameter]]:
+    """The last layer that has weights, usually the classifier, and its parameters; no parameters where none has."""
+    layers = backwards(model, [layer.name for layer in model.trace.layers])
+    return layers[0] if layers else ("", [])
+
+
 @contextmanager
 def reinitialised(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
     """A function that draws one parameter anew. After the block each is the very tensor it was, also on Ctrl-C.

@@ -1,0 +1,60 @@
+"""Maps of a model whose classifier is drawn anew: what does not change does not depend on the class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.engine.weights.reinitialised import last_layer, reinitialised
+
+if TYPE_CHECKING:
+    from cnnexplain.commands import ImageCommand
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.engine.model import Model
+
+Maps = dict[tuple[str, str], Heatmap]  # of one image, by method and layer
+DRAWS = 2  # of the classifier
+
+
+def redrawn(model: Model, image: Batch, commands: Sequence[ImageCommand], index: int) -> list[Maps]:
+    """The maps of a class after the last layer that has weights was drawn anew, one dictionary for each draw.
+
+    Cascading randomisation of Adebayo et al. 2018 (arXiv:1810.03292), its first step.
+
+    Args:
+        model: The model, whose weights are as they were afterwards. Called inside `borrowed()`.
+        image: The image, as a batch of one.
+        commands: Bound commands that make maps.
+        index: The class that is explained, whatever the best one now is; of a function it does not count.
+    """
+    image = replace(image, expected=None)
+    commands = [of_class(command, index) for command in commands]
+    draws: list[Maps] = []
+    for draw in range(DRAWS):
+        with reinitialised(model.seed + draw) as reinitialise:
+            for parameter in last_layer(model)[1]:
+                reinitialise(parameter)
+            draws += maps_of(model, image, commands)
+    return draws
+
+
+def maps_of(model: Model, batch: Batch, commands: Sequence[ImageCommand]) -> list[Maps]:
+    """The maps of every image of a batch; what cannot be explained is left out."""
+    answers = [command.explain(model, batch) for command in commands]
+    return [
+        {
+            (result.method, result.layer): result
+            for answer in answers
+            for result in answer.results[row]
+            if isinstance(result, Heatmap)
+        }
+        for row in range(len(batch))
+    ]
+
+
+def of_class(command: ImageCommand, index: int) -> ImageCommand:
+    """The bound command for one class; as it is for a function, whose `index` is -1."""
+    fixed = {"target": str(index)} if index >= 0 and hasattr(command, "target") else {}
+    return cast("ImageCommand", replace(cast("Any", command), **fixed))

@@ -1,0 +1,177 @@
+"""Maps of any methods side by side, each with scores, and with those of maps that know nothing of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from cnnexplain.commands import ImageCommand
+from cnnexplain.commands._maps import predicted, unlikely
+from cnnexplain.commands._methods import bound_commands, command_of
+from cnnexplain.commands._options import TargetOption, settled_target
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Answer
+from cnnexplain.core.method_means import MethodMeans
+from cnnexplain.core.params import Param
+from cnnexplain.core.reduce import Reducer
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.core.target import settled
+from cnnexplain.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results import Result
+    from cnnexplain.core.results.comparison import MethodComparison
+    from cnnexplain.engine.model import Model
+
+__all__ = ["Compare"]
+
+
+@dataclass(frozen=True)
+class Compare(ImageCommand):
+    """Maps of any methods side by side, each with scores, and beside them those of maps that know nothing.
+
+    Of every map of the first class it is measured how soon the score falls when what it marks is deleted, and how soon
+    it is back when that is inserted. The same is done for random orders, an edge detector, the centre, and a blurred
+    copy of each map: a map that is no better than those says nothing of the model.
+    """
+
+    seeded: ClassVar[bool] = True
+    image_by_image: ClassVar[bool] = True
+    reducers: ClassVar[tuple[type[Reducer], ...]] = (MethodMeans,)
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain compare bundled:efficientnet_lite0 cat.jpg",
+        "cnnexplain compare resnet50 photos/ -m gradcam,layercam,integrated-gradients,guided-backprop -o out",
+        "cnnexplain compare resnet50 cat.jpg -m gradcam,sliding --score logit --cells 14",
+    )
+
+    method: Annotated[
+        tuple[str, ...],
+        Param(
+            "Methods of gradcam, saliency, occlusion or any other command that makes maps, two or more; "
+            "COMMAND:METHOD where several have one of that name.",
+            ("-m", "--method"),
+            metavar="NAME",
+            split=True,
+        ),
+    ] = ("gradcam", "integrated-gradients", "sliding")
+    target: TargetOption = "top"
+    layer: Annotated[
+        tuple[str, ...],
+        Param(
+            "Layer, for the methods that explain one; may be repeated. Left out, each command chooses.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = ()
+    score: Annotated[
+        str | None,
+        Param(
+            "What falls and rises: the class's probability, or its score. Left out, the probability where there is "
+            "one.",
+            choices=("probability", "logit"),
+        ),
+    ] = None
+    scores: Annotated[
+        tuple[str, ...],
+        Param(
+            "Scores beside the curves: randomisation of the classifier (each method is carried out twice more), noise "
+            "(eight times more); curves for those alone.",
+            choices=("curves", "randomisation", "noise"),
+            metavar="NAME",
+            split=True,
+        ),
+    ] = ("curves", "randomisation")
+    cells: Annotated[
+        int, Param("Cells along each side of the image that are deleted at once.", min=2, max=64, metavar="N")
+    ] = 8
+    steps: Annotated[int, Param("Points of a curve, both ends left out.", min=1, max=200, metavar="N")] = 9
+    orders: Annotated[
+        int, Param("Random orders of the cells that maps are held against.", min=2, max=100, metavar="N")
+    ] = 8
+    commands: tuple[ImageCommand, ...] = ()  # that carry the methods out, bound
+
+    def __post_init__(self) -> None:
+        """See that every method is one, before a model is loaded.
+
+        Raises:
+            OptionError: A method is not known, or has to be told from another command's.
+        """
+        for method in self.method:
+            command_of(method)
+
+    def bind(self, model: Model) -> tuple[Compare, tuple[Choice, ...]]:
+        """Settle the class and what is compared, and bind the commands that have the methods."""
+        target, choices = settled_target(model, self.target)
+        no_chances = model.function is not None or model.scoring.activation == "none"
+        if self.score == "probability" and no_chances:
+            raise OptionError(
+                "--score probability asks for probabilities, and there are none here",
+                "leave --score out, or give --score logit",
+            )
+        score = self.score or ("logit" if no_chances else "probability")
+        commands, chosen = bound_commands(model, self.method, self.layer, self.target)
+        choices += tuple(choice for choice in chosen if choice not in choices)
+        return replace(self, target=target.words, score=score, commands=commands), choices
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """The maps of all methods, and of each image the comparison before them."""
+        answers = [command.explain(model, batch) for command in self.commands]
+        logits = answers[0].logits
+        targets = model.targets(settled(self.target), logits, batch.expected)
+        classes = predicted(model, logits, targets)[0]
+        problems: dict[int, ImageError] = {}
+        for answer in reversed(answers):
+            problems |= answer.problems
+        results: list[tuple[Result, ...]] = []
+        for row, prediction in enumerate(classes[: len(batch) - batch.copies]):
+            maps = self._in_order(
+                [
+                    result
+                    for answer in answers
+                    for result in answer.results[row]
+                    if isinstance(result, Heatmap)
+                ]
+            )
+            if row in problems or prediction is None or not bool(logits[row].isfinite().all()):
+                results.append(tuple(maps))
+                continue
+            try:
+                image, index = batch.part(range(row, row + 1)), targets[0].index[row : row + 1]
+                results.append((self._compared(model, image, maps, index, prediction), *maps))
+            except ImageError as error:
+                results.append(())
+                problems[row] = error
+        results += [()] * batch.copies
+        return Answer(logits, tuple(results), problems, unlikely(model, logits, targets))
+
+    def _compared(
+        self, model: Model, image: Batch, maps: list[Heatmap], index: Tensor, prediction: Prediction
+    ) -> MethodComparison:
+        """The comparison of the maps of one image."""
+        from cnnexplain.commands._comparing import compared
+        from cnnexplain.commands._noisy import noisy
+        from cnnexplain.commands._randomised import redrawn
+
+        about = model, image, self.commands, prediction.index
+        return compared(
+            model,
+            image,
+            maps,
+            index,
+            prediction,
+            score=self.score or "logit",
+            cells=self.cells,
+            steps=self.steps,
+            orders=self.orders,
+            redrawn=redrawn(*about) if "randomisation" in self.scores else (),
+            noisy=noisy(*about) if "noise" in self.scores else (),
+        )
+
+    def _in_order(self, maps: list[Heatmap]) -> list[Heatmap]:
+        """The maps in the order of the methods that were asked for; those of a method stay as they are."""
+        place = {command_of(method)[1]: number for number, method in enumerate(self.method)}
+        return sorted(maps, key=lambda heatmap: place.get(heatmap.method, len(place)))

@@ -1,0 +1,334 @@
+"""Comparisons against arithmetic by hand: curves of linear scorers, where maps lie, which command has which method."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from networks import as_model, pooled, settle
+from torch import Tensor, nn
+
+from cnnexplain.commands import _methods
+from cnnexplain.commands._laid import on_input
+from cnnexplain.commands.compare import Compare
+from cnnexplain.core.explanation import Answer, Batch
+from cnnexplain.core.prediction import Prediction
+from cnnexplain.core.preprocess import Geometry
+from cnnexplain.core.results.comparison import MethodComparison, judgement
+from cnnexplain.core.results.map import Heatmap
+from cnnexplain.core.target import FunctionTarget
+from cnnexplain.engine.scoring.functions import with_target
+from cnnexplain.errors import OptionError
+from cnnexplain.formulas.faithfulness import area, deletion_curves, order
+from cnnexplain.formulas.infidelity import infidelity, max_sensitivity
+from cnnexplain.formulas.perturbation import averaged
+from cnnexplain.formulas.references import centred, edges
+
+
+class Weighed(nn.Module):
+    """Class k scores sum(weight[k] * x)."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("nchw,kchw->nk", x, self.weight)
+
+
+def explain(module: nn.Module, inputs: Tensor, **options: object) -> Answer:
+    model = as_model(module, tuple(inputs.shape[2:]), inputs.shape[1])
+    bound, _ = Compare(**options).bind(model)  # type: ignore[arg-type]
+    with model.borrowed():
+        return bound.explain(model, Batch(inputs))
+
+
+def comparison(answer: Answer, row: int = 0) -> MethodComparison:
+    first = answer.results[row][0]
+    assert isinstance(first, MethodComparison)
+    return first
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_area_of_a_linear_scorers_deletion_curve_is_a_sum_by_hand() -> None:
+    contributions = noise(1, 3, 4).double()
+    n = contributions.numel()
+    marked = order(contributions)[0]
+    steps = [k / n for k in range(1, n)]
+    ends = torch.stack((contributions.sum(), contributions.new_zeros(())))
+    curves = deletion_curves(
+        lambda images: images.sum((1, 2, 3)),
+        contributions,
+        torch.zeros_like(contributions),
+        [marked],
+        (3, 4),
+        ends,
+        steps,
+    )
+    removed = contributions.flatten()[marked]
+    by_hand = sum(float(removed[k]) * (k + 0.5) for k in range(n)) / n
+    assert float(area(curves.double(), steps)[0]) == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_curves_of_a_linear_scorer_by_hand() -> None:
+    weight, inputs = noise(2, 1, 8, 8), noise(1, 1, 8, 8, seed=1)
+    answer = explain(
+        Weighed(weight), inputs, method=("gradient", "input-x-gradient"), cells=4, steps=3, target="1",
+        score="logit",
+    )  # fmt: skip
+    found = comparison(answer)
+    assert [one.heatmap.method for one in found.maps] == ["gradient", "input-x-gradient"]
+    assert [result.method for result in answer.results[0][1:]] == ["gradient", "input-x-gradient"]
+    other = averaged(inputs)
+    for compared in found.maps:
+        values = torch.from_numpy(compared.heatmap.values).reshape(4, 2, 4, 2).mean((1, 3))
+        marked = values.flatten().argsort(descending=True, stable=True)
+        for share, deleted, inserted in zip(
+            found.shares, compared.scores.deleted, compared.scores.inserted, strict=True
+        ):
+            for count_of, curve, start, end in (
+                (marked[: round(share * 16)], deleted, inputs, other),
+                (marked[: round(share * 16)], inserted, other, inputs),
+            ):
+                mask = torch.zeros(16).index_fill(0, count_of, 1).reshape(1, 1, 4, 4)
+                mask = mask.repeat_interleave(2, 2).repeat_interleave(2, 3)
+                image = start * (1 - mask) + end * mask
+                assert curve == pytest.approx(float((image * weight[1]).sum()), abs=1e-4)
+    assert found.score == "logit"
+    assert found.references["random"].advantage == 0
+    assert found.references["random"].spread > 0
+    assert np.allclose(np.diag(found.agreement), 1)
+
+
+def test_the_map_of_what_counts_is_better_than_random_and_the_centre() -> None:
+    weight = torch.zeros(2, 1, 8, 8)
+    weight[1, 0, 0:2, 6:8] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # in a corner
+    inputs = noise(1, 1, 8, 8) / 10
+    inputs[0, 0, 0:2, 6:8] = 3 * weight[1, 0, 0:2, 6:8]
+    found = comparison(
+        explain(
+            Weighed(weight), inputs, method=("input-x-gradient",), cells=8, target="1", score="logit",
+            orders=20, scores=("curves",),
+        )
+    ).record()  # fmt: skip
+    (scored,) = found["methods"]
+    assert judgement(scored, found["references"]).startswith("better than random")
+    references = {one["name"]: one for one in found["references"]}
+    assert scored["advantage"] > references["edges"]["advantage"] > references["centre"]["advantage"]
+    upside_down = {**scored, "advantage": -scored["advantage"]}
+    assert judgement(upside_down, found["references"]) == "no better than random"
+
+
+def test_pictures_of_a_batch_do_not_change_each_other() -> None:
+    net = settle(pooled(), (32, 32))
+    inputs = noise(2, 3, 32, 32)
+    options = {"method": ("gradcam", "gradient"), "cells": 4}
+    both = explain(net, inputs, **options)
+    for row in range(2):
+        alone = comparison(explain(net, inputs[row : row + 1], **options)).record()
+        together = comparison(both, row).record()
+        for one, other in zip(alone["methods"], together["methods"], strict=True):
+            assert one["deleted"] == pytest.approx(other["deleted"], abs=1e-5)
+            assert one["inserted"] == pytest.approx(other["inserted"], abs=1e-5)
+
+
+def test_only_maps_of_the_first_class_are_scored_and_all_are_there() -> None:
+    answer = explain(
+        settle(pooled(), (32, 32)),
+        noise(1, 3, 32, 32),
+        method=("gradcam", "eigencam"),
+        target="top2",
+        cells=4,
+    )
+    found = comparison(answer)
+    assert [one.heatmap.method for one in found.maps] == ["gradcam", "eigencam"]
+    assert [result.method for result in answer.results[0][1:]] == ["gradcam", "gradcam", "eigencam"]
+    assert {one.heatmap.target.index for one in found.maps} == {found.target.index}
+
+
+def test_a_map_that_puts_no_cell_before_another_has_no_scores() -> None:
+    weight = torch.ones(2, 1, 8, 8)
+    found = comparison(explain(Weighed(weight), noise(1, 1, 8, 8), method=("gradient",), cells=4))
+    record = found.record()
+    assert record["methods"][0]["advantage"] is None
+    assert judgement(record["methods"][0], record["references"]) == "the same everywhere"
+    assert record["agreement"] == [[None]]
+    MethodComparison.require_sound(record)
+
+
+def test_a_function_is_compared_by_its_value() -> None:
+    def first(scores: Tensor) -> Tensor:
+        return scores[:, 0]
+
+    model = as_model(settle(pooled(), (32, 32)), (32, 32))
+    model = with_target(model, FunctionTarget(first))
+    bound, _ = Compare(method=("gradcam",), cells=4).bind(model)
+    with model.borrowed():
+        found = comparison(bound.explain(model, Batch(noise(1, 3, 32, 32))))
+    assert found.score == "logit"
+    assert found.record()["target"] is None
+    with pytest.raises(OptionError, match="asks for probabilities"):
+        Compare(method=("gradcam",), score="probability").bind(model)
+
+
+class Brittle(nn.Module):
+    """Gives no number for the images that are not as they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = settle(pooled(), (32, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.net(x)
+        return scores.masked_fill((x.amax((1, 2, 3)) < 2)[:, None], float("nan"))
+
+
+def test_a_score_that_is_no_number_costs_one_image() -> None:
+    inputs = noise(2, 3, 32, 32).clamp(-1, 1)
+    inputs[:, :, 0, 0] = 3  # which is deleted sooner or later
+    answer = explain(Brittle(), inputs, method=("gradient",), cells=4)
+    assert set(answer.problems) == {0, 1}
+    assert "with a part of the image deleted" in answer.problems[0].problem
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((0, 0, 8, 8), range(8), range(8)),
+        ((4, 0, 8, 8), range(8), range(4, 8)),
+        ((0, 2, 8, 6), range(2, 6), range(8)),
+        ((-4, -4, 8, 8), range(8), range(8)),
+        ((2, 2, 12, 12), range(2, 8), range(2, 8)),
+    ],
+)
+def test_a_map_is_laid_where_it_lies(box: tuple[int, ...], rows: range, columns: range) -> None:
+    values = np.ones((2, 2), np.float32)
+    left, top, right, bottom = (float(edge) for edge in box)
+    heatmap = Heatmap(
+        "m", "l", Prediction(0, "a", 0.5, 1.0), values, Geometry((8, 8), (left, top, right, bottom))
+    )
+    laid = on_input(heatmap, Batch(torch.zeros(1, 1, 8, 8)))
+    assert laid is not None
+    expected = torch.zeros(8, 8)
+    expected[rows.start : rows.stop, columns.start : columns.stop] = 1
+    assert torch.allclose(laid, expected)
+    assert on_input(dataclasses.replace(heatmap, placed=False), Batch(torch.zeros(1, 1, 8, 8))) is None
+
+
+def test_what_reaches_beyond_the_input_is_cut_off() -> None:
+    values = np.array([[1, 2], [3, 4]], np.float32)
+    heatmap = Heatmap(
+        "m", "l", Prediction(0, "a", 0.5, 1.0), values, Geometry((8, 8), (-8.0, 0.0, 8.0, 16.0))
+    )
+    laid = on_input(heatmap, Batch(torch.zeros(1, 1, 8, 8)))
+    assert laid is not None
+    assert laid.shape == (8, 8)
+    assert float(laid[0, -1]) == 2  # the upper right cell
+
+
+@pytest.mark.parametrize(
+    ("method", "problem", "hint"),
+    [
+        ("gradcma", "not a method of any command", "did you mean --method gradcam?"),
+        ("qqq", "not a method of any command", "there are "),
+        ("saliency:gradcam", "saliency has no method of that name", "did you mean gradcam:gradcam?"),
+    ],
+)
+def test_a_method_that_nobody_has_is_refused_before_a_model_is_loaded(
+    method: str, problem: str, hint: str
+) -> None:
+    with pytest.raises(OptionError) as raised:
+        Compare(method=(method,))
+    assert problem in raised.value.problem
+    assert hint in raised.value.hint
+
+
+def test_a_name_that_two_commands_have_must_say_whose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_methods, "methods", lambda: {"same": ("gradcam", "saliency")})
+    with pytest.raises(OptionError) as raised:
+        _methods.command_of("same")
+    assert "gradcam and saliency" in raised.value.problem
+    assert raised.value.hint == "did you mean gradcam:same or saliency:same?"
+    assert _methods.command_of("saliency:same") == ("saliency", "same")
+
+
+def test_every_method_of_every_command_is_known() -> None:
+    known = _methods.methods()
+    assert {"gradcam", "integrated-gradients", "sliding", "rise"} <= set(known)
+    assert all(commands_of for commands_of in known.values())
+
+
+def test_a_layer_goes_to_those_that_explain_one() -> None:
+    model = as_model(settle(pooled(), (32, 32)), (32, 32))
+    bound, _ = Compare(method=("gradcam", "gradient"), layer=("features.0",)).bind(model)
+    assert [getattr(one, "layer", None) for one in bound.commands] == [("features.0",), None]
+    with pytest.raises(OptionError, match="has no use here"):
+        Compare(method=("gradient",), layer=("features.0",)).bind(model)
+
+
+def test_the_gradient_of_a_linear_scorer_has_no_infidelity_and_no_sensitivity() -> None:
+    weight, inputs = noise(12).double(), noise(12, seed=1).double()
+    taken = noise(40, 12, seed=2).double()
+    drops = inputs @ weight - (inputs - taken) @ weight
+    assert float(infidelity(taken, weight, drops)) < 1e-28
+    assert float(infidelity(taken, 3 * weight, drops, scaled=True)) < 1e-15
+    assert float(infidelity(taken, -weight, drops, scaled=True)) == 1
+    assert float(max_sensitivity(weight, weight.expand(3, 12))) == 0
+    found = comparison(
+        explain(
+            Weighed(noise(2, 1, 8, 8)), noise(1, 1, 8, 8), method=("gradient",), cells=4, scores=("noise",)
+        )
+    )
+    assert found.maps[0].sensitivity == 0
+    assert found.maps[0].randomised is None
+
+
+def test_infidelity_is_nothing_for_what_each_cell_adds_to_a_linear_score() -> None:
+    weight = noise(2, 1, 8, 8)
+    blocks = noise(1, 1, 4, 4, seed=1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    inputs = blocks * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(
+        4, 4
+    )  # what is put in place is 0 everywhere
+    found = comparison(
+        explain(
+            Weighed(weight), inputs, method=("input-x-gradient",), cells=8, score="logit", scores=("curves",)
+        )
+    )
+    assert found.maps[0].scores.infidelity < 1e-10
+    assert found.references["edges"].infidelity > 0.1
+    assert found.references["random"].infidelity is None
+
+
+def test_what_no_class_enters_stays_when_the_classifier_is_drawn_anew_and_the_weights_come_back() -> None:
+    net = settle(pooled(), (32, 32))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = comparison(explain(net, noise(1, 3, 32, 32), method=("eigencam", "gradcam"), cells=4))
+    free, of_class = (one.record() for one in found.maps)
+    assert free["randomised"] == pytest.approx(1)
+    assert free["of_class"] is False
+    assert of_class["randomised"] < 1
+    assert "of_class" not in of_class
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    scored = {**of_class, "randomised": 0.9, "advantage": 1.0}
+    references = found.record()["references"]
+    assert (
+        judgement(scored, references)
+        == "hardly changes when the classifier is redrawn; better than random, edges and the centre"
+    )
+    assert "depends" not in judgement({**free, "advantage": 1.0}, references)
+
+
+def test_edges_and_the_centre() -> None:
+    step = torch.zeros(1, 2, 6, 6)
+    step[..., 3:] = 1
+    found = edges(step)
+    assert found.shape == (1, 6, 6)
+    assert (found > 0).nonzero()[:, 2].unique().tolist() == [2, 3]
+    middle = centred(5, 7)
+    assert torch.allclose(middle, middle.flip(0).flip(1))
+    assert int(middle.argmax()) == 2 * 7 + 3
