@@ -34,7 +34,8 @@ PANEL = 200  # pixels: the longest side of a map
 CHART = (250, 172)
 WORDS = 250  # pixels: the column of scores
 HEAD = 26
-CELL = 58  # of the matrix of agreement
+ABOVE = 44  # heading of the matrix of agreement, and the numbers of its columns
+CELL = 58  # of that matrix
 NAME = 230
 DELETED, INSERTED = "#0072b2", "#d55e00"
 ALIKE, UNLIKE = (0x0B, 0x4F, 0x8A), (0xB8, 0x42, 0x0A)  # of correlations 1 and -1; white is 0
@@ -54,7 +55,7 @@ def sheet(comparison: MethodComparison, explanation: Explanation, options: Rende
     names = names_of(recorded["methods"])
     width = PANEL + 2 * (CHART[0] + GAP) + GAP + WORDS
     count = len(comparison.maps)
-    matrix = (HEAD + 20 + count * CELL) if count > 1 else 0
+    matrix = (ABOVE + 20 + count * CELL) if count > 1 else 0
     beside = [_words(scored, recorded["references"]) for scored in recorded["methods"]]
     height = HEAD + sum(map(_height, beside)) + 30 + len(comparison.references) * (SMALL + 8) + matrix
     target = comparison.target
@@ -172,7 +173,7 @@ def _matrix(
 ) -> None:
     x, y = place
     write(draw, (x, y), "Agreement: rank correlation of the maps", SMALL, INK, bold=True)
-    y += HEAD
+    y += ABOVE
     for column in range(len(names)):
         write(draw, (x + NAME + column * CELL + CELL / 2, y - 4), str(column + 1), SMALL, FAINT, anchor="ms")
     for row, values in enumerate(agreement):
