@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from cnnexplain.core.records import is_misplaced
 from cnnexplain.core.results.map import PIXELS, about_function
 from cnnexplain.core.words import likelihood
+from cnnexplain.report._hiding import hiding_facts
 from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
 from cnnexplain.report.pages.words import shape, size, span
 
@@ -35,6 +36,7 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         ("range", span(entry["min"], entry["max"])),
         ("scale", _SCALES.get(entry.get("scale", ""), "")),
         ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "" if is_misplaced(entry) else "nothing positive"),
+        *hiding_facts(entry),
         *other_facts([entry]),
     )
     return Figure(

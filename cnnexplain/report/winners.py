@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnnexplain.core.words import percent
+from cnnexplain.report._hiding import hiding_facts
 from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
-from cnnexplain.report.pages.words import shape
 
 
 def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
@@ -18,8 +18,8 @@ def figures(entries: Sequence[Entry], record: Record) -> Iterator[Figure]:
 def _figure(entry: Entry) -> Figure:
     wins = [f"{one['label']} {percent(one['share'])}" for one in entry["classes"]]
     facts = (
-        ("places", shape(entry["shape"])),
         ("wins at", ", ".join(wins[:5]) + (", ..." if len(wins) > 5 else "")),
+        *hiding_facts(entry),
         *other_facts([entry]),
     )
     return Figure(
