@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._channel_scores import SCORED, channel_scores, require_placed
 from cnnexplain.commands._finer import finer, require_classes
+from cnnexplain.commands._fullgrad import FULLGRAD, fullgrad_maps, require_whole_maps
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
 from cnnexplain.commands._options import TargetOption, settled_target
 from cnnexplain.commands._runs import choices_of, detail_of, joined
@@ -19,6 +20,7 @@ from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
 from cnnexplain.core.words import percent
 from cnnexplain.engine.capabilities import Capability
+from cnnexplain.errors import OptionError
 from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, Cam, cams, gradcam
 from cnnexplain.formulas.layers import branch_shares
 
@@ -49,7 +51,8 @@ class GradCAM(ImageCommand):
 
     The maps are signed: what is positive speaks for the class, what is negative against it. The papers'
     final rectification is left to the picture. Those of eigencam and eigengradcam have a sign that is arbitrary.
-    finercam explains what sets the class apart from the three whose scores are the nearest.
+    finercam explains what sets the class apart from the three whose scores are the nearest. fullgrad is of no layer but
+    of the picture and all biases, and has no sign.
 
     ablationcam and scorecam need no gradient, and ask the model once for every channel of the layer: ablationcam with
     the channel set to zero, scorecam with the channel as a mask of the picture.
@@ -68,7 +71,7 @@ class GradCAM(ImageCommand):
             "Formula; several share one pass through the model.",
             ("-m", "--method"),
             metavar="NAME",
-            choices=(*CAMS, *SCORED),
+            choices=(*CAMS, *SCORED, FULLGRAD),
             split=True,
         ),
     ] = ("gradcam",)
@@ -96,17 +99,26 @@ class GradCAM(ImageCommand):
 
     @property
     def needs(self) -> frozenset[Capability]:
-        """Scores and layers, and gradients where a formula has one."""
-        needs = frozenset({Capability.SCORES, Capability.LAYERS})
+        """Scores, and layers and gradients where a formula has them."""
+        needs = frozenset({Capability.SCORES}) | ({Capability.LAYERS} if self._of_layers else frozenset())
         return needs if GRADIENT_FREE.issuperset(self.method) else needs | {Capability.GRADIENTS}
+
+    @property
+    def _of_layers(self) -> bool:
+        return self.method != (FULLGRAD,)
 
     def bind(self, model: Model) -> tuple[GradCAM, tuple[Choice, ...]]:
         """Settle the layers and check the class."""
         target, choices = settled_target(model, self.target)
+        if self.layer and not self._of_layers:
+            raise OptionError(
+                f"--layer {', '.join(self.layer)} has no use here: fullgrad explains pixels, not a layer",
+                "leave --layer out (or the setting of that name), or add -m gradcam",
+            )
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         model.runs.require_maps(layer)
         branches = False
-        if not layer:
+        if not layer and self._of_layers:
             layer, choice = model.runs.choose()
             choices += (choice,)
             branches = len(layer) > 1
@@ -114,12 +126,14 @@ class GradCAM(ImageCommand):
         require_placed(model, self.method, layer)
         if FINER in self.method:
             require_classes(model)
+        if FULLGRAD in self.method:
+            require_whole_maps(model)
         return replace(self, layer=layer, target=target.words, branches=branches), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward for all, and one backward per class, whatever the number of formulas and layers.
 
-        Formulas that ask for scores have forwards of their own.
+        Formulas that ask for scores have forwards of their own, and so has FullGrad, which is of no layer.
         """
         with model.capture(*self.layer) as captured:
             logits = model.forward(batch.inputs.clone())
@@ -136,7 +150,9 @@ class GradCAM(ImageCommand):
         goal = "the class" if model.function is None else "the target"
         results: list[list[tuple[tuple[float, ...], Heatmap]]] = [[] for _ in range(len(batch))]
         for rank, target in enumerate(targets):
-            formulas = [name for name in self.method if rank == 0 or name not in CLASS_FREE]
+            formulas = [
+                name for name in self.method if name != FULLGRAD and (rank == 0 or name not in CLASS_FREE)
+            ]
             ways, finer_details = self._ways(
                 model, logits, target, captured, formulas, last=rank == len(targets) - 1
             )
@@ -174,6 +190,8 @@ class GradCAM(ImageCommand):
                     for of_picture, part, heatmap in zip(results, share, maps_of_run, strict=True):
                         if heatmap is not None:
                             of_picture.append((_place(rank, part), heatmap))
+        for row, rank, heatmap in fullgrad_maps(model, batch, self.target) if FULLGRAD in self.method else ():
+            results[row].append((_place(rank, None), heatmap))
         return Answer(
             logits.detach().cpu(),
             tuple(

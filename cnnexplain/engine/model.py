@@ -169,9 +169,9 @@ class Model:
         """
         clamps = "trace" in vars(self) and self.trace.moves.clamps
         with FixedNorms() if inputs.requires_grad or clamps else nullcontext():
-            return self._plain_forward(inputs)
+            return self.plain_forward(inputs)
 
-    def _plain_forward(self, inputs: Tensor) -> Tensor:
+    def plain_forward(self, inputs: Tensor) -> Tensor:
         """`forward` with torch's own functions only, for those who watch them."""
         head = self.heads.of(self, len(inputs))
         with head.endings() or nullcontext() as endings:

@@ -15,7 +15,9 @@ from cnnexplain.core import registry
 
 if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.cam import *  # noqa: F403
+    from cnnexplain.formulas.channels import *  # noqa: F403
     from cnnexplain.formulas.faithfulness import *  # noqa: F403
+    from cnnexplain.formulas.full_gradient import *  # noqa: F403
     from cnnexplain.formulas.gradients import *  # noqa: F403
     from cnnexplain.formulas.hiding import *  # noqa: F403
     from cnnexplain.formulas.infidelity import *  # noqa: F403

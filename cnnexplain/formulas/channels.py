@@ -17,7 +17,7 @@ SMALLEST_SCALE = 1e-3  # of the largest drop: what a score near zero is taken as
 
 
 def ablationcam(a: Tensor, score: Tensor, without: Tensor) -> Tensor:
-    """Desai & Ramaswamy 2020 (doi:10.1109/WACV45572.2020.9093360), eq. 3-4: channels weighted by what they are worth.
+    """Desai & Ramaswamy 2020 (doi:10.1109/WACV45572.2020.9093360): channels weighted by what they are worth.
 
     A channel's weight is the share of the score that is lost when the channel is set to zero. What the drops are
     divided by is positive (see `ablation_scale`), so that a positive weight is that of a channel which speaks for
@@ -68,7 +68,7 @@ def ablation_scale(score: Tensor, without: Tensor) -> Tensor:
 
 
 def scorecam(a: Tensor, scores: Tensor) -> Tensor:
-    """Wang et al. 2020 (arXiv:1910.01279), eq. 5-6: channels weighted by how well they do as masks of the image.
+    """Wang et al. 2020 (arXiv:1910.01279): channels weighted by how well they do as masks of the image.
 
     The weights are the softmax over channels of the scores; subtracting that of a baseline, as the paper does, leaves
     them as they are.
@@ -120,7 +120,7 @@ def scorecam_bound(a: Tensor, scores: Tensor) -> Tensor:
 def channel_masks(a: Tensor, size: tuple[int, int]) -> Tensor:
     """Channels as masks of an image: enlarged to its size and scaled to 0..1.
 
-    Wang et al. 2020 (arXiv:1910.01279), eq. 3-4.
+    Wang et al. 2020 (arXiv:1910.01279).
 
     Args:
         a: Channels of a layer's map, (C, h, w), none of which is the same everywhere.
