@@ -57,6 +57,11 @@ def _laid(first: int) -> Callable[[int], str]:
 
 def _remark(known: Rise, max_error: float) -> str:
     share = _share(known)
+    if known.count < FEWEST:
+        return (
+            f"Mostly chance: give more --masks. Of {known.count} the standard error is not known; that takes {FEWEST}. "
+            f"The mean over all masks, {number(known.mean)}, is 0 here."
+        )
     remark = (
         f"{known.count:,} masks; largest standard error of a pixel {number(float(known.error.max()))}, "
         f"{percent(min(share, 1))} of the map's range. The mean over all masks, {number(known.mean)}, is 0 here."

@@ -33,10 +33,10 @@ USUAL_WINDOW, USUAL_STRIDE, USUAL_SIDE = 15, 8, 224  # pixels; for other sizes i
 class Occlusion(ImageCommand):
     """Map of what the score loses where a part of the image is hidden: sliding windows, or random masks (RISE).
 
-    Needs no gradient, so it works for any model. Of `sliding` a map has, for every pixel, the mean drop of the score
-    over the windows that hide it, and a second picture shows which class is the best one with the window at each
-    place. Of `rise` it has how much higher the score is where the pixel is kept than on the whole, with the standard
-    error of every pixel. Only what a window changes is computed anew, which is exact.
+    Needs no gradient, so it works for models without one. Of `sliding` a map has, for every pixel, the mean drop of
+    the score over the windows that hide it, and a second picture shows which class is the best one with the window at
+    each place. Of `rise` it has how much higher the score is where the pixel is kept than on the whole, with the
+    standard error of every pixel. Only what a window changes is computed anew, which is exact.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES})

@@ -269,6 +269,10 @@ def test_rise_stops_when_its_error_is_small_and_says_where_it_is_not() -> None:
     weight[1, 0, :8, :8] = 1.0
     module, inputs = Linear(weight, torch.zeros(2)), torch.ones(1, 1, 16, 16)
     options = {"method": ("rise",), "target": "1", "fill": "mean", "grid": 4}
+    (two,) = maps(explain(module, inputs, masks=2, **options))  # whose spread is no measure of anything
+    assert two.detail.remarks[0].startswith(
+        "Mostly chance: give more --masks. Of 2 the standard error is not known"
+    )
     (few,) = maps(explain(module, inputs, masks=64, **options))
     (enough,) = maps(explain(module, inputs, masks=5000, max_error=0.05, **options))
     assert "Mostly chance" in few.detail.remarks[0]
