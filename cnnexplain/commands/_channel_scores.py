@@ -229,8 +229,6 @@ def channel_scores(
     every: bool,
 ) -> ChannelScores:
     """Ask the model for the scores of every picture with changed channels, as far as one of the formulas needs them."""
-    import torch
-
     from cnnexplain.engine.perturb.scores import Perturbed
 
     methods = [name for name in methods if name in SCORED]
@@ -238,11 +236,7 @@ def channel_scores(
     problems: dict[int, ImageError] = {}
     for row in range(len(batch) if methods else 0):
         here = slice(row, row + 1)
-        if row and torch.equal(batch.inputs[row], batch.inputs[row - 1]):  # what a batch is filled up with
-            rows.append(rows[-1])
-            problems |= {row: problems[row - 1]} if row - 1 in problems else {}
-            continue
-        if not bool(logits[row].isfinite().all()):
+        if row >= len(batch) - batch.copies or not bool(logits[row].isfinite().all()):
             rows.append(None)
             continue
         perturbed = Perturbed(model, model.layout.of(batch.inputs[here]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from architectures import architecture, size_of
 from networks import as_model, pooled, settle
 from test_sweep import CONVOLUTIONAL, HYBRID, hooks
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.perturb.scores import Perturbed
+from cnnexplain.engine.perturb.variants import Variants
 
 KRYPTON = ("torchvision:vgg16@128", "torchvision:resnet18@128", "torchvision:inception_v3@139")
 FAMILIES = (*KRYPTON, *CONVOLUTIONAL[::2], *HYBRID[::2])  # forty
@@ -232,6 +235,35 @@ def test_maps_of_a_layer_are_replaced_and_what_comes_before_runs_once() -> None:
             torch.testing.assert_close(scores[channel : channel + 1], expected)
     watch.remove()
     assert hooks(module) == before
+
+
+class Convolved(TorchDispatchMode):
+    """How many images go through each convolution at once, whatever the model's code sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "convolution" in str(func) and not isinstance(args[0], Variants):
+            self.images.append(len(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", [FAMILIES[1], "timm:efficientnet_lite0"])
+def test_only_one_image_goes_through_what_comes_before_a_layer(name: str) -> None:
+    model = as_model(settle(architecture(name), size_of(name)), size_of(name))
+    layer = str(model.choose_layer().value)
+    with model.borrowed(), torch.no_grad(), Convolved() as convolved:
+        _ = model.head
+        image = torch.randn(1, 3, *size_of(name))
+        convolved.images.clear()
+        perturbed = Perturbed(model, image)
+        perturbed.layer(
+            layer, lambda rows, own: own.repeat(len(rows), 1, 1, 1), 5, scores=model.forward(image)[0]
+        )
+    assert not perturbed.reason
+    assert set(convolved.images) == {1}
 
 
 def test_no_hook_is_left_where_the_model_fails() -> None:

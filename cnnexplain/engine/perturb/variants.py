@@ -153,9 +153,16 @@ def _on_one(call: Application) -> Any:
         if is_out_of_memory(error):
             raise
         return NotImplemented
-    if not all(isinstance(one, Tensor) and one.ndim and len(one) == 1 for one in tree_leaves(results)):
+    # What has no values, as the statistics that a batch norm kept none of, is the same for any number of variants.
+    made = tree_leaves(results)
+    if not all(isinstance(one, Tensor) and (_is_single(one) or not one.numel()) for one in made):
         return NotImplemented
-    return tree_map(lambda one: Variants(Same(one, len(variants[0]))), results)
+    count = len(variants[0])
+    return tree_map(lambda one: Variants(Same(one, count)) if _is_single(one) else one, results)
+
+
+def _is_single(value: Tensor) -> bool:
+    return value.ndim > 0 and len(value) == 1
 
 
 def _base(value: Any) -> Any:
