@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.perturb import variants
 from cnnexplain.engine.perturb.scores import Perturbed
 from cnnexplain.engine.perturb.variants import Variants
 
@@ -264,6 +265,30 @@ def test_only_one_image_goes_through_what_comes_before_a_layer(name: str) -> Non
         )
     assert not perturbed.reason
     assert set(convolved.images) == {1}
+
+
+@pytest.mark.parametrize(
+    "name", ["timm:efficientnet_lite0@64", "timm:resnet10t", "timm:mobilenetv3_small_050"]
+)
+def test_what_comes_before_a_layer_is_computed_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = as_model(settle(architecture(name), size_of(name)), size_of(name))
+    last = model.choose_layer().value
+    by_all: list[str] = []  # operators that were carried out on all of each variant
+    on_all = variants._on_all
+
+    def noted(call: variants.Application) -> object:
+        by_all.append(str(call.func))
+        return on_all(call)
+
+    def changed(rows: range, own: Tensor) -> Tensor:
+        assert not by_all
+        return own * torch.linspace(0, 1, len(rows))[:, None, None, None]
+
+    monkeypatch.setattr(variants, "_on_all", noted)
+    with model.borrowed(), torch.no_grad():
+        perturbed = Perturbed(model, torch.randn(1, 3, *size_of(name)))
+        assert len(perturbed.layer(last, changed, 16)) == 16
+    assert not perturbed.reason
 
 
 def test_no_hook_is_left_where_the_model_fails() -> None:
