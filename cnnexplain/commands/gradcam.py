@@ -115,6 +115,11 @@ class GradCAM(ImageCommand):
                 f"--layer {', '.join(self.layer)} has no use here: fullgrad explains pixels, not a layer",
                 "leave --layer out (or the setting of that name), or add -m gradcam",
             )
+        if self.channels != "energy" and "scorecam" not in self.method:
+            raise OptionError(
+                f"--channels {self.channels} has no use here: only scorecam chooses among channels",
+                "leave --channels out (or the setting of that name), or add -m scorecam",
+            )
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         model.runs.require_maps(layer)
         branches = False

@@ -483,7 +483,8 @@ def test_the_bundled_model_by_pytorch_grad_cam(bundled: Model, monkeypatch: pyte
     with torch.no_grad():
         target = int(model.module(inputs).argmax())
     for method, kind in (("ablationcam", peers.AblationCAM), ("scorecam", peers.ScoreCAM)):
-        ours = heat(model, inputs, method=method, layer=name, channels="all")
+        options = {"channels": "all"} if method == "scorecam" else {}
+        ours = heat(model, inputs, method=method, layer=name, **options)
         with unscaled(kind(model.module, [layer])) as peer:
             theirs = peer(inputs, [ClassifierOutputTarget(target)])
         close(scaled(ours[0]), theirs[0])
@@ -540,6 +541,42 @@ def test_a_target_that_is_a_function_is_asked_for(network: nn.Sequential, inputs
 def test_the_channels_are_refused_that_are_no_choice(network: nn.Sequential) -> None:
     with pytest.raises(CnnexplainError, match="channels"):
         cnnexplain.load(network, input_size="32").explain(np.zeros((32, 32, 3), np.uint8), channels="some")
+
+
+def test_channels_are_of_no_use_to_other_formulas(network: nn.Sequential, inputs: Tensor) -> None:
+    with pytest.raises(OptionError, match="only scorecam chooses among channels"):
+        answer(network, inputs, method="ablationcam", channels="all")
+
+
+def test_a_layer_that_leads_nowhere_is_worth_nothing(inputs: Tensor) -> None:
+    class Aside(Rectified):
+        def __init__(self) -> None:
+            super().__init__()
+            self.aside = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.aside(x)
+            return super().forward(x)
+
+    assert not heat(Aside().eval(), inputs, method="ablationcam", layer="aside").any()
+
+
+def test_a_layer_without_a_map_is_refused(network: nn.Sequential, inputs: Tensor) -> None:
+    for method in ("ablationcam", "scorecam", "finercam"):
+        with pytest.raises(LayerError, match="returns a vector"):
+            answer(network, inputs, method=method, layer="fc")
+
+
+def test_filling_copies_are_passed_over(network: nn.Sequential, inputs: Tensor) -> None:
+    from cnnexplain.commands.gradcam import GradCAM
+
+    model = as_model(network, SIZE)
+    bound, _ = GradCAM(method=("ablationcam",)).bind(model)
+    with model.borrowed():
+        some = bound.explain(model, Batch(torch.cat((inputs, inputs[:1])), copies=1))
+        every = bound.explain(model, Batch(inputs))
+    for one, other in zip(some.results, every.results, strict=False):
+        np.testing.assert_allclose(one[0].values, other[0].values, rtol=1e-5, atol=1e-6)  # type: ignore[attr-defined]
 
 
 def test_finer_score_by_hand() -> None:

@@ -59,7 +59,8 @@ def failed(model_name: str, error: Exception) -> ModelError:
     """The error, with a hint, to raise where computing a gradient raised `error`."""
     return ModelError(
         f"the gradients of {model_name} cannot be computed: {first_line(error)}",
-        "look for in-place changes or operations of its own without a backward; -m eigencam needs no gradients",
+        "look for in-place changes or operations of its own without a backward; -m ablationcam and -m eigencam need no "
+        "gradients",
     )
 
 
@@ -71,12 +72,12 @@ def require_any(model: Model) -> None:
         raise TargetError(
             f"the target {model.function.name} carries no gradient",
             f"compute it with torch alone from what {model.name} returns, without .detach(), .item(), .numpy() or "
-            "comparisons; methods without gradients, such as gradcam -m eigencam, still work",
+            "comparisons; what needs no gradients still works: occlusion, gradcam -m ablationcam or -m eigencam",
         )
     raise ModelError(
         f"the scores of {model.name} carry no gradient",
-        "the model detaches them or runs under no_grad(); methods without gradients, such as "
-        "gradcam -m eigencam, still work",
+        "the model detaches them or runs under no_grad(); what needs no gradients still works: occlusion, "
+        "gradcam -m ablationcam or -m eigencam",
     )
 
 
