@@ -22,6 +22,7 @@ NUMBER = (
     0.05  # and a map's extremes, as a share of the larger one: those of single pixels are the least certain
 )
 SHARE = 0.05  # by how much of its places a class may win more or less
+ADVANTAGE = 0.02  # of a compared map, in probability: an order changes with the last digits of a cell
 COARSEST = 7  # cells a side: a peak of a finer map may move by one of so many, as equal pixels change places
 
 Facts = dict[str, Any]
@@ -36,8 +37,12 @@ def facts(out: Path) -> dict[str, Facts]:
         command = record["command"]
         for one in record["explanations"]:
             said = found.setdefault(one["picture"], _of_record(record))
-            of_entry = _of_winners(one) if one.get("kind") == "winners" else _of_map(one, record["size"])
-            said["maps"].append(of_entry)
+            if one.get("kind") == "winners":
+                said["maps"].append(_of_winners(one))
+            elif one.get("kind") == "comparison":
+                said["maps"] += map(_of_compared, one["methods"])
+            else:
+                said["maps"].append(_of_map(one, record["size"]))
         for one in record.get("checks", ()):
             if picture := one.get("picture"):
                 found[picture] = {"command": record["command"], "check": one["id"], "status": one["status"]}
@@ -94,6 +99,11 @@ def _of_winners(one: dict[str, Any]) -> Facts:
     return {"method": one["method"], "layer": one["layer"], "target": None, "winners": shares}
 
 
+def _of_compared(one: dict[str, Any]) -> Facts:
+    advantage = one["advantage"]
+    return {"method": one["method"], "layer": one["layer"], "target": None, "advantage": advantage}
+
+
 def _differ_in_shares(where: str, was: Facts | None, now: Facts | None) -> str:
     if was is None or now is None:
         return f"{where}: one of the two has the winning classes of windows"
@@ -104,13 +114,24 @@ def _differ_in_shares(where: str, was: Facts | None, now: Facts | None) -> str:
     return ""
 
 
+def _differ_otherwise(where: str, was: Facts, now: Facts) -> str:
+    if "advantage" in was and "advantage" in now:
+        return _differ_in_advantage(where, was["advantage"], now["advantage"])
+    return _differ_in_shares(where, was.get("winners"), now.get("winners"))
+
+
+def _differ_in_advantage(where: str, was: float | None, now: float | None) -> str:
+    near = was is now if was is None or now is None else abs(was - now) <= ADVANTAGE
+    return "" if near else f"{where}: the advantage is {now}, and was {was}"
+
+
 def _differ(was: Facts, now: Facts) -> str:
     where = f"{was['method']} at {was['layer']}"
     for name in ("method", "layer", "target"):
         if was[name] != now[name]:
             return f"{where}: {name} is {now[name]!r}, and was {was[name]!r}"
-    if "winners" in was or "winners" in now:
-        return _differ_in_shares(where, was.get("winners"), now.get("winners"))
+    if "min" not in was or "min" not in now:  # no maps
+        return _differ_otherwise(where, was, now)
     allowed = NUMBER * max(abs(was["min"]), abs(was["max"]))
     for name in ("min", "max"):
         if abs(was[name] - now[name]) > allowed:
