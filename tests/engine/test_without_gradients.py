@@ -96,6 +96,15 @@ def test_methods_that_need_gradients_say_what_works(kind: type[Net]) -> None:
     assert "-m eigencam" in caught.value.hint
 
 
+@pytest.mark.parametrize("method", ["ablationcam", "scorecam"])
+@pytest.mark.parametrize("kind", [NoGrad, Inference, Detached, AsNumpy])
+def test_formulas_that_ask_for_scores_give_the_map_of_the_same_model_with_gradients(
+    kind: type[Net], method: str
+) -> None:
+    (found,) = cnnexplain.load(kind().eval(), input_size="32").explain(PICTURE, method=method).heatmaps
+    np.testing.assert_allclose(found.values, plain("relu2", method=method), rtol=1e-4, atol=1e-6)
+
+
 class Quantised(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -169,3 +178,10 @@ def test_only_errors_of_torch_and_of_the_model_are_told_as_its_own(monkeypatch: 
         with pytest.raises(type(error)) as caught:
             model.looked_at(partial(names["ours"], error))
         assert caught.value is error
+
+
+@pytest.mark.parametrize("method", ["ablationcam", "scorecam"])
+def test_channels_of_quantised_maps_are_set_to_zero(quantised: nn.Module, method: str) -> None:
+    found = cnnexplain.load(quantised, input_size="32").explain(PICTURE, method=method).heatmaps[0]
+    # Drops of scores are a few steps of 8 bits.
+    assert np.corrcoef(found.values.flatten(), plain("relu2", method=method).flatten())[0, 1] > 0.95
