@@ -153,6 +153,8 @@ def _score_lines(scored: Entry) -> Iterator[str]:
         yield f"like edges {signed(scored['edges'])}"
     if scored.get("randomised") is not None:
         yield f"like that of a redrawn classifier {signed(scored['randomised'])}"
+    if scored.get("gap") is not None:
+        yield f"its sum misses {percent(scored['gap'])} of the score"
     if scored.get("sensitivity") is not None:
         yield f"noise changes it by {percent(scored['sensitivity'])}"
 

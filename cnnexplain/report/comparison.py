@@ -77,7 +77,7 @@ def _numbers(scored: Entry) -> tuple[str, ...]:
         *areas,
         advantage,
         signed(blurred["advantage"]) if blurred else "–",
-        *(_number(scored.get(name)) for name in ("infidelity", "edges", "randomised", "sensitivity")),
+        *(_number(scored.get(name)) for name in ("infidelity", "edges", "randomised", "sensitivity", "gap")),
     )
 
 

@@ -35,6 +35,7 @@ def test_every_map_has_its_file_and_shards_come_to_the_same_means(run: Run, work
     assert (work / "all" / "results.jsonl").read_bytes() == (work / "whole" / "results.jsonl").read_bytes()
     assert means["references"]["random"]["images"] == len(records(work / "whole"))
     assert "gradient: advantage" in whole.err
+    assert "Mean advantage over random orders" in (work / "whole" / "index.html").read_text()
     again = run(*CALL, *methods, "-o", "whole")
     assert "were done before" in again.err
     assert described(work / "whole")["compared"] == means
@@ -46,8 +47,11 @@ def test_methods_that_nobody_named_have_a_file_each(run: Run, work: Path) -> Non
     (record,) = records(work / "out")
     names = [one["picture"].partition(".compare")[2] for one in record["explanations"]]
     assert names == [".png", ".gradcam.png", ".integrated-gradients.png", ".sliding.png"]
+    compared = record["explanations"][0]["methods"]
+    assert ["gap" in one for one in compared] == [False, True, False]
     page = (work / "out" / "index.html").read_text()
     assert "Methods compared" in page
+    assert "Mean advantage" not in page, "of one image"
     assert "no better than" in page or "better than random" in page
 
 

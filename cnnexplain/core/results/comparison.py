@@ -89,6 +89,9 @@ class ComparedMap:
             recorded["sensitivity"] = None if math.isnan(self.sensitivity) else round(self.sensitivity, 4)
         if not self.heatmap.of_class:
             recorded["of_class"] = False
+        completeness = self.heatmap.detail.facts.get("completeness")
+        if completeness and completeness["difference"]:
+            recorded["gap"] = number(abs(completeness["gap"] / completeness["difference"]), "the gap")
         return {**recorded, "why": self.why} if self.why else recorded
 
 

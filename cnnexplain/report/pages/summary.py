@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from cnnexplain.core.records import LISTED
-from cnnexplain.core.words import abbreviated, count
+from cnnexplain.core.words import abbreviated, count, number
 from cnnexplain.report.pages.card import Bar, Card
 from cnnexplain.report.pages.verdict_cards import VerdictGroup
 from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape, words
@@ -17,6 +17,7 @@ from cnnexplain.report.pages.words import LONGEST_NAME, clipped, duration, shape
 SHOWN_CLASSES = 8
 SHOWN_SILENT = 100  # channels of a layer; all are in run.json
 SHOWN_SILENT_LAYERS = 50
+SHOWN_METHODS = 50
 
 _CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
 
@@ -41,6 +42,15 @@ class SilentChannelsRow:
 
 
 @dataclass(frozen=True)
+class ComparedRow:
+    """The means of a method, or of a reference, over all images."""
+
+    name: str
+    advantage: str
+    others: str
+
+
+@dataclass(frozen=True)
 class PageHead:
     """The head of the page."""
 
@@ -54,6 +64,7 @@ class PageHead:
     tiles: tuple[Tile, ...]
     classes: tuple[Bar, ...]
     silent: tuple[SilentChannelsRow, ...]
+    compared: tuple[ComparedRow, ...]
     choices: tuple[Mapping[str, str], ...]
     setup: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
@@ -76,6 +87,7 @@ def summary(
         tiles=tuple(tiles),
         classes=tuple(classes),
         silent=tuple(_silent(run.get("silent_channels") or {})),
+        compared=tuple(_compared(run.get("compared") or {})),
         choices=tuple(
             {name: clipped(text) for name, text in choice.items()} for choice in run.get("choices") or ()
         ),
@@ -171,6 +183,22 @@ def _silent(layers: Mapping[str, Mapping[str, Any]]) -> Iterator[SilentChannelsR
         yield SilentChannelsRow(
             "", f"{len(layers) - SHOWN_SILENT_LAYERS:,} more layers", "all are in run.json"
         )
+
+
+def _compared(kinds: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[ComparedRow]:
+    """The methods and references of `MethodMeans`, the largest mean advantage first; none of a single image."""
+    every = [row for kind in ("maps", "references") for row in (kinds.get(kind) or {}).items()]
+    ordered = sorted(every, key=lambda row: -row[1]["advantage"])
+    for name, means in islice(ordered, SHOWN_METHODS):
+        if means["images"] > 1:
+            rank = f"mean rank {number(means['rank'])} · " if means["rank"] is not None else ""
+            blurred = f" · blurred {number(means['blurred'])}" if name in (kinds.get("maps") or {}) else ""
+            yield ComparedRow(
+                clipped(name, LONGEST_NAME),
+                f"{number(means['advantage'])} ± {number(means['advantage_error'])}",
+                f"{rank}deletion {number(means['deletion'])} · insertion {number(means['insertion'])}{blurred} · "
+                f"{count(means['images'], 'image')}",
+            )
 
 
 def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
