@@ -1,4 +1,4 @@
-"""Occlusion against Captum's, and against computing all of every variant; RISE against a plain loop.
+"""Occlusion against Captum's, and against computing all of every variant; masks and channels against plain loops.
 
 Float32, on the CPU, the same image and masks for all. Captum is used as its page shows, one window after another, on
 the model in its own (contiguous) layout; it is timed with some of the windows, since each of them costs it as much.
@@ -15,16 +15,23 @@ from captum.attr import Occlusion
 from timing import in_turns, verdict
 
 import cnnexplain
+from cnnexplain.engine.perturb.channels import without_channels
 from cnnexplain.engine.perturb.scores import Perturbed
 from cnnexplain.formulas.hiding import rise_masks, window_starts
 
 WINDOW, STRIDE, SIDE, TARGET = 15, 8, 224, 281
 ROUNDS, PLAIN = 3, 49  # rounds; of the windows, those that Captum is timed with
 MASKS, PLAIN_MASKS = 256, 64
-ASKED = {"tf_efficientnet_lite0": (10.0, 3.0), "resnet50": (2.5, 1.3), "vgg16": (5.0, 1.2)}
+PLAIN_CHANNELS = 64
+# At least so many times faster: windows, masks, channels.
+ASKED = {
+    "tf_efficientnet_lite0": (10.0, 3.0, 60.0),
+    "resnet50": (2.5, 1.3, 100.0),
+    "vgg16": (5.0, 1.2, 60.0),
+}
 
 
-def compare(name: str, windows_asked: float, masks_asked: float) -> None:
+def compare(name: str, windows_asked: float, masks_asked: float, channels_asked: float) -> None:
     """Print one table."""
     torch.manual_seed(0)
     plain = timm.create_model(name).eval()
@@ -59,6 +66,27 @@ def compare(name: str, windows_asked: float, masks_asked: float) -> None:
             for start in range(0, PLAIN_MASKS, 32):
                 plain(image * masks[start : start + 32, None])
 
+    layer = model.choose_layer().value
+    theirs_layer = plain.get_submodule(layer)
+    with model.borrowed(), torch.no_grad(), model.capture(layer) as maps:
+        scores = model.forward(image)[0]
+    shape = maps[layer].shape[1:]
+
+    def ablated() -> None:
+        with model.borrowed():
+            without_channels(Perturbed(model, model.layout.of(image)), layer, tuple(shape), scores)
+
+    def plain_ablated() -> None:  # as pytorch-grad-cam: the whole model for every channel, 32 at once
+        with torch.no_grad():
+            for start in range(0, PLAIN_CHANNELS, 32):
+
+                def zeroed(_module: object, _args: object, output: torch.Tensor, start: int = start) -> None:
+                    output[torch.arange(32), torch.arange(start, start + 32)] = 0
+
+                handle = theirs_layer.register_forward_hook(zeroed)
+                plain(image.repeat(32, 1, 1, 1))
+                handle.remove()
+
     every = len(top)
     found = in_turns(
         {
@@ -67,6 +95,8 @@ def compare(name: str, windows_asked: float, masks_asked: float) -> None:
             "captum": captums,
             "rise": blends,
             "plain": plain_masks,
+            "ablated": ablated,
+            "plain ablated": plain_ablated,
         },
         ROUNDS,
     )
@@ -81,6 +111,12 @@ def compare(name: str, windows_asked: float, masks_asked: float) -> None:
     print(
         f"  masks {found['rise'].median:7.2f} s   plain loop {found['plain'].median * masked:7.2f} s, "
         f"{verdict(found['plain'].ratio(found['rise']) * masked, masks_asked, least=True)} times faster"
+    )
+    channels = shape[0] / PLAIN_CHANNELS
+    print(
+        f"  {shape[0]} channels {found['ablated'].median:7.2f} s   plain loop "
+        f"{found['plain ablated'].median * channels:7.2f} s, "
+        f"{verdict(found['plain ablated'].ratio(found['ablated']) * channels, channels_asked, least=True)} times faster"
     )
 
 
