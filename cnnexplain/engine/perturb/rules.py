@@ -161,16 +161,11 @@ def _is_per_channel(other: Tensor, dims: int) -> bool:
 
 
 def _batch_norm(call: Application) -> Any:
-    """Normalise by fixed statistics; what is returned beside has no rows, so this is seen to here for all variants."""
-    content = call.args[0].content if isinstance(call.args[0], Variants) else None
     by_batch = call.func.overloadpacket is aten.native_batch_norm and call.args[5]
-    if by_batch or not isinstance(content, (Boxed, Same)):
+    if call.maps is None or by_batch:
         return NotImplemented
-    base, *statistics = call.of(content.base)
-    if isinstance(content, Same):
-        return Variants(Same(base, content.count)), *statistics
-    patch = call.of(content.patch)[0]
-    return Variants(Boxed(base, patch, content.top, content.left)), *statistics
+    base, *statistics = call.of(call.maps.base)
+    return Variants(Boxed(base, call.of(call.maps.patch)[0], call.maps.top, call.maps.left)), *statistics
 
 
 def _joined(call: Application) -> Any:
