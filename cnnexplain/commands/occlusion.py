@@ -15,7 +15,7 @@ from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
 from cnnexplain.core.target import settled
 from cnnexplain.engine.capabilities import Capability
-from cnnexplain.errors import ImageError, OptionError
+from cnnexplain.errors import ForwardError, ImageError, ImageModelError, OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,6 +147,12 @@ class Occlusion(ImageCommand):
             except ImageError as error:
                 results.append(())
                 problems[row] = error
+            except ForwardError as error:  # it took the image as it is
+                results.append(())
+                problems[row] = ImageModelError(
+                    f"with a part of the image hidden, {error.problem}",
+                    "choose another --fill; --max-failures N allows some to fail",
+                )
         results += [()] * batch.copies
         return Answer(logits.cpu(), tuple(results), problems, unlikely(model, logits, targets))
 

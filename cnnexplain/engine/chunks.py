@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from cnnexplain.errors import is_out_of_memory, text_of
+from cnnexplain.errors import ForwardError, is_out_of_memory, text_of
 
 Result = TypeVar("Result")
 
@@ -19,7 +19,7 @@ class Chunks:
     """How many inputs go through a model at once where a method has many for each picture."""
 
     def __init__(self) -> None:
-        self.limit: int | None = None  # what memory allowed; None until it was found wanting
+        self.limit: int | None = None  # what memory or the model allowed; None until it was found wanting
         # Why inputs must go through one at a time, "" where they need not; None until that was asked.
         self.alone: str | None = None
 
@@ -33,6 +33,7 @@ class Chunks:
     ) -> Iterator[tuple[range, Result]]:
         """Do `work` on all rows, some at a time, and fewer at a time after an out-of-memory error.
 
+        Where the model's own code fails on several it gets one at a time, which is all that some models take.
         `row_size` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
         the device is not to say it. The error of a single row is raised.
         """
@@ -44,12 +45,13 @@ class Chunks:
             try:
                 result = work(chunk)
             except Exception as error:
-                if not is_out_of_memory(error):
+                short = is_out_of_memory(error)
+                if not short and not isinstance(error, ForwardError):
                     raise
                 if size == 1:
                     self.limit = None  # something else holds the memory; more may fit once that is gone
                     raise
-                self.limit = size // 2
+                self.limit = size // 2 if short else 1
             else:
                 yield chunk, result
                 start += size

@@ -149,6 +149,28 @@ def test_more_windows_than_are_kept_at_once_make_the_same_map(monkeypatch: pytes
     assert (parts.results[0][1].classes == whole.results[0][1].classes).all()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("error", [ValueError("one at a time"), torch.OutOfMemoryError("out of memory")])
+@pytest.mark.parametrize("method", ["sliding", "rise"])
+def test_a_model_that_takes_one_image_at_once_has_the_same_map(error: Exception, method: str) -> None:
+    class Single(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 1:
+                raise error
+            scores: Tensor = self.inner(x)
+            return scores
+
+    torch.manual_seed(0)
+    module, inputs = settle(pooled(), (16, 16)), torch.randn(1, 3, 16, 16)
+    options = {"method": (method,), "window": 4, "stride": 4, "masks": 20, "target": "1"}
+    (several,) = maps(explain(module, inputs, **options))
+    (single,) = maps(explain(Single(module), inputs, **options))
+    assert np.allclose(single.values, several.values, atol=1e-6)
+
+
 def test_a_function_of_the_output_is_explained_without_winners() -> None:
     torch.manual_seed(0)
     module, inputs = settle(pooled(), (16, 16)), torch.randn(1, 3, 16, 16)
@@ -206,6 +228,20 @@ def test_scores_that_are_not_finite_fail_their_image_alone() -> None:
     assert len(answer.results[0]) == 2
     assert answer.results[1] == ()
     assert "a window at x 0, y 0" in answer.problems[1].problem
+
+
+def test_a_model_that_fails_on_one_window_fails_that_image_alone() -> None:
+    class Picky(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if bool(((x[:, 0, 5, 5] == 0) & (x[:, 0, 0, 0] > 5)).any()):
+                raise ValueError("a hole")
+            return x.mean((2, 3))
+
+    inputs = torch.stack((torch.full((3, 8, 8), 9.0), torch.ones(3, 8, 8)))
+    answer = explain(Picky(), inputs, window=4, stride=4, fill="mean")
+    assert [len(results) for results in answer.results] == [0, 2]
+    assert "with a part of the image hidden, Picky failed" in answer.problems[0].problem
+    assert "--fill" in answer.problems[0].hint
 
 
 def test_a_model_without_gradients_is_explained() -> None:

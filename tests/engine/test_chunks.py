@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cnnexplain.commands._pixel_maps import MAPS
 from cnnexplain.commands.saliency import Saliency
 from cnnexplain.engine.chunks import ROWS, Chunks
-from cnnexplain.errors import is_out_of_memory
+from cnnexplain.errors import ForwardError, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -72,6 +72,18 @@ def test_what_memory_allowed_is_remembered() -> None:
     list(chunks.over(5, CPU, work))
     assert work.tried == [2, 2, 1]
     assert chunks.limit == 2, "a small rest says nothing of memory"
+
+
+def test_a_model_that_fails_on_several_gets_one_at_a_time() -> None:
+    work, chunks = Work(1, ForwardError("it takes one picture", "give it one")), Chunks()
+    assert [list(rows) for rows, _ in chunks.over(10, CPU, work)] == [[row] for row in range(10)]
+    assert work.tried == [8, *[1] * 10]
+    assert list(chunks.over(2, CPU, work)) != []
+    assert work.tried[11:] == [1, 1], "which is remembered"
+    fails = Work(0, ForwardError("it takes none", "give it up"))
+    with pytest.raises(ForwardError, match="none"):
+        list(Chunks().over(10, CPU, fails))
+    assert fails.tried == [8, 1]
 
 
 def test_short_rest_that_does_not_fit_is_halved_from_its_own_size() -> None:

@@ -24,6 +24,7 @@ AT_ONCE = 32  # variants: beyond, the image's own share of the work hardly count
 WHOLE_AT_ONCE = 8  # images of which all is computed
 # What rounding may make of scores, as a share of their range, for each precision of the model.
 APART = {"fp32": 1e-4, "fp16": 2.0**-8, "bf16": 2.0**-5}
+MEMORY = "there is not enough memory for several variants at once"
 FEWEST = 4  # however large images are
 USUAL_AREA = 224 * 224  # pixels of an image; of larger ones fewer go together
 SAMPLES = 4  # variants of the first that are computed both ways
@@ -172,15 +173,14 @@ class Perturbed:
         places = torch.linspace(0, len(top) - 1, min(SAMPLES, len(top))).round().long()
         pixels = torch.cat([patches(range(place, place + 1)) for place in places.tolist()])
         variants = Boxed(self.image, pixels, top[places], left[places])
-        whole = self._whole(variants.whole())
+        inputs = variants.whole()
+        whole = self._in_parts(len(places), lambda rows: self._whole(inputs[rows.start : rows.stop]))
         if self.reason:
             return
         try:
             followed = self._followed(Variants(variants))
-        except Exception as error:  # whatever a model's own code does with such tensors
-            if is_out_of_memory(error):
-                raise
-            self.reason = _reason(error)
+        except Exception as error:  # noqa: BLE001 - whatever a model's own code does with such tensors
+            self.reason = MEMORY if is_out_of_memory(error) else _reason(error)
             return
         finally:
             self.progress.cells = self.progress.of_cells = 0
