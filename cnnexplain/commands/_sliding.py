@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.commands._hiding import Hiding, require_finite
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.results import Result
 
 AT_ONCE = 4096  # windows whose scores of all classes are kept
+RAISED = "The strongest effect has no colour: hiding raises the {} by more than it lowers it anywhere."
 
 
 def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
@@ -45,7 +47,13 @@ def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
     for known, (_, prediction) in zip(drops, hiding.wanted, strict=True):
         of_windows = torch.cat(known).reshape(len(down), len(across))
         values = occlusion(of_windows, (down, across), (window, window))
-        yield from hiding.heatmaps("sliding", prediction, values, detail)
+        gain, loss = -float(values.min()), float(values.max())
+        said = (
+            replace(detail, remarks=(*detail.remarks, RAISED.format(_compared(hiding))))
+            if gain > loss > 0
+            else detail
+        )
+        yield from hiding.heatmaps("sliding", prediction, values, said)
     if best:
         yield _winners(hiding, torch.cat(best), (down, across), window, detail)
 
@@ -108,9 +116,13 @@ def _detail(hiding: Hiding, window: int, stride: int, places: tuple[int, int]) -
         facts["why_whole"] = perturbed.reason
     elif perturbed.progress.whole_from:
         facts["whole_from"] = perturbed.progress.whole_from
-    of = "score" if hiding.compared == "logit" else "probability"
+    of = _compared(hiding)
     remark = (
         f"What the {of} loses, on average over the windows that hide a place: {places[0]}×{places[1]} windows of "
         f"{window}×{window} pixels, filled with {hiding.fill}."
     )
     return Detail({"occlusion": facts}, (remark,))
+
+
+def _compared(hiding: Hiding) -> str:
+    return "score" if hiding.compared == "logit" else "probability"
