@@ -81,7 +81,8 @@ def bound_commands(
     by_command: dict[str, list[str]] = {}
     for method in wanted:
         name, own = command_of(method)
-        by_command.setdefault(name, []).append(own)
+        by_command.setdefault(name, [])
+        by_command[name] += [] if own in by_command[name] else [own]  # gradcam and gradcam:gradcam
     commands: list[ImageCommand] = []
     choices: list[Choice] = []
     used = False

@@ -32,9 +32,10 @@ def redrawn(model: Model, image: Batch, commands: Sequence[ImageCommand], index:
     image = replace(image, expected=None)
     commands = [of_class(command, index) for command in commands]
     draws: list[Maps] = []
-    for draw in range(DRAWS):
+    _, parameters = last_layer(model)
+    for draw in range(DRAWS if parameters else 0):  # quantised weights are no parameters
         with reinitialised(model.seed + draw) as reinitialise:
-            for parameter in last_layer(model)[1]:
+            for parameter in parameters:
                 reinitialise(parameter)
             draws += maps_of(model, image, commands)
     return draws

@@ -51,7 +51,7 @@ class Compare(ImageCommand):
     method: Annotated[
         tuple[str, ...],
         Param(
-            "Methods of gradcam, saliency, occlusion or any other command that makes maps, two or more; "
+            "Methods of gradcam, saliency, occlusion or any other command that makes maps; "
             "COMMAND:METHOD where several have one of that name.",
             ("-m", "--method"),
             metavar="NAME",

@@ -323,6 +323,38 @@ def test_what_no_class_enters_stays_when_the_classifier_is_drawn_anew_and_the_we
     assert "depends" not in judgement({**free, "advantage": 1.0}, references)
 
 
+class Bare(nn.Module):
+    """Has no weights to draw anew."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.square().mean((2, 3))
+
+
+def test_without_weights_nothing_is_said_of_randomisation_and_a_method_counts_once() -> None:
+    found = comparison(
+        explain(Bare(), noise(1, 3, 16, 16), method=("gradient", "saliency:gradient"), cells=4)
+    )
+    (scored,) = found.record()["methods"]
+    assert "randomised" not in scored
+
+
+def test_nothing_is_compared_where_no_class_is_likely_enough() -> None:
+    answer = explain(
+        settle(pooled(), (32, 32)), noise(1, 3, 32, 32), method=("gradcam",), target="above:0.9999", cells=4
+    )
+    assert answer.results == ((),)
+    assert "No class is as likely" in answer.notes[0][0]
+
+
+def test_copies_that_fill_a_batch_up_cost_nothing() -> None:
+    inputs = noise(1, 3, 32, 32).expand(3, -1, -1, -1).contiguous()
+    model = as_model(settle(pooled(), (32, 32)), (32, 32))
+    bound, _ = Compare(method=("gradcam",), cells=4).bind(model)
+    with model.borrowed():
+        answer = bound.explain(model, Batch(inputs, copies=2))
+    assert [len(results) for results in answer.results] == [2, 0, 0]
+
+
 def test_edges_and_the_centre() -> None:
     step = torch.zeros(1, 2, 6, 6)
     step[..., 3:] = 1
