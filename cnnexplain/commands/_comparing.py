@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cnnexplain.commands._copies import class_values
 from cnnexplain.commands._laid import again_on_cells, on_cells, on_input
+from cnnexplain.commands._road import road
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.comparison import (
     CENTRE,
@@ -18,7 +20,6 @@ from cnnexplain.core.results.comparison import (
     MethodComparison,
 )
 from cnnexplain.core.words import number, percent
-from cnnexplain.errors import ImageError
 from cnnexplain.formulas.faithfulness import advantage, area, coarse, masks, order
 from cnnexplain.formulas.infidelity import infidelity, max_sensitivity
 from cnnexplain.formulas.perturbation import averaged, blurred, replaced
@@ -51,6 +52,7 @@ def compared(
     orders: int,
     redrawn: Sequence[Maps] = (),
     noisy: Sequence[Maps] = (),
+    with_road: bool = False,
 ) -> MethodComparison:
     """The maps of one class of an image, each with its scores, beside the references.
 
@@ -66,6 +68,7 @@ def compared(
         orders: Random orders.
         redrawn: The same maps after the classifier was drawn anew, once for each draw.
         noisy: The same maps of noisy copies of the image.
+        with_road: Whether cells are also removed without a trace, as ROAD does.
 
     Raises:
         ImageError: A score of a perturbed copy is not finite.
@@ -102,6 +105,11 @@ def compared(
         )
         for place, (name, grid) in enumerate(candidates.items())
     }
+    if with_road:
+        of_each = road(model, image, marked[: len(candidates)], shape, shares, index, score)
+        scores = {
+            name: replace(scores[name], road=value) for name, value in zip(candidates, of_each, strict=True)
+        }
     flat = [torch.zeros(shape) if grid is None else grid for grid in grids]
     return MethodComparison(
         target=prediction,
@@ -201,15 +209,7 @@ def _curves(
 
     def scored(rows: range) -> Tensor:
         copies = replaced(inputs[0], other[0], deleted[rows.start : rows.stop])
-        with torch.no_grad():
-            logits = model.forward(model.layout.of(copies))
-        _require_finite(logits)
-        classes = index.to(logits.device).expand(len(logits))
-        chances = model.probabilities(logits) if score == "probability" else None
-        values = (
-            model.score(logits, classes) if chances is None else chances.gather(1, classes[:, None])[:, 0]
-        )
-        return values.float().cpu()
+        return class_values(model, copies, index, score)
 
     size = inputs.shape[2] * inputs.shape[3] / 224**2
     most = 1 if model.chunks.alone else None
@@ -217,14 +217,6 @@ def _curves(
     values = torch.cat([part for _, part in parts])
     between = values[2:].reshape(len(orders), len(shares))
     return torch.cat((values[:1].expand(len(orders), 1), between, values[1:2].expand(len(orders), 1)), 1)
-
-
-def _require_finite(logits: Tensor) -> None:
-    if not bool(logits.isfinite().all()):
-        raise ImageError(
-            "with a part of the image deleted the model's scores are not finite",
-            "look for the layer with cnnexplain check MODEL --only finite, or try --precision fp32",
-        )
 
 
 def _scores(deleted: Tensor, inserted: Tensor, random: Tensor, shares: Sequence[float]) -> CurveScores:

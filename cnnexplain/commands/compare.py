@@ -79,8 +79,8 @@ class Compare(ImageCommand):
         tuple[str, ...],
         Param(
             "Scores beside the curves: randomisation of the classifier (each method is carried out twice more), noise "
-            "(eight times more); curves for those alone.",
-            choices=("curves", "randomisation", "noise"),
+            "(eight times more), road (cells are removed without a trace); curves for those alone.",
+            choices=("curves", "randomisation", "noise", "road"),
             metavar="NAME",
             split=True,
         ),
@@ -169,6 +169,7 @@ class Compare(ImageCommand):
             orders=self.orders,
             redrawn=redrawn(*about) if "randomisation" in self.scores else (),
             noisy=noisy(*about) if "noise" in self.scores else (),
+            with_road="road" in self.scores,
         )
 
     def _in_order(self, maps: list[Heatmap]) -> list[Heatmap]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.full_gradient import *  # noqa: F403
     from cnnexplain.formulas.gradients import *  # noqa: F403
     from cnnexplain.formulas.hiding import *  # noqa: F403
+    from cnnexplain.formulas.imputation import *  # noqa: F403
     from cnnexplain.formulas.infidelity import *  # noqa: F403
     from cnnexplain.formulas.integrated import *  # noqa: F403
     from cnnexplain.formulas.layers import *  # noqa: F403

@@ -147,6 +147,8 @@ def _score_lines(scored: Entry) -> Iterator[str]:
         yield f"advantage {signed(scored['advantage'])}"
         if scored["blurred"] is not None:
             yield f"blurred {signed(scored['blurred']['advantage'])}"
+        if scored.get("road") is not None:
+            yield f"ROAD {signed(scored['road'])}, blurred {signed(scored['blurred']['road'])}"
         if scored.get("infidelity") is not None:
             yield f"infidelity {number(scored['infidelity'])}"
     if scored["edges"] is not None:
@@ -164,6 +166,7 @@ def _reference_line(reference: Entry) -> str:
         f"deletion {number(reference['deletion'])}, insertion {number(reference['insertion'])}, "
         f"advantage {signed(reference['advantage'])}"
     )
+    line += f", ROAD {signed(reference['road'])}" if "road" in reference else ""
     return f"{line} ± {number(reference['spread'])}" if "spread" in reference else line
 
 

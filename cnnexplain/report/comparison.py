@@ -77,7 +77,10 @@ def _numbers(scored: Entry) -> tuple[str, ...]:
         *areas,
         advantage,
         signed(blurred["advantage"]) if blurred else "–",
-        *(_number(scored.get(name)) for name in ("infidelity", "edges", "randomised", "sensitivity", "gap")),
+        *(
+            _number(scored.get(name))
+            for name in ("infidelity", "edges", "randomised", "sensitivity", "gap", "road")
+        ),
     )
 
 

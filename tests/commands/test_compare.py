@@ -22,6 +22,7 @@ from cnnexplain.core.target import FunctionTarget
 from cnnexplain.engine.scoring.functions import with_target
 from cnnexplain.errors import OptionError
 from cnnexplain.formulas.faithfulness import area, deletion_curves, order
+from cnnexplain.formulas.imputation import noisy_linear
 from cnnexplain.formulas.infidelity import infidelity, max_sensitivity
 from cnnexplain.formulas.perturbation import averaged
 from cnnexplain.formulas.references import centred, edges
@@ -321,6 +322,48 @@ def test_what_no_class_enters_stays_when_the_classifier_is_drawn_anew_and_the_we
         == "hardly changes when the classifier is redrawn; better than random, edges and the centre"
     )
     assert "depends" not in judgement({**free, "advantage": 1.0}, references)
+
+
+def test_a_ramp_is_imputed_as_it_was_inside_and_not_at_the_corner() -> None:
+    ramp = (torch.arange(16.0)[:, None] + 2 * torch.arange(16.0)).expand(2, 16, 16)
+    removed = torch.zeros(2, 16, 16)
+    removed[0, 4:11, 3:12] = 1
+    removed[1, :8, :8] = 1
+    made = noisy_linear(ramp, removed, noise=0, tolerance=1e-6)
+    assert torch.allclose(made[0], ramp, atol=1e-3)
+    assert torch.equal(made[1][:, removed[1] == 0], ramp[:, removed[1] == 0])
+    assert float((made[1] - ramp).abs().max()) > 5, "beyond the edge there is nothing to go by"
+    # Every removed pixel is the weighted mean of its neighbours.
+    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 0.0, 2.0], [1.0, 2.0, 1.0]])[None, None]
+    sums = torch.nn.functional.conv2d(made[1][:1, None], kernel, padding=1)[0, 0]
+    weights = torch.nn.functional.conv2d(torch.ones(1, 1, 16, 16), kernel, padding=1)[0, 0]
+    assert torch.allclose((sums / weights)[:8, :8], made[1][0, :8, :8], atol=1e-3)
+    noisy = noisy_linear(ramp, removed, generator=torch.Generator().manual_seed(0))
+    assert 0 < float((noisy[0] - ramp).abs().max()) < 0.1
+
+
+def test_road_prefers_what_counts() -> None:
+    weight = torch.zeros(2, 1, 16, 16)
+    weight[1, 0, 4:8, 8:12] = 1
+    inputs = noise(1, 1, 16, 16) / 10
+    inputs[0, 0, 4:8, 8:12] += 1
+    found = comparison(
+        explain(
+            Weighed(weight),
+            inputs,
+            method=("input-x-gradient",),
+            cells=4,
+            target="1",
+            score="logit",
+            scores=("road",),
+        )
+    ).record()
+    (scored,) = found["methods"]
+    references = {one["name"]: one for one in found["references"]}
+    assert scored["road"] > references["centre"]["road"]
+    assert scored["road"] > 0.5
+    assert "road" in scored["blurred"]
+    assert "road" not in references["random"]
 
 
 class Bare(nn.Module):

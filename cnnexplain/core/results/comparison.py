@@ -34,8 +34,9 @@ class CurveScores:
     advantage: float  # over random orders, the mean of both
     spread: float | None = None  # of random orders alone: the standard deviation of their advantages
     infidelity: float | None = (
-        None  # what it leaves unexplained of the score's drops, a share; not of random orders
+        None  # the share of the score's drops that is left unexplained; not of random orders
     )
+    road: float | None = None  # of removing without a trace; likewise, and only where it was asked for
 
     def record(self, *, curves: bool = True) -> dict[str, Any]:
         """Return the areas, and the curves with them."""
@@ -43,7 +44,7 @@ class CurveScores:
             name: number(getattr(self, name), f"the {name}")
             for name in ("deletion", "insertion", "advantage")
         }
-        for name in ("spread", "infidelity"):
+        for name in ("spread", "infidelity", "road"):
             if (value := getattr(self, name)) is not None:
                 recorded[name] = number(value, f"the {name}")
         if curves:
