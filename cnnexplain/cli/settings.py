@@ -122,9 +122,14 @@ def _is_meant(value: Any, field: DeclaredOption, commands: Commands) -> bool:
     if len({other.param.choices for other in kin}) < 2:
         return True
     if field.param.choices:
-        others = any(not other.param.choices or _knows(other, value) for other in kin)
+        others = any(_takes_anything(other) or _knows(other, value) for other in kin)
         return _knows(field, value) or not others
     return not any(_knows(other, value) for other in kin)
+
+
+def _takes_anything(field: DeclaredOption) -> bool:
+    """Whether an option takes any word, as that of a file; not where it takes a list of names that others declare."""
+    return not field.param.choices and not field.param.split
 
 
 def _knows(field: DeclaredOption, value: Any) -> bool:

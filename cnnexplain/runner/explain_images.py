@@ -204,9 +204,11 @@ class ImageTask(LoadedTask):
                 yield from self.worker.deadly(untried, processes)
             folder.was_killed = False
         jobs = [self.jobs[position] for position in records.missing()]
-        yield from hopeful(self._divided(jobs), self.model.name, works=works)
+        # Closed by hand: a signal while Python clears it away would print a traceback that nobody can catch.
+        with closing(self._divided(jobs)) as divided:
+            yield from hopeful(divided, self.model.name, works=works)
 
-    def _divided(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def _divided(self, jobs: Sequence[Job]) -> Generator[Done, None, None]:
         """What becomes of jobs, done by this process, by several, or by a cluster."""
         if not jobs:
             return

@@ -121,10 +121,10 @@ def test_python_says_so_once_as_well() -> None:
 
 
 class Failing(Small):
-    """Fails when a gradient is asked for of more than one picture."""
+    """Fails when a gradient is asked for of anything but a blank picture."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) > 1 and torch.is_grad_enabled():
+        if bool(x.any()) and torch.is_grad_enabled():
             raise ValueError("not today\nnor tomorrow")
         return super().forward(x)
 
