@@ -132,15 +132,15 @@ class Explainer:
         method, settled = bound(kind(**checked(kind, options)), model)
         alone = batch_choice(model)
         batch_size, settled = 1 if alone else batch_size, (*alone, *settled)
-        found: list[Explanation] = []
+        explanations: list[Explanation] = []
         with model.borrowed():
             for batch in batched(every, batch_size):
-                given = [prepare(one, model.preprocess, values) for one in batch]
-                for _, explanation in explain(model, method, given):
+                prepared = [prepare(one, model.preprocess, values) for one in batch]
+                for _, explanation in explain(model, method, prepared):
                     if not isinstance(explanation, Explanation):
                         raise explanation
-                    found.append(replace(explanation, choices=settled, html=html))
-        return found[0] if single else found
+                    explanations.append(replace(explanation, choices=settled, html=html))
+        return explanations[0] if single else explanations
 
     def summary(self) -> LayerTable:
         """Return what the model is made of: for every layer and block shapes, costs and receptive fields.
@@ -176,19 +176,21 @@ class Explainer:
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
         taken = chosen(options, limits or {}, "limits")
-        given = all_of(images)
-        if labels is not None and len(labels) != len(given):
-            raise OptionError(f"{len(labels)} labels for {len(given)} pictures", "give one for each picture")
+        sources = all_of(images)
+        if labels is not None and len(labels) != len(sources):
+            raise OptionError(
+                f"{len(labels)} labels for {len(sources)} pictures", "give one for each picture"
+            )
         classes = [class_index(str(one), self.model.labels, "labels") for one in labels or ()]
         examples = []
         values = checked_range(range)
-        seen = (prepare(one, self.model.preprocess, values) for one in given)
-        for place, one in enumerate(seen):
+        seen = (prepare(one, self.model.preprocess, values) for one in sources)
+        for place, image in enumerate(seen):
             label = classes[place] if classes else None
-            examples.append(Example(one.name, f"{place} {one.name}", "", one.pixels, label))
+            examples.append(Example(image.name, f"{place} {image.name}", "", image.pixels, label))
         with self.model.borrowed():
-            told = any(one.id == "finite" for one in taken)
-            subject = Subject(self.model, tuple(examples), with_finite=told)
+            with_finite = any(one.id == "finite" for one in taken)
+            subject = Subject(self.model, tuple(examples), with_finite=with_finite)
             require_answers(subject)
             return [verdict_of(one, subject) for one in taken]
 

@@ -35,14 +35,14 @@ class _ScoreSums:
 
     def results(self) -> dict[str, Any]:
         """Return means and their standard errors, those of a single image None, and the mean rank."""
-        found: dict[str, Any] = {"images": self.images}
+        means: dict[str, Any] = {"images": self.images}
         for name, total, squares in zip(SCORES, self.sums, self.squares, strict=True):
             mean = Fraction(total, self.images << EXACT)
-            found[name] = float(mean)
+            means[name] = float(mean)
             spread = Fraction(squares, self.images << 2 * EXACT) - mean * mean
-            found[f"{name}_error"] = math.sqrt(spread / (self.images - 1)) if self.images > 1 else None
-        found["rank"] = self.ranks / 2 / self.ranked if self.ranked else None
-        return found
+            means[f"{name}_error"] = math.sqrt(spread / (self.images - 1)) if self.images > 1 else None
+        means["rank"] = self.ranks / 2 / self.ranked if self.ranked else None
+        return means
 
 
 @dataclass
@@ -66,11 +66,11 @@ class MethodMeans(Reducer):
             scored = {_name(one): one for one in entry["methods"] if one["advantage"] is not None}
             whole = len(scored) == len(entry["methods"])
             advantages = [one["advantage"] for one in scored.values()]
-            for name, one in scored.items():
-                ranks = _twice_rank(one["advantage"], advantages) if whole else 0
-                self._add(self.maps, name, _sums(one, int(whole), ranks))
-            for one in entry["references"]:
-                self._add(self.references, one["name"], _sums(one))
+            for name, method in scored.items():
+                ranks = _twice_rank(method["advantage"], advantages) if whole else 0
+                self._add(self.maps, name, _sums(method, int(whole), ranks))
+            for reference in entry["references"]:
+                self._add(self.references, reference["name"], _sums(reference))
 
     def merge(self, other: MethodMeans) -> None:
         """Take in other images."""
@@ -125,11 +125,11 @@ class MethodMeans(Reducer):
         if not results:
             return
         every = {**results["maps"], **results["references"]}
-        for name, one in sorted(every.items(), key=lambda item: -item[1]["advantage"]):
-            if one["images"] > 1:
-                rank = f", mean rank {one['rank']:.2g}" if one["rank"] is not None else ""
-                mean = f"{one['advantage']:+.3f}".replace("-", "−")
-                yield f"{name}: advantage {mean} ± {one['advantage_error']:.2g} over {one['images']:,} images{rank}"
+        for name, means in sorted(every.items(), key=lambda item: -item[1]["advantage"]):
+            if means["images"] > 1:
+                rank = f", mean rank {means['rank']:.2g}" if means["rank"] is not None else ""
+                mean = f"{means['advantage']:+.3f}".replace("-", "−")
+                yield f"{name}: advantage {mean} ± {means['advantage_error']:.2g} over {means['images']:,} images{rank}"
 
     @staticmethod
     def _add(sums: dict[str, _ScoreSums], name: str, more: _ScoreSums) -> None:

@@ -60,8 +60,8 @@ def noisy_linear(
         return values.square().sum((2, 3), keepdim=True)
 
     right = gone * neighbours(known * (1 - gone))
-    found = gone * _filled(known, 1 - gone)
-    rest = right - gone * (weights * found - neighbours(found))
+    filled = gone * _filled(known, 1 - gone)
+    rest = right - gone * (weights * filled - neighbours(filled))
     along = scaled = rest / weights
     size = (rest * scaled).sum((2, 3), keepdim=True)
     enough = tolerance**2 * length(right)
@@ -70,13 +70,13 @@ def noisy_linear(
             break
         image_of = gone * (weights * along - neighbours(along))
         step = size / (along * image_of).sum((2, 3), keepdim=True).clamp(min=1e-30)
-        found, rest = found + step * along, rest - step * image_of
+        filled, rest = filled + step * along, rest - step * image_of
         scaled = rest / weights
         size, before = (rest * scaled).sum((2, 3), keepdim=True), size
         along = scaled + size / before.clamp(min=1e-30) * along
     if noise:
-        found = found + noise * gone * torch.randn(found.shape, generator=generator).to(found)
-    return known * (1 - gone) + found * gone
+        filled = filled + noise * gone * torch.randn(filled.shape, generator=generator).to(filled)
+    return known * (1 - gone) + filled * gone
 
 
 def _filled(known: Tensor, left: Tensor) -> Tensor:

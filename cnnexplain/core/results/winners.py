@@ -84,10 +84,10 @@ class Winners(Result):
             ValueError: A number is not whole.
         """
         require_whole(*entry["shape"])
-        for one in entry["classes"]:
-            require_whole(one["index"])
-            float(one["share"])
-            str(one["label"])
+        for winner in entry["classes"]:
+            require_whole(winner["index"])
+            float(winner["share"])
+            str(winner["label"])
 
 
 def _summary(entry: Entry) -> str:

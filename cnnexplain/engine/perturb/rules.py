@@ -124,7 +124,7 @@ def _each_cell(call: Application) -> Any:
 
 def _two_operands(call: Application) -> Any:
     """The same with a second operand, which may be variants as well, a number, or a number for each channel."""
-    one, other, *more = call.args
+    operand, other, *more = call.args
     if not isinstance(other, Tensor):
         return _each_cell(call)
 
@@ -132,12 +132,12 @@ def _two_operands(call: Application) -> Any:
         combined: Tensor = call.func(first, second, *more, **call.kwargs)
         return combined
 
-    maps, others = boxed(one), boxed(other)
+    maps, others = boxed(operand), boxed(other)
     if maps and not isinstance(other, Variants) and _is_per_channel(other, maps.base.ndim):
         return _through(maps, lambda values: result(values, other))
-    if others and not isinstance(one, Variants) and _is_per_channel(one, others.base.ndim):
-        return _through(others, lambda values: result(one, values))
-    both = _alike((one, other)) if maps or others else None
+    if others and not isinstance(operand, Variants) and _is_per_channel(operand, others.base.ndim):
+        return _through(others, lambda values: result(operand, values))
+    both = _alike((operand, other)) if maps or others else None
     boxes = aligned(both) if both else None
     if both is None or boxes is None:
         return NotImplemented

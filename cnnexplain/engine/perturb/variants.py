@@ -136,11 +136,11 @@ def _result(call: Application) -> Any:
     rule = RULES.get(call.func.overloadpacket)
     result = NotImplemented if rule is None else rule(call)
     if result is NotImplemented:
-        result = _on_one(call)
+        result = _on_base(call)
     return _on_all(call) if result is NotImplemented else result
 
 
-def _on_one(call: Application) -> Any:
+def _on_base(call: Application) -> Any:
     """An operator on what is the same for all variants, as far as each is computed by itself."""
     func = _with_copy(call.func)
     variants = [value for value in call.leaves if isinstance(value, Variants)]
@@ -205,10 +205,10 @@ def _linked(result: Any, args: tuple[Any, ...]) -> Any:
 def _not_in_place(func: Operator) -> Operator:
     """The same operator that leaves its operand as it is."""
     packet = getattr(torch.ops.aten, _name(func).removesuffix("_"), None)
-    found = getattr(packet, func._overloadname, None)
-    if found is None or found._schema.is_mutable:
+    functional = getattr(packet, func._overloadname, None)
+    if functional is None or functional._schema.is_mutable:
         raise NotFollowedError(f"{_name(func)} writes into a map")
-    return found
+    return functional
 
 
 def _name(func: Operator) -> str:

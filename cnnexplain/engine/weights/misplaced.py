@@ -115,7 +115,7 @@ def nearest(model: Model, inputs: Tensor, most: int) -> tuple[str, str, bool] | 
     norm_of: dict[nn.Module, nn.Module] = {}
     _normalised(module, forward, inputs[:1], lambda layer, _, norm, __: norm_of.update({layer: norm}))
     before = _agreements(module, forward, inputs)
-    best, found = LIKELY, None
+    best, exchange = LIKELY, None
     for (name, layer), (other_name, other) in alike(module)[:most]:
         both = layer in norm_of and other in norm_of
         places = [(layer, other), *([(norm_of[layer], norm_of[other])] if both else [])]
@@ -128,10 +128,10 @@ def nearest(model: Model, inputs: Tensor, most: int) -> tuple[str, str, bool] | 
             if norm in after and after[norm][0] != own
         ]
         if gains and (gain := deviations(gains)) >= best:
-            best, found = gain, (places, (name, other_name, both))
-    if found is None:
+            best, exchange = gain, (places, (name, other_name, both))
+    if exchange is None:
         return None
-    places, pair = found
+    places, pair = exchange
     worst = max(mismatches(model, inputs).values())
     with _all_exchanged(places):
         return pair if max(mismatches(model, inputs).values()) <= NEARER * worst else None
