@@ -207,14 +207,14 @@ def _curves(
     whole = torch.stack((torch.zeros(shape), torch.ones(shape)))
     deleted = torch.cat((whole, deleted)).to(inputs.device)
 
-    def scored(rows: range) -> Tensor:
-        copies = replaced(inputs[0], other[0], deleted[rows.start : rows.stop])
-        return class_values(model, copies, index, score)
-
-    size = inputs.shape[2] * inputs.shape[3] / 224**2
-    most = 1 if model.chunks.alone else None
-    parts = model.chunks.over(len(deleted), inputs.device, scored, size, most)
-    values = torch.cat([part for _, part in parts])
+    values = class_values(
+        model,
+        inputs,
+        len(deleted),
+        lambda rows: replaced(inputs[0], other[0], deleted[rows.start : rows.stop]),
+        index,
+        score,
+    )
     between = values[2:].reshape(len(orders), len(shares))
     return torch.cat((values[:1].expand(len(orders), 1), between, values[1:2].expand(len(orders), 1)), 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cnnexplain.errors import ImageError
@@ -12,12 +13,36 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 
-def class_values(model: Model, copies: Tensor, index: Tensor, score: str) -> Tensor:
-    """The probability or the score (N,), float32, on the CPU, of a class (1,) for copies (N, C, H, W) of an image.
+def class_values(
+    model: Model, image: Tensor, count: int, copies: Callable[[range], Tensor], index: Tensor, score: str
+) -> Tensor:
+    """The probability or the score of a class for perturbed copies of an image, some at a time.
+
+    Args:
+        model: The model. Called inside `borrowed()`.
+        image: The image (1, C, H, W).
+        count: How many copies there are.
+        copies: Gives some of them, (n, C, H, W).
+        index: The class (1,).
+        score: `probability` or `logit`.
+
+    Returns:
+        (count,), float32, on the CPU.
 
     Raises:
         ImageError: A score is not finite.
     """
+    import torch
+
+    size = image.shape[2] * image.shape[3] / 224**2
+    most = 1 if model.chunks.alone else None
+    parts = model.chunks.over(
+        count, image.device, lambda rows: _class_values(model, copies(rows), index, score), size, most
+    )
+    return torch.cat([values for _, values in parts])
+
+
+def _class_values(model: Model, copies: Tensor, index: Tensor, score: str) -> Tensor:
     import torch
 
     with torch.no_grad():

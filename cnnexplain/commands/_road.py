@@ -47,8 +47,6 @@ def road(
     import torch.nn.functional as F
 
     inputs = image.inputs
-    size = inputs.shape[2] * inputs.shape[3] / 224**2
-    most = 1 if model.chunks.alone else None
     scores = []
     for cells in orders:
         removed = torch.cat([masks(order, shape, shares) for order in (cells, cells.flip(0))])
@@ -56,10 +54,10 @@ def road(
         generator = torch.Generator().manual_seed(model.seed)
         copies = noisy_linear(inputs[0], removed, generator=generator, tolerance=TOLERANCE).to(inputs)
 
-        def values(rows: range, copies: Tensor = copies) -> Tensor:
-            return class_values(model, copies[rows.start : rows.stop], index, score)
+        def some(rows: range, copies: Tensor = copies) -> Tensor:
+            return copies[rows.start : rows.stop]
 
-        parts = model.chunks.over(len(copies), inputs.device, values, size, most)
-        most_first, least_first = torch.cat([part for _, part in parts]).chunk(2)
+        values = class_values(model, inputs, len(copies), some, index, score)
+        most_first, least_first = values.chunk(2)
         scores.append(float((least_first - most_first).mean()) / 2)
     return scores
