@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.explanation import Batch
     from cnnexplain.engine.model import Model
 
-TOLERANCE = 1e-2  # of the equations: what is left of them is about as large as the noise
+TOLERANCE = 3e-3  # of the equations: what is left of them is far smaller than the noise
 
 
 def road(

@@ -27,6 +27,8 @@ HEAD = (
     "edges",
     "redrawn",
     "noise",
+    "gap",
+    "ROAD",
     "it is",
 )
 

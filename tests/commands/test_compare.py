@@ -342,6 +342,33 @@ def test_a_ramp_is_imputed_as_it_was_inside_and_not_at_the_corner() -> None:
     assert 0 < float((noisy[0] - ramp).abs().max()) < 0.1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_imputation_is_that_of_pytorch_grad_cam(seed: int) -> None:
+    from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+
+    image = noise(3, 37, 50, seed=seed)
+    left = (noise(37, 50, seed=seed + 9) > (-0.5, 0.0, 1.5)[seed]).float()
+    left[5:21, 8:31] = 0  # larger than what neighbours reach
+    left[30:, :] = min(seed, 1)  # to the edge and its corners
+    theirs = NoisyLinearImputer(noise=0)(image.clone(), left.clone())
+    (ours,) = noisy_linear(image, 1 - left[None], noise=0, tolerance=1e-6)
+    assert torch.allclose(ours, theirs.float(), atol=1e-4)
+
+
+def test_each_copy_is_imputed_as_it_is_alone_and_needs_few_steps() -> None:
+    image = noise(3, 96, 64).cumsum(1).cumsum(2) / 50
+    removed = torch.zeros(3, 96, 64)
+    removed[0, :90] = removed[1, 10:60, 5:] = removed[2, 3, 3] = 1
+    exact = noisy_linear(image, removed, noise=0, tolerance=1e-6)
+    few = noisy_linear(
+        image, removed, noise=0, tolerance=1e-6, most=40
+    )  # of one scale alone it takes hundreds
+    assert torch.allclose(exact, few, atol=0.01 * float(image.std()))
+    for row in range(3):
+        alone = noisy_linear(image, removed[row : row + 1], noise=0, tolerance=1e-6)
+        assert torch.equal(alone[0], exact[row])
+
+
 def test_road_prefers_what_counts() -> None:
     weight = torch.zeros(2, 1, 16, 16)
     weight[1, 0, 4:8, 8:12] = 1
