@@ -53,7 +53,7 @@ class Faithful:
         maps = _explained.maps(subject)
         inputs = subject.inputs()
         blurred = averaged(inputs)
-        unmasked = _chance(subject, inputs, subject.best)
+        unmasked = subject.chances.gather(1, subject.best[:, None])[:, 0]
         empty = _chance(subject, blurred, subject.best)
         varied, falls = _explained.varied(maps), unmasked - empty > LOST
         usable = (varied & falls).nonzero()[:, 0]

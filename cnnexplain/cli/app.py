@@ -10,7 +10,7 @@ import itertools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ import typer
 from cnnexplain import __version__
 from cnnexplain.cli.boundary import shown_error
 from cnnexplain.cli.command import ShellCommand
-from cnnexplain.cli.commands import commands
+from cnnexplain.cli.commands import OnDemand, commands
 from cnnexplain.cli.console import Console, ConsoleOptions, show_error, show_lines, show_trace
 from cnnexplain.cli.help import IMAGES_HELP, MODEL_HELP, PARTS_HELP, HelpfulCommand, HelpfulGroup, of_command
 from cnnexplain.cli.options import built, parameters
@@ -94,18 +94,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    group = typer.main.get_command(application())
     # `--help` and `--version` have no use for a pyproject.toml, and must not fail where it is broken.
     available = commands()
     typed = next((word for word in arguments if word in available), None)
     if typed:
         available[typed].forget(arguments, _here())
-    fields = {name: command.fields for name, command in available.items()}
+    fields = OnDemand(available, lambda name: available[name].fields)
     names = itertools.takewhile(lambda word: word != "--", arguments)
     if dashed := next((word for word in names if _is_dashed(word) and os.path.isfile(word)), None):
         raise _read_as_options(dashed)
     used = settings(_here(), typed, fields) if typed else {}
     defaults = {typed: {option: setting.value for option, setting in used.items()}} if typed else {}
+    about = {"-h", "--help", "--version"}.intersection(arguments)  # which need no command to be built
+    group = typer.main.get_command(application([typed] if typed else [] if about else available))
     main = partial(group.main, prog_name="cnnexplain", standalone_mode=False, default_map=defaults)
     try:
         code = with_output(main, arguments)
@@ -119,16 +120,17 @@ def _run(arguments: Sequence[str]) -> int:
     return int(code or 0)
 
 
-def application() -> typer.Typer:
-    """The typer application, built from the declared options of every command."""
+def application(names: Iterable[str]) -> typer.Typer:
+    """The typer application, built from the declared options of the commands that are named."""
     app = typer.Typer(
         cls=HelpfulGroup,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for name, command in commands().items():
-        app.command(name, cls=HelpfulCommand)(_command(command))
+    available = commands()
+    for name in names:
+        app.command(name, cls=HelpfulCommand)(_command(available[name]))
     return app
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.console import ConsoleOptions
@@ -30,6 +30,8 @@ from cnnexplain.runner.options import (
     RunOptions,
 )
 from cnnexplain.runner.request import Checklist, Joining
+
+Value = TypeVar("Value")
 
 
 class OfPictures(ShellCommand):
@@ -140,15 +142,43 @@ class Merging(ShellCommand):
         return Joining(tuple(values["parts"]))
 
 
-def commands() -> dict[str, ShellCommand]:
-    """Every command by its name, in alphabetical order."""
-    by_name: dict[str, ShellCommand] = {}
-    for name in names():
-        kind = command(name)
-        if issubclass(kind, ImageCommand):
-            by_name[name] = OfPictures(name, kind)
-        else:
-            by_name[name] = (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)
-    by_name["check"] = Checking("check", CheckOptions)
-    by_name["merge"] = Merging("merge", MergeOptions)
-    return dict(sorted(by_name.items()))
+class OnDemand(Mapping[str, Value]):
+    """Values by their names, in alphabetical order, each made when it is first asked for."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Value]) -> None:
+        """Of `names`, each made by calling `make` with the name."""
+        self._names, self._make = sorted(names), cache(make)
+
+    def __getitem__(self, name: str) -> Value:
+        """The value of that name."""
+        if name not in self:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one of that name; makes nothing."""
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._names)
+
+
+def commands() -> Mapping[str, ShellCommand]:
+    """Every command by its name, in alphabetical order. A command's file is imported when it is asked for."""
+    return OnDemand({*names(), "check", "merge"}, _command)
+
+
+def _command(name: str) -> ShellCommand:
+    if name == "check":
+        return Checking(name, CheckOptions)
+    if name == "merge":
+        return Merging(name, MergeOptions)
+    kind = command(name)
+    if issubclass(kind, ImageCommand):
+        return OfPictures(name, kind)
+    return (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)

@@ -104,6 +104,8 @@ def _in_file(folder: Path, command: str, commands: Commands) -> Iterator[tuple[s
     mine = _known_options(options, fields, where)
     for name, value in mine.items():
         yield name, Setting(_from_file(value, fields[name], file), where)
+    if not table:
+        return  # without importing the file of every command
     everything = {*commands, *(name for fields in commands.values() for name in fields)}
     where = f"[tool.cnnexplain] in {file}"
     for name, value in _known_options(table, everything, where).items():

@@ -15,8 +15,8 @@ from cnnexplain.engine.activity import naming
 from cnnexplain.engine.borrow import restored
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.hooks import hooked
-from cnnexplain.engine.trace.functions import Args, Function
-from cnnexplain.engine.weights.layers import is_plain
+from cnnexplain.engine.trace.functions import Args, Function, unwatched
+from cnnexplain.engine.weights.layers import is_finite, is_plain
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -84,7 +84,7 @@ class _FirstFunction(TorchFunctionMode):
             arguments = _each_tensor(arguments, torch.clone)
         result = func(*args, **kwargs)
         for tensor in _tensors(result, self._pictures):
-            if not tensor.isfinite().all() and (in_place or _all_finite((*args, *kwargs.values()))):
+            if not is_finite(tensor) and (in_place or _all_finite((*args, *kwargs.values()))):
                 where = f"{name.strip('_')} in {self._inside[-1] or 'its own code'}"
                 self._note(where, tensor, _cause(func, name.strip("_"), arguments, tensor))
                 self._noted = True
@@ -143,9 +143,10 @@ def overflows(model: Model, inputs: Tensor) -> tuple[Tensor, list[Overflow]]:
             counts = int(infinite.sum()), int(nan.sum()), values.numel(), int(hit.sum())
             places[name] = Overflow(name, *counts, cause)
 
+    @unwatched
     def look(name: str, _layer: nn.Module, _arguments: Any, output: Any) -> None:
         for values in _tensors(output, pictures):
-            if not bool(values.isfinite().all()):
+            if not is_finite(values):
                 note(name or ANSWER, values)
 
     leaves = {name for name, child in module.named_modules() if next(child.children(), None) is None}
@@ -214,7 +215,7 @@ def cast(model: Model, dtype: torch.dtype) -> Iterator[None]:
 
 
 def _all_finite(arguments: Iterable[Any]) -> bool:
-    return all(bool(tensor.isfinite().all()) for tensor in _tensors(list(arguments), 1))
+    return all(map(is_finite, _tensors(list(arguments), 1)))
 
 
 def _tensors(value: Any, rows: int) -> Iterator[Tensor]:

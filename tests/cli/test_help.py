@@ -15,7 +15,7 @@ from cnnexplain.cli.options import flag, spellings
 from cnnexplain.core.params import DeclaredOption, declared
 
 EVERY = pytest.mark.parametrize("name", commands())
-PROGRAM = typer.main.get_command(application())
+PROGRAM = typer.main.get_command(application(commands()))
 
 
 def page(name: str, width: int = 100, *, everything: bool = False) -> str:

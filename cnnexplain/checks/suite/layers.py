@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +28,13 @@ class FilterCounts:
     """What is counted of one layer's filters."""
 
     weights: Weights
-    statistics: KernelStatistics
     size: int  # weights of one filter
     zeros: int  # filters of which every weight is zero
+
+    @cached_property
+    def statistics(self) -> KernelStatistics:
+        """Norms, likeness and smoothness of the filters, counted when they are first asked for."""
+        return statistics(self.weights.read())
 
     @property
     def depthwise(self) -> bool:
@@ -55,12 +60,7 @@ def readable(subject: Subject) -> Iterator[tuple[Weights, NDArray[np.float32]]]:
 def counted(subject: Subject) -> tuple[FilterCounts, ...]:
     """What is counted of every layer."""
     return tuple(
-        FilterCounts(
-            weights,
-            statistics(values),
-            values[0].size,
-            int((~values.reshape(len(values), -1).any(axis=1)).sum()),
-        )
+        FilterCounts(weights, values[0].size, int((~values.reshape(len(values), -1).any(axis=1)).sum()))
         for weights, values in readable(subject)
     )
 

@@ -44,7 +44,7 @@ def broken(model: Model) -> list[str]:
     """The names of parameters that are NaN or infinite somewhere, and of buffers that are NaN."""
     module = model.module
     return [
-        *(name for name, weight in module.named_parameters() if is_plain(weight) and not _is_finite(weight)),
+        *(name for name, weight in module.named_parameters() if is_plain(weight) and not is_finite(weight)),
         *(name for name, buffer in module.named_buffers() if is_plain(buffer) and bool(buffer.isnan().any())),
     ]
 
@@ -95,7 +95,7 @@ def is_plain(tensor: Tensor) -> bool:
     return tensor.layout is torch.strided and not odd
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
     """Whether all values are finite. Their sum takes a single pass, and is finite only if they are; it may overflow."""
     return (tensor.dtype in SUMMED and bool(tensor.sum().isfinite())) or bool(tensor.isfinite().all())
 
