@@ -9,6 +9,7 @@ import explaining
 import folder
 import hiding
 import inspecting
+import judging
 import kernels
 import pixels
 import scale
@@ -25,6 +26,7 @@ def main() -> None:
     explaining.main()
     pixels.main()
     hiding.main()
+    judging.main()
     inspecting.main()
     kernels.main()
     checking.main()

@@ -39,7 +39,8 @@ class Asked:
         run: The run of the layer.
         a: Its map (C, h, w).
         logits: The scores (1, K) of the image as it is.
-        classes: The classes (1,) that are explained.
+        targets: What is explained of the batch.
+        row: The image's row in it.
         every: Whether every channel is to be asked for.
     """
 
@@ -47,12 +48,15 @@ class Asked:
     run: str
     a: Tensor
     logits: Tensor
-    classes: Sequence[Tensor]
+    targets: Sequence[Target]
+    row: int
     every: bool
 
     def of_classes(self, scores: Tensor) -> Tensor:
         """The scores (R, n) of the classes, of those of all classes (n, K)."""
         import torch
+
+        from cnnexplain.engine.scoring.scores import score_of
 
         broken = (~scores.isfinite()).any(1)
         if bool(broken.any()):
@@ -60,8 +64,9 @@ class Asked:
                 f"with {self.run} changed, the model's scores are not finite for {int(broken.sum())} of its channels",
                 "look for the layer with cnnexplain check MODEL --only finite, or leave scorecam and ablationcam out",
             )
-        score = self.perturbed.model.score
-        return torch.stack([score(scores, index.expand(len(scores))) for index in self.classes]).cpu()
+        scores = self.perturbed.model.require_count(scores)
+        rows = torch.full((len(scores),), self.row, device=scores.device)
+        return torch.stack([score_of(scores, target, rows) for target in self.targets]).cpu()
 
 
 def _ablated(asked: Asked) -> Tensor:
@@ -80,11 +85,12 @@ def _masked(asked: Asked) -> Tensor:
     uneven = (a.amax((1, 2)) > a.amin((1, 2))).cpu()
     order = a.flatten(1).norm(dim=1).cpu().argsort(descending=True, stable=True)
     order = order[uneven[order]]
-    scores = torch.full((len(asked.classes), len(a)), -torch.inf)
+    scores = torch.full((len(asked.targets), len(a)), -torch.inf)
+    shown = [target.weights is None for target in asked.targets]  # what is judged must not change a map
     for part in order.split(AT_ONCE) if len(order) else ():
         masks = _laid(laying.upright(a[part.to(a.device)]), laying.box(), image.shape[2:])
         scores[:, part] = asked.of_classes(asked.perturbed.blends(torch.zeros_like(image), masks))
-        if not asked.every and bool((_bounds(a, scores) <= LEFT).all()):
+        if not asked.every and bool((_bounds(a, scores[shown]) <= LEFT).all()):
             break
     return scores
 
@@ -240,12 +246,11 @@ def channel_scores(
             rows.append(None)
             continue
         perturbed = Perturbed(model, model.layout.of(batch.inputs[here]))
-        classes = [target.index[here] for target in targets]
         of_row: dict[tuple[str, str], tuple[Tensor, Sequence[Detail]]] = {}
         try:
             for run, maps in captured.items():
                 asked = Asked(
-                    perturbed, run, maps[row].detach().float(), logits[here].detach(), classes, every
+                    perturbed, run, maps[row].detach().float(), logits[here].detach(), targets, row, every
                 )
                 for name in methods:
                     changed = SCORED[name].ask(asked)

@@ -29,9 +29,14 @@ def require_classes(model: Model) -> None:
 
 
 def finer(model: Model, logits: Tensor, target: Target) -> tuple[Tensor, list[Detail]]:
-    """The score (N,) that Finer-CAM explains, attached to the graph; and what is to be said of each map."""
+    """The score (N,) that Finer-CAM explains, attached to the graph; and what is to be said of each map.
+
+    A mixture of classes is explained as it is: none is like it.
+    """
     from cnnexplain.engine.scoring.scores import class_scores
 
+    if target.weights is not None:
+        return target.score, [Detail()] * len(logits)
     scores = class_scores(logits)
     index = target.index.clamp(min=0)  # -1 stands for no class, of which nothing is shown
     others = similar_classes(scores, index, OTHERS)

@@ -16,6 +16,7 @@ from cnnexplain.formulas.full_gradient import full_gradient_sum, fullgrad
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnnexplain.commands._verdict import Judge
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.results.map import Heatmap
     from cnnexplain.core.target import TargetSpec
@@ -38,14 +39,19 @@ def require_whole_maps(model: Model) -> None:
             )
 
 
-def fullgrad_maps(model: Model, batch: Batch, target: str) -> Iterator[tuple[int, int, Heatmap]]:
-    """Yield row, rank and map of every picture and class; a forward of its own, and one backward for each class."""
+def fullgrad_maps(
+    model: Model, batch: Batch, target: str, judge: Judge | None
+) -> Iterator[tuple[int, int, Heatmap]]:
+    """Yield row, rank and map of every picture and class; a forward of its own, and one backward for each class.
+
+    For a judge also the maps of the mixture that stands for a randomised classifier, behind the others.
+    """
     size = batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
     most = 1 if model.chunks.alone else None
     for rows, made in model.chunks.over(
         len(batch),
         batch.inputs.device,
-        lambda rows: list(_of_part(model, batch.part(rows), settled(target))),
+        lambda rows: list(_of_part(model, batch.part(rows), settled(target), judge)),
         size,
         most,
     ):
@@ -55,7 +61,9 @@ def fullgrad_maps(model: Model, batch: Batch, target: str) -> Iterator[tuple[int
                     yield row, rank, heatmap
 
 
-def _of_part(model: Model, batch: Batch, spec: TargetSpec) -> Iterator[list[Heatmap | None]]:
+def _of_part(
+    model: Model, batch: Batch, spec: TargetSpec, judge: Judge | None
+) -> Iterator[list[Heatmap | None]]:
     """The maps of every class, best first."""
     from cnnexplain.engine.backward.biases import Biases
 
@@ -64,7 +72,10 @@ def _of_part(model: Model, batch: Batch, spec: TargetSpec) -> Iterator[list[Heat
         logits = model.plain_forward(pixels.clone())
     targets = model.targets(spec, logits, batch.expected)
     outputs = [returned for returned, _ in noted.added]
-    for rank, (target, classes) in enumerate(zip(targets, predicted(model, logits, targets), strict=True)):
+    every_class = predicted(model, logits, targets)
+    if judge is not None:
+        targets, every_class = judge.with_mixture(targets, every_class, logits)
+    for rank, (target, classes) in enumerate(zip(targets, every_class, strict=True)):
         first, *others = model.gradients(target.score, [pixels, *outputs], keep_graph=rank < len(targets) - 1)
         if first is None:
             raise model.runs.independent()

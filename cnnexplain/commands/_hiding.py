@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from cnnexplain.core.prediction import Prediction
     from cnnexplain.core.results import Detail
     from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.perturb.scores import Perturbed
 
-Wanted = tuple["Tensor", "Prediction"]  # a class (1,), and what it is for people
+Wanted = tuple["Target", "Prediction"]  # what is explained of the image, and what it is for people
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,17 @@ class Hiding:
         """Rows and columns of what the model sees."""
         return self.image.inputs.shape[2], self.image.inputs.shape[3]
 
-    def values(self, logits: Tensor, index: Tensor) -> Tensor:
-        """What is compared (N,), of scores (N, K) and a class (1,)."""
-        index = index.expand(len(logits))
+    def values(self, logits: Tensor, target: Target) -> Tensor:
+        """What is compared (N,), of scores (N, K); of a mixture of classes always the score."""
+        import torch
+
+        from cnnexplain.engine.scoring.scores import score_of
+
         chances = self.model.probabilities(logits) if self.compared == "probability" else None
-        return self.model.score(logits, index) if chances is None else chances.gather(1, index[:, None])[:, 0]
+        if chances is not None and target.weights is None:
+            return chances.gather(1, target.index.expand(len(logits))[:, None])[:, 0]
+        rows = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+        return score_of(self.model.require_count(logits), target, rows)
 
     def heatmaps(
         self, method: str, prediction: Prediction, values: Tensor, detail: Detail

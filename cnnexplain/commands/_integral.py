@@ -39,16 +39,20 @@ def integrated(
     """Integrated gradients (N, C, H, W) of a batch, and how complete each picture's sum is."""
     import torch
 
+    from cnnexplain.engine.scoring.scores import score_of
+
     start = BASELINES[options.baseline](model, inputs)
     with torch.no_grad():
-        difference = target.score.detach() - model.score(model.forward(start.clone()), target.index)
+        rows = torch.arange(len(inputs), device=inputs.device)
+        empty = model.require_count(model.forward(start.clone()))
+        difference = target.score.detach() - score_of(empty, target, rows)
     most_steps = _most_steps(inputs, options)
     together = max(1, KEPT // (most_steps * bytes_of(tuple(inputs.shape[1:]))))
     values, details = torch.empty_like(inputs, dtype=torch.float32), []
     for first in range(0, len(inputs), together):
         part = slice(first, first + together)
         values[part], steps = integrated_gradients(
-            evaluator(model, target.index[part]),
+            evaluator(model, target.part(part)),
             inputs[part],
             start[part],
             steps=options.steps,

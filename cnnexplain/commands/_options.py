@@ -21,6 +21,13 @@ TargetOption = Annotated[
         "CLASS",
     ),
 ]
+VerdictOption = Annotated[
+    bool,
+    Param(
+        "Say of every map whether to believe it: does the score fall more without what it marks than without random "
+        "parts or edges, and does the map change when the classifier is randomised?",
+    ),
+]
 
 
 def settled_target(model: Model, text: str) -> tuple[TargetSpec, tuple[Choice, ...]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 
+FEWER = 5  # times fewer copies where maps are only compared
 BRIGHT = (
     "Bright: a small change of the pixel changes the score most, up or down; not what the model looked at."
 )
@@ -72,10 +73,18 @@ class Passes:
     @cached_property
     def noisy(self) -> formulas.Moments:
         """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
-        evaluate, seed = evaluator(self.model, self.target.index), self.model.seed
+        evaluate, seed = evaluator(self.model, self.target), self.model.seed
         return formulas.noisy_gradients(
             evaluate, self.inputs, samples=self.samples, noise=self.noise, seed=seed
         )
+
+    def fewer(self) -> Passes:
+        """The same with a fifth of the copies or steps, for what is only to be compared."""
+        integral = replace(
+            self.integral, steps=max(2, self.integral.steps // FEWER), quadrature="gauss-legendre"
+        )
+        samples = max(2, self.samples // FEWER)
+        return replace(self, samples=samples, integral=integral, _gradients={})
 
     def gradcam(self) -> Tensor:
         """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).

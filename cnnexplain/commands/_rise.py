@@ -31,10 +31,13 @@ def rise(hiding: Hiding, masks: int, max_error: float, grid: int, probability: f
         laid = rise_masks(count, hiding.size, grid=grid, probability=probability, generator=generator)
         scores = hiding.perturbed.blends(hiding.filled, laid)
         require_finite(scores, _laid(done + 1))
-        for known, (index, _) in zip(evidence, hiding.wanted, strict=True):
-            known.add(laid, hiding.values(scores, index))
+        for known, (target, _) in zip(evidence, hiding.wanted, strict=True):
+            known.add(laid, hiding.values(scores, target))
         done += count
-        if done >= FEWEST and all(_share(known) <= max_error for known in evidence):
+        shown = zip(evidence, hiding.wanted, strict=True)
+        if done >= FEWEST and all(
+            _share(known) <= max_error for known, (target, _) in shown if target.weights is None
+        ):
             break
     for known, (_, prediction) in zip(evidence, hiding.wanted, strict=True):
         facts = {

@@ -52,3 +52,12 @@ def detail_of(model: Model, run: str) -> Detail:
 def joined(first: Detail, second: Detail) -> Detail:
     """All that two say."""
     return Detail({**first.facts, **second.facts}, (*first.remarks, *second.remarks))
+
+
+def with_unseen(detail: Detail, unseen: bool, goal: str) -> Detail:
+    """What is to be said of a map, part of whose score may not pass its layer."""
+    from cnnexplain.engine.trace.runs import DETACHED
+
+    score = "this class's score" if goal == "the class" else f"the value of {goal}"
+    remark = f"Part of {score} does not pass the layer: {DETACHED}."
+    return Detail(detail.facts, (remark, *detail.remarks)) if unseen else detail

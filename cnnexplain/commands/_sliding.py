@@ -39,8 +39,8 @@ def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
             _patches(hiding, window, top[here], left[here]), top[here], left[here]
         )
         require_finite(scores, _place(top[here], left[here]))
-        for known, (index, _) in zip(drops, hiding.wanted, strict=True):
-            known.append((hiding.values(hiding.logits, index) - hiding.values(scores, index)).cpu())
+        for known, (target, _) in zip(drops, hiding.wanted, strict=True):
+            known.append((hiding.values(hiding.logits, target) - hiding.values(scores, target)).cpu())
         if hiding.model.function is None:
             best.append(hiding.model.targets(TargetSpec(), scores)[0].index.cpu())
     detail = _detail(hiding, window, stride, (len(down), len(across)))

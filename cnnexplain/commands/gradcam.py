@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.commands import ImageCommand
-from cnnexplain.commands._channel_scores import SCORED, channel_scores, require_placed
+from cnnexplain.commands._cams import CAMS, CLASS_FREE, FINER, GRADIENT_FREE, cam_detail, is_component
+from cnnexplain.commands._channel_scores import SCORED, ChannelScores, channel_scores, require_placed
 from cnnexplain.commands._finer import finer, require_classes
 from cnnexplain.commands._fullgrad import FULLGRAD, fullgrad_maps, require_whole_maps
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
-from cnnexplain.commands._options import TargetOption, settled_target
-from cnnexplain.commands._runs import choices_of, detail_of, joined
+from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target
+from cnnexplain.commands._runs import choices_of, detail_of, joined, with_unseen
+from cnnexplain.commands._verdict import judge_of, verdict_choices
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
-from cnnexplain.core.results import Detail
 from cnnexplain.core.target import TargetSpec, settled
-from cnnexplain.core.words import percent
 from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import OptionError
-from cnnexplain.formulas.cam import SIGN_IS_ARBITRARY, Cam, cams, gradcam
 from cnnexplain.formulas.layers import branch_shares
 
 if TYPE_CHECKING:
@@ -30,16 +29,12 @@ if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results import Detail, Result
     from cnnexplain.core.results.map import Heatmap
     from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
 
 __all__ = ["GradCAM"]
-
-FINER = "finercam"  # Grad-CAM of what sets a class apart
-CAMS = {**cams(), FINER: Cam(gradcam)}
-CLASS_FREE = frozenset(name for name, cam in CAMS.items() if not cam.of_class)
-GRADIENT_FREE = CLASS_FREE.union(SCORED)
 
 # Of every map the gradient (N, C, h, w), None where nothing depends on it, and its share among branches (N,).
 Way = tuple[Sequence["Tensor | None"], "Sequence[Tensor] | None"]
@@ -58,7 +53,6 @@ class GradCAM(ImageCommand):
     the channel set to zero, scorecam with the channel as a mask of the picture.
     """
 
-    seeded: ClassVar[bool] = False
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain gradcam bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain gradcam resnet50 photos/ --target top3 -o out",
@@ -93,9 +87,15 @@ class GradCAM(ImageCommand):
             choices=("energy", "all"),
         ),
     ] = "energy"
+    verdict: VerdictOption = False
     branches: bool = (
         False  # whether the layers are the ends of parallel branches, chosen since none was named
     )
+
+    @property
+    def seeded(self) -> bool:
+        """Whether anything is drawn: what a verdict holds maps against."""
+        return self.verdict
 
     @property
     def needs(self) -> frozenset[Capability]:
@@ -133,6 +133,7 @@ class GradCAM(ImageCommand):
             require_classes(model)
         if FULLGRAD in self.method:
             require_whole_maps(model)
+        choices += verdict_choices(model, wanted=self.verdict)
         return replace(self, layer=layer, target=target.words, branches=branches), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -140,16 +141,45 @@ class GradCAM(ImageCommand):
 
         Formulas that ask for scores have forwards of their own, and so has FullGrad, which is of no layer.
         """
+        judge = judge_of(model, wanted=self.verdict)
         with model.capture(*self.layer) as captured:
-            logits = model.forward(batch.inputs.clone())
+            logits = (judge or model).forward(batch.inputs.clone())
         targets = model.targets(settled(self.target), logits, batch.expected)
         classes = predicted(model, logits, targets)
-        best: Sequence[Prediction | None] = ()
-        if not CLASS_FREE.isdisjoint(self.method):
-            (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
+        notes = {} if CLASS_FREE.issuperset(self.method) else unlikely(model, logits, targets)
+        if judge is not None:
+            targets, classes = judge.with_mixture(targets, classes, logits)
         changed = channel_scores(
             model, batch, self.method, captured, targets, logits, every=self.channels == "all"
         )
+        results = self._results(model, batch, logits, captured, targets, classes, changed)
+        if FULLGRAD in self.method:
+            for row, rank, heatmap in fullgrad_maps(model, batch, self.target, judge):
+                results[row].append((_place(rank, None), heatmap))
+        shown: Sequence[Sequence[Result]] = [
+            [heatmap for _, heatmap in sorted(of_picture, key=lambda pair: pair[0])]
+            if row not in changed.problems
+            else []
+            for row, of_picture in enumerate(results)
+        ]
+        if judge is not None:
+            shown = judge.judged(batch, logits, shown)
+        return Answer(logits.detach().cpu(), tuple(map(tuple, shown)), changed.problems, notes)
+
+    def _results(
+        self,
+        model: Model,
+        batch: Batch,
+        logits: Tensor,
+        captured: Mapping[str, Tensor],
+        targets: Sequence[Target],
+        classes: Sequence[tuple[Prediction | None, ...]],
+        changed: ChannelScores,
+    ) -> list[list[tuple[tuple[float, ...], Heatmap]]]:
+        """The maps of the layers of every picture, each with its place among them."""
+        best: Sequence[Prediction | None] = ()
+        if not CLASS_FREE.isdisjoint(self.method):
+            (best,) = predicted(model, logits, model.targets(TargetSpec(), logits))
         unseen = model.runs.unseen_of(self.layer)
         details = {run: detail_of(model, run) for run in captured}
         goal = "the class" if model.function is None else "the target"
@@ -168,7 +198,7 @@ class GradCAM(ImageCommand):
                         continue  # a run that the classes do not depend on
                     of_class = name not in CLASS_FREE
                     share = _each(None if shares is None else shares[place], len(a))
-                    map_details = [_detail(details[run], name, part, goal) for part in share]
+                    map_details = [cam_detail(details[run], name, part, goal) for part in share]
                     if name == FINER:
                         map_details = list(map(joined, map_details, finer_details))
                     if name in SCORED:
@@ -178,7 +208,7 @@ class GradCAM(ImageCommand):
                         values = CAMS[name].formula(a.detach().float(), g)
                     if name not in GRADIENT_FREE and unseen:
                         map_details = [
-                            _with_unseen(detail, index in unseen, goal)
+                            with_unseen(detail, index in unseen, goal)
                             for detail, index in zip(map_details, target.index.tolist(), strict=True)
                         ]
                     maps_of_run = heatmaps(
@@ -188,26 +218,14 @@ class GradCAM(ImageCommand):
                         classes[rank] if of_class else _class_beside(classes[rank], best),
                         values.float().cpu(),
                         of_class=of_class,
-                        scale="component" if _is_component(name) else "evidence",
+                        scale="component" if is_component(name) else "evidence",
                         details=map_details,
                         laying=model.runs.laying(run),
                     )
                     for of_picture, part, heatmap in zip(results, share, maps_of_run, strict=True):
                         if heatmap is not None:
                             of_picture.append((_place(rank, part), heatmap))
-        for row, rank, heatmap in fullgrad_maps(model, batch, self.target) if FULLGRAD in self.method else ():
-            results[row].append((_place(rank, None), heatmap))
-        return Answer(
-            logits.detach().cpu(),
-            tuple(
-                tuple(heatmap for _, heatmap in sorted(of_picture, key=lambda pair: pair[0]))
-                if row not in changed.problems
-                else ()
-                for row, of_picture in enumerate(results)
-            ),
-            changed.problems,
-            notes={} if CLASS_FREE.issuperset(self.method) else unlikely(model, logits, targets),
-        )
+        return results
 
     def _ways(
         self,
@@ -265,32 +283,5 @@ def _place(rank: int, share: float | None) -> tuple[float, ...]:
     return rank, 0.0 if share is None or math.isnan(share) else -round(share, 2)
 
 
-def _is_component(method: str) -> bool:
-    return method in CAMS and CAMS[method].component
-
-
 def _each(share: Tensor | None, pictures: int) -> Sequence[float | None]:
     return [None] * pictures if share is None else share.tolist()
-
-
-def _with_unseen(detail: Detail, unseen: bool, goal: str) -> Detail:
-    from cnnexplain.engine.trace.runs import DETACHED
-
-    score = "this class's score" if goal == "the class" else f"the value of {goal}"
-    remark = f"Part of {score} does not pass the layer: {DETACHED}."
-    return Detail(detail.facts, (remark, *detail.remarks)) if unseen else detail
-
-
-def _detail(run_detail: Detail, method: str, share: float | None, goal: str) -> Detail:
-    facts, remarks = dict(run_detail.facts), run_detail.remarks
-    if share is not None and math.isnan(share):
-        remarks = (f"One of several branches; in none of them does anything count for {goal}.", *remarks)
-    elif share is not None:
-        facts["share"] = round(share, 4)
-        remarks = (
-            f"One of several branches: {percent(share)} of what counts for {goal} (|gradient x map|) is here.",
-            *remarks,
-        )
-    if _is_component(method):
-        remarks = (*remarks, SIGN_IS_ARBITRARY)
-    return Detail(facts, remarks)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._fills import fill, require_fill
 from cnnexplain.commands._maps import predicted, unlikely
-from cnnexplain.commands._options import TargetOption, settled_target
+from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target
+from cnnexplain.commands._verdict import judge_of
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
@@ -82,11 +83,12 @@ class Occlusion(ImageCommand):
     probability: Annotated[
         float, Param("Chance that a cell of a mask is kept.", min=0.01, max=0.99, metavar="SHARE")
     ] = 0.5
+    verdict: VerdictOption = False
 
     @property
     def seeded(self) -> bool:
-        """Whether masks are drawn."""
-        return "rise" in self.method
+        """Whether masks are drawn, or what a verdict holds maps against."""
+        return self.verdict or "rise" in self.method
 
     def bind(self, model: Model) -> tuple[Occlusion, tuple[Choice, ...]]:
         """Check the class, settle window and stride, and see that the windows cover the image."""
@@ -125,25 +127,27 @@ class Occlusion(ImageCommand):
         """The scores of the pictures as they are, and of each with its parts hidden."""
         import torch
 
+        judge = judge_of(model, wanted=self.verdict, in_image=True)
         with torch.no_grad():
-            logits = model.forward(batch.inputs.clone())
+            logits = (judge or model).forward(batch.inputs.clone())
         targets = model.targets(settled(self.target), logits, batch.expected)
         classes = predicted(model, logits, targets)
+        notes = unlikely(model, logits, targets)
+        if judge is not None:
+            targets, classes = judge.with_mixture(targets, classes, logits)
         filled = fill(self.fill, model, batch.inputs)
         results: list[tuple[Result, ...]] = []
         problems: dict[int, ImageError] = {}
         for row in range(len(batch) - batch.copies):
             here = slice(row, row + 1)
             wanted = [
-                (target.index[here], prediction)
+                (target.part(here), prediction)
                 for target, names in zip(targets, classes, strict=True)
                 if (prediction := names[row]) is not None
             ]
             try:
-                made = self._results(
-                    model, batch.part(range(row, row + 1)), filled[here], logits[here], wanted
-                )
-                results.append(tuple(made))
+                image = batch.part(range(row, row + 1))
+                results.append(tuple(self._results(model, image, filled[here], logits[here], wanted)))
             except ImageError as error:
                 results.append(())
                 problems[row] = error
@@ -154,7 +158,9 @@ class Occlusion(ImageCommand):
                     "choose another --fill; --max-failures N allows some to fail",
                 )
         results += [()] * batch.copies
-        return Answer(logits.cpu(), tuple(results), problems, unlikely(model, logits, targets))
+        if judge is not None:
+            results = judge.judged(batch, logits, results)
+        return Answer(logits.cpu(), tuple(results), problems, notes)
 
     def _results(
         self, model: Model, image: Batch, filled: Tensor, logits: Tensor, wanted: Sequence[Wanted]

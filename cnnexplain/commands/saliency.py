@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
@@ -10,10 +11,11 @@ from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._baselines import BASELINES
 from cnnexplain.commands._integral import KEPT, IntegralOptions, bytes_of
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
-from cnnexplain.commands._options import TargetOption, settled_target
+from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target
 from cnnexplain.commands._pixel_maps import MAPS, Passes
 from cnnexplain.commands._rules import require_rectifiers
 from cnnexplain.commands._runs import choices_of
+from cnnexplain.commands._verdict import judge_of, verdict_choices
 from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.map import PIXELS
@@ -24,6 +26,8 @@ from cnnexplain.errors import OptionError
 if TYPE_CHECKING:
     from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.prediction import Prediction
+    from cnnexplain.core.results import Result
     from cnnexplain.core.results.map import Heatmap
     from cnnexplain.engine.model import Model
     from cnnexplain.formulas.integrated import Quadrature
@@ -95,6 +99,7 @@ class Saliency(ImageCommand):
             "Standard deviation of their noise: a share of the input's range.", min=0, max=10, metavar="SHARE"
         ),
     ] = 0.15
+    verdict: VerdictOption = False
     layers: tuple[str, ...] = ()  # the same, settled: the ends of all branches, or one
 
     def bind(self, model: Model) -> tuple[Saliency, tuple[Choice, ...]]:
@@ -121,15 +126,16 @@ class Saliency(ImageCommand):
             )
         if "integrated-gradients" in self.method:
             self._require_room(model)
+        choices += verdict_choices(model, wanted=self.verdict)
         return replace(self, target=target.words, layer=layer, layers=layers), choices
 
     @property
     def seeded(self) -> bool:
-        """Whether the maps depend on the seed."""
+        """Whether the maps, or what a verdict holds them against, depend on the seed."""
         random = {"smoothgrad", "vargrad"} | (
             {"integrated-gradients"} if self.baseline == "random" else set()
         )
-        return not random.isdisjoint(self.method)
+        return self.verdict or not random.isdisjoint(self.method)
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
@@ -146,6 +152,7 @@ class Saliency(ImageCommand):
 
     def _explained(self, model: Model, batch: Batch) -> Answer:
         used = [MAPS[name] for name in self.method]
+        judge = judge_of(model, wanted=self.verdict)
         # No graph is kept of a pass that no formula goes back through.
         pixels = batch.inputs.detach().requires_grad_(not all(one.of_copies for one in used))
         with ExitStack() as stack:
@@ -153,35 +160,60 @@ class Saliency(ImageCommand):
             ruled = any(one.rule != "gradient" for one in used)
             rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
-            logits = model.forward(pixels.clone())
-        integral = IntegralOptions(
-            self.steps, self.baseline, cast("Quadrature", self.quadrature), self.max_gap
-        )
-        results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
+            logits = (judge or model).forward(pixels.clone())
         targets = model.targets(settled(self.target), logits, batch.expected)
+        classes = predicted(model, logits, targets)
+        notes = unlikely(model, logits, targets)
+        if judge is not None:
+            targets, classes = judge.with_mixture(targets, classes, logits)
         rules = {one.rule for one in used if not one.of_copies}
         backwards = len(targets) * (len(rules) + any(one.of_layer for one in used))
         keep = (remaining > 0 for remaining in reversed(range(backwards)))
-        for target, classes in zip(targets, predicted(model, logits, targets), strict=True):
-            passes = Passes(model, pixels, target, rectifiers, maps, self.samples, self.noise, integral, keep)
+        results: list[list[Heatmap]] = [[] for _ in range(len(batch))]
+        fewer: dict[tuple[int, str, int], Heatmap] = {}
+        for target, of_target in zip(targets, classes, strict=True):
+            passes = Passes(
+                model, pixels, target, rectifiers, maps, self.samples, self.noise, self._integral, keep
+            )
+            mixed = target.weights is not None
             for name in self.method:
-                values, details = MAPS[name].formula(passes)
-                heatmaps_of_class = heatmaps(
-                    batch,
-                    name,
-                    self.layer if MAPS[name].of_layer and self.layer else PIXELS,
-                    classes,
-                    MAPS[name].reduce(values).cpu(),
-                    scale=MAPS[name].scale,
-                    details=details,
-                    channels=values.detach().float().cpu() if batch.whole else None,
-                )
-                for of_picture, heatmap in zip(results, heatmaps_of_class, strict=True):
-                    if heatmap is not None:
-                        of_picture.append(heatmap)
-        return Answer(
-            logits.detach().cpu(), tuple(map(tuple, results)), notes=unlikely(model, logits, targets)
+                few = judge is not None and MAPS[name].of_copies
+                made = self._heatmaps(batch, name, of_target, passes.fewer() if mixed and few else passes)
+                for of_picture, heatmap in zip(results, made, strict=True):
+                    of_picture.extend([] if heatmap is None else [heatmap])
+                if few and not mixed:  # what is like the mixture's map in all but the class
+                    made = self._heatmaps(batch, name, of_target, passes.fewer())
+                    fewer |= {
+                        (row, heatmap.method, heatmap.target.index): heatmap
+                        for row, heatmap in enumerate(made)
+                        if heatmap is not None
+                    }
+        shown: Sequence[Sequence[Result]] = results
+        if judge is not None:
+            shown = judge.judged(batch, logits, results, fewer)
+        return Answer(logits.detach().cpu(), tuple(map(tuple, shown)), notes=notes)
+
+    def _heatmaps(
+        self, batch: Batch, name: str, classes: Sequence[Prediction | None], passes: Passes
+    ) -> list[Heatmap | None]:
+        """The maps of a method, one for each picture that has a class."""
+        values, details = MAPS[name].formula(passes)
+        return list(
+            heatmaps(
+                batch,
+                name,
+                self.layer if MAPS[name].of_layer and self.layer else PIXELS,
+                classes,
+                MAPS[name].reduce(values).cpu(),
+                scale=MAPS[name].scale,
+                details=details,
+                channels=values.detach().float().cpu() if batch.whole else None,
+            )
         )
+
+    @property
+    def _integral(self) -> IntegralOptions:
+        return IntegralOptions(self.steps, self.baseline, cast("Quadrature", self.quadrature), self.max_gap)
 
     def _require_room(self, model: Model) -> None:
         shape = (model.preprocess.channels, *model.preprocess.input_size)

@@ -51,10 +51,20 @@ class FunctionTarget:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One class per picture of a batch, or a function of it, and its score, still attached to the graph."""
+    """One class per picture of a batch, or a function of it, and its score, still attached to the graph.
+
+    With `weights` a mixture of the scores of all classes in the place of one class.
+    """
 
     index: Tensor  # (N,) int64; -1 where a picture has no class of this rank
     score: Tensor  # (N,) float32
+    weights: Tensor | None = None  # (N, classes) float32
+
+    def part(self, rows: slice) -> Target:
+        """Return the same of some of the pictures."""
+        return Target(
+            self.index[rows], self.score[rows], None if self.weights is None else self.weights[rows]
+        )
 
 
 def parse_target(text: str, labels: Sequence[str]) -> TargetSpec:

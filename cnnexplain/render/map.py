@@ -194,7 +194,8 @@ class MapCards:
             remarks.insert(0, _circle(heatmap))
         if not self.image.seen_whole:
             remarks.append(f"Hatched: never seen by {'this run of the layer' if self.part else 'the model'}.")
-        return [" ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
+        verdict = [] if heatmap.verdict is None else [heatmap.verdict.words]
+        return [*verdict, " ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
 
 
 def _circle(heatmap: Heatmap) -> str:

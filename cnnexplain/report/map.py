@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from cnnexplain.core.belief import belief_words
 from cnnexplain.core.records import is_misplaced
 from cnnexplain.core.results.map import PIXELS, about_function
 from cnnexplain.core.words import likelihood
 from cnnexplain.report._hiding import hiding_facts
 from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
-from cnnexplain.report.pages.words import shape, size, span
+from cnnexplain.report.pages.words import shape, size, span, words
 
 _SCALES = {
     "signed": "signed: for and against",
@@ -37,6 +38,7 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         ("scale", _SCALES.get(entry.get("scale", ""), "")),
         ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "" if is_misplaced(entry) else "nothing positive"),
         *hiding_facts(entry),
+        *_verdict_facts(entry),
         *other_facts([entry]),
     )
     return Figure(
@@ -45,9 +47,23 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         title=method,
         subject=_subject(entry),
         facts=tuple(fact for fact in facts if fact[1]),
-        remarks=remarks_of([entry]),
+        remarks=(*([belief_words(entry["verdict"])] if "verdict" in entry else []), *remarks_of([entry])),
         links=links_of([entry], "raw map"),
     )
+
+
+def _verdict_facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    """The numbers behind a verdict."""
+    verdict = entry.get("verdict", {})
+    if "marks" in verdict:
+        yield (
+            "beyond chance",
+            f"{words(verdict['marks'])} standard deviations; edges {words(verdict['edges'])}",
+        )
+        where = "the image" if verdict["deleted_in"] == PIXELS else f"the map of {verdict['deleted_in']}"
+        yield "deleted in", where
+    if "alike" in verdict:
+        yield "randomised classifier", f"rank correlation {words(verdict['alike'])}"
 
 
 def _subject(entry: Entry) -> str:

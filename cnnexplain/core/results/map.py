@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cnnexplain.core import words
+from cnnexplain.core.belief import Belief, belief_words
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.records import is_misplaced, layer_name, number, readable
 from cnnexplain.core.results import Detail, Entry, Result, require_map, require_whole
@@ -53,6 +54,7 @@ class Heatmap(Result):
     errors: NDArray[np.float32] | None = field(
         default=None, repr=False
     )  # (h, w): standard errors of a sampled map
+    verdict: Belief | None = None  # how far it can be believed, where that was asked
 
     @property
     def min(self) -> float:
@@ -96,6 +98,8 @@ class Heatmap(Result):
         if self.of_class and not target.is_class:
             value = number(target.logit, f"the target {target.label}")
             recorded["of"] = {"name": readable(target.label), "value": value}
+        if self.verdict is not None:
+            recorded["verdict"] = self.verdict.record()
         return recorded if self.of_class and target.is_class else {**recorded, "of_class": False}
 
     @property
@@ -220,4 +224,5 @@ def _summary(entry: Entry) -> str:
     about = (
         f"{target['label']} {likelihood(target)}" if entry.get("of_class", True) else about_function(entry)
     )
-    return f"{about}, {entry['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"
+    line = f"{about}, {entry['method']} {'' if layer == PIXELS else f'at {layer} '}{where}"
+    return f"{line}. {belief_words(entry['verdict'])}" if "verdict" in entry else line

@@ -135,6 +135,34 @@ def scores_at(logits: Tensor, index: Tensor) -> Tensor:
     return class_scores(logits).gather(1, index.clamp(min=0)[:, None])[:, 0]
 
 
+def score_of(logits: Tensor, target: Target, rows: Tensor) -> Tensor:
+    """The score (n,) of a target, of class scores (n, K) for variants of the images `rows` (n,) of its batch."""
+    if target.weights is None:
+        return scores_at(logits, target.index[rows])
+    return (class_scores(logits) * target.weights[rows]).sum(1)
+
+
+def mixture(logits: Tensor, targets: Sequence[Target], seed: int) -> Target | None:
+    """A random mixture of the scores of all classes but those of the targets, as a randomised classifier gives it.
+
+    Of one linear layer it is another such layer. The weights add up to 0, and are the same for every image but for the
+    classes left out. Where fewer than two are left of an image all are 0; None where there are no three classes.
+    """
+    scores = class_scores(logits)
+    if scores.shape[1] < 3:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(scores.shape[1], generator=generator).to(scores)
+    others = torch.ones_like(scores)
+    for target in targets:
+        own = (target.index >= 0).to(scores)[:, None]
+        others.scatter_add_(1, target.index.clamp(min=0)[:, None], -own)
+    others = others.clamp(min=0)
+    mean = (drawn * others).sum(1, keepdim=True) / others.sum(1, keepdim=True).clamp(min=1)
+    weights = ((drawn - mean) * others).detach()
+    return Target(targets[0].index, (scores * weights).sum(1), weights)
+
+
 def predictions(
     logits: Tensor, labels: Sequence[str], scoring: Scoring, index: Tensor | None = None
 ) -> list[tuple[Prediction, ...]]:

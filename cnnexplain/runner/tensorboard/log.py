@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnexplain.core.belief import belief_words
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.layer_words import used
 from cnnexplain.core.records import kind_of
@@ -126,6 +127,9 @@ class TensorBoardLog:
         for tag, entry in zip(tags(record["explanations"]), record["explanations"], strict=True):
             for name, value in _numbers(entry):
                 numbers.setdefault(f"{tag}/{name}", value)  # of several units the first, the strongest
+            if "verdict" in entry:
+                words = plain(f"{record['image']}: {belief_words(entry['verdict'])}")
+                self._events.text(f"{self._command}/{tag}/verdict", words, step)
         self._events.numbers(((f"{self._command}/{tag}", value) for tag, value in numbers.items()), step)
 
     def picture(self, tag: str, file: Path, step: int, about: str = "") -> None:
