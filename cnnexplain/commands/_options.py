@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 from cnnexplain.core.choice import Choice
@@ -28,6 +29,23 @@ VerdictOption = Annotated[
         "parts or edges, and does the map change when the classifier is randomised?",
     ),
 ]
+
+
+def share_of(text: str, flag: str) -> float:
+    """A share that a user gave, as 5% or 0.05: above 0, at most 1.
+
+    Raises:
+        OptionError: It is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)", text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if 0 < share <= 1:
+        return share
+    larger = match and not match[2] and 1 < share <= 100
+    raise OptionError(
+        f"{flag} {text!r} is not a share above 0 and up to 100%",
+        f"did you mean {flag} {match[1]}%?" if match and larger else f"for example {flag} 5%",
+    )
 
 
 def settled_target(model: Model, text: str) -> tuple[TargetSpec, tuple[Choice, ...]]:

@@ -21,6 +21,7 @@ from cnnexplain.core.results.map import Scale
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnnexplain.commands._sampled import SampledMap, Sampling
     from cnnexplain.core.target import Target
     from cnnexplain.engine.backward.rectifiers import Rectifiers, Rule
     from cnnexplain.engine.model import Model
@@ -37,6 +38,7 @@ class ChannelMaps(NamedTuple):
 
     values: Tensor  # (N, C, H, W)
     details: tuple[Detail, ...] = ()  # one for every picture, or none at all
+    samples: tuple[SampledMap, ...] = ()  # of every picture, where they are means of samples
 
 
 @dataclass(eq=False)
@@ -48,8 +50,8 @@ class Passes:
     target: Target
     rectifiers: Rectifiers | None  # None where no formula has a rule
     layer_maps: Mapping[str, Tensor]  # (N, C, h, w) of every run of the layers of guided Grad-CAM
-    samples: int
-    noise: float
+    own: int  # how many pictures there are; what follows only fills the batch up
+    sampling: Sampling
     integral: IntegralOptions
     keep_graph: Iterator[bool]  # for every way back: whether there will be another one
     _gradients: dict[Rule, ChannelMaps] = field(default_factory=dict)
@@ -71,11 +73,29 @@ class Passes:
         return self._gradients[rule]
 
     @cached_property
-    def noisy(self) -> formulas.Moments:
-        """Mean and variance of the gradient over noisy copies, (N, C, H, W) each."""
-        evaluate, seed = evaluator(self.model, self.target), self.model.seed
-        return formulas.noisy_gradients(
-            evaluate, self.inputs, samples=self.samples, noise=self.noise, seed=seed
+    def noisy(self) -> list[formulas.Moments]:
+        """Mean and variance of the gradient over noisy copies of each picture; of two where nobody looks at them."""
+        moments: list[formulas.Moments] = []
+        for row, index in enumerate(self.target.index.tolist()):
+            one = slice(row, row + 1)
+            moments += formulas.noisy_gradients(
+                evaluator(self.model, self.target.part(one)),
+                self.inputs[one],
+                samples=self.sampling.samples if row < self.own and index >= 0 else 2,
+                noise=self.sampling.noise,
+                seed=self.model.seed,
+                variance="vargrad" in self.sampling.methods,
+                enough=self.sampling.enough,
+            )
+        return moments
+
+    def sampled(self, method: str, bright: str) -> ChannelMaps:
+        """A mean over noisy copies, in the cells that it is sure of, and what is said of it."""
+        import torch
+
+        maps = tuple(self.sampling.drawn(moments, method) for moments in self.noisy)
+        return ChannelMaps(
+            torch.stack([one.values for one in maps]), tuple(one.detail(bright) for one in maps), maps
         )
 
     def fewer(self) -> Passes:
@@ -83,8 +103,7 @@ class Passes:
         integral = replace(
             self.integral, steps=max(2, self.integral.steps // FEWER), quadrature="gauss-legendre"
         )
-        samples = max(2, self.samples // FEWER)
-        return replace(self, samples=samples, integral=integral, _gradients={})
+        return replace(self, sampling=self.sampling.fewer(FEWER), integral=integral, _gradients={})
 
     def gradcam(self) -> Tensor:
         """The Grad-CAM of the layer, rectified and enlarged to the input, (N, 1, H, W).
@@ -123,17 +142,12 @@ def input_x_gradient(passes: Passes) -> ChannelMaps:
 
 def smoothgrad(passes: Passes) -> ChannelMaps:
     """Smilkov et al. 2017 (arXiv:1706.03825): the mean gradient over noisy copies."""
-    copies = f"Mean over {passes.samples} copies with noise of {passes.noise:g} of the input's range."
-    return ChannelMaps(passes.noisy.mean, (Detail(remarks=(BRIGHT, copies)),) * len(passes.pixels))
+    return passes.sampled("smoothgrad", BRIGHT.replace("of the pixel", "there"))
 
 
 def vargrad(passes: Passes) -> ChannelMaps:
     """Adebayo et al. 2018 (arXiv:1810.03292): the variance of the gradient over noisy copies."""
-    remark = (
-        f"Bright: the gradient differs most between {passes.samples} copies with noise of {passes.noise:g} of the "
-        "input's range."
-    )
-    return ChannelMaps(passes.noisy.variance, (Detail(remarks=(remark,)),) * len(passes.pixels))
+    return passes.sampled("vargrad", "Bright: the gradient differs most between noisy copies.")
 
 
 def integrated_gradients(passes: Passes) -> ChannelMaps:
@@ -153,7 +167,7 @@ def deconvnet(passes: Passes) -> ChannelMaps:
 
 def guided_gradcam(passes: Passes) -> ChannelMaps:
     """Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2: guided backpropagation times Grad-CAM, enlarged."""
-    values, details = passes.gradient("guided")
+    values, details, _ = passes.gradient("guided")
     return _warned(ChannelMaps(formulas.guided_gradcam(values, passes.gradcam()), details), FINE_BUT_BLIND)
 
 

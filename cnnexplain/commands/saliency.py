@@ -11,10 +11,11 @@ from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._baselines import BASELINES
 from cnnexplain.commands._integral import KEPT, IntegralOptions, bytes_of
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
-from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target
+from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target, share_of
 from cnnexplain.commands._pixel_maps import MAPS, Passes
 from cnnexplain.commands._rules import require_rectifiers
 from cnnexplain.commands._runs import choices_of
+from cnnexplain.commands._sampled import FEWEST_CELLS, MOST, SAMPLED, TOLERANCE, Sampling, choice_of
 from cnnexplain.commands._verdict import judge_of, verdict_choices
 from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
@@ -90,9 +91,24 @@ class Saliency(ImageCommand):
             metavar="SHARE",
         ),
     ] = 0.01
+    tolerance: Annotated[
+        str | None,
+        Param(
+            "Error that a map may have, as a share of its largest value. smoothgrad and vargrad are drawn in the "
+            f"finest cells whose standard error it allows. Left out, {TOLERANCE}.",
+            metavar="PERCENT",
+        ),
+    ] = None
     samples: Annotated[
-        int, Param("Noisy copies for smoothgrad and vargrad.", min=2, max=5000, metavar="N")
-    ] = 25
+        int | None,
+        Param(
+            "Noisy copies for smoothgrad and vargrad: drawn pixel by pixel, however much is chance; with --tolerance, "
+            f"at most so many. Left out, as many as a map of {FEWEST_CELLS} cells a side asks for, at most {MOST:,}.",
+            min=2,
+            max=100_000,
+            metavar="N",
+        ),
+    ] = None
     noise: Annotated[
         float,
         Param(
@@ -101,6 +117,15 @@ class Saliency(ImageCommand):
     ] = 0.15
     verdict: VerdictOption = False
     layers: tuple[str, ...] = ()  # the same, settled: the ends of all branches, or one
+
+    def __post_init__(self) -> None:
+        """See that the tolerance is one, before a model is loaded.
+
+        Raises:
+            OptionError: It is no share.
+        """
+        if self.tolerance is not None:
+            share_of(self.tolerance, "--tolerance")
 
     def bind(self, model: Model) -> tuple[Saliency, tuple[Choice, ...]]:
         """Check the class, find the layer where one is needed, and see that every rule has something to rule."""
@@ -126,15 +151,18 @@ class Saliency(ImageCommand):
             )
         if "integrated-gradients" in self.method:
             self._require_room(model)
+        choices += choice_of(self._sampling, self.samples, self.tolerance)
         choices += verdict_choices(model, wanted=self.verdict)
         return replace(self, target=target.words, layer=layer, layers=layers), choices
 
     @property
+    def _sampling(self) -> Sampling:
+        return Sampling.of(self.samples, self.tolerance, self.noise, self.method)
+
+    @property
     def seeded(self) -> bool:
         """Whether the maps, or what a verdict holds them against, depend on the seed."""
-        random = {"smoothgrad", "vargrad"} | (
-            {"integrated-gradients"} if self.baseline == "random" else set()
-        )
+        random = {*SAMPLED} | ({"integrated-gradients"} if self.baseline == "random" else set())
         return self.verdict or not random.isdisjoint(self.method)
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -173,8 +201,9 @@ class Saliency(ImageCommand):
         fewer: dict[tuple[int, str, int], Heatmap] = {}
         for target, of_target in zip(targets, classes, strict=True):
             passes = Passes(
-                model, pixels, target, rectifiers, maps, self.samples, self.noise, self._integral, keep
-            )
+                model, pixels, target, rectifiers, maps, len(batch) - batch.copies,
+                self._sampling, self._integral, keep,
+            )  # fmt: skip
             mixed = target.weights is not None
             for name in self.method:
                 few = judge is not None and MAPS[name].of_copies
@@ -197,19 +226,20 @@ class Saliency(ImageCommand):
         self, batch: Batch, name: str, classes: Sequence[Prediction | None], passes: Passes
     ) -> list[Heatmap | None]:
         """The maps of a method, one for each picture that has a class."""
-        values, details = MAPS[name].formula(passes)
-        return list(
-            heatmaps(
-                batch,
-                name,
-                self.layer if MAPS[name].of_layer and self.layer else PIXELS,
-                classes,
-                MAPS[name].reduce(values).cpu(),
-                scale=MAPS[name].scale,
-                details=details,
-                channels=values.detach().float().cpu() if batch.whole else None,
-            )
+        values, details, samples = MAPS[name].formula(passes)
+        made = heatmaps(
+            batch,
+            name,
+            self.layer if MAPS[name].of_layer and self.layer else PIXELS,
+            classes,
+            MAPS[name].reduce(values).cpu(),
+            scale=MAPS[name].scale,
+            details=details,
+            channels=values.detach().float().cpu() if batch.whole else None,
         )
+        return [
+            heatmap and samples[row].on(heatmap) if samples else heatmap for row, heatmap in enumerate(made)
+        ]
 
     @property
     def _integral(self) -> IntegralOptions:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cnnexplain.core.belief import belief_words
 from cnnexplain.core.records import is_misplaced
 from cnnexplain.core.results.map import PIXELS, about_function
-from cnnexplain.core.words import likelihood
+from cnnexplain.core.words import likelihood, percent
 from cnnexplain.report._hiding import hiding_facts
-from cnnexplain.report.pages.figures import Entry, Figure, Record, links_of, other_facts, remarks_of, source
+from cnnexplain.report.pages.figures import (
+    Entry,
+    Fact,
+    Figure,
+    Record,
+    links_of,
+    other_facts,
+    remarks_of,
+    source,
+)
 from cnnexplain.report.pages.words import shape, size, span, words
 
 _SCALES = {
@@ -38,6 +47,7 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         ("scale", _SCALES.get(entry.get("scale", ""), "")),
         ("peak", f"x {peak[0]}, y {peak[1]}" if peak else "" if is_misplaced(entry) else "nothing positive"),
         *hiding_facts(entry),
+        *_sampled_facts(entry),
         *_verdict_facts(entry),
         *other_facts([entry]),
     )
@@ -78,3 +88,13 @@ def _nothing(entry: Entry) -> str:
         return "it is not known where" if is_misplaced(entry) else "zero everywhere"
     speaks = entry.get("of_class", True) or "of" in entry
     return "nothing positive: no part speaks for it" if speaks else "nothing stands out"
+
+
+def _sampled_facts(entry: Entry) -> Iterator[Fact]:
+    """How many samples a map is the mean of, and how sure it is, out of the fact `sampled`."""
+    facts = entry.get("sampled")
+    if isinstance(facts, Mapping):
+        yield "noisy copies", words(facts.get("samples", ""))
+        share = facts.get("share")
+        sure = f"{percent(share)} of the largest value" if isinstance(share, int | float) else "not known"
+        yield "largest standard error", sure

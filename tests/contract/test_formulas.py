@@ -28,7 +28,7 @@ def test_the_examples_print_what_stands_below_them(module: str) -> None:
     assert not doctest.testmod(of_module).failed
 
 
-@pytest.mark.parametrize("name", [*sorted(set(FUNCTIONS) - TABLES), "Moments"])
+@pytest.mark.parametrize("name", [*sorted(set(FUNCTIONS) - TABLES), "Moments", "SampledMean"])
 def test_a_formula_says_its_source_and_has_an_example(name: str) -> None:
     formula = getattr(formulas, name)
     text = inspect.getdoc(formula) or ""
@@ -50,7 +50,7 @@ def test_public_names_are_those_of_the_modules() -> None:
         if inspect.isfunction(value) and value.__module__ == f"cnnexplain.formulas.{module}"
         if not name.startswith("_")
     }
-    assert defined | {"CAMS", "Cam", "Moments", "Rise"} == set(formulas.__all__)
+    assert defined | {"CAMS", "Cam", "Moments", "Rise", "SampledMean"} == set(formulas.__all__)
     assert set(formulas.__all__) <= set(dir(formulas))
     with pytest.raises(AttributeError, match="no attribute 'gradcan'"):
         formulas.gradcan  # noqa: B018

@@ -55,6 +55,10 @@ class Heatmap(Result):
         default=None, repr=False
     )  # (h, w): standard errors of a sampled map
     verdict: Belief | None = None  # how far it can be believed, where that was asked
+    channel_errors: NDArray[np.float32] | None = field(
+        default=None, repr=False
+    )  # (C, H, W): those of `channels`
+    pooled: bool = False  # whether a map of pixels has a value for each cell of pixels only
 
     @property
     def min(self) -> float:
@@ -110,17 +114,17 @@ class Heatmap(Result):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the map (h, w), signed, and what it is of.
 
-        Where a map of pixels has a value for every channel, `values` is (C, H, W), and `map` has it as it is drawn.
+        Where a map of pixels has a value for every channel, `values` is (C, H, W), and `map` has it as it is drawn,
+        which may be in cells. Sampled maps have standard errors: `errors` those of `values`, `map_errors` of `map`.
         """
         import numpy as np
 
-        values = {"values": self.values}
+        values = {"values": self.values, "errors": self.errors}
         if self.channels is not None:
-            values = {"values": self.channels, "map": self.values}
-        if self.errors is not None:
-            values["errors"] = self.errors
+            values = {"values": self.channels, "errors": self.channel_errors}
+            values |= {"map": self.values, "map_errors": self.errors}
         return {
-            **values,
+            **{name: array for name, array in values.items() if array is not None},
             "method": np.array(self.method),
             "class": np.array(self.target.index, np.int64),
             "label": np.array(readable(self.target.label)),

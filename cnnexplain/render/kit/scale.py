@@ -28,6 +28,7 @@ class PixelScale:
     smallest: float
     largest: float
     limit: float  # where the colours end, on both sides of zero for a signed map; zero where the map is
+    cells: str = "pixels"  # what has a value
 
     @classmethod
     def of(cls, heatmap: Heatmap, options: RenderOptions) -> PixelScale:
@@ -37,7 +38,8 @@ class PixelScale:
         name = colormap(options, signed=signed)
         # A component has few cells, each of which counts: its colours end at the largest.
         end = float(strength.max()) if heatmap.scale == "component" else limit(strength)
-        return cls(signed, heatmap.scale, name, heatmap.min, heatmap.max, end)
+        cells = "cells" if heatmap.pooled else "pixels"
+        return cls(signed, heatmap.scale, name, heatmap.min, heatmap.max, end, cells)
 
     @property
     def steps(self) -> int:
@@ -72,7 +74,7 @@ class PixelScale:
             if not clipped:
                 return f"The largest value is {number(self.largest)}."
             return (
-                f"Colours end at {number(self.limit)}, which {SHARE:g}% of the pixels do not exceed; "
+                f"Colours end at {number(self.limit)}, which {SHARE:g}% of the {self.cells} do not exceed; "
                 f"the largest is {number(self.largest)}."
             )
         warm, cold = ENDS[self.colormap]
@@ -85,7 +87,7 @@ class PixelScale:
         else:
             meaning = f"{warm} is positive, {cold} negative."
         ends = f"±{number(self.limit)}"
-        share = f", which {SHARE:g}% of the pixels do not exceed" if clipped else ""
+        share = f", which {SHARE:g}% of the {self.cells} do not exceed" if clipped else ""
         return (
             f"{meaning} Colours end at {ends}{share}; "
             f"the values run from {number(self.smallest)} to {number(self.largest)}."

@@ -17,7 +17,7 @@ FEW = 3  # what differs from unit to unit more than this is left to the record
 # What has a place of its own in a figure; whatever else a command says is shown as it is.
 _PLACED = {"kind", "method", "layer", "target", "title", "of_class", "of", "unit", "channels", "scale", "shape", "min",
            "max", "peak", "laid", "run", "picture", "raw", "remarks", "rectifiers", "completeness",
-           "filters", "classes", "occlusion", "rise", "verdict"}  # fmt: skip
+           "filters", "classes", "occlusion", "rise", "sampled", "verdict"}  # fmt: skip
 # What has one in the table of a kind that nobody knows here.
 _GENERAL = {"kind", "method", "layer", "picture", "raw", "remarks"}
 
