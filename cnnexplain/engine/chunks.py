@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 import torch
@@ -22,6 +23,9 @@ class Chunks:
         self.limit: int | None = None  # what memory or the model allowed; None until it was found wanting
         # Why inputs must go through one at a time, "" where they need not; None until that was asked.
         self.alone: str | None = None
+        self.stopped = (
+            False  # whether another thread wants no more: `CancelledError` takes the next chunk's place
+        )
 
     def over(
         self,
@@ -40,6 +44,8 @@ class Chunks:
         usual = most or max(1, round(ROWS.get(device.type, 4) / max(row_size, 1)))
         start = 0
         while start < rows:
+            if self.stopped:
+                raise CancelledError
             size = min(self.limit or usual, most or rows, rows - start)
             chunk = range(start, start + size)
             try:

@@ -65,7 +65,7 @@ class ImageTask(LoadedTask):
         self.jobs = self.answers.settled(self.model, self.sources, jobs)  # of this part of the run
         self.reductions = Reductions.of(self.method.reducers)
         self.records = Records(len(self.jobs))
-        self.worker = worker_of(request, self.folder, self.model, self.loaded, self.method, len(self.jobs))
+        self.worker = worker_of(request, self.folder, self.model, self.loaded, self.method, len(self.sources))
         self.done = self.edited = 0
         self._begun = time.monotonic()
         self._feed: LogFeed | None = None

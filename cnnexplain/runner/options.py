@@ -12,6 +12,9 @@ from cnnexplain.core.records import LISTED
 from cnnexplain.errors import OptionError
 
 BATCHES = {"cpu": 8, "cuda": 64, "mps": 16}  # on processors larger ones gain nothing
+PORTIONS = (
+    4  # at least so many batches are made of a run's images on processors, which each compute one at a time
+)
 LARGEST_BATCH = 65536
 
 
@@ -119,10 +122,11 @@ class RunOptions(FolderOptions):
         str, Param("How many images may fail before the exit code says so: N or N%.", metavar="N|N%")
     ] = "0"
 
-    def batch(self, device: str) -> int:
-        """`batch_size` as a number, for a kind of device."""
+    def batch(self, device: str, images: int = LARGEST_BATCH) -> int:
+        """`batch_size` as a number, for a kind of device; on processors of few `images` fewer, so that all compute."""
         if self.batch_size == "auto":
-            return BATCHES.get(device, BATCHES["cpu"])
+            largest = BATCHES.get(device, BATCHES["cpu"])
+            return max(1, min(largest, images // PORTIONS)) if device == "cpu" else largest
         if not re.fullmatch(r"[0-9]{1,5}", self.batch_size) or not 1 <= int(self.batch_size) <= LARGEST_BATCH:
             raise OptionError(
                 f"--batch-size {self.batch_size!r} is neither a number of pictures nor auto",

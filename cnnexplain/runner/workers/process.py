@@ -12,9 +12,10 @@ from multiprocessing import parent_process
 from cnnexplain.sources.kit.libraries import imported_lightly
 
 BEHIND = 10  # of the 19 steps that a thread can stand back
-# From glibc's malloc.h; sizes in bytes. The largest threshold that it takes is 32 MiB.
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
-KEPT = {TRIM_THRESHOLD: 2**31 - 2**12, TOP_PAD: 2**28, MMAP_THRESHOLD: 2**25}
+# From glibc's malloc.h; sizes in bytes. The largest threshold that it takes is 32 MiB. One arena for all
+# threads: the others give back what is freed whatever the thresholds say.
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, ARENA_MAX = -1, -2, -3, -8
+KEPT = {TRIM_THRESHOLD: 2**31 - 2**12, TOP_PAD: 2**28, MMAP_THRESHOLD: 2**25, ARENA_MAX: 1}
 
 
 def make_own() -> None:

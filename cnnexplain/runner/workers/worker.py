@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing as closing_generator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
-import torch
 from PIL import Image
 
 from cnnexplain.commands import ImageCommand
@@ -29,10 +30,14 @@ from cnnexplain.runner.workers.deadly_images import find_deadly
 from cnnexplain.runner.workers.pipeline import ahead
 from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.process import step_back
+from cnnexplain.runner.workers.streams import Streams
 from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
 
 UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
+
+
+Decoding = tuple[Job, Prepared | Exception]
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,17 @@ class Worker:
     images: int  # of the whole run
     with_values: bool = False  # whether the TensorBoard log wants the values
     stages: Stages = field(default_factory=Stages)
+    streams: Streams = field(default_factory=Streams)
 
     def explained(self, jobs: Iterable[Job]) -> Iterator[Done]:
         """Explain and write every job, in order but for those that fail. Inside `model.borrowed()`."""
+        self.streams.settle(self.model, -(-self.images // self.batch.size))
         depth = 2 * max(self.batch.size, self.threads)
-        with closing(ThreadPoolExecutor(self.threads, initializer=step_back)) as pool:
-            decoded = ahead(pool, self._prepared, jobs, depth)
-            yield from ahead(pool, self._written, self._explained(decoded), depth)
+        begin = None if self.streams.count > 1 else step_back
+        with closing(ThreadPoolExecutor(self.threads, "decode", begin)) as pool:
+            batches = self._batches(ahead(pool, self._prepared, jobs, depth))
+            with closing_generator(self.streams.answers(self.model, self._of_batch, batches)) as explained:
+                yield from ahead(pool, self._written, chain.from_iterable(explained), depth)
 
     def deadly(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
@@ -98,39 +107,36 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 
-    def _explained(self, decoded: Iterable[tuple[Job, Prepared | Exception]]) -> Iterator[Explained]:
-        """What is found in every picture; batches are filled whatever comes between."""
-        waiting: dict[int, tuple[Job, Prepared]] = {}
+    def _batches(self, decoded: Iterable[Decoding]) -> Iterator[list[Decoding]]:
+        """Pictures in batches, which are filled whatever comes between; those that failed alone."""
+        waiting: list[Decoding] = []
         for job, picture in decoded:
             if not isinstance(picture, Prepared):
-                yield Explained(job, picture)
+                yield [(job, picture)]
                 continue
-            waiting[id(picture)] = job, picture
+            waiting.append((job, picture))
             if len(waiting) >= self.batch.size:
-                yield from self._of_batch(waiting)
-                waiting = {}
-        yield from self._of_batch(waiting)
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
 
-    def _of_batch(self, waiting: dict[int, tuple[Job, Prepared]]) -> Iterator[Explained]:
-        if not waiting:
-            return
-        pictures = [one for _, one in waiting.values()]
+    def _of_batch(self, model: Model, batch: list[Decoding], threads: int) -> list[Explained]:
+        """What is found in every picture of a batch, computed by so many threads, or by this one alone where 0."""
+        pictures = [picture for _, picture in batch if isinstance(picture, Prepared)]
+        if not pictures:
+            return [Explained(job, error) for job, error in batch if isinstance(error, Exception)]
+        jobs = {id(picture): job for job, picture in batch}
         # Rounding depends on how many go together, and must not depend on which of a run's are left to be done.
         size = min(self.batch.size, self.images)
-        outcomes = explain(
-            self.model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
-        )
-        threads = torch.get_num_threads() if self.model.device.type == "cpu" else 1
-        while True:
-            with self.stages.spent(EXPLAINING, threads):
-                picture, explanation = next(outcomes, (None, None))
-            if picture is None or explanation is None:
-                break
-            outcome = _of_picture(explanation)
-            ours = not isinstance(outcome, (Explanation, CnnexplainError))  # a defect, as it seems
-            yield Explained(
-                waiting[id(picture)][0], outcome, suspected=ours or isinstance(outcome, ImageModelError)
-            )
+        with self.stages.spent(EXPLAINING, threads):
+            outcomes = [
+                (jobs[id(picture)], _of_picture(outcome))
+                for picture, outcome in explain(
+                    model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
+                )
+            ]
+        return [Explained(job, outcome, suspected=_is_suspected(outcome)) for job, outcome in outcomes]
 
     def _written(self, result: Explained) -> Done:
         with self.stages.spent(WRITING):
@@ -152,6 +158,12 @@ def _of_picture(outcome: Explanation | Exception) -> Explanation | Exception:
     if isinstance(outcome, CnnexplainError) and outcome.stops_run:
         raise outcome
     return outcome
+
+
+def _is_suspected(outcome: Explanation | Exception) -> bool:
+    """Whether the model or we may be to blame for a failure, and not the picture."""
+    ours = not isinstance(outcome, (Explanation, CnnexplainError))  # a defect, as it seems
+    return ours or isinstance(outcome, ImageModelError)
 
 
 def cores() -> int:
@@ -185,6 +197,6 @@ def worker_of(
         request.answers.only,
     )
     usual = method.image_by_image and where.batch_size == "auto"
-    batch = BatchSize(1 if batch_choice(model) or usual else where.batch(model.device.type))
+    batch = BatchSize(1 if batch_choice(model) or usual else where.batch(model.device.type, images))
     threads = threads or where.workers or cores()
     return Worker(model, method, writer, batch, threads, images, with_values=where.tensorboard is not None)

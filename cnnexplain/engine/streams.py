@@ -1,0 +1,75 @@
+"""Copies of a model that share its weights, so that several threads can each send pictures through one of their own.
+
+The threads of one batch wait for each other in every layer, and beside other programs for the one that was kept from
+its processor: a batch of eight through EfficientNet-Lite0 takes ten times as long on two processors of which another
+program keeps one busy. Threads that each have a batch of their own wait for nobody.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cnnexplain.engine.chunks import Chunks
+from cnnexplain.engine.trace.tracing import Heads
+from cnnexplain.errors import CnnexplainError, first_line
+
+if TYPE_CHECKING:
+    from cnnexplain.engine.model import Model
+
+
+def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
+    """Copies of a model, each for one thread; they share its weights and nothing else. Inside `model.borrowed()`.
+
+    Costs one forward pass, by which a copy is seen to run as the model does.
+
+    Args:
+        model: The model that was looked at already.
+        count: How many.
+
+    Returns:
+        The copies and "", or no copies and the reason why threads cannot share this model.
+    """
+    if model.function is not None:
+        return (), "it is asked for a function of its answer, which may keep what it was given last"
+    try:
+        shared = tuple(_copy(model) for _ in range(count))
+        before = _random_numbers()
+        runs = _runs(shared[0])
+        drawn = _random_numbers() != before
+    except CnnexplainError as error:
+        return (), f"a copy of it does not run: {error.problem}"
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything when it is copied
+        return (), f"it cannot be copied: {first_line(error)}"
+    if drawn:
+        return (), "it draws random numbers, which threads would take from each other"
+    return ((), "a copy of it runs other layers") if runs != _runs(model) else (shared, "")
+
+
+def _copy(model: Model) -> Model:
+    """A copy with parameters of its own, whose values are those of the model, in the same place in memory."""
+    shared = {
+        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
+        for parameter in model.module.parameters()
+    }
+    chunks, heads, layout = Chunks(), Heads(), copy.copy(model.layout)
+    chunks.alone = model.chunks.alone
+    return replace(
+        model, module=copy.deepcopy(model.module, shared), chunks=chunks, heads=heads, layout=layout
+    )
+
+
+def _runs(model: Model) -> list[tuple[str, int, tuple[int, ...]]]:
+    return [(layer.name, layer.run, layer.shape) for layer in model.trace.layers]
+
+
+def _random_numbers() -> tuple[Any, ...]:
+    """Where the generators that everybody shares stand."""
+    numpy_state = np.random.get_state(legacy=False)["state"]
+    return torch.get_rng_state().tolist(), random.getstate(), numpy_state["key"].tobytes(), numpy_state["pos"]
