@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ import torch
 from torch import nn
 
 from cnnexplain.engine.chunks import Chunks
-from cnnexplain.engine.trace.tracing import Heads
+from cnnexplain.engine.hooks import hooked, submodules
+from cnnexplain.engine.trace.tracing import learnt
 from cnnexplain.errors import CnnexplainError, first_line
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
         return (), f"it cannot be copied: {first_line(error)}"
     if drawn:
         return (), "it draws random numbers, which threads would take from each other"
-    return ((), "a copy of it runs other layers") if runs != _runs(model) else (shared, "")
+    return ((), "a copy of it runs other layers") if runs != model.trace.runs else (shared, "")
 
 
 def _copy(model: Model) -> Model:
@@ -58,15 +60,18 @@ def _copy(model: Model) -> Model:
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
         for parameter in model.module.parameters()
     }
-    chunks, heads, layout = Chunks(), Heads(), copy.copy(model.layout)
+    chunks = Chunks()
     chunks.alone = model.chunks.alone
-    return replace(
-        model, module=copy.deepcopy(model.module, shared), chunks=chunks, heads=heads, layout=layout
-    )
+    module = copy.deepcopy(model.module, shared)
+    return learnt(replace(model, module=module, chunks=chunks, layout=copy.copy(model.layout)), model)
 
 
-def _runs(model: Model) -> list[tuple[str, int, tuple[int, ...]]]:
-    return [(layer.name, layer.run, layer.shape) for layer in model.trace.layers]
+def _runs(model: Model) -> Counter[str]:
+    """How often every layer runs for one picture."""
+    runs: Counter[str] = Counter()
+    with hooked(submodules(model.module), after=lambda name, *_: runs.update((name,))), torch.no_grad():
+        model.output_of(model.blank())
+    return runs
 
 
 def _random_numbers() -> tuple[Any, ...]:

@@ -49,9 +49,10 @@ class Runs:
     _measured: dict[str, Laying] = field(default_factory=dict, repr=False)
 
     def of(self, model: Model) -> Runs:
-        """These runs, for a copy of the model that differs in names only."""
+        """These runs, for a copy of the model whose layers run as the model's do."""
         other = copy(self)
         other.model = model
+        vars(other).pop("_trace_names", None)  # by modules, which may be copies as well
         return other
 
     def full_name(self, name: str) -> str:

@@ -68,8 +68,12 @@ def traced(model: Model) -> layers.Trace:
 
 def renamed(model: Model, labels: Sequence[str]) -> Model:
     """A copy of the model with these names for its classes, which keeps all that was learnt of the model already."""
-    other = replace(model, own_labels=labels)
-    looks = {name: value for name, value in vars(model).items() if name not in (*vars(other), "labels")}
+    return learnt(replace(model, own_labels=labels), model, "labels")
+
+
+def learnt(other: Model, model: Model, *differing: str) -> Model:
+    """`other`, a copy of `model`, with all that was learnt of the model by looking at it, but for what differs."""
+    looks = {name: value for name, value in vars(model).items() if name not in (*vars(other), *differing)}
     if "runs" in looks:
         looks["runs"] = looks["runs"].of(other)
     vars(other).update(looks)
