@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 
+import beside
 import checking
 import explaining
 import folder
@@ -31,6 +32,7 @@ def main() -> None:
     kernels.main()
     checking.main()
     folder.main()
+    beside.main()
     scale.main()
 
 

@@ -29,6 +29,7 @@ def of_stages(outcome: Outcome) -> str:
     """Images in a second, which share of the processors' time each stage took, and how busy these were."""
     work = dict(outcome.work)
     whole, processors = work.pop("whole"), work.pop("processors")
+    work.pop("streams")
     every = sum(work.values()) or 1.0
     shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
     busy = percent(min(1.0, every / (whole * processors)))

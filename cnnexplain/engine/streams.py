@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.hooks import hooked, submodules
@@ -56,14 +57,27 @@ def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
 
 def _copy(model: Model) -> Model:
     """A copy with parameters of its own, whose values are those of the model, in the same place in memory."""
-    shared = {
-        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
-        for parameter in model.module.parameters()
-    }
+    shared: dict[int, Tensor] = {id(value): value.detach() for value in _remembered(model.module)}
+    for parameter in model.module.parameters():
+        shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
     chunks = Chunks()
     chunks.alone = model.chunks.alone
     module = copy.deepcopy(model.module, shared)
     return learnt(replace(model, module=module, chunks=chunks, layout=copy.copy(model.layout)), model)
+
+
+def _remembered(module: nn.Module) -> Iterator[Tensor]:
+    """Tensors of a graph that modules keep from the last image, which nobody can copy as they are."""
+    for child in module.modules():
+        for value in vars(child).values():
+            several = (
+                value.values()
+                if isinstance(value, dict)
+                else value
+                if isinstance(value, (list, tuple))
+                else ()
+            )
+            yield from (kept for kept in (value, *several) if isinstance(kept, Tensor) and not kept.is_leaf)
 
 
 def _runs(model: Model) -> Counter[str]:

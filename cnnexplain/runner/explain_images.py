@@ -139,6 +139,8 @@ class ImageTask(LoadedTask):
                     yield Item(done.job.position, done.record, again=again)
                     if self._feed is not None:
                         self._feed.add(done)
+            if self.worker.streams.reason:
+                self.observer.notice("streams", f"one batch at a time: {self.worker.streams.reason}")
         except WorkerError:
             if self.folder is not None:
                 self.folder.was_killed = True
@@ -152,7 +154,8 @@ class ImageTask(LoadedTask):
     def work(self) -> Mapping[str, float]:
         """Seconds that explaining took: the `whole`; of processors, each stage. To be asked for at the end."""
         whole = round(time.monotonic() - self._begun, 3)
-        return {"whole": whole, "processors": cores(), **self.worker.stages.taken()}
+        streams, seconds = self.worker.streams.count, self.worker.stages.taken()
+        return {"whole": whole, "processors": cores(), "streams": streams, **seconds}
 
     def end(self) -> dict[str, Any]:
         """How many images failed, where the time went, and what is said of all images together."""

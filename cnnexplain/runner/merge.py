@@ -164,7 +164,8 @@ def _described(parts: Sequence[RunPart], request: Request[Joining], images: int)
     work: Counter[str] = Counter()
     for part in parts:
         work.update(part.run.get("work", {}))  # as long as one after another would have taken
-    work.pop("processors", None)
+    for number in ("processors", "streams"):
+        work.pop(number, None)
     return {
         **{name: first[name] for name in SHARED if name in first},
         "status": "running",
