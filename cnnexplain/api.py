@@ -130,8 +130,7 @@ class Explainer:
         if callable(target):
             model, options = self._asked(FunctionTarget(target)), {**options, "target": "top"}
         method, settled = bound(kind(**checked(kind, options)), model)
-        alone = batch_choice(model)
-        batch_size, settled = 1 if alone else batch_size, (*alone, *settled)
+        batch_size = 1 if batch_choice(model) else batch_size
         explanations: list[Explanation] = []
         with model.borrowed():
             for batch in batched(every, batch_size):
@@ -139,7 +138,8 @@ class Explainer:
                 for _, explanation in explain(model, method, prepared):
                     if not isinstance(explanation, Explanation):
                         raise explanation
-                    explanations.append(replace(explanation, choices=settled, html=html))
+                    choices = (*batch_choice(model), *settled)  # this batch may have added to them
+                    explanations.append(replace(explanation, choices=choices, html=html))
         return explanations[0] if single else explanations
 
     def summary(self) -> LayerTable:

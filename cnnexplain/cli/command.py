@@ -113,9 +113,16 @@ class ShellCommand(ABC):
         Paths are relative to `start`.
         """
 
-    def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:  # noqa: ARG002
-        """The values without settings that conflict with the `typed` options: those are meant for other calls."""
-        return dict(values)
+    def settled(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:
+        """The values without settings that conflict with the `typed` options: those are meant for other calls.
+
+        Nor those of options that none of the methods uses.
+        """
+        own = {option.name: option for option in declared(self.kind)}
+        wanted = values.get("method") or (own["method"].default if "method" in own else ())
+        methods = {part.strip() for word in wanted for part in word.split(",")}
+        unused = {name for name, option in own.items() if not option.is_used(methods)} - typed
+        return {**values, **{name: own[name].default for name in unused}}
 
     def carry_out(
         self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cnnexplain.core import registry
+from cnnexplain.core.params import declared
 from cnnexplain.core.reduce import Reducer
 from cnnexplain.engine.capabilities import Capability, require
 from cnnexplain.errors import OptionError
@@ -88,6 +89,8 @@ def bound(command: AnyCommand, model: Model) -> tuple[AnyCommand, tuple[Choice, 
     Raises:
         CnnexplainError: The model lacks what the command needs, or options and model do not fit.
     """
+    for option in declared(type(command)):
+        option.require_use(getattr(command, option.name), getattr(command, "method", ()))
     require(model, command.needs)
     return command.bind(model)
 

@@ -185,9 +185,10 @@ def require_placed(model: Model, methods: Sequence[str], layers: Sequence[str]) 
             continue
         for run in (run for layer in layers for run in model.runs.with_maps(layer)):
             if lost := model.runs.laying(run).lost:
+                others = ",".join(other for other in methods if other != name) or "ablationcam"
                 raise LayerError(
                     f"{name} lays the channels of {run} on the picture, and where they lie is not known: {lost}",
-                    "name a layer before that, or use -m ablationcam, which changes the layer's map itself",
+                    f"name a layer before that, or leave {name} out: -m {others}",
                 )
 
 

@@ -26,7 +26,7 @@ FULLGRAD = "fullgrad"
 APART = 1e-3  # of the score: more than rounding
 
 
-def require_whole_maps(model: Model) -> None:
+def require_whole_maps(model: Model, methods: Sequence[str]) -> None:
     """Raise `LayerError` where the model moves or cuts the picture, on which the maps of all layers are laid."""
     if not model.trace.moves.moved:
         return
@@ -35,7 +35,9 @@ def require_whole_maps(model: Model) -> None:
         if layer.map and not model.runs.laying(run).plain:
             raise LayerError(
                 f"fullgrad lays the maps of all layers on the whole picture, and that of {run} lies otherwise",
-                "use a formula of one layer, such as -m gradcam or -m hirescam",
+                f"leave fullgrad out: -m {','.join(others)}"
+                if (others := [name for name in methods if name != FULLGRAD])
+                else "use a formula of one layer, such as -m gradcam or -m hirescam",
             )
 
 

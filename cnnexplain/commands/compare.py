@@ -88,7 +88,7 @@ class Compare(ImageCommand):
     cells: Annotated[
         int, Param("Cells along each side of the image that are deleted at once.", min=2, max=64, metavar="N")
     ] = 8
-    steps: Annotated[int, Param("Points of a curve, both ends left out.", min=1, max=200, metavar="N")] = 9
+    points: Annotated[int, Param("Points of a curve, both ends left out.", min=1, max=200, metavar="N")] = 9
     orders: Annotated[
         int, Param("Random orders of the cells that maps are held against.", min=2, max=100, metavar="N")
     ] = 8
@@ -165,7 +165,7 @@ class Compare(ImageCommand):
             prediction,
             score=self.score or "logit",
             cells=self.cells,
-            steps=self.steps,
+            steps=self.points,
             orders=self.orders,
             redrawn=redrawn(*about) if "randomisation" in self.scores else (),
             noisy=noisy(*about) if "noise" in self.scores else (),

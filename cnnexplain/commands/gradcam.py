@@ -85,6 +85,7 @@ class GradCAM(ImageCommand):
             "Channels that scorecam asks for: the strongest until the rest could hardly change the map, or all.",
             metavar="WHICH",
             choices=("energy", "all"),
+            of=("scorecam",),
         ),
     ] = "energy"
     verdict: VerdictOption = False
@@ -115,11 +116,6 @@ class GradCAM(ImageCommand):
                 f"--layer {', '.join(self.layer)} has no use here: fullgrad explains pixels, not a layer",
                 "leave --layer out (or the setting of that name), or add -m gradcam",
             )
-        if self.channels != "energy" and "scorecam" not in self.method:
-            raise OptionError(
-                f"--channels {self.channels} has no use here: only scorecam chooses among channels",
-                "leave --channels out (or the setting of that name), or add -m scorecam",
-            )
         layer = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         model.runs.require_maps(layer)
         branches = False
@@ -132,7 +128,7 @@ class GradCAM(ImageCommand):
         if FINER in self.method:
             require_classes(model)
         if FULLGRAD in self.method:
-            require_whole_maps(model)
+            require_whole_maps(model, self.method)
         choices += verdict_choices(model, wanted=self.verdict)
         return replace(self, layer=layer, target=target.words, branches=branches), choices
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 __all__ = ["Occlusion"]
+SLIDING, RISE = ("sliding",), ("rise",)
 USUAL_WINDOW, USUAL_STRIDE, USUAL_SIDE = 15, 8, 224  # pixels; for other sizes in proportion
 
 
@@ -59,17 +60,24 @@ class Occlusion(ImageCommand):
     ] = "logit"
     window: Annotated[
         int | None,
-        Param("Side of the sliding window in pixels of the model's input; 15 of 224.", min=1, metavar="PX"),
+        Param(
+            "Side of the sliding window in pixels of the model's input; 15 of 224.",
+            min=1,
+            metavar="PX",
+            of=SLIDING,
+        ),
     ] = None
     stride: Annotated[
         int | None,
-        Param("Pixels from one window to the next, at most a window; 8 of 224.", min=1, metavar="PX"),
+        Param(
+            "Pixels from one window to the next, at most a window; 8 of 224.", min=1, metavar="PX", of=SLIDING
+        ),
     ] = None
     fill: Annotated[
         str,
         Param("What hides: grey, mean, blur, black, or a colour such as #ff8000.", metavar="FILL"),
     ] = "grey"
-    masks: Annotated[int, Param("Masks of rise, at most.", min=2, max=1_000_000, metavar="N")] = 2000
+    masks: Annotated[int, Param("Masks of rise, at most.", min=2, max=1_000_000, metavar="N", of=RISE)] = 2000
     max_error: Annotated[
         float,
         Param(
@@ -77,11 +85,12 @@ class Occlusion(ImageCommand):
             min=0,
             max=1,
             metavar="SHARE",
+            of=RISE,
         ),
     ] = 0.05
-    grid: Annotated[int, Param("Cells of a mask along each side.", min=2, max=64, metavar="N")] = 7
+    grid: Annotated[int, Param("Cells of a mask along each side.", min=2, max=64, metavar="N", of=RISE)] = 7
     probability: Annotated[
-        float, Param("Chance that a cell of a mask is kept.", min=0.01, max=0.99, metavar="SHARE")
+        float, Param("Chance that a cell of a mask is kept.", min=0.01, max=0.99, metavar="SHARE", of=RISE)
     ] = 0.5
     verdict: VerdictOption = False
 

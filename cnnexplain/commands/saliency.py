@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cnnexplain.formulas.integrated import Quadrature
 
 __all__ = ["Saliency"]
+INTEGRATED, NOISY = ("integrated-gradients",), ("smoothgrad", "vargrad")
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,19 @@ class Saliency(ImageCommand):
             metavar="NAME",
         ),
     ] = None
-    steps: Annotated[int, Param("Steps of integrated-gradients.", min=2, max=5000, metavar="N")] = 50
+    steps: Annotated[
+        int, Param("Steps of integrated-gradients.", min=2, max=5000, metavar="N", of=INTEGRATED)
+    ] = 50
     baseline: Annotated[
-        str, Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES))
+        str,
+        Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES), of=INTEGRATED),
     ] = "black"
     quadrature: Annotated[
         str,
         Param(
             "How the integral is taken: adaptive steps where the score bends, gauss-legendre steps as Captum does.",
             choices=("adaptive", "gauss-legendre"),
+            of=INTEGRATED,
         ),
     ] = "adaptive"
     max_gap: Annotated[
@@ -89,6 +94,7 @@ class Saliency(ImageCommand):
             min=0,
             max=1,
             metavar="SHARE",
+            of=INTEGRATED,
         ),
     ] = 0.01
     tolerance: Annotated[
@@ -97,6 +103,7 @@ class Saliency(ImageCommand):
             "Error that a map may have, as a share of its largest value. smoothgrad and vargrad are drawn in the "
             f"finest cells whose standard error it allows. Left out, {TOLERANCE}.",
             metavar="PERCENT",
+            of=NOISY,
         ),
     ] = None
     samples: Annotated[
@@ -107,12 +114,17 @@ class Saliency(ImageCommand):
             min=2,
             max=100_000,
             metavar="N",
+            of=NOISY,
         ),
     ] = None
     noise: Annotated[
         float,
         Param(
-            "Standard deviation of their noise: a share of the input's range.", min=0, max=10, metavar="SHARE"
+            "Standard deviation of their noise: a share of the input's range.",
+            min=0,
+            max=10,
+            metavar="SHARE",
+            of=NOISY,
         ),
     ] = 0.15
     verdict: VerdictOption = False

@@ -39,6 +39,7 @@ class Param:
     choices: tuple[str, ...] = ()
     split: bool = False  # a list that may also be written with commas
     common: bool = False  # shown by --help where it is shared by several commands
+    of: tuple[str, ...] = ()  # of `--method`, those that alone use it; all where it is empty
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,32 @@ class DeclaredOption:
     repeated: bool
     default: Any
     param: Param
+
+    def is_used(self, methods: Iterable[str]) -> bool:
+        """Whether one of these methods uses the option; a method is a value of `--method`.
+
+        Returns:
+            True also for options that belong to no method in particular.
+        """
+        return not self.param.of or not set(self.param.of).isdisjoint(methods)
+
+    def require_use(self, value: Any, methods: Iterable[str]) -> None:
+        """Refuse a value that was set for none of these methods.
+
+        Args:
+            value: What the field holds.
+            methods: Those that are carried out.
+
+        Raises:
+            OptionError: Other methods use the option, and the value is not its default.
+        """
+        if value == self.default or self.is_used(methods):
+            return
+        who = ", ".join(self.param.of)
+        raise OptionError(
+            f"{self._flag} {value} has no use here: only {who} {'uses' if len(self.param.of) == 1 else 'use'} it",
+            f"leave {self._flag} out, or add -m {self.param.of[0]}",
+        )
 
     def check(self, value: Any) -> Any:
         """Return a value as the field holds it: of its type, and a tuple where the option may be repeated.

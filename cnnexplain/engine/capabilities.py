@@ -59,6 +59,9 @@ def require_layers(model: Model) -> None:
     """Raise `LayerError` where a picture went through a model and none of its layers ran, as in `torch.export`."""
     from torch.fx import GraphModule
 
+    from cnnexplain.engine.weights.layers import require_open
+
+    require_open(model)
     if model.trace.layers:
         return
     if isinstance(model.module, GraphModule):
@@ -75,7 +78,9 @@ def require_layers(model: Model) -> None:
 
 def _require_gradients(model: Model) -> None:
     from cnnexplain.engine.backward.gradients import require_any
+    from cnnexplain.engine.weights.layers import require_open
 
+    require_open(model)
     require_any(model)
 
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import torch
 
-from cnnexplain.errors import ForwardError, is_out_of_memory, text_of
+from cnnexplain.core.choice import Choice
+from cnnexplain.errors import CnnexplainError, ForwardError, is_out_of_memory, text_of
 
 Result = TypeVar("Result")
 
@@ -27,6 +28,15 @@ class Chunks:
             False  # whether another thread wants no more: `CancelledError` takes the next chunk's place
         )
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choice to send inputs through one at a time, with the reason; nothing where several go together."""
+        return (Choice("batch", "one picture at a time", self.alone),) if self.alone else ()
+
+    def takes_one(self, error: CnnexplainError) -> None:
+        """Note what several at once came to, where each of them alone went through the model."""
+        self.alone = self.alone or f"it does not take two at once: {error.problem}"
+
     def over(
         self,
         rows: int,
@@ -37,12 +47,14 @@ class Chunks:
     ) -> Iterator[tuple[range, Result]]:
         """Do `work` on all rows, some at a time, and fewer at a time after an out-of-memory error.
 
-        Where the model's own code fails on several it gets one at a time, which is all that some models take.
+        Where the model's own code fails on several it gets one at a time, which is all that some models take; where
+        that helps it is noted in `alone`.
         `row_size` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
         the device is not to say it. The error of a single row is raised.
         """
         usual = most or max(1, round(ROWS.get(device.type, 4) / max(row_size, 1)))
-        start = 0
+        start, failed = 0, 0
+        failure: ForwardError | None = None  # of the rows before `failed` at once
         while start < rows:
             if self.stopped:
                 raise CancelledError
@@ -58,9 +70,14 @@ class Chunks:
                     self.limit = None  # something else holds the memory; more may fit once that is gone
                     raise
                 self.limit = size // 2 if short else 1
+                if isinstance(error, ForwardError):
+                    failure, failed = error, chunk.stop
             else:
                 yield chunk, result
                 start += size
+                if failure is not None and start >= failed:
+                    self.takes_one(failure)
+                    failure = None
 
 
 # After these a process can compute nothing more on its GPU.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 Layers = Iterable[tuple[str, nn.Module]]
@@ -29,6 +30,8 @@ def submodules(module: nn.Module, *, every_name: bool = False) -> list[tuple[str
 def hooked(layers: Layers, *, before: Before | None = None, after: After | None = None) -> Iterator[None]:
     """Have functions called inside the block whenever one of `layers` runs. Leaves no hook behind, also on errors.
 
+    Those that are TorchScript take no hooks, and are passed over.
+
     Args:
         layers: Modules by name, such as `submodules` gives them.
         before: Called with the name, the module and its arguments before it runs. What it returns takes the place of
@@ -39,6 +42,8 @@ def hooked(layers: Layers, *, before: Before | None = None, after: After | None 
     handles = []
     try:
         for name, layer in layers:
+            if isinstance(layer, torch.jit.ScriptModule):
+                continue
             if before is not None:
                 handles.append(layer.register_forward_pre_hook(partial(before, name)))
             if after is not None:

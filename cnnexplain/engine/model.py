@@ -126,8 +126,8 @@ class Model:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The settings that were chosen when the model was looked at, each with its reason."""
-        return (*self.layout.choices, *self.heads.choices(self))
+        """The settings that were chosen when the model was looked at and while it ran, each with its reason."""
+        return (*self.layout.choices, *self.heads.choices(self), *self.chunks.choices)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

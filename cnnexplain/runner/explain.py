@@ -106,6 +106,7 @@ def explain(
             raise
         # An error that is kept keeps the tensors of its frames.
         failure = None if size > 1 else _no_memory(model) if short else error
+        together = error if isinstance(error, CnnexplainError) and not short else None
     else:
         yield from zip(pictures, _separated(model, answer, classes, filled), strict=False)
         return
@@ -123,9 +124,17 @@ def explain(
         parts, size = [pictures], 1
     for part in parts:
         for picture, outcome in explain(model, method, part, whole=whole, batch=batch, size=size):
-            if len(pictures) == 1 and isinstance(outcome, Explanation) and batch is not None:
-                batch.size = min(batch.size, size)
+            if len(pictures) == 1 and isinstance(outcome, Explanation):
+                _note_size(model, batch, size, together)
             yield picture, outcome
+
+
+def _note_size(model: Model, batch: BatchSize | None, size: int, together: CnnexplainError | None) -> None:
+    """Note that a picture went through as one of `size`, and as one of more came to `together`, or to no memory."""
+    if batch is not None:
+        batch.size = min(batch.size, size)
+    if together is not None:
+        model.chunks.takes_one(together)
 
 
 def _no_memory(model: Model) -> ImageMemoryError:

@@ -59,8 +59,8 @@ class ImageTask(LoadedTask):
         self.model, self.loaded, choices = build_for(request)
         self.model.require_finite_weights()
         self.method, settled = bound(request.action, self.model)
-        alone = batch_choice(self.model)  # before the model's choices: it looks at the model
-        self.choices = (*choices, *self.model.choices, *alone, *settled)
+        batch_choice(self.model)  # which is one of the model's choices
+        self.choices = (*choices, *self.model.choices, *settled)
         observer.loaded(self.model, self.loaded.source, self.choices)
         self.jobs = self.answers.settled(self.model, self.sources, jobs)  # of this part of the run
         self.reductions = Reductions.of(self.method.reducers)
@@ -135,6 +135,8 @@ class ImageTask(LoadedTask):
             with closing(self._explained()) as explained:
                 for done in explained:
                     self.done += 1
+                    for choice in run_json.note_choices(self.model, self.described):
+                        self.observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
                     again = self.records.failed_before(done.job.position)
                     yield Item(done.job.position, done.record, again=again)
                     if self._feed is not None:

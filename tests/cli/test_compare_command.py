@@ -8,7 +8,7 @@ from typing import Any
 
 from shell import TINY_OPTIONS, Run, records, spot_picture
 
-CALL = ("compare", "tiny.py:Net", "pictures", *TINY_OPTIONS, "--cells", "4", "--steps", "3", "--orders", "3")
+CALL = ("compare", "tiny.py:Net", "pictures", *TINY_OPTIONS, "--cells", "4", "--points", "3", "--orders", "3")
 
 
 def described(out: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,23 @@ def test_a_stored_run_in_pyproject_is_for_checks_of_pictures(run: Run, work: Pat
     (work / "base.json").write_text("broken")
     assert run(*words, "pictures", "--only", "finite").code == 0
     assert run(*words, "pictures", "--only", "baseline").code == 2
+
+
+def test_settings_of_methods_that_are_not_carried_out_are_passed_over_and_typed_ones_refused(
+    run: Run, work: Path
+) -> None:
+    call = ("occlusion", "tiny.py:Net", "pictures", *TINY_OPTIONS, "--limit", "1")
+    environment = {"CNNEXPLAIN_MASKS": "130", "CNNEXPLAIN_WINDOW": "16"}
+    assert run(*call, "-o", "windows", env=environment).code == 0
+    assert run(*call, "-m", "rise", "-o", "masks", env=environment).code == 0
+    for out, masks, window in (("windows", 2000, 16), ("masks", 130, None)):
+        options = json.loads((work / out / "run.json").read_text())["options"]
+        assert (options["masks"], options["window"]) == (masks, window)
+    refused = run(*call, "--masks", "50", "-o", "no")
+    assert refused.code == 2
+    assert "error: --masks 50 has no use here: only rise uses it" in refused.err
+    assert "hint: leave --masks out, or add -m rise" in refused.err
+    refused = run(*call, "-m", "rise", "--stride", "8", "-o", "no")
+    assert "--stride 8 has no use here: only sliding uses it" in refused.err
+    saliency = run("saliency", *call[1:], "--samples", "9", "-o", "no")
+    assert "only smoothgrad, vargrad use it" in saliency.err

@@ -79,7 +79,7 @@ def test_the_area_of_a_linear_scorers_deletion_curve_is_a_sum_by_hand() -> None:
 def test_curves_of_a_linear_scorer_by_hand() -> None:
     weight, inputs = noise(2, 1, 8, 8), noise(1, 1, 8, 8, seed=1)
     answer = explain(
-        Weighed(weight), inputs, method=("gradient", "input-x-gradient"), cells=4, steps=3, target="1",
+        Weighed(weight), inputs, method=("gradient", "input-x-gradient"), cells=4, points=3, target="1",
         score="logit",
     )  # fmt: skip
     found = comparison(answer)

@@ -163,6 +163,9 @@ def test_a_model_that_cuts_the_picture_is_refused() -> None:
 
     with pytest.raises(LayerError, match="fullgrad lays the maps of all layers on the whole picture"):
         answer(Cut().eval(), torch.randn(1, 3, *SIZE), method="fullgrad")
+    with pytest.raises(LayerError) as caught:
+        answer(Cut().eval(), torch.randn(1, 3, *SIZE), method=("gradcam", "fullgrad", "layercam"))
+    assert caught.value.hint == "leave fullgrad out: -m gradcam,layercam"
 
 
 def test_a_layer_is_of_no_use() -> None:

@@ -70,7 +70,7 @@ class Vector(nn.Module):
         (Maps, {WEIGHTS}),
         (Functions, {SCORES, GRADIENTS}),
         (Vector, {SCORES, LAYERS, GRADIENTS}),
-        (scripted, {WEIGHTS}),
+        (scripted, {SCORES, WEIGHTS}),
     ],
 )
 def test_what_a_model_can_be_asked_for(kind: Any, has: set[Capability]) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from networks import Rectified, Returning, answer, as_model, pooled, settle
 from torch import Tensor, nn
 
+from cnnexplain.commands import bound
+from cnnexplain.commands.occlusion import Occlusion
+from cnnexplain.core.explanation import Batch
+from cnnexplain.core.results.map import Heatmap
 from cnnexplain.errors import ModelError, OptionError
 
 SIZE = (32, 32)
@@ -81,6 +86,28 @@ def test_torchscript_is_refused(inner: nn.Module, inputs: Tensor, compiler: str)
     for network in (compiled, nn.Sequential(compiled)):
         with pytest.raises(ModelError, match="is TorchScript"):
             answer(network.eval(), inputs)
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+@pytest.mark.parametrize("compiler", ["script", "trace"])
+def test_torchscript_is_hidden_in_parts_as_a_whole(inner: nn.Module, inputs: Tensor, compiler: str) -> None:
+    """Only scores are asked for: all of every variant is computed, which the record says."""
+    options = {"method": ("sliding", "rise"), "window": 8, "stride": 8, "masks": 16}
+    plain = as_model(inner.eval(), SIZE)
+    command, _ = bound(Occlusion(**options), plain)
+    with plain.borrowed():
+        expected = command.explain(plain, Batch(inputs)).results[0]
+    compiled = torch.jit.script(inner) if compiler == "script" else torch.jit.trace(inner, inputs[:1])
+    for network in (compiled, nn.Sequential(compiled)):
+        model = as_model(network.eval(), SIZE)
+        command, _ = bound(Occlusion(**options), model)
+        with model.borrowed():
+            found = command.explain(model, Batch(inputs)).results[0]
+        for one, other in zip(found, expected, strict=True):
+            if isinstance(one, Heatmap):
+                np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+        assert found[0].detail.facts["occlusion"]["incremental"] is False
+        assert "TorchScript" in found[0].detail.facts["occlusion"]["why_whole"]
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")

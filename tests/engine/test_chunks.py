@@ -80,10 +80,22 @@ def test_a_model_that_fails_on_several_gets_one_at_a_time() -> None:
     assert work.tried == [8, *[1] * 10]
     assert list(chunks.over(2, CPU, work)) != []
     assert work.tried[11:] == [1, 1], "which is remembered"
+    assert "it takes one picture" in chunks.choices[0].reason
     fails = Work(0, ForwardError("it takes none", "give it up"))
     with pytest.raises(ForwardError, match="none"):
         list(Chunks().over(10, CPU, fails))
     assert fails.tried == [8, 1]
+
+
+def test_a_single_input_that_fails_is_not_taken_for_a_model_that_takes_one() -> None:
+    def work(rows: range) -> None:
+        if 5 in rows:
+            raise ForwardError("not this one", "leave it out")
+
+    chunks = Chunks()
+    with pytest.raises(ForwardError):
+        list(chunks.over(10, CPU, work))
+    assert chunks.choices == ()
 
 
 def test_short_rest_that_does_not_fit_is_halved_from_its_own_size() -> None:

@@ -233,3 +233,61 @@ def test_what_takes_one_picture_only_is_given_one(sides: tuple[int, ...]) -> Non
     assert explainer.model.layout.channels_last is before
     pictures = [np.full((32, 32, 3), 60 * n, np.uint8) for n in range(3)]
     assert len(explainer.explain(pictures)) == 3
+
+
+class Picky(nn.Module):
+    """Fails on several pictures; nothing in it gives that away beforehand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            raise ValueError("a picture, please")
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("command", ["gradcam", "saliency", "occlusion"])
+def test_what_turns_out_to_take_one_picture_only_is_said(command: str) -> None:
+    explainer = cnnexplain.load(Picky().eval(), input_size="32")
+    assert batch_choice(explainer.model) == ()
+    pictures = [np.full((32, 32, 3), 60 * n, np.uint8) for n in range(3)]
+    options = {"window": 16, "stride": 16} if command == "occlusion" else {}
+    found = explainer.explain(pictures, command, batch_size=3, **options)
+    reasons = [choice.reason for choice in found[-1].choices if choice.setting == "batch"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("it does not take two at once: ")
+    assert "a picture, please" in reasons[0]
+    assert explainer.explain(pictures[0]).choices[0].setting == "batch", "which is remembered"
+
+
+def test_what_turns_out_while_running_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)\n"
+        "    def forward(self, x):\n        if len(x) > 1:\n            raise ValueError('a picture, please')\n"
+        "        return self.fc(self.conv(x).relu().mean((2, 3)))\n"
+    )
+    for number in range(2):
+        Image.new("RGB", (32, 32), (40 * number, 90, 20)).save(tmp_path / f"{number}.png")
+    files = [str(tmp_path / f"{number}.png") for number in range(2)]
+    out = tmp_path / "out"
+    call = [
+        "gradcam",
+        f"{tmp_path}/net.py:Net",
+        *files,
+        "--input-size",
+        "32",
+        "--batch-size",
+        "2",
+        "-o",
+        str(out),
+    ]
+    assert run(call) == 0
+    choices = [one for one in json.loads((out / "run.json").read_text())["choices"] if one["what"] == "batch"]
+    assert len(choices) == 1
+    assert "it does not take two at once" in choices[0]["reason"]
+    assert "it does not take two at once" in " ".join(capsys.readouterr().err.split())
+    assert "it does not take two at once" in (out / "index.html").read_text()

@@ -15,6 +15,7 @@ from cnnexplain.engine.perturb import rules as rules  # noqa: PLC0414 - which fi
 from cnnexplain.engine.perturb.boxes import Boxed, Same
 from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
 from cnnexplain.engine.trace.runs import named_layer
+from cnnexplain.engine.weights.layers import scripted_parts
 from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ AT_ONCE = 32  # variants: beyond, the image's own share of the work hardly count
 WHOLE_AT_ONCE = 8  # images of which all is computed
 # What rounding may make of scores, as a share of their range, for each precision of the model.
 APART = {"fp32": 1e-4, "fp16": 2.0**-8, "bf16": 2.0**-5}
+SCRIPTED = "its code is TorchScript, and cannot be looked into"
 MEMORY = "there is not enough memory for several variants at once"
 FEWEST = 4  # however large images are
 USUAL_AREA = 224 * 224  # pixels of an image; of larger ones fewer go together
@@ -48,7 +50,8 @@ class Perturbed:
     _tried: bool = False
 
     def __post_init__(self) -> None:
-        self.reason = self.reason or self.model.chunks.alone or ""
+        scripted = SCRIPTED if scripted_parts(self.model.module) else ""
+        self.reason = self.reason or self.model.chunks.alone or scripted
 
     def windows(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor) -> Tensor:
         """The scores of the image with other pixels in a window.
@@ -175,6 +178,7 @@ class Perturbed:
         variants = Boxed(self.image, pixels, top[places], left[places])
         inputs = variants.whole()
         whole = self._in_parts(len(places), lambda rows: self._whole(inputs[rows.start : rows.stop]))
+        self.reason = self.reason or self.model.chunks.alone or ""  # which may have come to light just now
         if self.reason:
             return
         try:

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cnnexplain.core.choice import Choice
 from cnnexplain.engine.scoring.ending_rules import is_dense
 from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument, unwatched
+from cnnexplain.engine.weights.layers import scripted_parts
 from cnnexplain.errors import ModelError, is_out_of_memory
 
 if TYPE_CHECKING:
+    from cnnexplain.core.choice import Choice
     from cnnexplain.engine.model import Model
 
 # Functions that join what lies along the dimensions `dim`, all of them where none are given.
@@ -91,8 +92,7 @@ def batch_choice(model: Model) -> tuple[Choice, ...]:
     """
     if model.chunks.alone is None:
         model.chunks.alone = _reason(model)
-    reason = model.chunks.alone
-    return (Choice("batch", "one picture at a time", reason),) if reason else ()
+    return model.chunks.choices
 
 
 def _reason(model: Model) -> str:
@@ -102,7 +102,7 @@ def _reason(model: Model) -> str:
             f"{joins.by_batch} has no running statistics and normalises by those of the batch: beside others a picture "
             "would get another answer"
         )
-    if not joins.suspect:
+    if not joins.suspect and not scripted_parts(model.module):
         return ""
     try:
         with model.borrowed():
@@ -114,7 +114,7 @@ def _reason(model: Model) -> str:
             raise
         return f"there is not enough memory on {model.device} for two at once"
     return (
-        f"beside another picture it gives another answer ({joins.suspect} joins those of a batch)"
+        f"beside another picture it gives another answer ({joins.suspect or 'its TorchScript'} joins those of a batch)"
         if differs
         else ""
     )

@@ -61,21 +61,33 @@ def values(model: Model) -> Iterator[tuple[str, NDArray[np.float32]]]:
             yield name, parameter.detach().float().cpu().numpy()
 
 
-def require_plain(module: nn.Module, model_name: str) -> None:
-    """Raise `ModelError` for a module that lets nobody look at its layers or take gradients."""
+def scripted_parts(module: nn.Module) -> list[str]:
+    """The names of the outermost parts of a module that are TorchScript; the empty one where all of it is."""
     scripted = [name for name, child in module.named_modules() if isinstance(child, torch.jit.ScriptModule)]
     if "" in scripted:
+        return [""]
+    return [name for name in scripted if not any(name.startswith(f"{other}.") for other in scripted)]
+
+
+def require_open(model: Model) -> None:
+    """Raise `ModelError` for a model that is TorchScript, or a part of it: nobody can look at what happens there."""
+    parts = scripted_parts(model.module)
+    if parts == [""]:
         raise ModelError(
-            f"{model_name} is TorchScript, whose layers cannot be looked into",
-            "give the Python model that it was made from",
+            f"{model.name} is TorchScript, whose layers cannot be looked into",
+            "give the Python model that it was made from; cnnexplain occlusion asks for scores alone",
         )
-    if scripted:
-        parts = [name for name in scripted if not any(name.startswith(f"{other}.") for other in scripted)]
+    if parts:
         more = f" (and {len(parts) - 1} more)" if len(parts) > 1 else ""
         raise ModelError(
-            f"the part {parts[0]!r}{more} of {model_name} is TorchScript, whose code cannot be looked into",
-            "put the Python module that it was made from in its place, without torch.jit.script or torch.jit.trace",
+            f"the part {parts[0]!r}{more} of {model.name} is TorchScript, whose code cannot be looked into",
+            "put the Python module that it was made from in its place, without torch.jit.script or torch.jit.trace; "
+            "cnnexplain occlusion asks for scores alone",
         )
+
+
+def require_plain(module: nn.Module, model_name: str) -> None:
+    """Raise `ModelError` for a module that has no weights yet, or whose weights bar gradients."""
     tensors = (*module.parameters(), *module.buffers())
     if any(is_lazy(tensor) for tensor in tensors):
         raise ModelError(

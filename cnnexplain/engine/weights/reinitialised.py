@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexplain.engine.borrow import restored
+from cnnexplain.engine.weights.layers import scripted_parts
 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
@@ -33,7 +34,12 @@ def backwards(model: Model, run_order: Sequence[str]) -> list[tuple[str, list[nn
 
 
 def last_layer(model: Model) -> tuple[str, list[nn.Parameter]]:
-    """The last layer that has weights, usually the classifier, and its parameters; no parameters where none has."""
+    """The last layer that has weights, usually the classifier, and its parameters; no parameters where none has.
+
+    Nor where the model is TorchScript, of which nobody knows what comes last.
+    """
+    if scripted_parts(model.module):
+        return "", []
     layers = backwards(model, [layer.name for layer in model.trace.layers])
     return layers[0] if layers else ("", [])
 

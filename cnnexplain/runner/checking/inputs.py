@@ -13,6 +13,7 @@ from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.weights.layers import require_open
 from cnnexplain.errors import (
     CheckInputError,
     CnnexplainError,
@@ -110,6 +111,7 @@ def require_answers(subject: Subject) -> None:
     """
     if not subject.examples or subject.broken:
         return
+    require_open(subject.model)
     pixels = [one.pixels for one in subject.examples[: subject.rows]]
     if len(pixels) == 1:
         pixels.append(255 - pixels[0])

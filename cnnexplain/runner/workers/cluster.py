@@ -58,7 +58,7 @@ def explained(
             answer = pickle.loads(row["answer"])  # noqa: S301 - our own, from our own process
             if isinstance(answer, CnnexplainError):
                 raise answer
-            own.stages.add(answer.seconds)
+            own.join(answer.seconds, answer.alone)
             yield from answer.done
     except ray.exceptions.RayError as error:
         raise WorkerError(

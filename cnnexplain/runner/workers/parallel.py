@@ -36,7 +36,7 @@ def explained(
         done = 0
         try:
             for answer in _answers(request, devices, left, own):
-                own.stages.add(answer.seconds)
+                own.join(answer.seconds, answer.alone)
                 for item in answer.done:
                     done += 1
                     yield item

@@ -38,10 +38,11 @@ class WorkerSetup:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What came of a shard, and the seconds of every stage."""
+    """What came of a shard, the seconds of every stage, and why pictures had to go one at a time, if they had to."""
 
     done: tuple[Done, ...]
     seconds: Mapping[str, float]
+    alone: str | None
 
 
 class ShardWorker:
@@ -68,7 +69,7 @@ class ShardWorker:
         """Explain and write the pictures of a shard."""
         with self._worker.model.borrowed():
             done = tuple(_portable(one) for one in self._worker.explained(jobs))
-        return ShardResult(done, self._worker.stages.taken())
+        return ShardResult(done, self._worker.stages.taken(), self._worker.model.chunks.alone)
 
 
 def _portable(done: Done) -> Done:

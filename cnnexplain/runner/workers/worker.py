@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing as closing_generator
 from dataclasses import dataclass, field, replace
@@ -75,6 +75,11 @@ class Worker:
             batches = self._batches(ahead(pool, self._prepared, jobs, depth))
             with closing_generator(self.streams.answers(self.model, self._of_batch, batches)) as explained:
                 yield from ahead(pool, self._written, chain.from_iterable(explained), depth)
+
+    def join(self, seconds: Mapping[str, float], alone: str | None) -> None:
+        """Take in what a process of its own has spent, and why its pictures went one at a time, if they had to."""
+        self.stages.add(seconds)
+        self.model.chunks.alone = self.model.chunks.alone or alone
 
     def deadly(self, jobs: Sequence[Job], processes: int) -> Iterator[Done]:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
