@@ -61,9 +61,7 @@ def compare(name: str, build: Callable[[], torch.nn.Module], asked: float) -> No
     )
     integrals = in_turns(
         {
-            "cnnexplain, adaptive": ours(
-                fast_one, method=("integrated-gradients",), steps=STEPS, max_gap=1.0
-            ),
+            "cnnexplain, adaptive": ours(fast_one, method=("integrated-gradients",), steps=STEPS),
             "cnnexplain, as Captum": ours(
                 fast_one, method=("integrated-gradients",), steps=STEPS, quadrature="gauss-legendre"
             ),

@@ -1,12 +1,13 @@
-"""Integrated gradients of a model: as many pictures at once as there is room for, and what is said of the gap."""
+"""Integrated gradients of a model, and what is said of their error and of the gap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from cnnexplain.commands._baselines import BASELINES
-from cnnexplain.commands._passes import evaluator
+from cnnexplain.commands._passes import evaluator, secants
 from cnnexplain.core.results import Detail
 from cnnexplain.core.words import number, percent
 from cnnexplain.formulas.integrated import MOST, integrated_gradients
@@ -16,27 +17,27 @@ if TYPE_CHECKING:
 
     from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
-    from cnnexplain.formulas.integrated import Quadrature
+    from cnnexplain.formulas.integrated import Integrals, Quadrature
 
-# A gap below this share of the score is rounding, for each precision of the model.
-ROUNDING = {"fp32": 1e-6, "fp16": 2.0**-10, "bf16": 2.0**-7}
+INTEGRAL_TOLERANCE = "1%"  # where nobody says another
 KEPT = 2**30  # bytes of gradients that are kept at once
+WIDE = 0.01  # the share of the score's difference that a gap may have before nobody should add the pixels up
 
 
 @dataclass(frozen=True)
 class IntegralOptions:
     """How the integral is taken."""
 
-    steps: int
+    steps: int | None
     baseline: str
     quadrature: Quadrature
-    max_gap: float
+    tolerance: float
 
 
 def integrated(
     model: Model, inputs: Tensor, target: Target, options: IntegralOptions
 ) -> tuple[Tensor, tuple[Detail, ...]]:
-    """Integrated gradients (N, C, H, W) of a batch, and how complete each picture's sum is."""
+    """Integrated gradients (N, C, H, W) of a batch, and how good each picture's are."""
     import torch
 
     from cnnexplain.engine.scoring.scores import score_of
@@ -46,25 +47,10 @@ def integrated(
         rows = torch.arange(len(inputs), device=inputs.device)
         empty = model.require_count(model.forward(start.clone()))
         difference = target.score.detach() - score_of(empty, target, rows)
-    most_steps = _most_steps(inputs, options)
-    together = max(1, KEPT // (most_steps * bytes_of(tuple(inputs.shape[1:]))))
-    values, details = torch.empty_like(inputs, dtype=torch.float32), []
-    for first in range(0, len(inputs), together):
-        part = slice(first, first + together)
-        values[part], steps = integrated_gradients(
-            evaluator(model, target.part(part)),
-            inputs[part],
-            start[part],
-            steps=options.steps,
-            quadrature=options.quadrature,
-            max_gap=options.max_gap,
-            most=most_steps,
-            rounding=ROUNDING[model.precision],
-        )
-        sums = values[part].flatten(1).sum(1).tolist()
-        for gap, total, used in zip(difference[part].tolist(), sums, steps, strict=True):
-            details.append(_completeness(gap, total, used, options))
-    return values, tuple(details)
+    integrals, rule = _integrals(model, inputs, start, target, options)
+    sums = integrals.values.flatten(1).sum(1).tolist()
+    found = zip(difference.tolist(), sums, integrals.steps, integrals.errors, strict=True)
+    return integrals.values, tuple(_detail(*row, rule, options) for row in found)
 
 
 def bytes_of(shape: tuple[int, ...]) -> int:
@@ -73,27 +59,68 @@ def bytes_of(shape: tuple[int, ...]) -> int:
     return 4 * channels * height * width
 
 
-def _most_steps(inputs: Tensor, options: IntegralOptions) -> int:
-    """How many steps one picture may take, whatever others share its batch."""
-    return min(MOST * options.steps, max(2, KEPT // bytes_of(tuple(inputs.shape[1:]))))
+def _integrals(
+    model: Model, inputs: Tensor, start: Tensor, target: Target, options: IntegralOptions
+) -> tuple[Integrals, str]:
+    """The integrals, and what stands for the gradient of a part of the way, in words, with the reason."""
+    from functools import partial
+
+    from cnnexplain.engine.backward.secants import UnknownSlopeError
+
+    integrals = partial(
+        integrated_gradients,
+        evaluator(model, target),
+        inputs,
+        start,
+        steps=options.steps,
+        tolerance=options.tolerance,
+        quadrature=options.quadrature,
+        most=min(MOST, max(2, KEPT // bytes_of(tuple(inputs.shape[1:])))),
+    )
+    if options.quadrature != "adaptive":
+        return integrals(), "gradients at fixed places"
+    if model.precision != "fp32":
+        return integrals(), f"gradients half way, in {model.precision}"
+    try:
+        return integrals(between=secants(model, target)), "mean slopes"
+    except UnknownSlopeError as unknown:
+        return integrals(), f"gradients half way, as the mean slope of {unknown} is not known"
 
 
-def _completeness(difference: float, total: float, steps: int, options: IntegralOptions) -> Detail:
+def _detail(
+    difference: float, total: float, steps: int, error: float | None, rule: str, options: IntegralOptions
+) -> Detail:
+    """What is said of one picture's integral."""
     gap = difference - total
     share = abs(gap / difference) if difference else float("inf")
     words = percent(share) if share < 10 else "larger than the difference"
-    remark = (
+    remarks = [
         f"Score minus that of the {options.baseline} baseline: {number(difference)}; sum of the pixels: "
-        f"{number(total)} (gap {words}, {steps} steps). A pixel like the baseline's gets nothing, whatever it means."
-    )
-    if share > max(options.max_gap, 0.01):
-        remark = f"Do not add these up, the gap is too large. {remark}"
+        f"{number(total)} (gap {words}). A pixel like the baseline's gets nothing, whatever it means."
+    ]
+    if share > WIDE:
+        remarks[0] = f"Do not add these up, the gap is too large. {remarks[0]}"
+    gradients = f"{steps} gradients"
+    if error is None or not isfinite(error):
+        error = None
+        remarks.append(f"Error of the map: not estimated, {gradients}.")
+    else:
+        reached = f"Error of the map: {percent(error)} of its range, {gradients}."
+        missed = options.steps is None and error > options.tolerance
+        remarks.append(
+            f"The tolerance of {percent(options.tolerance)} is not reached. {reached}" if missed else reached
+        )
     facts = {
         "baseline": options.baseline,
         "quadrature": options.quadrature,
+        "rule": rule,
         "steps": steps,
+        "error": error,
+        "tolerance": options.tolerance if options.steps is None and error is not None else None,
         "difference": difference,
         "sum": total,
         "gap": gap,
     }
-    return Detail({"completeness": facts}, (remark,))
+    return Detail(
+        {"completeness": {name: fact for name, fact in facts.items() if fact is not None}}, tuple(remarks)
+    )

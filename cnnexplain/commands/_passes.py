@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
     from cnnexplain.formulas.gradients import Evaluate, Inputs
+    from cnnexplain.formulas.integrated import Between
 
 
 def evaluator(model: Model, target: Target) -> Evaluate:
@@ -24,10 +25,34 @@ def evaluator(model: Model, target: Target) -> Evaluate:
             scores = score_of(model.require_count(model.forward(pixels.clone())), target, image)
             return scores.detach(), model.gradient_to_input(scores, pixels)
 
-        height, width = model.preprocess.input_size
-        size = height * width / 224**2
         limit = 1 if model.chunks.alone else None
-        for chunk, (scores, gradients) in model.chunks.over(rows, target.index.device, work, size, limit):
+        for chunk, (scores, gradients) in model.chunks.over(
+            rows, target.index.device, work, _size(model), limit
+        ):
             yield chunk, scores, gradients
 
     return evaluate
+
+
+def secants(model: Model, target: Target) -> Between:
+    """What integrated gradients ask for gradients of a target averaged between neighbouring inputs.
+
+    It raises `UnknownSlopeError` where the model does what `Secants` does not know.
+    """
+    from cnnexplain.engine.backward.secants import averaged
+
+    def between(rows: int, nodes: Inputs) -> Iterator[tuple[range, Tensor]]:
+        def work(chunk: range) -> Tensor:
+            inputs, image = nodes(range(chunk.start, chunk.stop + 1))
+            return averaged(model, inputs, target, image)
+
+        limit = 1 if model.chunks.alone else None
+        yield from model.chunks.over(rows, target.index.device, work, _size(model), limit)
+
+    return between
+
+
+def _size(model: Model) -> float:
+    """How many times an input of 224x224 one of a model is."""
+    height, width = model.preprocess.input_size
+    return height * width / 224**2

@@ -17,6 +17,7 @@ from cnnexplain.commands._passes import evaluator
 from cnnexplain.commands._rules import DECONV_IS_BLIND, FINE_BUT_BLIND, GUIDED_IS_BLIND, obeyed
 from cnnexplain.core.results import Detail
 from cnnexplain.core.results.map import Scale
+from cnnexplain.formulas.integrated import FIXED_STEPS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +102,9 @@ class Passes:
     def fewer(self) -> Passes:
         """The same with a fifth of the copies or steps, for what is only to be compared."""
         integral = replace(
-            self.integral, steps=max(2, self.integral.steps // FEWER), quadrature="gauss-legendre"
+            self.integral,
+            steps=max(2, (self.integral.steps or FIXED_STEPS) // FEWER),
+            quadrature="gauss-legendre",
         )
         return replace(self, sampling=self.sampling.fewer(FEWER), integral=integral, _gradients={})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._baselines import BASELINES
-from cnnexplain.commands._integral import KEPT, IntegralOptions, bytes_of
+from cnnexplain.commands._integral import INTEGRAL_TOLERANCE, KEPT, IntegralOptions, bytes_of
 from cnnexplain.commands._maps import heatmaps, predicted, unlikely
 from cnnexplain.commands._options import TargetOption, VerdictOption, settled_target, share_of
 from cnnexplain.commands._pixel_maps import MAPS, Passes
@@ -72,8 +72,25 @@ class Saliency(ImageCommand):
         ),
     ] = None
     steps: Annotated[
-        int, Param("Steps of integrated-gradients.", min=2, max=5000, metavar="N", of=INTEGRATED)
-    ] = 50
+        int | None,
+        Param(
+            "Gradients of integrated-gradients, exactly so many. Left out, as many as --tolerance needs, up to 500.",
+            min=2,
+            max=5000,
+            metavar="N",
+            of=INTEGRATED,
+        ),
+    ] = None
+    tolerance: Annotated[
+        str | None,
+        Param(
+            "Error that a map may have. integrated-gradients takes gradients until no more is expected, as a share of "
+            f"the map's range ({INTEGRAL_TOLERANCE} where left out). smoothgrad and vargrad are drawn in the finest "
+            f"cells whose standard error it allows, as a share of the largest value ({TOLERANCE}).",
+            metavar="PERCENT",
+            of=INTEGRATED + NOISY,
+        ),
+    ] = None
     baseline: Annotated[
         str,
         Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES), of=INTEGRATED),
@@ -81,31 +98,12 @@ class Saliency(ImageCommand):
     quadrature: Annotated[
         str,
         Param(
-            "How the integral is taken: adaptive steps where the score bends, gauss-legendre steps as Captum does.",
+            "How the integral is taken: adaptive in short parts where the gradient changes, gauss-legendre at as many "
+            "fixed places as Captum does.",
             choices=("adaptive", "gauss-legendre"),
             of=INTEGRATED,
         ),
     ] = "adaptive"
-    max_gap: Annotated[
-        float,
-        Param(
-            "Share of the score's difference that the sum may miss: adaptive adds up to nine times the steps "
-            "until it does not.",
-            min=0,
-            max=1,
-            metavar="SHARE",
-            of=INTEGRATED,
-        ),
-    ] = 0.01
-    tolerance: Annotated[
-        str | None,
-        Param(
-            "Error that a map may have, as a share of its largest value. smoothgrad and vargrad are drawn in the "
-            f"finest cells whose standard error it allows. Left out, {TOLERANCE}.",
-            metavar="PERCENT",
-            of=NOISY,
-        ),
-    ] = None
     samples: Annotated[
         int | None,
         Param(
@@ -255,12 +253,13 @@ class Saliency(ImageCommand):
 
     @property
     def _integral(self) -> IntegralOptions:
-        return IntegralOptions(self.steps, self.baseline, cast("Quadrature", self.quadrature), self.max_gap)
+        tolerance = share_of(self.tolerance or INTEGRAL_TOLERANCE, "--tolerance")
+        return IntegralOptions(self.steps, self.baseline, cast("Quadrature", self.quadrature), tolerance)
 
     def _require_room(self, model: Model) -> None:
         shape = (model.preprocess.channels, *model.preprocess.input_size)
-        if self.quadrature == "adaptive" and self.steps * bytes_of(shape) > KEPT:
+        if self.quadrature == "adaptive" and (self.steps or 0) * bytes_of(shape) > KEPT:
             raise OptionError(
-                f"--steps {self.steps} would keep {self.steps * bytes_of(shape) / 2**30:.1f} GiB of gradients",
+                f"--steps {self.steps} would keep {(self.steps or 0) * bytes_of(shape) / 2**30:.1f} GiB of gradients",
                 f"at most {KEPT // bytes_of(shape)} fit; --quadrature gauss-legendre keeps none",
             )

@@ -50,7 +50,7 @@ def test_public_names_are_those_of_the_modules() -> None:
         if inspect.isfunction(value) and value.__module__ == f"cnnexplain.formulas.{module}"
         if not name.startswith("_")
     }
-    assert defined | {"CAMS", "Cam", "Moments", "Rise", "SampledMean"} == set(formulas.__all__)
+    assert defined | {"CAMS", "Cam", "Integrals", "Moments", "Rise", "SampledMean"} == set(formulas.__all__)
     assert set(formulas.__all__) <= set(dir(formulas))
     with pytest.raises(AttributeError, match="no attribute 'gradcan'"):
         formulas.gradcan  # noqa: B018

@@ -76,7 +76,7 @@ def test_pixels_and_units_of_any_architecture(model: Model) -> None:
     hooked = hooks(model.module)
     model.module.train()
 
-    found = asked(model, Saliency(method=METHODS, steps=3, max_gap=1, baseline="mean"), inputs)
+    found = asked(model, Saliency(method=METHODS, steps=3, baseline="mean"), inputs)
     gradient, guided, integrated = (one.values for one in found.maps)
     torch.testing.assert_close(gradient, expected.abs().amax(1), rtol=1e-3, atol=1e-4 * float(gradient.max()))
     assert guided.isfinite().all()

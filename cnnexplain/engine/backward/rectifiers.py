@@ -128,11 +128,7 @@ class Rectifiers(TorchFunctionMode):
             return result
         func, args, kwargs = as_rectifier(func, args, kwargs) or (func, args, kwargs)
         options = {name: value for name, value in kwargs.items() if name != "input"}
-        name = name_of(func)
-        in_place = name.endswith("_") or (
-            not isinstance(func, OpOverload)  # whose form that works in place is another
-            and argument(args, options, INPLACE.get(name, 99), "inplace", False)
-        )
+        in_place = works_in_place(func, args, options)
 
         def rectify(x: Tensor) -> Tensor:
             y: Tensor = func(x.clone() if in_place else x, *args[1:], **options)
@@ -192,6 +188,17 @@ def kind_of(func: Function, args: Args, kwargs: Kwargs) -> str | None:
         level, value = argument(args, kwargs, 1, "threshold"), argument(args, kwargs, 2, "value")
         return "ReLU" if (level, value) == (0, 0) else None
     return kind
+
+
+def works_in_place(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Whether the call of a rectifier writes its result into its input."""
+    name = name_of(func)
+    if name.endswith("_"):
+        return True
+    # Of an operator the form that works in place is another.
+    return not isinstance(func, OpOverload) and bool(
+        argument(args, kwargs, INPLACE.get(name, 99), "inplace", False)
+    )
 
 
 def as_rectifier(func: Function, args: Args, kwargs: Kwargs) -> Call | None:
