@@ -22,7 +22,9 @@ def evaluator(model: Model, target: Target) -> Evaluate:
         def work(chunk: range) -> tuple[Tensor, Tensor]:
             copies, image = inputs(chunk)
             pixels = copies.detach().requires_grad_()
-            scores = score_of(model.require_count(model.forward(pixels.clone())), target, image)
+            scores = score_of(
+                model.require_count(model.forward(pixels.clone(), to_input=True)), target, image
+            )
             return scores.detach(), model.gradient_to_input(scores, pixels)
 
         limit = 1 if model.chunks.alone else None

@@ -54,12 +54,12 @@ class Judge:
     maps: Tensor | None = None
     _orders: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The scores (N, K) of a batch, whose last map is kept."""
+    def forward(self, inputs: Tensor, *, to_input: bool = False) -> Tensor:
+        """The scores (N, K) of a batch as `Model.forward` gives them, whose last map is kept."""
         if self.tail is None:
-            return self.model.forward(inputs)
+            return self.model.forward(inputs, to_input=to_input)
         with self.tail.watched() as maps:
-            logits = self.model.forward(inputs)
+            logits = self.model.forward(inputs, to_input=to_input)
         if len(maps) == 1 and maps[0].shape[2:].numel() >= FEWEST:
             (self.maps,) = maps
         return logits

@@ -198,7 +198,7 @@ class Saliency(ImageCommand):
             ruled = any(one.rule != "gradient" for one in used)
             rectifiers = stack.enter_context(model.rectifiers()) if ruled else None
             # A copy, so that a model may write into its input.
-            logits = (judge or model).forward(pixels.clone())
+            logits = (judge or model).forward(pixels.clone(), to_input=True)
         targets = model.targets(settled(self.target), logits, batch.expected)
         classes = predicted(model, logits, targets)
         notes = unlikely(model, logits, targets)

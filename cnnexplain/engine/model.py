@@ -162,13 +162,14 @@ class Model:
         )
         return scaled.sub_(mean).div_(std)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, *, to_input: bool = False) -> Tensor:
         """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`.
 
-        Of a model that ends in softmax, sigmoid or a logarithm of them, what goes into that operation.
+        Of a model that ends in softmax, sigmoid or a logarithm of them, what goes into that operation. With `to_input`
+        gradients are taken with respect to inputs and captured maps only, which then cost less.
         """
         clamps = "trace" in vars(self) and self.trace.moves.clamps
-        with FixedNorms() if inputs.requires_grad or clamps else nullcontext():
+        with FixedNorms(to_input=to_input) if inputs.requires_grad or clamps else nullcontext():
             return self.plain_forward(inputs)
 
     def plain_forward(self, inputs: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import platform
 import resource
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import cnnexplain
 from cnnexplain.engine.backward.norms import FixedNorms, _Fixed
 
 SHAPES = {nn.BatchNorm1d: (4, 3, 5), nn.BatchNorm2d: (2, 3, 4, 5), nn.BatchNorm3d: (2, 3, 2, 3, 4)}
@@ -105,3 +107,75 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     used = 20 * 8 * 5_000_000 * 4 / resource.getpagesize()
     # Without it glibc keeps some or none, as its own thresholds happen to have moved.
     assert int(done.stdout) < used / 10
+
+
+def between(change: str, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What goes into the batch norm, and what is added to its output, where code does something between the two."""
+    if change == "in place":
+        y.mul_(2)
+    if change == "watched":
+        y.register_hook(lambda gradient: gradient * 3)  # type: ignore[no-untyped-call]
+    if change == "copied":
+        return y.clone(), None
+    return y, y.sin() if change == "used twice" else None
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("change", ["", "used twice", "in place", "watched", "copied"])
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ({"kernel_size": 1}, True),
+        ({"kernel_size": 1, "stride": 2, "bias": True}, True),
+        ({"kernel_size": 1, "padding": 1}, True),
+        ({"kernel_size": (3, 5), "stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}, True),
+        ({"kernel_size": 3, "groups": 6}, True),
+        ({"kernel_size": 1, "groups": 2}, True),
+        ({"kernel_size": 3, "padding": "same"}, False),
+        ({"kernel_size": 3, "padding": 1, "padding_mode": "reflect"}, True),
+    ],
+)
+def test_the_factor_of_a_batch_norm_goes_into_the_convolution_before_it(
+    options: dict[str, object], taken: bool, change: str, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(3)
+    conv = nn.Conv2d(6, 6, **{"bias": False, **options}).double().requires_grad_(False)  # type: ignore[arg-type]
+    norm = with_statistics(nn.BatchNorm2d(6).double())
+    x = torch.randn(2, 6, 9, 11, dtype=torch.float64).contiguous(memory_format=layout)
+    outputs, gradients, names = [], [], []
+    for mode in (None, FixedNorms(), FixedNorms(to_input=True)):
+        leaf = x.clone().requires_grad_()
+        with mode or contextlib.nullcontext():
+            y, more = between(change, conv(leaf))
+            z = norm(y)
+            names.append(type(z.grad_fn).__name__)
+            z = z if more is None else z + more
+        outputs.append(z.detach())
+        gradients.append(torch.autograd.grad((z * z.detach().cos()).sum(), leaf)[0])
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradients[2], gradients[0], rtol=1e-12, atol=1e-12)
+    assert (names[2] == "_FixedAfterConvolutionBackward") == (taken and change in ("", "used twice"))
+    assert names[1] == "_FixedBackward"
+
+
+def test_a_map_that_is_captured_between_the_two_has_its_gradient() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        with_statistics(nn.BatchNorm2d(4)),
+        nn.ReLU6(inplace=True),
+        nn.Flatten(),
+        nn.Linear(784, 2),
+    )
+    model = cnnexplain.load(network, input_size="16").model
+    x, gradients = torch.rand(2, 3, 16, 16), []
+    for to_input in (False, True):
+        leaf = x.clone().requires_grad_()
+        with model.borrowed(), model.capture("0") as maps:
+            scores = model.forward(leaf.clone(), to_input=to_input)
+        gradients.append(torch.autograd.grad(scores[:, 1].sum(), [leaf, maps["0"]]))
+    assert gradients[0][1].abs().max() > 0
+    for ours, usual in zip(gradients[1], gradients[0], strict=True):
+        torch.testing.assert_close(ours, usual, rtol=1e-5, atol=1e-7)
