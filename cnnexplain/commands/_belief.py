@@ -22,6 +22,7 @@ class Places:
     spread: float  # standard deviation of random orders, whose mean is 0
     score: float
     where: str  # the layer in whose map cells are deleted, or the input
+    own: bool = True  # whether the map is of that layer; to one of pixels its cells are not the same places
 
     @property
     def nothing(self) -> bool:
@@ -57,7 +58,10 @@ def _of_places(places: Places, facts: dict[str, Any]) -> tuple[str, str]:
     fall, of_edges = places.fall / places.spread, places.edges / places.spread
     facts |= {"deleted_in": places.where, "marks": round(fall, 1), "edges": round(of_edges, 1)}
     if fall <= -BEYOND:
-        return "no", "worse than random: the score hangs on what it does not mark"
+        return (
+            "no" if places.own else "unclear",
+            "worse than random: the score hangs on what it does not mark",
+        )
     if fall < BEYOND:
         return "unclear", "no better than random"
     if fall <= of_edges:

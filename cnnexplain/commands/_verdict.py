@@ -11,6 +11,7 @@ from cnnexplain.commands._belief import ROUNDING, Places, belief
 from cnnexplain.commands._laid import on_input
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.results.map import PIXELS, SIGNLESS, Heatmap
+from cnnexplain.errors import ForwardError
 from cnnexplain.formulas.faithfulness import coarse, masks, order
 from cnnexplain.formulas.perturbation import averaged, replaced
 from cnnexplain.formulas.ranks import rank_correlation
@@ -145,7 +146,12 @@ class Judge:
         deleted = torch.cat(
             [masks(cells, shape, SHARES) for ahead in orders for cells in (ahead, ahead.flip(0))]
         )
-        scores = self._without(image, row, deleted)
+        try:
+            scores = self._without(image, row, deleted)
+        except ForwardError as error:  # it took the image as it is
+            return [
+                reason or f"without parts of the image the model fails: {error.problem}" for reason in why
+            ]
         values: list[Places | str] = []
         place = 0
         for heatmap, reason in zip(maps, why, strict=True):
@@ -161,7 +167,8 @@ class Judge:
             falls = (least - most) / 2
             spread = float(falls[len(usable) + 1 :].square().mean().sqrt())
             where = PIXELS if self.tail is None or self.maps is None else self.tail.name
-            values.append(Places(float(falls[place]), float(falls[0]), spread, heatmap.target.logit, where))
+            own, score = where in (PIXELS, heatmap.layer), heatmap.target.logit
+            values.append(Places(float(falls[place]), float(falls[0]), spread, score, where, own))
         return values
 
     def _without(self, image: Batch, row: int, deleted: Tensor) -> Tensor:

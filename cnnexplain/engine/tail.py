@@ -123,6 +123,8 @@ def _tried(model: Model, name: str) -> Tail | str:
         model.forward(model.layout.of(noise))
     if calls.output is None:
         return f"{name} did not run for noise"
+    if not calls.output.is_floating_point():
+        return f"the map of {name} is not of floating-point numbers"
     layout = layout_of(name, calls.layer, calls.output, 1, model.preprocess.input_size, model.trace.grids)
     tail = Tail(name, calls.layer, layout, calls.before())
     both = model.layout.of(torch.cat((noise, noise.flip(3))))

@@ -71,6 +71,11 @@ def test_what_was_measured_decides(
     assert verdict.reasons[0].startswith(first)
 
 
+def test_in_another_layers_map_worse_than_random_is_unclear() -> None:
+    verdict = belief(Places(-3.0, 1.0, 1.0, 5.0, "layer4", own=False), ("", 0.3), False)
+    assert (verdict.believe, verdict.reasons[0][:17]) == ("unclear", "worse than random")
+
+
 def test_where_nothing_was_measured_it_is_unclear_and_says_why() -> None:
     assert belief("it is the same everywhere", ("", 0.0), False).reasons == ("it is the same everywhere",)
     flat = belief(Places(0.0, 0.0, 0.0, 5.0, "layer4"), ("", 0.0), False)
@@ -137,7 +142,7 @@ def test_the_map_that_marks_what_counts_is_believed_and_its_opposite_is_not() ->
     assert judge is not None
     with model.borrowed():
         logits = judge.forward(image)
-        against = replace(heatmap, values=-heatmap.values)
+        against = replace(heatmap, values=-heatmap.values, layer="map")
         ((same,),) = judge.judged(Batch(image), logits, [[against]])
     assert isinstance(same, Heatmap)
     assert said(same).believe == "no"
@@ -223,6 +228,30 @@ def test_parts_of_the_image_are_deleted_where_one_map_is_not_all() -> None:
     assert "several maps" in next(choice.reason for choice in choices if choice.setting == "verdict")
     for heatmap in maps(bound, model, noise(1, 3, 16, 16)):
         assert said(heatmap).facts["deleted_in"] == "input"
+
+
+def test_a_model_that_fails_without_parts_of_an_image_costs_no_map() -> None:
+    class Choosy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = pooled()
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.any() and (x[:, 0, 0, 0] - 7).abs().max() > 1e-3:
+                raise ValueError("its corner is gone")
+            return self.net(x)
+
+    image = noise(1, 3, 16, 16)
+    image[0, 0, 0, 0] = 7
+    model = as_model(Choosy(), (16, 16))
+    judge = judge_of(model, wanted=True, in_image=True)
+    assert judge is not None
+    (heatmap,) = maps(GradCAM(), model, image)
+    with model.borrowed():
+        ((judged,),) = judge.judged(Batch(image), judge.forward(image), [[heatmap]])
+    assert isinstance(judged, Heatmap)
+    assert said(judged).believe == "unclear"
+    assert said(judged).reasons[0].startswith("without parts of the image the model fails")
 
 
 # On photographs ----------------------------------------------------------------------------------
