@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.cli.apart import apart
-from cnnexplain.cli.findings import of_answers, of_recognition, of_stages
+from cnnexplain.cli.findings import of_answers, of_commands, of_recognition, of_stages
 from cnnexplain.cli.progress import progress_bar
 from cnnexplain.cli.text import printable
 from cnnexplain.cli.workflow import harmless, harmless_json
@@ -231,6 +231,8 @@ class Console:
             "done",
             f"{done} of {outcome.images} images {outcome.deed}{failures}, in {outcome.seconds:.1f} s",
         )
+        if commands := of_commands(outcome):
+            self._say("an image", commands)
         if outcome.done > FEW:
             self._say("work", of_stages(outcome))
 

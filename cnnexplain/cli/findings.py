@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnnexplain.core.words import count, percent
+from cnnexplain.core.words import count, number, percent
+from cnnexplain.runner.workers.timings import STAGES
 
 if TYPE_CHECKING:
     from cnnexplain.runner.request import Outcome
@@ -27,10 +28,18 @@ def of_answers(answers: Mapping[str, float]) -> str:
 
 def of_stages(outcome: Outcome) -> str:
     """Images in a second, which share of the processors' time each stage took, and how busy these were."""
-    work = dict(outcome.work)
-    whole, processors = work.pop("whole"), work.pop("processors")
+    whole, processors = outcome.work["whole"], outcome.work["processors"]
+    work = {stage: outcome.work[stage] for stage in STAGES}
     work.pop("streams")
     every = sum(work.values()) or 1.0
     shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
     busy = percent(min(1.0, every / (whole * processors)))
     return f"{outcome.done / whole:.1f} images a second after loading; {shares}; processors {busy} busy"
+
+
+def of_commands(outcome: Outcome) -> str:
+    """How long each of the commands took that one consists of, for an image; empty where it is none of these."""
+    others = {
+        name: spent for name, spent in outcome.work.items() if name not in (*STAGES, "whole", "processors")
+    }
+    return ", ".join(f"{name} {number(spent / max(1, outcome.done))} s" for name, spent in others.items())

@@ -53,6 +53,7 @@ def compared(
     redrawn: Sequence[Maps] = (),
     noisy: Sequence[Maps] = (),
     with_road: bool = False,
+    cascaded: Sequence[tuple[int, Maps]] = (),
 ) -> MethodComparison:
     """The maps of one class of an image, each with its scores, beside the references.
 
@@ -68,6 +69,7 @@ def compared(
         orders: Random orders.
         redrawn: The same maps after the classifier was drawn anew, once for each draw.
         noisy: The same maps of noisy copies of the image.
+        cascaded: The same maps while more and more layers are drawn anew, with how many there are.
         with_road: Whether cells are also removed without a trace, as ROAD does.
 
     Raises:
@@ -125,6 +127,9 @@ def compared(
                 why[place],
                 _randomised(heatmap, flat[place], redrawn, image, cells),
                 _sensitivity(heatmap, flat[place], noisy, image, cells),
+                tuple(
+                    (count, _alike(heatmap, flat[place], other, image, cells)) for count, other in cascaded
+                ),
             )
             for place, heatmap in enumerate(maps)
         ),
@@ -160,9 +165,15 @@ def _randomised(
     """The mean rank correlation with the maps after the classifier was drawn anew; NaN where there is none."""
     if not redrawn:
         return None
-    others = [other for maps in redrawn if (other := again_on_cells(heatmap, maps, image, cells)) is not None]
-    alike = [rank_correlation(grid.numpy(), other.numpy()) for other in others]
-    return sum(alike) / len(alike) if alike else math.nan
+    alike = [_alike(heatmap, grid, maps, image, cells) for maps in redrawn]
+    known = [value for value in alike if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _alike(heatmap: Heatmap, grid: Tensor, maps: Maps, image: Batch, cells: int) -> float:
+    """The rank correlation with what another run made of a map; NaN where it made nothing, or nothing that varies."""
+    other = again_on_cells(heatmap, maps, image, cells)
+    return math.nan if other is None else rank_correlation(grid.numpy(), other.numpy())
 
 
 def _sensitivity(

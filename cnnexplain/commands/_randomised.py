@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from cnnexplain.core.results.map import Heatmap
-from cnnexplain.engine.weights.reinitialised import last_layer, reinitialised
+from cnnexplain.engine.weights.reinitialised import last_layer, reinitialised, stages
 
 if TYPE_CHECKING:
     from cnnexplain.commands import ImageCommand
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Maps = dict[tuple[str, str], Heatmap]  # of one image, by method and layer
 DRAWS = 2  # of the classifier
+STAGES = 5  # times that more layers are drawn anew
 
 
 def redrawn(model: Model, image: Batch, commands: Sequence[ImageCommand], index: int) -> list[Maps]:
@@ -39,6 +40,24 @@ def redrawn(model: Model, image: Batch, commands: Sequence[ImageCommand], index:
                 reinitialise(parameter)
             draws += maps_of(model, image, commands)
     return draws
+
+
+def cascade(
+    model: Model, image: Batch, commands: Sequence[ImageCommand], index: int
+) -> list[tuple[int, Maps]]:
+    """The maps of a class while more and more layers are drawn anew, from the last to the first, all in the end.
+
+    Cascading randomisation of Adebayo et al. 2018 (arXiv:1810.03292). With each how many layers were drawn anew.
+    """
+    image = replace(image, expected=None)
+    commands = [of_class(command, index) for command in commands]
+    made: list[tuple[int, Maps]] = []
+    with reinitialised(model.seed) as reinitialise:
+        for count, parameters in stages(model, STAGES):
+            for parameter in parameters:
+                reinitialise(parameter)
+            made += [(count, maps) for maps in maps_of(model, image, commands)]
+    return made
 
 
 def maps_of(model: Model, batch: Batch, commands: Sequence[ImageCommand]) -> list[Maps]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -78,9 +79,10 @@ class Compare(ImageCommand):
     scores: Annotated[
         tuple[str, ...],
         Param(
-            "Scores beside the curves: randomisation of the classifier (each method is carried out twice more), noise "
-            "(eight times more), road (cells are removed without a trace); curves for those alone.",
-            choices=("curves", "randomisation", "noise", "road"),
+            "Scores beside the curves: randomisation of the classifier (each method is carried out twice more), layers "
+            "(of more and more layers until all are drawn anew, five times more), noise (eight times more), road "
+            "(cells are removed without a trace); curves for those alone.",
+            choices=("curves", "randomisation", "layers", "noise", "road"),
             metavar="NAME",
             split=True,
         ),
@@ -119,7 +121,7 @@ class Compare(ImageCommand):
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """The maps of all methods, and of each image the comparison before them."""
-        answers = [command.explain(model, batch) for command in self.commands]
+        answers, seconds = self._answers(model, batch)
         logits = answers[0].logits
         targets = model.targets(settled(self.target), logits, batch.expected)
         classes = predicted(model, logits, targets)[0]
@@ -146,7 +148,19 @@ class Compare(ImageCommand):
                 results.append(())
                 problems[row] = error
         results += [()] * batch.copies
-        return Answer(logits, tuple(results), problems, unlikely(model, logits, targets))
+        return Answer(logits, tuple(results), problems, unlikely(model, logits, targets), seconds)
+
+    def _answers(self, model: Model, batch: Batch) -> tuple[list[Answer], dict[str, float]]:
+        """What each command says, and the seconds that it took; methods of one command share their passes."""
+        answers, seconds = [], {}
+        for command in self.commands:
+            started = time.perf_counter()
+            answers.append(command.explain(model, batch))
+            methods = ",".join(getattr(command, "method", ()))
+            seconds[f"{command_of(methods.partition(',')[0])[0]} -m {methods}"] = (
+                time.perf_counter() - started
+            )
+        return answers, seconds
 
     def _compared(
         self, model: Model, image: Batch, maps: list[Heatmap], index: Tensor, prediction: Prediction
@@ -154,7 +168,7 @@ class Compare(ImageCommand):
         """The comparison of the maps of one image."""
         from cnnexplain.commands._comparing import compared
         from cnnexplain.commands._noisy import noisy
-        from cnnexplain.commands._randomised import redrawn
+        from cnnexplain.commands._randomised import cascade, redrawn
 
         about = model, image, self.commands, prediction.index
         return compared(
@@ -170,6 +184,7 @@ class Compare(ImageCommand):
             redrawn=redrawn(*about) if "randomisation" in self.scores else (),
             noisy=noisy(*about) if "noise" in self.scores else (),
             with_road="road" in self.scores,
+            cascaded=cascade(*about) if "layers" in self.scores else (),
         )
 
     def _in_order(self, maps: list[Heatmap]) -> list[Heatmap]:

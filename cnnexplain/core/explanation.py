@@ -76,6 +76,7 @@ class Answer:
     # By row, of pictures without an explanation.
     problems: Mapping[int, ImageError] = field(default_factory=dict)
     notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by row, sentences for the record
+    seconds: Mapping[str, float] = field(default_factory=dict)  # that each of several commands took
 
 
 def joined(answers: Sequence[Answer]) -> Answer:
@@ -116,6 +117,9 @@ class Explanation:
     activation: str = "softmax"  # what makes probabilities of scores: softmax, sigmoid or none
     explained: str = ""  # what the scores are, in words; empty where they are what the model returns
     html: Callable[[Explanation], str] | None = field(default=None, repr=False)  # what a notebook shows
+    seconds: Mapping[str, float] = field(
+        default_factory=dict
+    )  # that each of several commands took; never recorded
     choices: tuple[Choice, ...] = ()  # what was chosen by default for this command, with reasons; from Python
 
     def _repr_html_(self) -> str | None:

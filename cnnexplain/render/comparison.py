@@ -155,10 +155,16 @@ def _score_lines(scored: Entry) -> Iterator[str]:
         yield f"like edges {signed(scored['edges'])}"
     if scored.get("randomised") is not None:
         yield f"like that of a redrawn classifier {signed(scored['randomised'])}"
+    if steps := scored.get("layers"):
+        yield "like that of more layers redrawn " + ", ".join(_short(step["correlation"]) for step in steps)
     if scored.get("gap") is not None:
         yield f"its sum misses {percent(scored['gap'])} of the score"
     if scored.get("sensitivity") is not None:
         yield f"noise changes it by {percent(scored['sensitivity'])}"
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def _reference_line(reference: Entry) -> str:
@@ -195,7 +201,7 @@ def _matrix(
             corner = x + NAME + column * CELL, y + row * CELL
             draw.rectangle((*corner, corner[0] + CELL, corner[1] + CELL), fill=_shade(value), outline=LINE)
             ink = INK if value is None or abs(value) < 0.6 else "#ffffff"
-            text = "–" if value is None else f"{value:.2f}".replace("-", "−")
+            text = _short(value)
             write(draw, (corner[0] + CELL / 2, middle), text, SMALL, ink, anchor="mm")
 
 

@@ -26,6 +26,7 @@ HEAD = (
     "infidelity",
     "edges",
     "redrawn",
+    "all layers redrawn",
     "noise",
     "gap",
     "ROAD",
@@ -79,10 +80,9 @@ def _numbers(scored: Entry) -> tuple[str, ...]:
         *areas,
         advantage,
         signed(blurred["advantage"]) if blurred else "–",
-        *(
-            _number(scored.get(name))
-            for name in ("infidelity", "edges", "randomised", "sensitivity", "gap", "road")
-        ),
+        *(_number(scored.get(name)) for name in ("infidelity", "edges", "randomised")),
+        _number(scored["layers"][-1]["correlation"] if scored.get("layers") else None),
+        *(_number(scored.get(name)) for name in ("sensitivity", "gap", "road")),
     )
 
 

@@ -200,6 +200,7 @@ def _separated(
                 results=results,
                 pixels=picture.pixels,
                 notes=(*picture.notes, *answer.notes.get(row, ())),
+                seconds={name: spent / len(pictures) for name, spent in answer.seconds.items()},
                 activation="none" if scoring is None else scoring.activation,
                 explained="" if scoring is None else scoring.explained,
             )

@@ -35,6 +35,10 @@ def test_every_map_has_its_file_and_shards_come_to_the_same_means(run: Run, work
     assert (work / "all" / "results.jsonl").read_bytes() == (work / "whole" / "results.jsonl").read_bytes()
     assert means["references"]["random"]["images"] == len(records(work / "whole"))
     assert "gradient: advantage" in whole.err
+    seconds = described(work / "whole")["work"]
+    assert {"gradcam -m gradcam", "saliency -m gradient"} < set(seconds)
+    assert "gradcam -m gradcam" in (work / "whole" / "index.html").read_text()
+    assert "gradcam -m gradcam" in whole.err
     assert "Mean advantage over random orders" in (work / "whole" / "index.html").read_text()
     again = run(*CALL, *methods, "-o", "whole")
     assert "were done before" in again.err

@@ -324,6 +324,36 @@ def test_what_no_class_enters_stays_when_the_classifier_is_drawn_anew_and_the_we
     assert "depends" not in judgement({**free, "advantage": 1.0}, references)
 
 
+def test_more_and_more_layers_are_drawn_anew_and_the_weights_come_back() -> None:
+    net = settle(pooled(), (32, 32))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = comparison(
+        explain(
+            net,
+            noise(1, 3, 32, 32),
+            method=("gradcam", "eigencam"),
+            cells=4,
+            scores=("layers", "randomisation"),
+        )
+    )
+    of_class, free = (one.record() for one in found.maps)
+    layers = len({name.rpartition(".")[0] for name, _ in net.named_parameters()})
+    for record in (of_class, free):
+        counts = [step["drawn_anew"] for step in record["layers"]]
+        assert counts == sorted(set(counts))
+        assert (counts[0], counts[-1]) == (1, layers)
+    assert free["layers"][0]["correlation"] == pytest.approx(1), "the classifier alone"
+    assert free["layers"][-1]["correlation"] < 0.99
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert (
+        explain(Bare(), noise(1, 3, 16, 16), method=("gradient",), cells=4, scores=("layers",))
+        .results[0][0]
+        .maps[0]
+        .layers
+        == ()
+    ), "without weights"
+
+
 def test_a_ramp_is_imputed_as_it_was_inside_and_not_at_the_corner() -> None:
     ramp = (torch.arange(16.0)[:, None] + 2 * torch.arange(16.0)).expand(2, 16, 16)
     removed = torch.zeros(2, 16, 16)

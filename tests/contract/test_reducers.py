@@ -35,6 +35,8 @@ def scored(name: str, advantage: float | None) -> dict[str, Any]:
 def compared(**advantages: float | None) -> dict[str, Any]:
     """The record of an image with a comparison."""
     entry = {"kind": "comparison", "methods": [scored(*one) for one in advantages.items()]}
+    index = len(str(sum(value or 0 for value in advantages.values()))) % 3
+    entry["target"] = {"index": index, "label": f"class {index}"}
     made = record(0, 0.5, [])
     return {**made, "explanations": [{**entry, "references": [scored("random", 0.0)]}]}
 
@@ -131,3 +133,35 @@ def test_means_of_methods_by_hand() -> None:
     single = reduced(MethodMeans(), [compared(a=0.3)])
     assert single.results()["maps"]["a"]["advantage_error"] is None
     assert list(single.lines()) == []
+
+
+def test_means_by_class_are_those_of_its_images_alone() -> None:
+    def of(index: int, **advantages: float) -> dict[str, Any]:
+        made = compared(**advantages)
+        made["explanations"][0]["target"] = {"index": index, "label": f"class {index}"}
+        for method in made["explanations"][0]["methods"]:
+            method["infidelity"] = 0.5
+            method["layers"] = [{"drawn_anew": 1, "correlation": 0.9}, {"drawn_anew": 7, "correlation": 0.25}]
+        return made
+
+    images = [
+        of(4, a=0.1, b=0.3),
+        of(4, a=0.1, b=0.5),
+        of(2, a=0.9, b=0.1),
+        of(2, a=0.7, b=0.1),
+        of(9, a=1.0, b=0.0),
+    ]
+    means = reduced(MethodMeans(), images)
+    found = means.results()
+    assert list(found["classes"]) == ["2", "4"], "of one image there is no interval"
+    assert found["classes"]["4"]["label"] == "class 4"
+    assert found["classes"]["4"]["maps"] == reduced(MethodMeans(), images[:2]).results()["maps"]
+    assert found["classes"]["2"]["maps"]["a"]["advantage"] == pytest.approx(0.8)
+    assert found["classes"]["2"]["maps"]["a"]["advantage_error"] == pytest.approx(0.1)
+    assert (found["maps"]["a"]["infidelity"], found["maps"]["a"]["layers"]) == (0.5, 0.25)
+    lines = list(means.lines())
+    assert "class 2: a has the largest advantage, +0.800 ± 0.1 over 2 images" in lines
+    assert "class 4: b has the largest advantage, +0.400 ± 0.1 over 2 images" in lines
+    assert "classes" not in reduced(MethodMeans(), images[:2]).results(), (
+        "of a single class all is said already"
+    )

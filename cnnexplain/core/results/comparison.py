@@ -62,7 +62,8 @@ class ComparedMap:
     `scores` and `blurred`, those of its blurred copy, are None where the map puts no cell before another, which `why`
     says. `edges` is its rank correlation with the edges of the image, NaN where there is none. `randomised` is that
     with the same map when the classifier was drawn anew, the mean of some draws, and `sensitivity` by how much a
-    little noise changes it at most, as a share; None where they were not asked for.
+    little noise changes it at most, as a share; None where they were not asked for. `layers` has the correlations with
+    the same map when so many layers were drawn anew, from the last one to all of them.
     """
 
     heatmap: Heatmap
@@ -72,6 +73,7 @@ class ComparedMap:
     why: str = ""
     randomised: float | None = None
     sensitivity: float | None = None
+    layers: tuple[tuple[int, float], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return method, layer and scores; all scores are None where the map has none."""
@@ -88,6 +90,10 @@ class ComparedMap:
             recorded["randomised"] = correlation(self.randomised)
         if self.sensitivity is not None:
             recorded["sensitivity"] = None if math.isnan(self.sensitivity) else round(self.sensitivity, 4)
+        if self.layers:
+            recorded["layers"] = [
+                {"drawn_anew": count, "correlation": correlation(value)} for count, value in self.layers
+            ]
         if not self.heatmap.of_class:
             recorded["of_class"] = False
         completeness = self.heatmap.detail.facts.get("completeness")

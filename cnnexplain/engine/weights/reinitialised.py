@@ -44,6 +44,22 @@ def last_layer(model: Model) -> tuple[str, list[nn.Parameter]]:
     return layers[0] if layers else ("", [])
 
 
+def stages(model: Model, count: int) -> list[tuple[int, list[nn.Parameter]]]:
+    """The parameters in so many parts, at most, from the last layer to the first: the last layer, then equal parts.
+
+    With each how many layers there are until then. No part where `last_layer` finds none.
+    """
+    if not last_layer(model)[1]:
+        return []
+    every = backwards(model, [layer.name for layer in model.trace.layers])
+    size = max(1, -(-(len(every) - 1) // max(1, count - 1)))
+    ends = [1, *range(1 + size, len(every), size), len(every)] if len(every) > 1 else [1]
+    return [
+        (end, [parameter for _, parameters in every[start:end] for parameter in parameters])
+        for start, end in zip((0, *ends), ends, strict=False)
+    ]
+
+
 @contextmanager
 def reinitialised(seed: int) -> Iterator[Callable[[nn.Parameter], None]]:
     """A function that draws one parameter anew. After the block each is the very tensor it was, also on Ctrl-C.

@@ -18,6 +18,13 @@ SHOWN_CLASSES = 8
 SHOWN_SILENT = 100  # channels of a layer; all are in run.json
 SHOWN_SILENT_LAYERS = 50
 SHOWN_METHODS = 50
+SHOWN_COMPARED = 50  # classes, the most frequent ones; all are in run.json
+_OTHERS = {
+    "infidelity": "infidelity",
+    "randomised": "redrawn",
+    "layers": "all layers redrawn",
+    "road": "ROAD",
+}
 
 _CROPS = {"center": "the middle cut out", "squash": "aspect ratio ignored", "border": "padded"}
 
@@ -43,7 +50,7 @@ class SilentChannelsRow:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """The means of a method, or of a reference, over all images."""
+    """The means of a method, or of a reference, over all images; or of the methods over those of a class."""
 
     name: str
     advantage: str
@@ -65,6 +72,7 @@ class PageHead:
     classes: tuple[Bar, ...]
     silent: tuple[SilentChannelsRow, ...]
     compared: tuple[ComparedRow, ...]
+    compared_classes: tuple[ComparedRow, ...]
     choices: tuple[Mapping[str, str], ...]
     setup: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
@@ -88,6 +96,7 @@ def summary(
         classes=tuple(classes),
         silent=tuple(_silent(run.get("silent_channels") or {})),
         compared=tuple(_compared(run.get("compared") or {})),
+        compared_classes=tuple(_compared_classes((run.get("compared") or {}).get("classes") or {})),
         choices=tuple(
             {name: clipped(text) for name, text in choice.items()} for choice in run.get("choices") or ()
         ),
@@ -193,12 +202,37 @@ def _compared(kinds: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[
         if means["images"] > 1:
             rank = f"mean rank {number(means['rank'])} · " if means["rank"] is not None else ""
             blurred = f" · blurred {number(means['blurred'])}" if name in (kinds.get("maps") or {}) else ""
+            others = "".join(
+                f" · {words} {number(means[key])}" for key, words in _OTHERS.items() if key in means
+            )
             yield ComparedRow(
                 clipped(name, LONGEST_NAME),
                 f"{number(means['advantage'])} ± {number(means['advantage_error'])}",
-                f"{rank}deletion {number(means['deletion'])} · insertion {number(means['insertion'])}{blurred} · "
-                f"{count(means['images'], 'image')}",
+                f"{rank}deletion {number(means['deletion'])} · insertion {number(means['insertion'])}{blurred}{others}"
+                f" · {count(means['images'], 'image')}",
             )
+
+
+def _compared_classes(classes: Mapping[str, Mapping[str, Any]]) -> Iterator[ComparedRow]:
+    """Of the most frequent classes of `MethodMeans` the means of all methods, the largest advantage first."""
+    frequent = sorted(
+        classes.values(), key=lambda entry: -max(one["images"] for one in entry["maps"].values())
+    )
+    for entry in islice(frequent, SHOWN_COMPARED):
+        maps = sorted(entry["maps"].items(), key=lambda row: -row[1]["advantage"])
+        (name, best), *others = [
+            (
+                clipped(name, LONGEST_NAME),
+                f"{number(means['advantage'])} ± {number(means['advantage_error'])}",
+            )
+            for name, means in maps
+            if means["images"] > 1
+        ]
+        yield ComparedRow(
+            clipped(entry["label"], LONGEST_NAME),
+            f"{name} {best}",
+            " · ".join([*(f"{name} {mean}" for name, mean in others), count(maps[0][1]["images"], "image")]),
+        )
 
 
 def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -210,8 +244,14 @@ def _setup(run: Mapping[str, Any], model: Mapping[str, Any]) -> Mapping[str, Any
         "Preprocessing": _preprocessing(model.get("preprocess") or {}),
         "Device": " in ".join(model[key] for key in ("device", "precision") if model.get(key)),
         "Seed": run.get("seed"),
+        "Seconds": _of_commands(run.get("work") or {}),
         "Started": (run.get("started") or "").replace("T", " ").replace("Z", " UTC"),
     }
+
+
+def _of_commands(work: Mapping[str, float]) -> str:
+    """The seconds of each of the commands that one consists of, which have `-m` in their names."""
+    return ", ".join(f"{name} {number(spent)}" for name, spent in work.items() if " -m " in name)
 
 
 def _preprocessing(steps: Mapping[str, Any]) -> str:

@@ -51,14 +51,14 @@ class Streams:
             What `work` returned. What it raises is raised in the batch's place.
         """
         if self._copies:
-            yield from self._at_once(work, batches)
+            yield from self._at_once(model, work, batches)
             return
         threads = torch.get_num_threads() if model.device.type == "cpu" else 1
         for batch in batches:
             yield work(model, batch, threads)
 
     def _at_once(
-        self, work: Callable[[Model, Work, int], Answer], batches: Iterable[Work]
+        self, model: Model, work: Callable[[Model, Work, int], Answer], batches: Iterable[Work]
     ) -> Generator[Answer, None, None]:
         free, own = list(self._copies), threading.local()
 
@@ -68,9 +68,11 @@ class Streams:
             own.model.chunks.stopped = False
 
         def of_batch(batch: Work) -> Answer:
-            model: Model = own.model
-            with model.borrowed():
-                return work(model, batch, 0)
+            stream: Model = own.model
+            with stream.borrowed():
+                answer = work(stream, batch, 0)
+            model.chunks.alone = model.chunks.alone or stream.chunks.alone  # which the run says
+            return answer
 
         threads = torch.get_num_threads()
         try:
@@ -79,8 +81,8 @@ class Streams:
                     yield from ahead(pool, of_batch, batches, self.count + 1)
                 finally:
                     for (
-                        model
+                        stream
                     ) in self._copies:  # for one that is in the midst of a batch that nobody waits for
-                        model.chunks.stopped = True
+                        stream.chunks.stopped = True
         finally:
             torch.set_num_threads(threads)  # what a thread sets holds for those that begin after it

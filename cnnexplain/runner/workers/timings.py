@@ -9,14 +9,17 @@ from threading import Lock
 
 from cnnexplain.core.interrupts import held
 
-DECODING, EXPLAINING, WRITING = "decoding", "explaining", "drawing and writing"
+STAGES = DECODING, EXPLAINING, WRITING = "decoding", "explaining", "drawing and writing"
 
 
 class Stages:
-    """Seconds of processors in every stage, over all threads and processes; waiting is not work."""
+    """Seconds of processors in every stage, over all threads and processes; waiting is not work.
+
+    Beside the stages the seconds of commands that one of them consists of, by whatever they are called.
+    """
 
     def __init__(self) -> None:
-        self._seconds = dict.fromkeys((DECODING, EXPLAINING, WRITING), 0.0)
+        self._seconds = dict.fromkeys(STAGES, 0.0)
         self._lock = Lock()
 
     @contextmanager
@@ -36,7 +39,7 @@ class Stages:
         """Count what was spent elsewhere."""
         with held, self._lock:
             for stage, more in seconds.items():
-                self._seconds[stage] += more
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + more
 
     def taken(self) -> dict[str, float]:
         """What was spent since this was asked last."""

@@ -141,6 +141,9 @@ class Worker:
                     model, self.method, pictures, whole=self.writer.save_raw, batch=self.batch, size=size
                 )
             ]
+        for _, outcome in outcomes:
+            if isinstance(outcome, Explanation):
+                self.stages.add(outcome.seconds)
         return [Explained(job, outcome, suspected=_is_suspected(outcome)) for job, outcome in outcomes]
 
     def _written(self, result: Explained) -> Done:
