@@ -30,7 +30,6 @@ def of_stages(outcome: Outcome) -> str:
     """Images in a second, which share of the processors' time each stage took, and how busy these were."""
     whole, processors = outcome.work["whole"], outcome.work["processors"]
     work = {stage: outcome.work[stage] for stage in STAGES}
-    work.pop("streams")
     every = sum(work.values()) or 1.0
     shares = ", ".join(f"{stage} {percent(seconds / every)}" for stage, seconds in work.items())
     busy = percent(min(1.0, every / (whole * processors)))
@@ -39,7 +38,5 @@ def of_stages(outcome: Outcome) -> str:
 
 def of_commands(outcome: Outcome) -> str:
     """How long each of the commands took that one consists of, for an image; empty where it is none of these."""
-    others = {
-        name: spent for name, spent in outcome.work.items() if name not in (*STAGES, "whole", "processors")
-    }
-    return ", ".join(f"{name} {number(spent / max(1, outcome.done))} s" for name, spent in others.items())
+    commands = ((name, spent) for name, spent in outcome.work.items() if " -m " in name)
+    return ", ".join(f"{name} {number(spent / max(1, outcome.done))} s" for name, spent in commands)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.prediction import Prediction
     from cnnexplain.core.results import Detail
-    from cnnexplain.core.results.map import Heatmap
+    from cnnexplain.core.results.map import Heatmap, Scale
     from cnnexplain.core.target import Target
     from cnnexplain.engine.model import Model
     from cnnexplain.engine.perturb.scores import Perturbed
 
+NOTABLE = 0.25  # of the largest drop: where hiding raises the score by more, it is drawn as well
 Wanted = tuple["Target", "Prediction"]  # what is explained of the image, and what it is for people
 
 
@@ -71,8 +72,13 @@ class Hiding:
     def heatmaps(
         self, method: str, prediction: Prediction, values: Tensor, detail: Detail
     ) -> Iterator[Heatmap]:
-        """The map of values (H, W) as a result."""
-        made = heatmaps(self.image, method, PIXELS, (prediction,), values[None], details=(detail,))
+        """The map of values (H, W) as a result; drawn with both signs where hiding raises the score by enough."""
+        scale: Scale = (
+            "signed" if -float(values.min()) > NOTABLE * max(float(values.max()), 0.0) else "evidence"
+        )
+        made = heatmaps(
+            self.image, method, PIXELS, (prediction,), values[None], scale=scale, details=(detail,)
+        )
         return (heatmap for heatmap in made if heatmap is not None)
 
 

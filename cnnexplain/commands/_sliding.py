@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.commands._hiding import Hiding, require_finite
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from cnnexplain.core.results import Result
 
 AT_ONCE = 4096  # windows whose scores of all classes are kept
-RAISED = "The strongest effect has no colour: hiding raises the {} by more than it lowers it anywhere."
 
 
 def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
@@ -47,13 +45,7 @@ def sliding(hiding: Hiding, window: int, stride: int) -> Iterator[Result]:
     for known, (_, prediction) in zip(drops, hiding.wanted, strict=True):
         of_windows = torch.cat(known).reshape(len(down), len(across))
         values = occlusion(of_windows, (down, across), (window, window))
-        gain, loss = -float(values.min()), float(values.max())
-        said = (
-            replace(detail, remarks=(*detail.remarks, RAISED.format(_compared(hiding))))
-            if gain > loss > 0
-            else detail
-        )
-        yield from hiding.heatmaps("sliding", prediction, values, said)
+        yield from hiding.heatmaps("sliding", prediction, values, detail)
     if best:
         yield _winners(hiding, torch.cat(best), (down, across), window, detail)
 

@@ -113,10 +113,10 @@ class MapCards:
                 canvas = self.image.over_unseen(grey)
                 stamp(canvas, "zero everywhere")
                 return canvas
-            cells = heatmap.scale == "component"
-            colours = self._pixels(heatmap, scale, smooth=cells)
-            canvas = self.image.over_unseen(self._blended(grey, colours, 0.55 if cells else 1.0))
-            if cells and heatmap.peak is not None:
+            regions = _of_regions(heatmap)
+            colours = self._pixels(heatmap, scale, smooth=heatmap.scale == "component")
+            canvas = self.image.over_unseen(self._blended(grey, colours, 0.55 if regions else 1.0))
+            if regions and heatmap.peak is not None:
                 self._mark(canvas, heatmap.peak)
             return canvas
         if heatmap.max > 0:
@@ -190,12 +190,17 @@ class MapCards:
 
     def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
         remarks = [scale.remark(heatmap.goal)] if scale else _of_evidence(heatmap)
-        if heatmap.scale == "component" and (heatmap.max > 0 or heatmap.min < 0):
+        if _of_regions(heatmap) and scale and (heatmap.max > 0 or heatmap.min < 0):
             remarks.insert(0, _circle(heatmap))
         if not self.image.seen_whole:
             remarks.append(f"Hatched: never seen by {'this run of the layer' if self.part else 'the model'}.")
         verdict = [] if heatmap.verdict is None else [heatmap.verdict.words]
         return [*verdict, " ".join(remarks), *heatmap.detail.remarks, *self.explanation.notes]
+
+
+def _of_regions(heatmap: Heatmap) -> bool:
+    """Whether a map is of regions, not of single pixels, so that one looks for what is beneath them."""
+    return heatmap.scale == "component" or not {"occlusion", "rise"}.isdisjoint(heatmap.detail.facts)
 
 
 def _circle(heatmap: Heatmap) -> str:
@@ -204,10 +209,11 @@ def _circle(heatmap: Heatmap) -> str:
     lowest = heatmap.scale == "component" and -heatmap.min > heatmap.max
     strongest = number(heatmap.min if lowest else heatmap.max)
     cells = "pixels" if heatmap.layer == PIXELS else "cells"
+    which = "largest" if heatmap.scale == "signed" else "strongest"
     if heatmap.peak is None:
-        return f"The strongest of {rows}x{columns} {cells}: {strongest}."
+        return f"The {which} of {rows}x{columns} {cells}: {strongest}."
     x, y = heatmap.peak
-    return f"Circle: the strongest of {rows}x{columns} {cells}, {strongest}, around x {x}, y {y}."
+    return f"Circle: the {which} of {rows}x{columns} {cells}, {strongest}, around x {x}, y {y}."
 
 
 def _of_evidence(heatmap: Heatmap) -> list[str]:

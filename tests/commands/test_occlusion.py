@@ -353,3 +353,13 @@ def test_map_of_windows_by_the_formula() -> None:
     assert occlusion(drops, ([0], [0, 2]), (1, 3)).tolist() == [[1.0, 1.0, 3.0, 5.0, 5.0]]
     with pytest.raises(ValueError, match="do not cover"):
         window_starts(10, 3, 4)
+
+
+@pytest.mark.parametrize(("against", "scale"), [(0.9, "signed"), (0.1, "evidence"), (3.0, "signed")])
+def test_both_signs_are_drawn_where_hiding_raises_the_score_by_enough(against: float, scale: str) -> None:
+    weight = torch.zeros(1, 3, 24, 24)
+    weight[0, :, :8, :8], weight[0, :, -8:, -8:] = 1.0, -against
+    module = Linear(weight, torch.zeros(1))
+    answer = explain(module, torch.ones(1, 3, 24, 24), window=8, stride=8, fill="mean", target="1")
+    (heatmap,) = maps(answer)
+    assert heatmap.scale == heatmap.record()["scale"] == scale
