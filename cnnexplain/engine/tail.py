@@ -47,7 +47,7 @@ class Tail:
 
         def keep(_name: str, _layer: nn.Module, _arguments: Any, output: Tensor) -> None:
             # A copy: what follows may write into it.
-            maps.append(self._turned(output.detach().clone(), back=False))
+            maps.append(self.turned(output.detach().clone(), back=False))
 
         with hooked([(self.name, self.layer)], after=keep):
             yield maps
@@ -71,10 +71,11 @@ class Tail:
 
     def _of(self, model: Model, maps: Tensor) -> Tensor:
         blank = model.blank()
-        with replaced({**self.before, self.layer: self._turned(maps, back=True)}, len(maps)), torch.no_grad():
+        with replaced({**self.before, self.layer: self.turned(maps, back=True)}, len(maps)), torch.no_grad():
             return model.forward(blank.expand(len(maps), *blank.shape[1:]))
 
-    def _turned(self, maps: Tensor, *, back: bool) -> Tensor:
+    def turned(self, maps: Tensor, *, back: bool) -> Tensor:
+        """What the layer gives back as (N, C, h, w); or with `back` that as the layer gives it back."""
         if self.layout == "NCHW":
             return maps
         return maps.permute(0, 2, 3, 1) if back else maps.permute(0, 3, 1, 2)
@@ -101,7 +102,7 @@ def _tail_of(model: Model) -> Tail | str:
     last = trace.layers[trace.ends[0]]
     if len(trace.ends) > 1 or trace.runs[last.name] > 1:
         return "the scores depend on several maps"
-    if not trace.complete or trace.moves.detached:
+    if not trace.complete or model.runs.unseen:
         return f"the scores depend on more than the map of {last.name}"
     if not model.runs.laying(last.name).plain:
         return f"the map of {last.name} is not of the whole input as it is"
@@ -120,18 +121,15 @@ def _tried(model: Model, name: str) -> Tail | str:
     noise = torch.randn((1, *blank.shape[1:]), generator=generator).to(blank)
     calls = _Calls(model.module.get_submodule(name))
     with hooked(submodules(model.module), before=calls.enter, after=calls.leave), torch.no_grad():
-        model.forward(model.layout.of(noise))
+        whole = model.forward(model.layout.of(noise))
     if calls.output is None:
         return f"{name} did not run for noise"
     if not calls.output.is_floating_point():
         return f"the map of {name} is not of floating-point numbers"
     layout = layout_of(name, calls.layer, calls.output, 1, model.preprocess.input_size, model.trace.grids)
     tail = Tail(name, calls.layer, layout, calls.before())
-    both = model.layout.of(torch.cat((noise, noise.flip(3))))
-    with torch.no_grad(), tail.watched() as watched:
-        whole = model.forward(both)
-    (maps,) = watched
-    scores = tail.scores(model, 2, lambda rows: maps[rows.start : rows.stop], maps[0].numel())
+    own = tail.turned(calls.output, back=False)
+    scores = tail.scores(model, 2, lambda rows: own.expand(len(rows), *own.shape[1:]), own.numel())
     apart, spread = float((scores - whole).abs().max()), float(whole.max() - whole.min())
     if not apart <= APART[model.precision] * max(1e-6, spread):
         return f"the scores are {apart:.1g} apart when only what follows {name} is computed"
@@ -161,7 +159,7 @@ class _Calls:
         if self.output is not None:
             return
         if module is self.layer:
-            self.output, self.ended = output.detach(), self.ended[:begun]
+            self.output, self.ended = output.detach().clone(), self.ended[:begun]
         elif is_dense(output) and output.ndim and len(output) == 1:
             self.ended = [*self.ended[:begun], (module, output.detach())]
 

@@ -67,6 +67,17 @@ def test_it_stands_in_the_record_on_the_page_and_on_the_terminal(run: Run, nets:
     assert not any(verdicts(nets / "plain").values())
 
 
+def test_it_is_a_text_on_tensorboard(run: Run, nets: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    call = ("gradcam", "nets.py:Five", "pictures/a.png", *TINY_OPTIONS, "--verdict", "--tensorboard", "board")
+    assert run(*call, "-o", "out").code == 0
+    ((verdict,),) = verdicts(nets / "out").values()
+    log = reading.EventAccumulator(str(nets / "board"), {reading.TENSORS: 0}).Reload()
+    (event,) = log.Tensors("gradcam/gradcam at features/verdict")
+    (text,) = event.tensor_proto.string_val
+    assert str(verdict["reasons"][0])[1:].encode() in text  # type: ignore[index]
+
+
 def test_another_setting_is_another_run_and_so_is_another_seed(run: Run, nets: Path) -> None:
     call = ("gradcam", "nets.py:Five", "pictures/a.png", *TINY_OPTIONS, "-o", "out")
     assert run(*call, "--verdict").code == 0

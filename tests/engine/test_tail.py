@@ -66,6 +66,31 @@ def test_functions_between_modules(module: nn.Module) -> None:
     agrees(as_model(module, (16, 16)), noise(2, 3, 16, 16))
 
 
+class Ended(nn.Sequential):
+    """Ends in softmax."""
+
+    def __init__(self) -> None:
+        super().__init__(pooled(), nn.Softmax(1))
+
+
+class Single(nn.Module):
+    """Takes one image at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = pooled()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            raise ValueError("one image only")
+        return self.net(x)
+
+
+def test_a_network_that_ends_in_softmax_and_one_that_takes_single_images() -> None:
+    agrees(as_model(Ended(), (16, 16)), noise(2, 3, 16, 16))
+    agrees(as_model(Single(), (16, 16)), noise(1, 3, 16, 16))
+
+
 class Past(nn.Module):
     """The scores depend on the image past the last map."""
 
