@@ -31,6 +31,12 @@ from cnnexplain.engine.scoring.scores import mixture
 PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
 
 
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """The networks of a test have the same weights, whichever tests come before."""
+    torch.manual_seed(0)
+
+
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
