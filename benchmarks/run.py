@@ -13,6 +13,7 @@ import inspecting
 import judging
 import kernels
 import pixels
+import sampling
 import scale
 import starting
 import timm
@@ -26,6 +27,7 @@ def main() -> None:
     starting.main()
     explaining.main()
     pixels.main()
+    sampling.main()
     hiding.main()
     judging.main()
     inspecting.main()

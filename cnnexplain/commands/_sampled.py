@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from cnnexplain.formulas.sampling import SampledMean
 
 SAMPLED = ("smoothgrad", "vargrad")
-TOLERANCE = "8%"
+TOLERANCE = "5%"
 WHY = "two seeds then have four fifths of their strongest cells in common"
 MOST = 1000  # samples, where nobody says how many
 FEWEST_CELLS = 28  # along the longer side, in which a map has to be sure before sampling ends
-USUAL = 160  # samples that a photograph takes with the tolerance that is left out
+COMPARED = 32  # samples of maps that are only compared with each other
 UNSURE = 0.25  # of the map's largest value: above this standard error a map is mostly chance
 
 
@@ -72,8 +72,9 @@ class Sampling:
         return all(mean.within(self.tolerance, self._level(mean)) for mean in means)
 
     def fewer(self, times: int) -> Sampling:
-        """A fixed number of samples, so many times fewer than photographs take, or than were asked for."""
-        return replace(self, samples=max(2, min(self.samples, USUAL) // times), tolerance=None)
+        """So many times fewer samples than were asked for; a fixed number where a tolerance was."""
+        asked = max(2, self.samples // times)
+        return replace(self, samples=asked if self.tolerance is None else COMPARED, tolerance=None)
 
     def _level(self, mean: SampledMean) -> int:
         """The resolution that has to keep the tolerance before sampling ends."""

@@ -86,7 +86,7 @@ class Moments:
 def standard_normal(seed: int, sample: int, images: Tensor) -> Tensor:
     """Normal noise of deviation 1 that depends on nothing but the seed and the sample's number.
 
-    Of two samples the odd one is the even one's opposite: what changes evenly with the noise cancels in their mean.
+    Of two samples the odd one is the even one's opposite: what changes its sign with the noise cancels in their mean.
 
     Args:
         seed: Not negative.
