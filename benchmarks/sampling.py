@@ -1,8 +1,9 @@
 """SmoothGrad to a standard error of 5 % of the map's largest value in 56x56 cells: against Captum's NoiseTunnel.
 
 Captum has no standard error, so that it gets the number of samples which the largest variance of a cell asks for, and
-opposite pairs of noise as many times fewer as their variance is smaller on the mean over the cells. Processor time of one thread, float32; Captum's samples go through in
-groups of four, which suits it best on processors, in its own layout and in the faster channels-last one.
+opposite pairs of noise as many times fewer as their variance is smaller on the mean over the cells. Processor time of
+one thread, float32; Captum's samples go through in groups of four, which suits it best on processors, in its own layout
+and in the faster channels-last one.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cnnexplain.formulas.integrated import Quadrature
 
 __all__ = ["Saliency"]
-INTEGRATED, NOISY = ("integrated-gradients",), ("smoothgrad", "vargrad")
+INTEGRATED = ("integrated-gradients",)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Saliency(ImageCommand):
             f"the map's range ({INTEGRAL_TOLERANCE} where left out). smoothgrad and vargrad are drawn in the finest "
             f"cells whose standard error it allows, as a share of the largest value ({TOLERANCE}).",
             metavar="PERCENT",
-            of=INTEGRATED + NOISY,
+            of=INTEGRATED + SAMPLED,
         ),
     ] = None
     baseline: Annotated[
@@ -112,7 +112,7 @@ class Saliency(ImageCommand):
             min=2,
             max=100_000,
             metavar="N",
-            of=NOISY,
+            of=SAMPLED,
         ),
     ] = None
     noise: Annotated[
@@ -122,7 +122,7 @@ class Saliency(ImageCommand):
             min=0,
             max=10,
             metavar="SHARE",
-            of=NOISY,
+            of=SAMPLED,
         ),
     ] = 0.15
     verdict: VerdictOption = False
