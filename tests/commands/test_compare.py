@@ -438,6 +438,20 @@ def test_without_weights_nothing_is_said_of_randomisation_and_a_method_counts_on
     assert "randomised" not in scored
 
 
+def test_what_promises_to_add_up_says_what_it_misses() -> None:
+    answer = explain(
+        settle(pooled(), (32, 32)),
+        noise(1, 3, 32, 32),
+        method=("fullgrad", "integrated-gradients", "gradient"),
+        cells=4,
+        scores=("curves",),
+    )
+    fullgrad, integrated, gradient = (one.record() for one in comparison(answer).maps)
+    assert fullgrad["gap"] < 1e-4, "of ReLUs alone"
+    assert integrated["gap"] < 0.02
+    assert "gap" not in gradient
+
+
 def test_nothing_is_compared_where_no_class_is_likely_enough() -> None:
     answer = explain(
         settle(pooled(), (32, 32)), noise(1, 3, 32, 32), method=("gradcam",), target="above:0.9999", cells=4

@@ -96,10 +96,21 @@ class ComparedMap:
             ]
         if not self.heatmap.of_class:
             recorded["of_class"] = False
-        completeness = self.heatmap.detail.facts.get("completeness")
-        if completeness and completeness["difference"]:
-            recorded["gap"] = number(abs(completeness["gap"] / completeness["difference"]), "the gap")
+        if (gap := _gap(self.heatmap)) is not None:
+            recorded["gap"] = number(gap, "the gap")
         return {**recorded, "why": self.why} if self.why else recorded
+
+
+def _gap(heatmap: Heatmap) -> float | None:
+    """Return the share of what a map promises to add up to that its sum misses; None where it promises nothing."""
+    facts = heatmap.detail.facts
+    if integral := facts.get("completeness"):
+        gap, promised = integral["gap"], integral["difference"]
+    elif gradients := facts.get("fullgrad"):
+        gap, promised = gradients["score"] - gradients["sum"], gradients["score"]
+    else:
+        return None
+    return abs(gap / promised) if promised else None
 
 
 @dataclass(frozen=True, eq=False)
