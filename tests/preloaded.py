@@ -1,4 +1,4 @@
-"""Runs `cnnexplain`, and Python scripts, in forks of a process that has imported torch and its kin before.
+"""Runs `cnnexplain`, and Python scripts, in forks of a process that has imported all that they import before.
 
 To the shell it is a program as any other: a process of its own, with the caller's folder, environment, standard
 streams and exit code. Only the seconds that the imports take are spent once instead of a hundred times.
@@ -7,8 +7,11 @@ streams and exit code. Only the seconds that the imports take are spent once ins
     python -IS preloaded.py SOCKET WORDS...   asks for one run: `cnnexplain …` or `python FILE`
 """
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -27,11 +30,7 @@ def ask(address, words):
 
 def serve(address):
     """Answer every call with a fork, until killed."""
-    import timm
-    import torchvision
-
-    assert timm
-    assert torchvision
+    _import_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
@@ -44,6 +43,22 @@ def serve(address):
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 _answer(link)
             link.close()
+
+
+def _import_all():
+    """Import what a run imports, on the way too, and keep the collector from touching what forks share."""
+    for name in ("timm", "torchvision", "typer._adapters", "pydantic.types", "rich.table"):
+        importlib.import_module(name)
+    import cnnexplain
+
+    for module in pkgutil.walk_packages(cnnexplain.__path__, "cnnexplain."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    from PIL import Image
+
+    Image.init()
+    gc.collect()
+    gc.freeze()
 
 
 def _answer(link):
