@@ -17,6 +17,7 @@ PHOTOS = DOCS / "photos"
 
 # Class "bright" answers to how bright the picture is anywhere, "dark" to the opposite. Its map is 8x8.
 TINY = """
+import os
 import time
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ class Net(nn.Module):
 
 class Slow(Net):
     def forward(self, x):
-        time.sleep(0.3)
+        time.sleep(float(os.environ.get("NAP", "0.3")))
         return super().forward(x)
 
 class One(Net):
@@ -65,6 +66,7 @@ def raises():
 def number():
     return 7
 """
+AWAKE = {"NAP": "0"}  # the environment in which tiny.py:Slow is as fast as the others
 TINY_OPTIONS = ("--input-size", "64", "--crop-pct", "1", "--mean", "0.5", "--std", "0.5")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import TINY_OPTIONS, Run, environment, records, spot_picture
+from shell import AWAKE, TINY_OPTIONS, Run, environment, records, spot_picture
 
 PICTURES = 11
 
@@ -314,7 +314,7 @@ def _processes(out: str) -> list[str]:
 def test_several_processes_do_what_one_does_also_when_one_of_them_dies(run: Run, many: Path) -> None:
     for number in range(20):
         spot_picture((96, 64), (2 * number, 30)).save(many / "pictures" / f"slow{number:02}.png")
-    assert run(*_processes("one")).code == 0
+    assert run(*_processes("one"), env=AWAKE).code == 0
     words = [sys.executable, "-m", "cnnexplain", *_processes("two"), "--processes", "2", "-v"]
     process = subprocess.Popen(
         words, cwd=many, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from shell import TINY_OPTIONS, Run, environment, spot_picture
+from shell import AWAKE, TINY_OPTIONS, Run, environment, spot_picture
 
 pytestmark = pytest.mark.slow
 TIMED = ("run.json", "index.html")
@@ -61,7 +61,7 @@ def test_a_run_by_ray_is_that_of_one_process_also_when_workers_or_the_driver_die
         "1",
         "-o",
     ]
-    assert run(*words, "one").code == 0
+    assert run(*words, "one", env=AWAKE).code == 0
 
     process = start(work, [*words, "worker"])
     os.kill(actors()[0], signal.SIGKILL)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from shell import TINY_OPTIONS, Run, environment, spot_picture
+from shell import AWAKE, TINY_OPTIONS, Run, environment, spot_picture
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -165,7 +165,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
     for number in range(12):
         spot_picture((96, 64), (4 * number, 8)).save(work / "pictures" / f"more{number:02}.png")
     words = ["gradcam", "tiny.py:Slow", "pictures", *TINY_OPTIONS, "--batch-size", "1"]
-    assert run(*words, "-o", "undisturbed").code == 0
+    assert run(*words, "-o", "undisturbed", env=AWAKE).code == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnexplain", *words, "-o", "out", "-v"],
         cwd=work,
@@ -187,7 +187,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
         assert json.loads((work / "out" / "run.json").read_text())["status"] == "interrupted"
         assert 3 <= len(records(work / "out")) < 15
     time.sleep(0.1)
-    done = run(*words, "-o", "out")
+    done = run(*words, "-o", "out", env=AWAKE)
     assert done.code == 0, done.err
     assert "were done before" in done.err
     assert timeless(contents(work / "out")) == timeless(contents(work / "undisturbed"))
