@@ -74,6 +74,8 @@ def _answer(link):
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[:0] = [place for place in places if place and place not in sys.path]
         code = _run(*request["words"])
         sys.stdout.flush()
         sys.stderr.flush()

@@ -17,15 +17,18 @@ Shell = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, programs: Path) -> Shell:
     """Runs the command where the package can be imported, on a dark and a bright picture."""
     for name, colour in (("dark", 51), ("light", 204)):
         Image.new("RGB", (32, 32), (colour,) * 3).save(tmp_path / f"{name}.png")
 
-    def run(*arguments: str, code: int = 0, path: Path = PLUGIN) -> subprocess.CompletedProcess:
+    def run(
+        *arguments: str, code: int = 0, path: Path = PLUGIN, preloaded: bool = True
+    ) -> subprocess.CompletedProcess:
+        program = [programs / "cnnexplain"] if preloaded else [sys.executable, "-m", "cnnexplain"]
         places = [str(path), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
-            [sys.executable, "-m", "cnnexplain", *arguments],
+            [*program, *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "COLUMNS": "200", "TERM": "dumb"},
             capture_output=True,
@@ -39,7 +42,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_a_command_with_its_result_its_picture_and_its_reducer(tmp_path: Path, shell: Shell) -> None:
-    assert "How bright the sky is." in shell("--help").stdout
+    assert "How bright the sky is." in shell("--help", preloaded=False).stdout
     assert "--times" in shell("weather", "--help").stdout
     call = ("weather", "almanac:sun", "dark.png", "light.png")
     done = shell(*call, "-o", "out")
@@ -62,7 +65,7 @@ def test_parts_of_such_a_run_are_joined_with_and_without_the_package(tmp_path: P
     whole = shell(*call, "--json").stdout
     for part in ("1", "2"):
         shell(*call, "--shard", f"{part}/2", "-o", f"part{part}")
-    shell("merge", "part1", "part2", "-o", "all")
+    shell("merge", "part1", "part2", "-o", "all", preloaded=False)
     assert json.loads((tmp_path / "all" / "run.json").read_text())["clouds"] == {"darkest": 0.2, "images": 2}
     kept = [json.loads(line) for line in (tmp_path / "all" / "results.jsonl").read_text().splitlines()]
     assert [record["image"] for record in kept] == [json.loads(line)["image"] for line in whole.splitlines()]
@@ -72,7 +75,8 @@ def test_parts_of_such_a_run_are_joined_with_and_without_the_package(tmp_path: P
 
 
 def test_a_formula_a_check_and_a_source(tmp_path: Path, shell: Shell) -> None:
-    shell("gradcam", "almanac:moon", "light.png", "-m", "sumcam,gradcam", "-o", "out")
+    call = ("gradcam", "almanac:moon", "light.png", "-m", "sumcam,gradcam", "-o", "out")
+    shell(*call, preloaded=False)  # formulas are put together while the command is imported
     (record,) = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert [entry["method"] for entry in record["explanations"]] == ["sumcam", "gradcam"]
     assert {prediction["label"] for prediction in record["predictions"]} == {"rain", "shine"}
