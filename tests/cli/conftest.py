@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import TINY, TINY_OPTIONS, Finished, Run, environment, spot_picture
@@ -47,6 +51,34 @@ def run(work: Path, programs: Path) -> Run:
             timeout=300,
         )
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return carry_out
+
+
+@pytest.fixture
+def on_terminal(work: Path, programs: Path) -> Callable[..., Finished]:
+    """Run `cnnexplain` in the folder `work` with the stream `terminal` (stdout or stderr) on a terminal."""
+
+    def carry_out(*words: str, terminal: str, **env: str) -> Finished:
+        master, slave = pty.openpty()
+        with tempfile.TemporaryFile() as file:
+            streams: dict[str, Any] = {"stdout": file, "stderr": file, terminal: slave}
+            process = subprocess.Popen(
+                [programs / "cnnexplain", *words],
+                cwd=work,
+                env=environment({"COLUMNS": "80", "TERM": "xterm", **env}),
+                **streams,
+            )
+            os.close(slave)
+            shown = b""
+            with contextlib.suppress(OSError):  # the other end is closed
+                while more := os.read(master, 65536):
+                    shown += more
+            os.close(master)
+            code = process.wait(60)
+            file.seek(0)
+            written = dict.fromkeys(("stdout", "stderr"), file.read()) | {terminal: shown}
+        return Finished(code, written["stdout"].decode(), written["stderr"].decode())
 
     return carry_out
 

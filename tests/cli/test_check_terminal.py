@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,34 +22,6 @@ VERDICTS = (
     Verdict("saturated", "t", "warn", "warn", HOSTILE, HOSTILE),
     Verdict("baseline", "t", "skipped", "error", "needs a stored run", "is not shown"),
 )
-
-
-def on_terminal(folder: Path, *words: str, **env: str) -> tuple[int, str, str]:
-    """The exit code, what a command writes to a terminal on stderr, and what to a pipe on stdout."""
-    master, slave = pty.openpty()
-    done = subprocess.Popen(
-        [sys.executable, "-m", "cnnexplain", *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env=environment({"COLUMNS": "80", "TERM": "xterm", **env}),
-    )
-    os.close(slave)
-
-    def written() -> Iterator[bytes]:
-        while True:
-            try:
-                some = os.read(master, 65536)
-            except OSError:  # the other end is closed
-                return
-            if not some:
-                return
-            yield some
-
-    told = b"".join(written()).decode()
-    os.close(master)
-    out, _ = done.communicate(timeout=60)
-    return done.returncode, told, out.decode()
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200, None])
@@ -104,17 +73,17 @@ def test_quiet_says_nothing_where_nothing_failed(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_who_watches_sees_which_check_is_carried_out(work: Path, run: Run) -> None:
+def test_who_watches_sees_which_check_is_carried_out(on_terminal: Run, run: Run) -> None:
     words = ("check", "tiny.py:nan", *TINY_OPTIONS, "--only", "finite")
-    code, told, out = on_terminal(work, *words)
-    assert code == 1
-    assert "checking finite (1 of 1)" in told
-    assert "\x1b[1;31merror:" in told
+    watched = on_terminal(*words, terminal="stderr")
+    assert watched.code == 1
+    assert "checking finite (1 of 1)" in watched.err
+    assert "\x1b[1;31merror:" in watched.err
+    out = watched.out
     assert out.startswith("failed  finite  ")  # a pipe: no colours, no line that comes and goes
     assert "\x1b" not in out
     assert "checking" not in out
-    code, told, _ = on_terminal(work, *words, "-q")
-    assert "checking" not in told
+    assert "checking" not in on_terminal(*words, "-q", terminal="stderr").err
     done = run(*words)
     assert "checking" not in done.err
     assert "\x1b" not in done.err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -137,42 +136,15 @@ def test_a_reader_that_goes_away_is_no_error(work: Path) -> None:
     [({}, True, True), ({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False)],
 )
 def test_colour_and_progress_only_on_a_terminal(
-    work: Path, env: dict[str, str], colour: bool, bar: bool
+    work: Path, on_terminal: Run, env: dict[str, str], colour: bool, bar: bool
 ) -> None:
     for number in range(12):
         os.link(work / "pictures" / "a.png", work / "pictures" / f"more{number}.png")
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "cnnexplain",
-            "gradcam",
-            "tiny.py:Slow",
-            "pictures",
-            "-o",
-            "out",
-            *TINY_OPTIONS,
-        ],
-        cwd=work,
-        env=environment({"TERM": "xterm", **env}),
-        stdout=subprocess.PIPE,
-        stderr=slave,
-    )
-    os.close(slave)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(master, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-    os.close(master)
-    assert process.wait(60) == 0
-    assert (b"\033[1m" in seen) is colour
-    assert (b"/15" in seen) is bar
+    words = ("gradcam", "tiny.py:Slow", "pictures", "-o", "out", *TINY_OPTIONS)
+    done = on_terminal(*words, terminal="stderr", **env)
+    assert done.code == 0
+    assert ("\033[1m" in done.err) is colour
+    assert ("/15" in done.err) is bar
 
 
 def test_flag_beats_environment_beats_pyproject(tiny: Run, work: Path) -> None:

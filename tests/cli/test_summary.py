@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import jsonschema
 import pytest
 from PIL import Image
 from rich.cells import cell_len
-from shell import TINY_OPTIONS, Finished, Run, environment
+from shell import TINY_OPTIONS, Finished, Run
 from torch import nn
 
 from cnnexplain.api import load
@@ -72,31 +68,6 @@ def here(work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtu
 def hostile(work: Path) -> str:
     (work / "hostile.py").write_text(HOSTILE)
     return "hostile.py:Hostile"
-
-
-def on_terminal(folder: Path, columns: int, *words: str, **env: str) -> list[str]:
-    """What a command writes to stdout where that is a terminal of so many columns."""
-    master, slave = pty.openpty()
-    done = subprocess.Popen(
-        [sys.executable, "-m", "cnnexplain", *words],
-        cwd=folder,
-        stdout=slave,
-        stderr=subprocess.DEVNULL,
-        env=environment({"COLUMNS": str(columns), "TERM": "xterm", **env}),
-    )
-    os.close(slave)
-    written = b""
-    while True:
-        try:
-            some = os.read(master, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not some:
-            break
-        written += some
-    os.close(master)
-    assert done.wait(60) == 0
-    return written.decode().splitlines()
 
 
 def test_the_table_is_the_data_and_says_what_is_inside(run: Run) -> None:
@@ -217,12 +188,12 @@ def test_a_terminal_of_any_width_is_kept_to() -> None:
         assert "<b>&amp;" in "".join(lines)
 
 
-def test_colour_is_for_terminals(work: Path) -> None:
+def test_colour_is_for_terminals(on_terminal: Run) -> None:
     words = ("summary", "tiny.py:Net", *TINY_OPTIONS)
-    lines = on_terminal(work, 70, *words)
+    lines = on_terminal(*words, terminal="stdout", COLUMNS="70").out.splitlines()
     assert any("\x1b[" in line for line in lines)
     assert max(cell_len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines) <= 70
-    assert not any("\x1b" in line for line in on_terminal(work, 70, *words, NO_COLOR="1"))
+    assert "\x1b" not in on_terminal(*words, terminal="stdout", COLUMNS="70", NO_COLOR="1").out
 
 
 def test_names_of_layers_do_nothing_to_terminal_page_or_json(here: Run, work: Path, hostile: str) -> None:
