@@ -460,7 +460,10 @@ def shell(extended: Path, programs: Path) -> Shell:
 
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess:
         (extended / "start.py").write_text(
-            f"import sys\nsys.argv = {['cnnexplain', *arguments]}\nfrom cnnexplain.cli import app\n"
+            "import sys\n"
+            "for name in [name for name in sys.modules if name.split('.')[0] == 'cnnexplain']:\n"
+            "    del sys.modules[name]  # imported before from the package that this is a copy of\n"
+            f"sys.argv = {['cnnexplain', *arguments]}\nfrom cnnexplain.cli import app\n"
             f"assert app.__file__.startswith({str(extended)!r})\nsys.exit(app.run(sys.argv[1:]))\n"
         )
         done = subprocess.run(
