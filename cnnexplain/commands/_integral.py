@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnnexplain.formulas.integrated import Integrals, Quadrature
 
 INTEGRAL_TOLERANCE = "1%"  # where nobody says another
+MEAN_SLOPES = "mean slopes"  # the rule that needs no reason
 KEPT = 2**30  # bytes of gradients that are kept at once
 WIDE = 0.01  # the share of the score's difference that a gap may have before nobody should add the pixels up
 
@@ -82,7 +83,7 @@ def _integrals(
     if model.precision != "fp32":
         return integrals(), f"gradients half way, in {model.precision}"
     try:
-        return integrals(between=secants(model, target)), "mean slopes"
+        return integrals(between=secants(model, target)), MEAN_SLOPES
     except UnknownSlopeError as unknown:
         return integrals(), f"gradients half way, as the mean slope of {unknown} is not known"
 
@@ -106,6 +107,7 @@ def _detail(
         remarks.append(f"Error of the map: not estimated, {gradients}.")
     else:
         reached = f"Error of the map: {percent(error)} of its range, {gradients}."
+        reached += "" if rule == MEAN_SLOPES else f" Taken from {rule}."
         missed = options.steps is None and error > options.tolerance
         remarks.append(
             f"The tolerance of {percent(options.tolerance)} is not reached. {reached}" if missed else reached

@@ -28,6 +28,7 @@ PARTS = 6  # a part is divided into at most so many at once, since how much that
 # Divided into m, a part has an expected error of its own over m to this power: gradients at midpoints that jump at many
 # places have the first; mean slopes, exact for single jumps, were measured to have 1.4.
 MIDPOINTS, AVERAGES = 1.0, 1.4
+MARGIN = 1.25  # by how much the errors of photographs' maps were larger than expected, at most
 AIM = 0.9  # of the tolerance, so that parts are not divided once more for a little
 
 
@@ -135,8 +136,9 @@ class _Integral:
         self._guess()
         # Without a tolerance all are taken, also where there is nothing to gain.
         while (left := most - self.taken) > 1 and not (tolerance and self.error() <= tolerance):
-            # No more at once than were taken so far; and none is left alone, since a part is divided into two at least.
-            budget = left if left <= self.taken + 1 else self.taken
+            room = PARTS * len(self._parts)
+            # Where all are to be taken, no single one is left for later: a part is divided into two at least.
+            budget = left if tolerance or left <= room else room // 2
             counts = self._counts(budget, tolerance)
             if not any(count > 1 for count in counts):
                 break
@@ -155,8 +157,9 @@ class _Integral:
         return error / extent if extent else (inf if error else 0.0)
 
     def _extent(self) -> float:
+        """Return the range of the map's values, and of 0, which is where nothing counts."""
         summed = self.map().sum(0)
-        return float(summed.max() - summed.min())
+        return float(summed.max().clamp(min=0) - summed.min().clamp(max=0))
 
     def _largest(self, gradients: Tensor) -> float:
         """Return the largest value of the map that gradients (C, H, W) would make, whatever its sign."""
@@ -213,7 +216,7 @@ class _Integral:
                 change = part.gradient * -part.width
                 for piece in pieces:
                     change.add_(piece.gradient, alpha=piece.width)
-                wrong = self._largest(change)
+                wrong = MARGIN * self._largest(change)
                 for piece in pieces:
                     piece.error = wrong * count ** -(self._power + 0.5)
                 parts += pieces

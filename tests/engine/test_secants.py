@@ -117,6 +117,7 @@ def test_what_is_not_known_is_said_and_taken_half_way(formula: Any, reason: str)
     (found,) = explained(asked, Scored(formula), inputs).maps
     facts = found.details[0].facts["completeness"]
     assert facts["rule"].startswith("gradients half way, as the mean slope of ")
+    assert facts["rule"] in found.details[0].remarks[1]
     if reason != "gt":  # whose jump no gradient sees
         assert facts["sum"] == pytest.approx(facts["difference"], rel=0.05)
 

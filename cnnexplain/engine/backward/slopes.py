@@ -30,9 +30,8 @@ class Single(torch.autograd.Function):
         slope = _difference(y, rectify(before.clone())).div_(run)
         if not cornered:
             slope = torch.where(near, _slope(rectify, middle), slope)
-        elif bool(slope.sum().isnan()):
-            # What does not move has the slope of where it is.
-            slope = torch.where(run == 0, _slope(rectify, y), slope)
+        else:
+            _still(slope, y, rectify)
         ctx.slope = slope
         if in_place:
             ctx.mark_dirty(x)
@@ -85,6 +84,20 @@ class Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         of_a = (gradient * ctx.b).sum_to_size(ctx.a.shape)
         return of_a, (gradient * ctx.a).sum_to_size(ctx.b.shape), None, None
+
+
+def _still(slope: Tensor, y: Tensor, rectify: Callable[[Tensor], Tensor]) -> None:
+    """Give what does not move, whose mean slope came out as NaN, the slope of where it is.
+
+    These are mostly whole channels of constants, and few: only channels with some are looked at.
+    """
+    if slope.ndim != 4:
+        slope.copy_(torch.where(slope.isnan(), _slope(rectify, y), slope))
+        return
+    channels = slope.sum((0, 2, 3)).isnan().nonzero().flatten()
+    if len(channels):
+        some = slope[:, channels]
+        slope[:, channels] = torch.where(some.isnan(), _slope(rectify, y[:, channels]), some)
 
 
 def _shifted(x: Tensor, before: Tensor) -> Tensor:
