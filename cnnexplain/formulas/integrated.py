@@ -24,7 +24,7 @@ Between = Callable[[int, "Inputs"], "Iterator[tuple[range, Tensor]]"]
 FIRST = 8  # parts before the first look at where the gradient changes
 MOST = 500  # gradients that an image takes at most
 FIXED_STEPS = 50  # of Gauss-Legendre quadrature, where nobody says how many
-PARTS = 6  # a part is divided into at most so many at once, since how much that helps is an expectation
+PARTS = 3  # a part is divided into at most so many at once, since how much that helps is an expectation
 # Divided into m, a part has an expected error of its own over m to this power: gradients at midpoints that jump at many
 # places have the first; mean slopes, exact for single jumps, were measured to have 1.4.
 MIDPOINTS, AVERAGES = 1.0, 1.4
