@@ -105,20 +105,6 @@ def test_bundled_model_is_captums() -> None:
     assert np.abs(ours.values - theirs[0, 0].numpy()).max() <= 1e-4 * spread
 
 
-def test_an_effect_without_colour_that_is_the_strongest_is_said() -> None:
-    weight = torch.ones(2, 1, 4, 4)
-    weight[0, 0, :2] = -3.0
-    weight[1, 0, :2] = -0.5
-    inputs = torch.ones(1, 1, 4, 4)
-    options = {"window": 2, "stride": 2, "fill": "mean"}
-    strong, weak = (
-        maps(explain(Linear(weight, torch.zeros(2)), inputs, target=str(index), **options))[0]
-        for index in (0, 1)
-    )
-    assert "hiding raises the score by more" in strong.detail.remarks[-1]
-    assert len(weak.detail.remarks) == 1
-
-
 def test_the_score_may_be_the_probability() -> None:
     torch.manual_seed(0)
     module, inputs = settle(pooled(), (16, 16)), torch.randn(1, 3, 16, 16)
