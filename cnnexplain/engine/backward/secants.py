@@ -164,7 +164,7 @@ class Secants(TorchFunctionMode):
             return None
         self._met += 1
         before = self._before[self._met - 1] if self._met <= len(self._before) else ()
-        if [each.shape[1:] for each in before] != [value.shape[1:] for value in values]:
+        if [(1, *value.shape[1:]) for value in values] != [tuple(each.shape) for each in before]:
             self._unknown = self._unknown or "an operation that depends on its batch"
             return None
         return before

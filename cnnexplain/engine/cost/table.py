@@ -21,6 +21,7 @@ from cnnexplain.engine.fields.field import ReceptiveField
 from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.model import Model
 from cnnexplain.engine.weights.kernels import reading, weighted
+from cnnexplain.engine.weights.layers import require_open
 from cnnexplain.errors import LayerError, ModelError
 
 CAMS = ("gradcam",)  # commands that show one layer when none is named
@@ -85,6 +86,7 @@ def layer_table(model: Model) -> LayerTable:
         _send(model, watched)
 
     try:
+        require_open(model)
         model.looked_at(look)
     except ModelError as error:
         problem, hint = error.problem, error.hint
