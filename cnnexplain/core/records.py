@@ -14,6 +14,7 @@ from cnnexplain.errors import ImageError
 
 LISTED = ("wrong", "right", "errors")  # which images --only draws and lists
 LONGEST = 4096  # letters of a text; a path has no more
+SURROGATE = "\\ud"  # how JSON begins half of a letter, and a letter that has two halves
 DIGITS = 6  # significant ones, about what float32 holds
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -51,6 +52,9 @@ def is_listed(record: Mapping[str, Any], only: str | None) -> bool:
 
 def line(record: Mapping[str, Any]) -> str:
     """The record as JSON that every parser reads: one line, ASCII, never NaN, without the line's end."""
+    text = json.dumps(record, allow_nan=False, default=dict)
+    if len(text) <= LONGEST and SURROGATE not in text:  # then every text inside is readable
+        return text
     return json.dumps(plain(record), allow_nan=False)
 
 
@@ -70,6 +74,8 @@ def readable(text: str) -> str:
 
     Of a text that is longer than any path its beginning, and a fingerprint.
     """
+    if text.isascii() and len(text) <= LONGEST:
+        return text
     return capped(_LONE_SURROGATE.sub(_escaped, text), LONGEST)
 
 

@@ -182,6 +182,9 @@ def strongest(strength: NDArray[np.float32]) -> tuple[int, int]:
     """
     equal = strength >= strength.max() * (1 - ROUNDING)
     row, column = divmod(int(equal.argmax()), strength.shape[1])
+    beside, below = equal[row, column + 1 : column + 2], equal[row + 1 : row + 2, column]
+    if not (beside.any() or below.any()):  # those before it are not equal, or one of them would be the first
+        return row, column
     rows, columns = _together(equal, row, column).nonzero()
     apart = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
     nearest = int(apart.round(6).argmin())
