@@ -24,9 +24,8 @@ class Chunks:
         self.limit: int | None = None  # what memory or the model allowed; None until it was found wanting
         # Why inputs must go through one at a time, "" where they need not; None until that was asked.
         self.alone: str | None = None
-        self.stopped = (
-            False  # whether another thread wants no more: `CancelledError` takes the next chunk's place
-        )
+        # Whether another thread wants no more: `CancelledError` takes the next chunk's place.
+        self.stopped = False
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, ValuesView
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +43,12 @@ def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
         return (), "it is asked for a function of its answer, which may keep what it was given last"
     try:
         shared = tuple(_copy(model) for _ in range(count))
-        before = _random_numbers()
-        runs = _runs(shared[0])
-        drawn = _random_numbers() != before
+        before, numbers = _random_numbers(), np.random.get_state()
+        with torch.random.fork_rng(devices=[]):  # what it draws for this is not missing later
+            runs = _runs(shared[0])
+            drawn = _random_numbers() != before
+        random.setstate(before[1])
+        np.random.set_state(numbers)
     except CnnexplainError as error:
         return (), f"a copy of it does not run: {error.problem}"
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything when it is copied
@@ -70,14 +73,9 @@ def _remembered(module: nn.Module) -> Iterator[Tensor]:
     """Tensors of a graph that modules keep from the last image, which nobody can copy as they are."""
     for child in module.modules():
         for value in vars(child).values():
-            several = (
-                value.values()
-                if isinstance(value, dict)
-                else value
-                if isinstance(value, (list, tuple))
-                else ()
-            )
-            yield from (kept for kept in (value, *several) if isinstance(kept, Tensor) and not kept.is_leaf)
+            kept = value.values() if isinstance(value, dict) else value
+            several = kept if isinstance(kept, (list, tuple, ValuesView)) else (kept,)
+            yield from (each for each in several if isinstance(each, Tensor) and not each.is_leaf)
 
 
 def _runs(model: Model) -> Counter[str]:

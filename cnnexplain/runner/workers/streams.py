@@ -80,9 +80,7 @@ class Streams:
                 try:
                     yield from ahead(pool, of_batch, batches, self.count + 1)
                 finally:
-                    for (
-                        stream
-                    ) in self._copies:  # for one that is in the midst of a batch that nobody waits for
+                    for stream in self._copies:  # which may be in the midst of a batch that nobody waits for
                         stream.chunks.stopped = True
         finally:
             torch.set_num_threads(threads)  # what a thread sets holds for those that begin after it
