@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cnnexplain.core.params import Param
 from cnnexplain.core.verdict import ROWS, EvidenceTable, Level, Measurement, Need, Skipped
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cnnexplain.checks.suite.subject import Subject
+    from cnnexplain.engine.weights.kernels import Weights
 
 __all__ = ["UntrainedLayers"]
+
+Row = tuple[str, str, str]  # layer, what its weights look like, how far they are from independent draws
 
 
 @dataclass(frozen=True)
@@ -57,67 +63,78 @@ class UntrainedLayers:
 
         Layers with a single value throughout need no statistics.
         """
-        from cnnexplain.checks.suite.layers import readable, some
-        from cnnexplain.core.words import count
+        from cnnexplain.checks.suite.layers import readable
+        from cnnexplain.engine.weights.initialisations import initialisation
+
+        survey = _Survey()
+        for layer, values in readable(subject):
+            if values.min() == values.max() and (values.size >= self.least or not values.any()):
+                survey.tested += 1
+                survey.rows.append((layer.name, f"all are {float(values.flat[0]):g}", "–"))
+            elif values.size < min(self.fewest, self.least) or values.ndim < 2 or layer.shape is None:
+                # The last layer first, most often a new head: the message has to show that it was left out.
+                survey.tiny.insert(0, layer.name)
+            elif values.size < self.least:
+                survey.small.insert(0, layer.name)
+                if (drawn := initialisation(values, layer.shape, layer.bias())) is not None:
+                    survey.tested += 1
+                    bound = f"none exceeds {drawn.scale:.4g}" if drawn.uniform else "–"
+                    survey.rows.append((layer.name, drawn.name, bound))
+            else:
+                survey.tested += 1
+                if (row := self._independent(layer, layer.shape, values)) is not None:
+                    survey.rows.append(row)
+        return self._measurement(survey)
+
+    def _independent(self, layer: Weights, shape: tuple[int, ...], values: NDArray[np.float32]) -> Row | None:
+        """The row of a layer whose weights could be independent draws; None where they could not."""
         from cnnexplain.engine.weights.independence import independence
         from cnnexplain.engine.weights.initialisations import initialisation
 
-        tested = 0
-        small: list[str] = []
-        tiny: list[str] = []
-        rows: list[tuple[float, str, str, str]] = []
-        for layer, values in readable(subject):
-            if values.min() == values.max() and (values.size >= self.least or not values.any()):
-                tested += 1
-                rows.append((0.0, layer.name, f"all are {float(values.flat[0]):g}", "–"))
-                continue
-            if values.size < min(self.fewest, self.least) or values.ndim < 2 or layer.shape is None:
-                # The last layer first, most often a new head: the message has to show that it was left out.
-                tiny.insert(0, layer.name)
-                continue
-            if values.size < self.least:
-                small.insert(0, layer.name)
-                drawn = initialisation(values, layer.shape, layer.bias())
-                if drawn is not None:
-                    tested += 1
-                    rows.append(
-                        (
-                            0.0,
-                            layer.name,
-                            drawn.name,
-                            f"none exceeds {drawn.scale:.4g}" if drawn.uniform else "–",
-                        )
-                    )
-                continue
-            tested += 1
-            draws = independence(values)
-            if draws.deviations <= self.deviations:
-                drawn = initialisation(values, layer.shape, layer.bias(), random=True)
-                shape = draws.shape if drawn is None else drawn.name
-                rows.append((draws.deviations, layer.name, shape, f"{draws.deviations:.1f} ({draws.figure})"))
-        left_out = (
-            f"; {len(small)} with fewer than {self.least} weights, by exact bounds only: {some(small)}"
-            if small
-            else ""
-        )
-        left_out += f"; {len(tiny)} with fewer than {self.fewest} left out: {some(tiny)}" if tiny else ""
-        if not tested and not small:
+        draws = independence(values)
+        if draws.deviations > self.deviations:
+            return None
+        drawn = initialisation(values, shape, layer.bias(), random=True)
+        name = draws.shape if drawn is None else drawn.name
+        return layer.name, name, f"{draws.deviations:.1f} ({draws.figure})"
+
+    def _measurement(self, survey: _Survey) -> Measurement:
+        """What is said of all layers."""
+        from cnnexplain.checks.suite.layers import some
+        from cnnexplain.core.words import count
+
+        if not survey.tested and not survey.small:
             raise Skipped(f"no layer has the {self.fewest} weights that it takes to tell")
+        left_out = ""
+        if survey.small:
+            left_out += f"; {len(survey.small)} with fewer than {self.least} weights, by exact bounds only: "
+            left_out += some(survey.small)
+        if survey.tiny:
+            left_out += f"; {len(survey.tiny)} with fewer than {self.fewest} left out: {some(survey.tiny)}"
+        rows = survey.rows
         if not rows:
+            layers = count(survey.tested + len(survey.small), "layer")
             return Measurement(
-                good=True,
-                says=f"none of {count(tested + len(small), 'layer')} follows its initialisation{left_out}",
-                value=0,
+                good=True, says=f"none of {layers} follows its initialisation{left_out}", value=0
             )
-        names = [name for _, name, _, _ in rows]
+        follow = "follows its" if len(rows) == 1 else "follow their"
         return Measurement(
             good=False,
-            says=f"{len(rows)} of {count(tested, 'layer')} still {'follows its' if len(rows) == 1 else 'follow their'} "
-            f"initialisation: {some(names)} ({rows[0][2]}){left_out}",
+            says=f"{len(rows)} of {count(survey.tested, 'layer')} still {follow} initialisation: "
+            f"{some([name for name, _, _ in rows])} ({rows[0][1]}){left_out}",
             value=len(rows),
             do="see whether the checkpoint has weights for them (names, --no-strict), and whether they were trained",
             table=EvidenceTable(
-                ("layer", "weights look", "deviations from independent draws"),
-                tuple(row[1:] for row in rows[:ROWS]),
+                ("layer", "weights look", "deviations from independent draws"), tuple(rows[:ROWS])
             ),
         )
+
+
+@dataclass
+class _Survey:
+    """What was seen of all layers, names of those that were left out from the last one to the first."""
+
+    tested: int = 0
+    small: list[str] = field(default_factory=list)
+    tiny: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
