@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.faithfulness import *  # noqa: F403
     from cnnexplain.formulas.full_gradient import *  # noqa: F403
     from cnnexplain.formulas.gradients import *  # noqa: F403
+    from cnnexplain.formulas.groups import *  # noqa: F403
     from cnnexplain.formulas.hiding import *  # noqa: F403
     from cnnexplain.formulas.imputation import *  # noqa: F403
     from cnnexplain.formulas.infidelity import *  # noqa: F403
