@@ -80,6 +80,8 @@ def _integrals(
     )
     if options.quadrature != "adaptive":
         return integrals(), "gradients at fixed places"
+    if options.steps is not None:  # a mean slope takes the time of two gradients
+        return integrals(), "gradients half way, as --steps asks"
     if model.precision != "fp32":
         return integrals(), f"gradients half way, in {model.precision}"
     try:
@@ -89,7 +91,7 @@ def _integrals(
 
 
 def _detail(
-    difference: float, total: float, steps: int, error: float | None, rule: str, options: IntegralOptions
+    difference: float, total: float, steps: int, error: float, rule: str, options: IntegralOptions
 ) -> Detail:
     """What is said of one picture's integral."""
     gap = difference - total
@@ -102,13 +104,13 @@ def _detail(
     if share > WIDE:
         remarks[0] = f"Do not add these up, the gap is too large. {remarks[0]}"
     gradients = f"{steps} gradients"
-    if error is None or not isfinite(error):
-        error = None
+    adapted = options.steps is None and options.quadrature == "adaptive"
+    if not isfinite(error):
         remarks.append(f"Error of the map: not estimated, {gradients}.")
     else:
         reached = f"Error of the map: {percent(error)} of its range, {gradients}."
         reached += "" if rule == MEAN_SLOPES else f" Taken from {rule}."
-        missed = options.steps is None and error > options.tolerance
+        missed = adapted and error > options.tolerance
         remarks.append(
             f"The tolerance of {percent(options.tolerance)} is not reached. {reached}" if missed else reached
         )
@@ -117,8 +119,8 @@ def _detail(
         "quadrature": options.quadrature,
         "rule": rule,
         "steps": steps,
-        "error": error,
-        "tolerance": options.tolerance if options.steps is None and error is not None else None,
+        "error": error if isfinite(error) else None,
+        "tolerance": options.tolerance if adapted and isfinite(error) else None,
         "difference": difference,
         "sum": total,
         "gap": gap,

@@ -17,15 +17,16 @@ from cnnexplain.commands._rules import require_rectifiers
 from cnnexplain.commands._runs import choices_of
 from cnnexplain.commands._sampled import FEWEST_CELLS, MOST, SAMPLED, TOLERANCE, Sampling, choice_of
 from cnnexplain.commands._verdict import judge_of, verdict_choices
+from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer, joined
 from cnnexplain.core.params import Param
 from cnnexplain.core.results.map import PIXELS
 from cnnexplain.core.target import settled
 from cnnexplain.engine.capabilities import Capability
 from cnnexplain.errors import OptionError
+from cnnexplain.formulas.integrated import FIXED_STEPS
 
 if TYPE_CHECKING:
-    from cnnexplain.core.choice import Choice
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.prediction import Prediction
     from cnnexplain.core.results import Result
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Saliency"]
 INTEGRATED = ("integrated-gradients",)
+STEPS_ARE_FIXED = (
+    "--steps fixes the gradients: at the places that Captum takes; without it as many as --tolerance asks"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Saliency(ImageCommand):
     steps: Annotated[
         int | None,
         Param(
-            "Gradients of integrated-gradients, exactly so many. Left out, as many as --tolerance needs, up to 500.",
+            "Gradients of integrated-gradients, exactly so many, at the places that Captum takes. Left out, as many as "
+            "--tolerance needs, up to 500.",
             min=2,
             max=5000,
             metavar="N",
@@ -96,14 +101,15 @@ class Saliency(ImageCommand):
         Param("Picture at which integrated-gradients begins.", choices=tuple(BASELINES), of=INTEGRATED),
     ] = "black"
     quadrature: Annotated[
-        str,
+        str | None,
         Param(
             "How the integral is taken: adaptive in short parts where the gradient changes, gauss-legendre at as many "
-            "fixed places as Captum does.",
+            f"fixed places as Captum does ({FIXED_STEPS} without --steps). Left out, adaptive; with --steps "
+            "gauss-legendre.",
             choices=("adaptive", "gauss-legendre"),
             of=INTEGRATED,
         ),
-    ] = "adaptive"
+    ] = None
     samples: Annotated[
         int | None,
         Param(
@@ -159,11 +165,14 @@ class Saliency(ImageCommand):
                 f"--layer {layer} has no use here: {', '.join(self.method)} explains pixels, not a layer",
                 "leave --layer out (or the setting of that name), or add -m guided-gradcam",
             )
+        quadrature = self.quadrature or ("gauss-legendre" if self.steps else "adaptive")
         if "integrated-gradients" in self.method:
             self._require_room(model)
+            if self.steps and self.quadrature is None:
+                choices += (Choice("quadrature", quadrature, STEPS_ARE_FIXED),)
         choices += choice_of(self._sampling, self.samples, self.tolerance)
         choices += verdict_choices(model, wanted=self.verdict)
-        return replace(self, target=target.words, layer=layer, layers=layers), choices
+        return replace(self, target=target.words, layer=layer, layers=layers, quadrature=quadrature), choices
 
     @property
     def _sampling(self) -> Sampling:
@@ -254,7 +263,9 @@ class Saliency(ImageCommand):
     @property
     def _integral(self) -> IntegralOptions:
         tolerance = share_of(self.tolerance or INTEGRAL_TOLERANCE, "--tolerance")
-        return IntegralOptions(self.steps, self.baseline, cast("Quadrature", self.quadrature), tolerance)
+        return IntegralOptions(
+            self.steps, self.baseline, cast("Quadrature", self.quadrature or "adaptive"), tolerance
+        )
 
     def _require_room(self, model: Model) -> None:
         shape = (model.preprocess.channels, *model.preprocess.input_size)

@@ -162,6 +162,8 @@ def test_rectifiers_written_as_calls_are_counted(run: Run, nets: Path) -> None:
                 "512",
                 "--steps",
                 "900",
+                "--quadrature",
+                "adaptive",
             ),
             "GiB",
             "gauss-legendre",

@@ -52,7 +52,7 @@ def test_integrated_gradients(
     difference = (formulas.summed(integrals.values) - expected).abs().amax((1, 2))
     assert (difference <= 0.02 * expected.abs().amax((1, 2))).all()
     assert integrals.steps == [400] * len(inputs)
-    assert [error is None for error in integrals.errors] == [quadrature != "adaptive"] * len(inputs)
+    assert all(0 < error < 0.05 for error in integrals.errors)
 
 
 def test_noise(network: nn.Sequential, inputs: Tensor, evaluate: formulas.gradients.Evaluate) -> None:

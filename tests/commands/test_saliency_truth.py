@@ -219,6 +219,31 @@ def test_pixels_of_a_smooth_network_add_up_to_the_scores_difference(
         assert (told["baseline"], told["quadrature"]) == (baseline, quadrature)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_so_many_steps_cost_so_many_gradients_and_their_error_is_expected(
+    network: nn.Sequential, inputs: Tensor, baseline: str
+) -> None:
+    """`--steps` alone takes plain gradients where Captum does; what is expected of the map is not less than is true."""
+    model, seen = as_model(network, (16, 16)), 0
+
+    def count(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal seen
+        seen += len(arguments[0]) if arguments[0].requires_grad else 0
+
+    options = {"target": "2", "baseline": baseline}
+    exact = saliency(model, inputs, "integrated-gradients", steps=500, **options).maps[0].values
+    with network.register_forward_pre_hook(count):
+        (found,) = saliency(model, inputs, "integrated-gradients", steps=20, **options).maps
+    assert seen == 20 * len(inputs)
+    true = (found.values - exact).abs().amax((1, 2)) / (exact.amax((1, 2)) - exact.amin((1, 2)))
+    for row, error in enumerate(true.tolist()):
+        told = facts(found, row)
+        assert told["steps"] == 20
+        assert "tolerance" not in told
+        assert error <= 1.5 * told["error"] + 1e-5
+        assert told["error"] <= 10 * error + 0.05
+
+
 def test_both_quadratures_come_to_the_same_map(inputs: Tensor) -> None:
     """Closer and closer: with sixteen times the steps a tenth of the difference is allowed, or rounding."""
     network = smooth()
@@ -310,9 +335,10 @@ def test_ways_that_end_no_higher_than_they_began(quadrature: str) -> None:
 def test_too_many_steps_to_keep_are_refused_before_any_is_taken() -> None:
     model = as_model(pooled(), (1024, 1024))
     with pytest.raises(OptionError, match="GiB of gradients") as caught:
-        Saliency(method=("integrated-gradients",), steps=5000).bind(model)
+        Saliency(method=("integrated-gradients",), steps=5000, quadrature="adaptive").bind(model)
     assert "gauss-legendre" in caught.value.hint
-    Saliency(method=("integrated-gradients",), steps=5000, quadrature="gauss-legendre").bind(model)
+    bound, (choice,) = Saliency(method=("integrated-gradients",), steps=5000).bind(model)
+    assert bound.quadrature == choice.value == "gauss-legendre"
 
 
 # Baselines.
