@@ -255,7 +255,7 @@ def load(
     Args:
         model: The name, or the module.
         device: Where a named model runs, as `--device` says it; left out, on a GPU where there is one.
-        precision: `fp32`, `bf16` or `fp16`.
+        precision: `fp32`, `bf16` or `fp16`; `auto` is for runs from the shell, which have first images.
         preprocess: What the model is fed; left out, its timm configuration, or 224x224 as usual for ImageNet.
         labels: The names of the classes, or a file of them.
         **options: Those of the command line: weights, arch, weights_key, pretrained, strict, input_size, mean, std,

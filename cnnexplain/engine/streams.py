@@ -11,6 +11,7 @@ import copy
 import random
 from collections import Counter
 from collections.abc import Iterator, ValuesView
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,10 @@ def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
         return (), "it is asked for a function of its answer, which may keep what it was given last"
     try:
         shared = tuple(_copy(model) for _ in range(count))
-        before, numbers = _random_numbers(), np.random.get_state()
-        with torch.random.fork_rng(devices=[]):  # what it draws for this is not missing later
+        before = _random_numbers()
+        with random_numbers_kept():
             runs = _runs(shared[0])
             drawn = _random_numbers() != before
-        random.setstate(before[1])
-        np.random.set_state(numbers)
     except CnnexplainError as error:
         return (), f"a copy of it does not run: {error.problem}"
     except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything when it is copied
@@ -56,6 +55,18 @@ def copies(model: Model, count: int) -> tuple[tuple[Model, ...], str]:
     if drawn:
         return (), "it draws random numbers, which threads would take from each other"
     return ((), "a copy of it runs other layers") if runs != model.trace.runs else (shared, "")
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """What a model draws at random within the block is not missing after it."""
+    state, numbers = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numbers)
 
 
 def _copy(model: Model) -> Model:

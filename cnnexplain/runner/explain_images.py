@@ -27,6 +27,7 @@ from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.journal import Record, Records
 from cnnexplain.runner.output.names import NAMED, stems
 from cnnexplain.runner.output.write import Job
+from cnnexplain.runner.precision import AUTO, EXACT, continued, measured, require_whole, with_precision
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item, LoadedTask
 from cnnexplain.runner.tensorboard.feed import LogFeed
@@ -44,10 +45,14 @@ class ImageTask(LoadedTask):
 
     def __init__(self, request: Request[ImageCommand], observer: Observer) -> None:
         """Find the images, load the model, bind the command. Raises a `CnnexplainError` for what cannot be done."""
+        request.run.require_sense()
+        self._measures = request.where.precision == AUTO
+        if self._measures:
+            require_whole(request)
+            request = replace(request, where=replace(request.where, precision=EXACT))
         super().__init__(request, observer)
         refuse_bombs()
         torch.manual_seed(request.model.seed)
-        request.run.require_sense()
         request.answers.require_sense()
         self.log = log_at(request.run.tensorboard, request.command)
         self.sources = find(
@@ -94,6 +99,24 @@ class ImageTask(LoadedTask):
             described["shard"] = request.run.shard
         described["identity"] |= self.answers.identity
         return described
+
+    def prepare(self) -> None:
+        """Choose the precision where it is left to us: as the run that is continued did, or by the first images."""
+        if not self._measures:
+            return
+        earlier = {} if self.folder is None or self.request.run.overwrite else self.folder.earlier()
+        choice = continued(earlier, self.described["identity"])
+        if choice is None:
+            with self.model.borrowed():
+                pictures = self.worker.sample(self.jobs)
+                size = min(self.worker.batch.size, len(self.sources))
+                choice = measured(self.model, self.method, pictures, size)
+        del self.described  # which has the other precision
+        self.choices += (choice,)
+        self.observer.notice(choice.setting, f"{choice.value} ({choice.reason})")
+        self.request = replace(self.request, where=replace(self.request.where, precision=choice.value))
+        self.model = with_precision(self.model, choice.value)
+        self.worker = replace(self.worker, model=self.model)
 
     def resume(self, folder: OutputFolder) -> None:
         """Take over the records of an earlier run that still hold, and begin the TensorBoard log."""

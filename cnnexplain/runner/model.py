@@ -23,6 +23,7 @@ def build(
 
     `settled` is what another process found that the model is fed: no size is looked for.
     """
+    _require_precision(where.precision)
     device, choices = pick_device(where.device)
     loaded = load(reference, options)
     try:
@@ -60,6 +61,7 @@ def own_model(
 
     `preprocess` says what it is fed; None leaves it to the module's configuration, and to its code.
     """
+    _require_precision(precision)
     loaded = adopt(unwrapped(module), options)
     model = Model(
         loaded.module,
@@ -80,6 +82,14 @@ def own_model(
 
     model, size = with_size(model, options.crop_pct or 1.0)
     return model, (*loaded.choices, *size)
+
+
+def _require_precision(precision: str) -> None:
+    if precision == "auto":
+        raise OptionError(
+            "--precision auto is chosen by the maps of a run's first images, and none are made here",
+            "give --precision fp32, bf16 or fp16",
+        )
 
 
 def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:

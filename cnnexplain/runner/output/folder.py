@@ -165,9 +165,14 @@ class OutputFolder(Files):
             raise self._gone()
         super()._make(folder)
 
-    def _identity(self) -> dict[str, Any] | None:
+    def earlier(self) -> dict[str, Any]:
+        """Return run.json as an earlier run left it here; empty where there is none of ours.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
         if not (self.path / RUN).is_file():  # a pipe would keep us waiting
-            return None
+            return {}
         try:
             run = json.loads((self.path / RUN).read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -175,7 +180,11 @@ class OutputFolder(Files):
                 f"{self._named(self.path / RUN)} cannot be read, so what the folder holds is not known: {error}",
                 "choose another folder with -o, or remove that file",
             ) from error
-        if not (isinstance(run, dict) and "cnnexplain" in run):
+        return run if isinstance(run, dict) and "cnnexplain" in run else {}
+
+    def _identity(self) -> dict[str, Any] | None:
+        run = self.earlier()
+        if not run:
             return None
         self.was_killed = run.get("status") == "running" or bool(run.get("killed"))
         identity = run.get("identity")

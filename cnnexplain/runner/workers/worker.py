@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing as closing_generator
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from PIL import Image
@@ -34,6 +34,7 @@ from cnnexplain.runner.workers.streams import Streams
 from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
 
 UNDER_WAY = 5  # batches at most between decoding and the journal, in one process
+SOUGHT = 4  # batches in which as many pictures as one has are looked for that can be read
 SHARPER = 2  # a picture is decoded to at least so many times the size that the model sees
 
 
@@ -75,6 +76,12 @@ class Worker:
             batches = self._batches(ahead(pool, self._prepared, jobs, depth))
             with closing_generator(self.streams.answers(self.model, self._of_batch, batches)) as explained:
                 yield from ahead(pool, self._written, chain.from_iterable(explained), depth)
+
+    def sample(self, jobs: Sequence[Job]) -> list[Prepared]:
+        """Decode the first pictures of jobs, as many as a batch has; fewer where many cannot be read."""
+        size = self.batch.size
+        decoded = (picture for _, picture in map(self._prepared, jobs[: SOUGHT * size]))
+        return list(islice((picture for picture in decoded if isinstance(picture, Prepared)), size))
 
     def join(self, seconds: Mapping[str, float], alone: str | None) -> None:
         """Take in what a process of its own has spent, and why its pictures went one at a time, if they had to."""
