@@ -86,7 +86,7 @@ class Seen(HTMLParser):
         known = {name: value or "" for name, value in attrs}
         assert not [name for name in known if name.startswith("on") or name == "style"]
         self.tags.append(tag)
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "input"):
             self._open.append(tag)
         if "id" in known:
             self.anchors.append(known["id"])

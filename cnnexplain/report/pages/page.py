@@ -39,7 +39,7 @@ def page(
         "page.html",
         summary(run, tiles(run, cards, checks), frequent(cards)),
         # One page needs a script, and may run this one only; all others may run none.
-        script="layers.js" if any(card.layers for card in cards) else "",
+        scripts=("layers.js",) if any(card.layers for card in cards) else (),
         matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
         gallery=list(_gallery(labelled, all_records)) if labelled else (),
         shown_failures=SHOWN_FAILURES,
@@ -61,12 +61,12 @@ def rendered(
     run: PageHead,
     up: str = "",
     css: tuple[str, ...] = ("page.css",),
-    script: str = "",
+    scripts: tuple[str, ...] = (),
     **values: Any,
 ) -> str:
     """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
     style, style_hash = _own(css)
-    code, code_hash = _own((script,)) if script else ("", "")
+    code, code_hash = _own(scripts) if scripts else ("", "")
     return (
         _environment()
         .get_template(template)
@@ -104,6 +104,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         loader=FunctionLoader(_text_of),
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters["count"] = count
     environment.filters["at"] = _at
     return environment
@@ -119,4 +120,5 @@ def _final(value: Any) -> Any:
 
 
 def _text_of(name: str) -> str:
-    return resources.files("cnnexplain.report").joinpath("templates").joinpath(name).read_text("utf-8")
+    folder = "scripts" if name.endswith(".js") else "templates"
+    return resources.files("cnnexplain.report").joinpath(folder).joinpath(name).read_text("utf-8")

@@ -128,7 +128,7 @@ def _left_out(run: Mapping[str, Any]) -> str:
 
 def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[VerdictGroup] = ()) -> list[Tile]:
     """The figures of a run whose every card is at hand."""
-    end = _took(run)
+    end = took(run)
     if checks:
         images = run.get("images", {}).get("count", 0)
         pictures = [Tile(f"{images:,}", "picture" if images == 1 else "pictures")] if images else []
@@ -151,12 +151,13 @@ def image_tiles(run: Mapping[str, Any], finished: int, bad: int) -> list[Tile]:
         figures.insert(0, Tile(f"{bad:,}", "image failed" if bad == 1 else "images failed", bad=True))
     if total > good + bad:
         figures.append(Tile(f"{total - good - bad:,}", "not done yet"))
-    return figures + _took(run)
+    return figures + took(run)
 
 
-def _took(run: Mapping[str, Any]) -> list[Tile]:
-    took = run.get("seconds")
-    return [Tile(duration(took), "from start to end")] if took is not None else []
+def took(run: Mapping[str, Any]) -> list[Tile]:
+    """How long a run took; nothing where that is not known."""
+    seconds = run.get("seconds")
+    return [Tile(duration(seconds), "from start to end")] if seconds is not None else []
 
 
 def _counted(group: VerdictGroup) -> Tile:

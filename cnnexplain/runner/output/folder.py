@@ -18,7 +18,8 @@ from cnnexplain.runner.output.lock import Lock
 REPORT, RUN = "index.html", "run.json"
 PAGES = "report"  # the folder of the other pages of a long report, which may hold a run of its own as well
 PAGE_NAMES = re.compile(
-    r"(images|names|confidence|failures|wrong|should-\d+|class-\d+)-\d+\.html|classes\.html"
+    r"(images|names|confidence|failures|wrong|should-\d+|class-\d+|units-[\w.+]+)-\d+\.html"
+    r"|classes\.html|layer-[\w.+]+\.html"
 )
 LOCK = "lock"
 
