@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from cnnexplain.core.results.comparison import (
 )
 from cnnexplain.core.words import number, percent
 from cnnexplain.formulas.faithfulness import advantage, area, coarse, masks, order
-from cnnexplain.formulas.infidelity import infidelity, max_sensitivity
+from cnnexplain.formulas.infidelity import infidelity
 from cnnexplain.formulas.perturbation import averaged, blurred, replaced
 from cnnexplain.formulas.ranks import rank_correlation
 from cnnexplain.formulas.references import centred, edges
@@ -29,6 +29,7 @@ from cnnexplain.formulas.references import centred, edges
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnnexplain.commands._noisy import NoisyCopies
     from cnnexplain.commands._randomised import Maps
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.prediction import Prediction
@@ -51,7 +52,8 @@ def compared(
     steps: int,
     orders: int,
     redrawn: Sequence[Maps] = (),
-    noisy: Sequence[Maps] = (),
+    noisy: Iterator[list[Maps]] | None = None,
+    copies: NoisyCopies | None = None,
     with_road: bool = False,
     cascaded: Sequence[tuple[int, Maps]] = (),
 ) -> MethodComparison:
@@ -68,7 +70,8 @@ def compared(
         steps: Points of a curve between its ends.
         orders: Random orders.
         redrawn: The same maps after the classifier was drawn anew, once for each draw.
-        noisy: The same maps of noisy copies of the image.
+        noisy: The same maps of noisy copies of the image, some at a time.
+        copies: How many of these are enough.
         cascaded: The same maps while more and more layers are drawn anew, with how many there are.
         with_road: Whether cells are also removed without a trace, as ROAD does.
 
@@ -113,6 +116,10 @@ def compared(
             name: replace(scores[name], road=value) for name, value in zip(candidates, of_each, strict=True)
         }
     flat = [torch.zeros(shape) if grid is None else grid for grid in grids]
+    noise = [] if noisy is None or copies is None else copies.scores(maps, flat, noisy, image, cells)
+    detail = _detail(curves[0], score, shape, orders)
+    if copies is not None and noise:
+        detail = replace(detail, remarks=(*detail.remarks, copies.remark(noise)))
     return MethodComparison(
         target=prediction,
         score=score,
@@ -126,7 +133,7 @@ def compared(
                 rank_correlation(flat[place].numpy(), edge_grid.numpy()),
                 why[place],
                 _randomised(heatmap, flat[place], redrawn, image, cells),
-                _sensitivity(heatmap, flat[place], noisy, image, cells),
+                noise[place] if noise else None,
                 tuple(
                     (count, _alike(heatmap, flat[place], other, image, cells)) for count, other in cascaded
                 ),
@@ -139,7 +146,7 @@ def compared(
         ).numpy(),
         grids=torch.stack(flat).numpy(),
         random=(tuple(random.amin(0).tolist()), tuple(random.amax(0).tolist())),
-        detail=_detail(curves[0], score, shape, orders),
+        detail=detail,
     )
 
 
@@ -174,18 +181,6 @@ def _alike(heatmap: Heatmap, grid: Tensor, maps: Maps, image: Batch, cells: int)
     """The rank correlation with what another run made of a map; NaN where it made nothing, or nothing that varies."""
     other = again_on_cells(heatmap, maps, image, cells)
     return math.nan if other is None else rank_correlation(grid.numpy(), other.numpy())
-
-
-def _sensitivity(
-    heatmap: Heatmap, grid: Tensor, noisy: Sequence[Maps], image: Batch, cells: int
-) -> float | None:
-    """By how much noise changes the map at most, as a share; NaN where that is not known."""
-    import torch
-
-    if not noisy:
-        return None
-    others = [other for maps in noisy if (other := again_on_cells(heatmap, maps, image, cells)) is not None]
-    return float(max_sensitivity(grid, torch.stack(others))) if others else math.nan
 
 
 def _finite(value: Tensor) -> float | None:

@@ -48,6 +48,8 @@ def rise(hiding: Hiding, masks: int, max_error: float, grid: int, probability: f
             "compared": hiding.compared,
             "mean": known.mean,
             "standard_error": float(known.error.max()),
+            "share": min(_share(known), 1.0),
+            "max_error": max_error,
         }
         detail = Detail({"rise": facts}, (_remark(known, max_error),))
         for heatmap in hiding.heatmaps("rise", prediction, known.map.float(), detail):
@@ -69,7 +71,10 @@ def _remark(known: Rise, max_error: float) -> str:
         f"{known.count:,} masks; largest standard error of a pixel {number(float(known.error.max()))}, "
         f"{percent(min(share, 1))} of the map's range. The mean over all masks, {number(known.mean)}, is 0 here."
     )
-    return f"Mostly chance: give more --masks. {remark}" if share > max(max_error, UNSURE) else remark
+    if share <= max_error or (not max_error and share <= UNSURE):
+        return remark
+    unsure = "Mostly chance" if share > UNSURE else f"Less sure than --max-error {max_error:g} asks"
+    return f"{unsure}: give more --masks. {remark}"
 
 
 def _share(known: Rise) -> float:

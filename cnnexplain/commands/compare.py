@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from cnnexplain.commands import ImageCommand
 from cnnexplain.commands._maps import predicted, unlikely
 from cnnexplain.commands._methods import bound_commands, command_of
+from cnnexplain.commands._noisy import MOST, TOLERANCE, NoisyCopies, noisy
 from cnnexplain.commands._options import TargetOption, settled_target
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
@@ -80,8 +81,8 @@ class Compare(ImageCommand):
         tuple[str, ...],
         Param(
             "Scores beside the curves: randomisation of the classifier (each method is carried out twice more), layers "
-            "(of more and more layers until all are drawn anew, five times more), noise (eight times more), road "
-            "(cells are removed without a trace); curves for those alone.",
+            "(of more and more layers until all are drawn anew, five times more), noise (eight times more, or "
+            "more often), road (cells are removed without a trace); curves for those alone.",
             choices=("curves", "randomisation", "layers", "noise", "road"),
             metavar="NAME",
             split=True,
@@ -94,16 +95,43 @@ class Compare(ImageCommand):
     orders: Annotated[
         int, Param("Random orders of the cells that maps are held against.", min=2, max=100, metavar="N")
     ] = 8
+    samples: Annotated[
+        int | None,
+        Param(
+            f"Noisy copies for the score noise; with --tolerance, at most so many. Left out, at most {MOST}.",
+            min=2,
+            max=10_000,
+            metavar="N",
+        ),
+    ] = None
+    tolerance: Annotated[
+        str | None,
+        Param(
+            "Standard error of a map's mean change by noise at which copies suffice, as a share of it; "
+            f"{TOLERANCE} where --samples is left out as well.",
+            metavar="PERCENT",
+        ),
+    ] = None
     commands: tuple[ImageCommand, ...] = ()  # that carry the methods out, bound
 
     def __post_init__(self) -> None:
         """See that every method is one, before a model is loaded.
 
         Raises:
-            OptionError: A method is not known, or has to be told from another command's.
+            OptionError: A method is not known, or has to be told from another command's; or copies are counted that
+                nobody makes.
         """
         for method in self.method:
             command_of(method)
+        NoisyCopies.of(self.samples, self.tolerance)
+        counted = (
+            "--samples" if self.samples is not None else "--tolerance" if self.tolerance is not None else ""
+        )
+        if counted and "noise" not in self.scores:
+            raise OptionError(
+                f"{counted} has no use here: only the score noise takes copies",
+                f"leave {counted} out, or add --scores curves,noise",
+            )
 
     def bind(self, model: Model) -> tuple[Compare, tuple[Choice, ...]]:
         """Settle the class and what is compared, and bind the commands that have the methods."""
@@ -167,9 +195,9 @@ class Compare(ImageCommand):
     ) -> MethodComparison:
         """The comparison of the maps of one image."""
         from cnnexplain.commands._comparing import compared
-        from cnnexplain.commands._noisy import noisy
         from cnnexplain.commands._randomised import cascade, redrawn
 
+        copies = NoisyCopies.of(self.samples, self.tolerance)
         about = model, image, self.commands, prediction.index
         return compared(
             model,
@@ -182,7 +210,8 @@ class Compare(ImageCommand):
             steps=self.points,
             orders=self.orders,
             redrawn=redrawn(*about) if "randomisation" in self.scores else (),
-            noisy=noisy(*about) if "noise" in self.scores else (),
+            noisy=noisy(*about, copies.samples) if "noise" in self.scores else None,
+            copies=copies,
             with_road="road" in self.scores,
             cascaded=cascade(*about) if "layers" in self.scores else (),
         )

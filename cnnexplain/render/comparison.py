@@ -160,7 +160,9 @@ def _score_lines(scored: Entry) -> Iterator[str]:
     if scored.get("gap") is not None:
         yield f"its sum misses {percent(scored['gap'])} of the score"
     if scored.get("sensitivity") is not None:
-        yield f"noise changes it by {percent(scored['sensitivity'])}"
+        mean = scored.get("sensitivity_mean")
+        typical = "" if mean is None else f"{percent(mean)}, "
+        yield f"noise changes {typical}at most {percent(scored['sensitivity'])}"
 
 
 def _short(value: float | None) -> str:

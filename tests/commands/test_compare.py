@@ -16,7 +16,7 @@ from cnnexplain.commands.compare import Compare
 from cnnexplain.core.explanation import Answer, Batch
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry
-from cnnexplain.core.results.comparison import MethodComparison, judgement
+from cnnexplain.core.results.comparison import MethodComparison, NoiseScores, judgement
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.target import FunctionTarget
 from cnnexplain.engine.scoring.functions import with_target
@@ -285,8 +285,43 @@ def test_the_gradient_of_a_linear_scorer_has_no_infidelity_and_no_sensitivity() 
             Weighed(noise(2, 1, 8, 8)), noise(1, 1, 8, 8), method=("gradient",), cells=4, scores=("noise",)
         )
     )
-    assert found.maps[0].sensitivity == 0
+    assert found.maps[0].noise == NoiseScores(8, 0, 0, 0)
     assert found.maps[0].randomised is None
+
+
+def test_noise_is_taken_until_its_mean_is_sure_or_as_often_as_asked() -> None:
+    torch.manual_seed(0)
+    net, inputs = settle(pooled(), (32, 32)), noise(1, 3, 32, 32)
+
+    def changes(**options: object) -> tuple[NoiseScores, tuple[str, ...]]:
+        method = ("gradient", "gradcam")
+        found = comparison(explain(net, inputs, method=method, cells=4, scores=("noise",), **options))
+        assert all(compared.noise is not None for compared in found.maps)
+        return found.maps[0].noise, found.detail.remarks  # type: ignore[return-value]
+
+    exactly, (_, *remarks) = changes(samples=12)
+    assert exactly.copies == 12
+    assert 0 < exactly.error < exactly.mean < exactly.largest
+    assert "Noise: 12 noisy copies" in remarks[-1]
+    # The first copies are the same, however many follow: so the largest change never falls.
+    few, _ = changes(samples=4)
+    assert few.largest <= exactly.largest
+    loose, _ = changes(tolerance="90%")
+    assert loose.copies == 8
+    sure, (*_, told) = changes(tolerance="2%", samples=5000)
+    assert 8 <= sure.copies < 5000
+    assert sure.copies % 8 == 0
+    assert sure.error <= 0.0201 * sure.mean
+    assert "asks for less" not in told
+    unsure, (*_, told) = changes(tolerance="0.01%", samples=10)
+    assert unsure.copies == 10
+    assert "--tolerance 0.01% asks for less: give more --samples" in told
+    record = unsure.record()
+    assert record["noisy_copies"] == 10
+    assert record["sensitivity"] >= record["sensitivity_mean"] > record["sensitivity_error"] > 0
+    for option in ({"samples": 9}, {"tolerance": "3%"}):
+        with pytest.raises(OptionError, match="only the score noise takes copies"):
+            Compare(**option)
 
 
 def test_infidelity_is_nothing_for_what_each_cell_adds_to_a_linear_score() -> None:

@@ -313,6 +313,12 @@ def test_rise_stops_when_its_error_is_small_and_says_where_it_is_not() -> None:
     (enough,) = maps(explain(module, inputs, masks=5000, max_error=0.05, **options))
     assert "Mostly chance" in few.detail.remarks[0]
     assert "Mostly chance" not in enough.detail.remarks[0]
+    assert "Less sure" not in enough.detail.remarks[0]
+    (ended,) = maps(explain(module, inputs, masks=800, max_error=0.01, **options))
+    assert ended.detail.remarks[0].startswith(
+        "Less sure than --max-error 0.01 asks: give more --masks. 800 masks"
+    )
+    assert ended.detail.facts["rise"]["max_error"] == 0.01 < ended.detail.facts["rise"]["share"] < 0.1
     assert 128 <= enough.detail.facts["rise"]["masks"] < 5000
     assert enough.errors is not None
     assert enough.errors.max() <= 0.05 * (enough.max - enough.min) * 1.001

@@ -55,15 +55,35 @@ class CurveScores:
         return recorded
 
 
+@dataclass(frozen=True)
+class NoiseScores:
+    """How much a little noise on an image changes a map of it, as shares of the map's length; NaN where not known."""
+
+    copies: int
+    mean: float
+    error: float  # of the mean, its standard error
+    largest: float
+
+    def record(self) -> dict[str, Any]:
+        """Return the largest change, the mean with its standard error, and how many copies it was."""
+        changes = {
+            "sensitivity": self.largest,
+            "sensitivity_mean": self.mean,
+            "sensitivity_error": self.error,
+        }
+        rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in changes.items()}
+        return {**rounded, "noisy_copies": self.copies}
+
+
 @dataclass(frozen=True, eq=False)
 class ComparedMap:
     """One map among others.
 
     `scores` and `blurred`, those of its blurred copy, are None where the map puts no cell before another, which `why`
     says. `edges` is its rank correlation with the edges of the image, NaN where there is none. `randomised` is that
-    with the same map when the classifier was drawn anew, the mean of some draws, and `sensitivity` by how much a
-    little noise changes it at most, as a share; None where they were not asked for. `layers` has the correlations with
-    the same map when so many layers were drawn anew, from the last one to all of them.
+    with the same map when the classifier was drawn anew, the mean of some draws, and `noise` by how much a little noise
+    changes it; None where they were not asked for. `layers` has the correlations with the same map when so many layers
+    were drawn anew, from the last one to all of them.
     """
 
     heatmap: Heatmap
@@ -72,7 +92,7 @@ class ComparedMap:
     edges: float
     why: str = ""
     randomised: float | None = None
-    sensitivity: float | None = None
+    noise: NoiseScores | None = None
     layers: tuple[tuple[int, float], ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -88,8 +108,8 @@ class ComparedMap:
         }
         if self.randomised is not None:
             recorded["randomised"] = correlation(self.randomised)
-        if self.sensitivity is not None:
-            recorded["sensitivity"] = None if math.isnan(self.sensitivity) else round(self.sensitivity, 4)
+        if self.noise is not None:
+            recorded |= self.noise.record()
         if self.layers:
             recorded["layers"] = [
                 {"drawn_anew": count, "correlation": correlation(value)} for count, value in self.layers
