@@ -13,7 +13,7 @@ from cnnexplain.cli.command import ShellCommand
 from cnnexplain.cli.console import ConsoleOptions
 from cnnexplain.cli.options import built
 from cnnexplain.cli.settings import tables, variables
-from cnnexplain.commands import ImageCommand, command, names
+from cnnexplain.commands import FolderCommand, ImageCommand, command, names
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.errors import OptionError
 from cnnexplain.images.find import ImageOptions
@@ -49,6 +49,13 @@ class OfPictures(ShellCommand):
         "Model and preprocessing": ModelOptions,
         "Terminal": ConsoleOptions,
     }
+
+
+class OfFolder(OfPictures):
+    """Something that is said of all pictures of a folder together."""
+
+    heading = "What to show"
+    runner = "cnnexplain.runner.fold_images"
 
 
 class OfModel(ShellCommand):
@@ -181,4 +188,6 @@ def _command(name: str) -> ShellCommand:
     kind = command(name)
     if issubclass(kind, ImageCommand):
         return OfPictures(name, kind)
+    if issubclass(kind, FolderCommand):
+        return OfFolder(name, kind)
     return (OfDrawnModel if kind.needs_folder else OfModel)(name, kind)

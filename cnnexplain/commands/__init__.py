@@ -45,22 +45,33 @@ class Command(ABC):
         """
 
 
-class ImageCommand(Command):
-    """A command that explains images."""
+class BatchCommand(Command):
+    """A command that is asked of images, batch by batch."""
 
     reducers: ClassVar[tuple[type[Reducer], ...]] = ()  # what is said of all images together
     # Whether images gain nothing by going through the model together, since each takes many passes of its own. They
     # then come one at a time unless a user says otherwise, so that each is written as soon as it is done.
     image_by_image: ClassVar[bool] = False
 
+    @abstractmethod
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """The scores of a batch and the results of each of its pictures. Called on a bound command."""
+
+
+class ImageCommand(BatchCommand):
+    """A command that explains images."""
+
     @property
     def needs(self) -> frozenset[Capability]:
         """Class scores, or a function in their place."""
         return frozenset({Capability.SCORES})
 
-    @abstractmethod
-    def explain(self, model: Model, batch: Batch) -> Answer:
-        """The scores of a batch and the results of each of its pictures. Called on a bound command."""
+
+class FolderCommand(BatchCommand):
+    """A command that says nothing of single images, but something of all together, when the last has been seen.
+
+    The results of single images only serve for that: they are kept in scan.jsonl, and results.jsonl has other records.
+    """
 
 
 class ModelCommand(Command):
@@ -100,7 +111,7 @@ def names() -> list[str]:
     return registry.names(sys.modules[__name__])
 
 
-def command(name: str) -> type[ImageCommand] | type[ModelCommand]:
+def command(name: str) -> type[ImageCommand] | type[ModelCommand] | type[FolderCommand]:
     """Return the class of a command.
 
     Args:
@@ -110,7 +121,7 @@ def command(name: str) -> type[ImageCommand] | type[ModelCommand]:
         OptionError: There is no command of that name.
     """
     kind = registry.find(sys.modules[__name__], name, "command")
-    if not (isinstance(kind, type) and issubclass(kind, (ImageCommand, ModelCommand))):
+    if not (isinstance(kind, type) and issubclass(kind, (ImageCommand, ModelCommand, FolderCommand))):
         raise OptionError(
             f"{name} is no command: {kind!r}",
             "derive it from cnnexplain.commands.ImageCommand or ModelCommand",

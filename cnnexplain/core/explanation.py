@@ -37,6 +37,7 @@ class Batch:
     expected: Tensor | None = (
         None  # (N,) int64: the class that each picture should be, -1 where that is not known
     )
+    places: tuple[int, ...] = ()  # of the pictures, each among all of a run
     copies: int = 0  # how many rows at the end only fill the batch up: nobody looks at their results
 
     def __len__(self) -> int:
@@ -63,6 +64,7 @@ class Batch:
             pictures=self.pictures[here],
             geometries=self.geometries[here],
             expected=expected,
+            places=self.places[here],
             copies=max(0, rows.stop - max(rows.start, own)),
         )
 
@@ -71,7 +73,7 @@ class Batch:
 class Answer:
     """What the model said of a batch, and why."""
 
-    logits: Tensor  # (N, K)
+    logits: Tensor  # (N, K); (N, 0) where the model was not asked that far
     results: tuple[tuple[Result, ...], ...]  # of every picture, in the order in which they are shown
     # By row, of pictures without an explanation.
     problems: Mapping[int, ImageError] = field(default_factory=dict)

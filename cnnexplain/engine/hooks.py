@@ -15,6 +15,13 @@ Before = Callable[[str, nn.Module, tuple[Any, ...]], Any]
 After = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
 
+class Enough(BaseException):
+    """Raised by a function that is called after a layer, to end the pass there: see `stopping.run_head`.
+
+    No `Exception`, since a model's own code may catch these.
+    """
+
+
 def submodules(module: nn.Module, *, every_name: bool = False) -> list[tuple[str, nn.Module]]:
     """The modules that a module holds, by name, without itself.
 

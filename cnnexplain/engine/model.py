@@ -25,8 +25,9 @@ from cnnexplain.engine.capabilities import Capability, capabilities, require_lay
 from cnnexplain.engine.chunks import Chunks
 from cnnexplain.engine.fields.field import EVERYTHING, ReceptiveField, receptive_fields
 from cnnexplain.engine.forward import failed
+from cnnexplain.engine.hooks import Enough
 from cnnexplain.engine.layout import Looked, MemoryLayout
-from cnnexplain.engine.outputs import Broken, Output, first_broken, outputs
+from cnnexplain.engine.outputs import Broken, Output, Take, copied, first_broken, outputs
 from cnnexplain.engine.scoring import scores
 from cnnexplain.engine.scoring.answers import unsqueezed
 from cnnexplain.engine.scoring.functions import goal
@@ -187,7 +188,7 @@ class Model:
                 return unsqueezed(self.module(self.layout.of(inputs)), len(inputs))
         except BaseException as error:
             # Whatever a stranger's forward raises is theirs, but memory is ours to handle.
-            if isinstance(error, (CnnexplainError, KeyboardInterrupt)) or is_out_of_memory(error):
+            if isinstance(error, (CnnexplainError, KeyboardInterrupt, Enough)) or is_out_of_memory(error):
                 raise
             raise failed(self.name, inputs.shape, error, tried=self.tried_sizes) from error
 
@@ -202,11 +203,11 @@ class Model:
         self.runs.require_part(named, maps)
 
     @contextmanager
-    def outputs(self, *names: str) -> Iterator[dict[str, Output]]:
-        """What the named layers give back during one `forward` inside the block: maps, or vectors. No gradients."""
+    def outputs(self, *names: str, take: Take = copied) -> Iterator[dict[str, Output]]:
+        """What the named layers give back during a pass inside the block: maps or vectors, as `take` makes of them."""
         named = {name: named_layer(self.module, name) for name in names}
         grids = {layer.map[1:] for layer in self.trace.layers if layer.map}
-        with outputs(self.module, named, self.preprocess.input_size, grids, self.trace.grids) as shown:
+        with outputs(self.module, named, self.preprocess.input_size, grids, self.trace.grids, take) as shown:
             yield shown
         self.runs.require_part([layer for name, layer in named.items() if name not in shown], ())
 

@@ -28,16 +28,26 @@ from cnnexplain.errors import LayerError
 EXTRA_TOKENS = (0, 1, 2, 4, 5)
 
 Size = tuple[int, int]
+# What is kept of a layer's output, by the layer's name and the values: maps (N, C, h, w), or one value a unit (N, K).
+Take = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a layer gave back for a batch: maps (N, C, h, w), or one value a unit (N, K); float32, a copy."""
+    """What a layer gave back for a batch: maps (N, C, h, w), or one value a unit (N, K); float32, a copy.
+
+    Or whatever else was taken of them.
+    """
 
     values: Tensor
     extra: int = 0  # tokens that stand for no place of the picture, and were left out
     runs: int = 1  # how often the module was run for one batch
     run: int = 1  # which of these runs this is
+
+
+def copied(_name: str, values: Tensor) -> Tensor:
+    """A copy, float32, which no later in-place operation can reach."""
+    return values.to(torch.float32, copy=True)
 
 
 @contextmanager
@@ -47,13 +57,14 @@ def outputs(
     input_size: Size,
     grids: Collection[Size],
     known: Grids = (),
+    take: Take = copied,
 ) -> Iterator[dict[str, Output]]:
     """Collect what each named layer gives back during one forward of `module` in the `with` block.
 
     `grids` are the sizes of the maps that the model has, by which tokens are told from channels, `known` those of
     layers whose kind says how they are laid out (see `map_layout`). Of a module that
     is run several times the last map is kept, or where there is none the last vector. What cannot be shown is a
-    `LayerError` when the block ends.
+    `LayerError` when the block ends. `take` is called when a layer has run, before the model goes on.
     """
     shown: dict[str, Output] = {}
     refused: dict[str, LayerError] = {}
@@ -72,9 +83,8 @@ def outputs(
         calls[name] += 1
         runs, earlier, latest = calls[name], shown.get(name), read(name, layer, output)
         if latest and not (earlier and earlier.values.ndim > latest.values.ndim):
-            # A copy, which no later in-place operation can reach.
             with torch.inference_mode(False):
-                values = latest.values.detach().to(torch.float32, copy=True)
+                values = take(name, latest.values.detach())
             shown[name] = replace(latest, values=values, run=runs, runs=runs)
         elif earlier:
             shown[name] = replace(earlier, runs=runs)

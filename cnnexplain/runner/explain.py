@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import BatchCommand
 from cnnexplain.core.explanation import Answer, Batch, Explanation
 from cnnexplain.core.prediction import Prediction
 from cnnexplain.core.preprocess import Geometry, Preprocess
@@ -36,6 +36,7 @@ class Prepared:
     geometry: Geometry
     notes: tuple[str, ...] = ()  # what was made of the file, in sentences
     expected: int | None = None  # the class that it should be
+    place: int = 0  # among all of the run
 
 
 def wanted(preprocess: Preprocess, sides: tuple[int, int] | None = None) -> DecodeOptions:
@@ -71,7 +72,7 @@ class Classes:
 
 def explain(
     model: Model,
-    method: ImageCommand,
+    method: BatchCommand,
     pictures: Sequence[Prepared],
     *,
     whole: bool = True,
@@ -145,7 +146,7 @@ def _no_memory(model: Model) -> ImageMemoryError:
 
 
 def _answer(
-    model: Model, method: ImageCommand, pictures: Sequence[Prepared], whole: bool, copies: int
+    model: Model, method: BatchCommand, pictures: Sequence[Prepared], whole: bool, copies: int
 ) -> tuple[Answer, Classes | None]:
     """The answer for a batch, the last of which are copies, and its classes; None where the model has none."""
     batch = Batch(
@@ -154,9 +155,12 @@ def _answer(
         geometries=tuple(picture.geometry for picture in pictures),
         whole=whole,
         expected=_expected(pictures),
+        places=tuple(picture.place for picture in pictures),
         copies=copies,
     )
     answer = method.explain(model, batch)
+    if not answer.logits.shape[1]:
+        return answer, None
     model.require_count(answer.logits)
     if model.function is None:
         return answer, Classes(model, answer.logits)

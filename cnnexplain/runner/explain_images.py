@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from cnnexplain.commands import ImageCommand, bound
+from cnnexplain.commands import bound
 from cnnexplain.core.records import plain
 from cnnexplain.core.reduce import Reductions
 from cnnexplain.engine.trace.mixing import batch_choice
@@ -43,7 +43,7 @@ class ImageTask(LoadedTask):
 
     records: Records
 
-    def __init__(self, request: Request[ImageCommand], observer: Observer) -> None:
+    def __init__(self, request: Request[Any], observer: Observer) -> None:
         """Find the images, load the model, bind the command. Raises a `CnnexplainError` for what cannot be done."""
         request.run.require_sense()
         self._measures = request.where.precision == AUTO
@@ -297,4 +297,7 @@ def _jobs(request: Request[Any], sources: Sequence[ImagePath]) -> list[Job]:
     """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
     part, parts = request.run.part()
     mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
-    return [Job(position, source, stem) for position, (source, stem) in enumerate(mine)]
+    return [
+        Job(position, source, stem, place=part - 1 + position * parts)
+        for position, (source, stem) in enumerate(mine)
+    ]

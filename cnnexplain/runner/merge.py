@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -12,13 +12,13 @@ from itertools import chain, repeat, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cnnexplain.commands import image_command, names
+from cnnexplain.commands import BatchCommand, command, names
 from cnnexplain.core.reduce import Reducer, Reductions
 from cnnexplain.errors import OutputError
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.finished import RunPart, read, whole
 from cnnexplain.runner.output.folder import OutputFolder
-from cnnexplain.runner.output.journal import Journal, Lines, Record
+from cnnexplain.runner.output.journal import SCANS, Journal, Lines, Record
 from cnnexplain.runner.request import Joining, Observer, Outcome, Request
 from cnnexplain.runner.task import Item, Task
 
@@ -81,6 +81,8 @@ class MergeTask(Task):
         super().__init__(request, observer)
         self.parts = whole([read(Path(path)) for path in request.action.parts])
         output = request.run.output
+        if output is not None and self.parts[0].journal.name == SCANS:
+            self.folder = OutputFolder(output, SCANS)
         if output is not None and any(part.path.resolve() == output.resolve() for part in self.parts):
             raise OutputError(f"{output} is one of the parts", "choose another folder with -o")
         self.records = Joined(self.parts)
@@ -122,6 +124,23 @@ class MergeTask(Task):
             **({"answers": self.answers} if self.answers else {}),
         }
 
+    def fold(self) -> None:
+        """Where results are about all images together, say how they are made, which takes the model."""
+        if self.parts[0].journal.name == SCANS:
+            self.observer.notice(
+                "next",
+                "the units are shown by the command that made the parts, without --shard and with "
+                f"-o {self.request.run.output}",
+            )
+
+    def pages(self, end: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """The report of all images; of units only what was scanned."""
+        if self.parts[0].journal.name == SCANS:
+            from cnnexplain.report.pages.units import pages
+
+            return pages(end, [record for record in self.records if record["status"] == "error"], ())
+        return super().pages(end)
+
     def interruption(self) -> tuple[str, str]:
         """That a part of the whole is of no use."""
         return "interrupted before all was joined", "run the same command again"
@@ -141,8 +160,9 @@ class MergeTask(Task):
 
 def _reducers(run: Mapping[str, Any]) -> Sequence[type[Reducer]]:
     """Those of the command that made the parts; none of one that is not known here any more."""
-    command = run.get("command")
-    return image_command(command).reducers if command in names() else ()
+    name = run.get("command")
+    kind = command(name) if name in names() else None
+    return kind.reducers if kind is not None and issubclass(kind, BatchCommand) else ()
 
 
 def _answers(parts: Sequence[RunPart]) -> dict[str, float]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-from cnnexplain.commands import ImageCommand, ModelCommand
+from cnnexplain.commands import FolderCommand, ImageCommand, ModelCommand
 from cnnexplain.errors import InterruptedRunError
-from cnnexplain.report.pages.long import pages
 from cnnexplain.runner.output.ending import Status, ended
 from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.request import Joining, Observer, Outcome, Request
@@ -47,6 +46,10 @@ def task_of(request: Request[Any], observer: Observer) -> Task:
         from cnnexplain.runner.explain_images import ImageTask
 
         return ImageTask(request, observer)
+    if isinstance(request.action, FolderCommand):
+        from cnnexplain.runner.fold_images import FoldTask
+
+        return FoldTask(request, observer)
     if isinstance(request.action, ModelCommand):
         from cnnexplain.runner.inspect import ModelTask
 
@@ -66,7 +69,7 @@ def _write(task: Task, folder: OutputFolder) -> None:
     def conclude(status: Status) -> None:
         end = task.run_json(status)
         if status == "finished" or task.resumable:
-            folder.conclude(end, task.records.lines(), pages(end, task.records))
+            folder.conclude(end, task.records.lines(), task.pages(end), task.results())
         else:
             folder.write_run(end)
 
@@ -75,6 +78,7 @@ def _write(task: Task, folder: OutputFolder) -> None:
         folder.write_run(task.described)  # before all else: it says whose the other files are
         with ended(conclude, lambda: folder.write_run(task.run_json("interrupted"))):
             _map(task)
+            task.fold()
 
 
 def _map(task: Task) -> None:

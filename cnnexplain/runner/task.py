@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cnnexplain.core.reduce import Reductions
+from cnnexplain.report.pages.long import pages
 from cnnexplain.runner.output.ending import Status
 from cnnexplain.runner.output.folder import REPORT, OutputFolder
-from cnnexplain.runner.output.journal import Lines, Record, Records
+from cnnexplain.runner.output.journal import RECORDS, Lines, Record, Records
 from cnnexplain.runner.request import Observer, Outcome, Request
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ class Task(ABC):
 
     # Whether what was done before a run was stopped is written down, for the next one to go on from.
     resumable: ClassVar[bool] = True
+    recorded_in: ClassVar[str] = RECORDS  # the file of the records, below OUT
 
     def __init__(self, request: Request[Any], observer: Observer) -> None:
         """Begin to settle a request. Raises `OutputError` where nothing can be written into its folder."""
         self.request, self.observer = request, observer
         self.started, self._clock = time.time(), time.monotonic()
-        self.folder = None if request.run.output is None else OutputFolder(request.run.output)
+        self.folder = (
+            None if request.run.output is None else OutputFolder(request.run.output, self.recorded_in)
+        )
         self.reductions = Reductions(())
         self.records: Lines = Records(1)
 
@@ -69,6 +73,17 @@ class Task(ABC):
     @abstractmethod
     def items(self) -> Generator[Item, None, None]:
         """Map every input to its record."""
+
+    def fold(self) -> None:  # noqa: B027 - most have nothing to do
+        """Make of all records what is said of them together, once each input has one."""
+
+    def results(self) -> Iterable[str] | None:
+        """The lines of results.jsonl, where that is not the file of the records."""
+        return None
+
+    def pages(self, end: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """The report's pages, path and content, out of run.json as it is at the `end`."""
+        return pages(end, self.records)
 
     def is_listed(self, record: Record) -> bool:  # noqa: ARG002 - others look at it
         """Whether a record, which comes here once, is one of those that are shown."""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cnnexplain import commands
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import BatchCommand
 from cnnexplain.core.loading import ModelOptions
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.run import task_of
@@ -36,7 +36,7 @@ def test_the_seed_of_a_seeded_command_is_part_of_what_its_run_is(
     Image.new("RGB", (40, 30), "teal").save(tmp_path / "a.png")
     kind = commands.command(name)
     action = type(kind.__name__, (kind,), {"seeded": seeded})()
-    images = (str(tmp_path / "a.png"),) if isinstance(action, ImageCommand) else ()
+    images = (str(tmp_path / "a.png"),) if isinstance(action, BatchCommand) else ()
     identities = []
     for seed in (3, 4):
         settings = ModelOptions(input_size="32", seed=seed)

@@ -18,7 +18,7 @@ from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.report.pages.page import page
 from cnnexplain.runner.output.files import written_by_us
 from cnnexplain.runner.output.folder import RUN, difference
-from cnnexplain.runner.output.journal import RECORDS, Journal, Record
+from cnnexplain.runner.output.journal import RECORDS, SCANS, Journal, Record
 
 OWN = ("shard", "images")  # what parts of one whole may differ in
 FEW = 5  # in a message
@@ -64,7 +64,9 @@ class RunPart:
             names.append(record.get("overview"))
             readable = [name.encode() for name in names if name is not None]
         except UNSOUND as error:
-            problem = f"a record in {self.path / RECORDS} is not as it was written: {first_line(error)}"
+            problem = (
+                f"a record in {self.path / self.journal.name} is not as it was written: {first_line(error)}"
+            )
             raise self.broken(problem) from error
         return [name.decode() for name in dict.fromkeys(readable) if name]
 
@@ -90,7 +92,7 @@ def read(path: Path) -> RunPart:
         raise OutputError(
             f"{path} holds a run that is not finished", f"finish it first: {run.get('arguments', '')}"
         )
-    journal = Journal(path)
+    journal = Journal(path, SCANS if (path / SCANS).is_file() else RECORDS)
     part = RunPart(path, run, journal, array("q", (place for place, _ in journal.places())))
     images = run["images"]["ok"] + run["images"]["error"]
     if len(part.places) != images:

@@ -6,13 +6,14 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cnnexplain.errors import OutputError
 from cnnexplain.runner.output.files import TEMPORARY, Files, check_folder, written_by_us
-from cnnexplain.runner.output.journal import RECORDS, Journal, Record, Records
+from cnnexplain.runner.output.journal import RECORDS, SCANS, Journal, Record, Records
 from cnnexplain.runner.output.lock import Lock
 
 REPORT, RUN = "index.html", "run.json"
@@ -34,12 +35,15 @@ class OutputFolder(Files):
         out.conclude(run, records.lines(), pages)
     """
 
-    def __init__(self, path: Path) -> None:
-        """Make nothing yet. Raises `OutputError` where the folder cannot be made, or not be written to."""
+    def __init__(self, path: Path, records: str = RECORDS) -> None:
+        """Make nothing yet; `records` is the file that has those of the images.
+
+        Raises `OutputError` where the folder cannot be made, or not be written to.
+        """
         super().__init__(path)
         check_folder(path, "-o")
         self._held: Lock | None = None
-        self.journal = Journal(self.path)
+        self.journal = Journal(self.path, records)
         # Whether a run that `open` met here crashed, and nobody has looked for the reason yet.
         self.was_killed = False
 
@@ -73,7 +77,7 @@ class OutputFolder(Files):
 
     def _accept(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         before = self._identity()
-        for name in (REPORT, RECORDS, RUN):
+        for name in (REPORT, RECORDS, SCANS, RUN):
             path = self.path / name
             if path.exists() and (before is None or (name == REPORT and not written_by_us(path))):
                 raise OutputError(
@@ -128,12 +132,19 @@ class OutputFolder(Files):
         self._fill(self.path / RUN, lambda file: file.write(text.encode()))
 
     def conclude(
-        self, run: Mapping[str, Any], records: Iterable[str], pages: Iterable[tuple[str, str]]
+        self,
+        run: Mapping[str, Any],
+        records: Iterable[str],
+        pages: Iterable[tuple[str, str]],
+        results: Iterable[str] | None = None,
     ) -> None:
-        """Write what is written once, at a run's end: the records in order, the report's pages, run.json."""
-        self._fill(
-            self.path / RECORDS, lambda file: file.writelines(f"{line}\n".encode() for line in records)
-        )
+        """Write what is written once, at a run's end: the records in order, the report's pages, run.json.
+
+        `results` are the lines of results.jsonl, where that is not the file of the records.
+        """
+        self._write_lines(self.journal.name, records)
+        if results is not None:
+            self._write_lines(RECORDS, results)
         written = set()
         for name, content in pages:
             self._write_page(name, content)
@@ -143,6 +154,9 @@ class OutputFolder(Files):
                 self._remove(old)
         self.write_run(run)
         self.journal.remove()
+
+    def _write_lines(self, name: str, lines: Iterable[str]) -> None:
+        self._fill(self.path / name, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
 
     def _write_page(self, name: str, content: str) -> None:
         path = self.path / name
@@ -193,9 +207,8 @@ class OutputFolder(Files):
 
     def _clear(self) -> None:
         """Remove what the run before wrote, and nothing else."""
-        for record in self.journal.records():
-            names = [item.get(kind) for item in record.get("explanations", ()) for kind in ("picture", "raw")]
-            for name in (*names, record.get("overview")):
+        for record in chain.from_iterable(Journal(self.path, name).records() for name in (RECORDS, SCANS)):
+            for name in files_of(record):
                 with contextlib.suppress(OSError, ValueError):  # a name that no file of ours has
                     path = self.path / str(name or "")
                     inside = self.path.resolve() in path.resolve().parents
@@ -205,9 +218,17 @@ class OutputFolder(Files):
             self._remove(page)
         with contextlib.suppress(OSError):  # it holds something else, or is not there
             (self.path / PAGES).rmdir()
-        for name in (REPORT, RECORDS, RUN):
+        for name in (REPORT, RECORDS, SCANS, RUN):
             self._remove(self.path / name)
         self.journal.remove()
+
+
+def files_of(record: Mapping[str, Any]) -> list[Any]:
+    """The paths of all files that a record names, of an image or of a unit; whatever stands there."""
+    shown = [record, *record.get("explanations", ())]
+    for group in ("top", "median", "random"):  # of a unit
+        shown += [each for each in record.get(group) or () if isinstance(each, dict)]
+    return [each.get(kind) for each in shown for kind in ("picture", "raw", "overview", "thumb")]
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from cnnexplain.core.records import line
 from cnnexplain.errors import OutputError
 
 RECORDS = "results.jsonl"
+SCANS = "scan.jsonl"  # the records of images, where results are about all of them together
 ASIDE = ".cnnexplain"  # in OUT: what is needed until a run is finished
 NOWHERE, COUNTED = -1, 0  # in the place of a place: there is no record; it was counted, and is nowhere
 
@@ -23,14 +24,15 @@ Record = Mapping[str, Any]
 
 
 class Journal:
-    """The lines of results.jsonl, and behind them those of a run that is under way.
+    """The lines of results.jsonl, or of another file that is named, and behind them those of a run that is under way.
 
     The place of a line is one number, which holds for as long as the journal is used, also after results.jsonl
     was written anew.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._files = (folder / RECORDS, folder / ASIDE / "journal.jsonl")
+    def __init__(self, folder: Path, name: str = RECORDS) -> None:
+        self.name = name
+        self._files = (folder / name, folder / ASIDE / "journal.jsonl")
         self._reading: dict[int, IO[bytes]] = {}
         self._writing: IO[bytes] | None = None
         self._end = 0

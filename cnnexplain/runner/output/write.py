@@ -38,6 +38,7 @@ class Job:
     stem: str
     expected: int | None = None  # the class that the picture should be
     file: Mapping[str, int] | None = None  # what the file was when it was opened; see `file_facts`
+    place: int = 0  # among those of the whole run, of which this one may be a part
 
     @property
     def image(self) -> str:

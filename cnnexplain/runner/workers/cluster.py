@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import BatchCommand
 from cnnexplain.errors import CnnexplainError, OptionError, WorkerError, first_line
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
@@ -28,7 +28,7 @@ RETRIES = 3  # of a shard whose actor died; Ray's own are without end
 
 
 def explained(
-    request: Request[ImageCommand], device: str, jobs: Sequence[Job], own: Worker
+    request: Request[BatchCommand], device: str, jobs: Sequence[Job], own: Worker
 ) -> Iterator[Done]:
     """What becomes of every job, in order. Raises `OptionError` where there is no Ray, or no cluster."""
     ray = _connected(request.run.ray_address)

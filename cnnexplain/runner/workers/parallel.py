@@ -10,7 +10,7 @@ from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import BatchCommand
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
@@ -25,7 +25,7 @@ _worker: ShardWorker | None = None
 
 
 def explained(
-    request: Request[ImageCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
+    request: Request[BatchCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
 ) -> Iterator[Done]:
     """What becomes of every job. What a process took with it when it died is done again by others.
 
@@ -56,7 +56,7 @@ def explained(
 
 
 def _answers(
-    request: Request[ImageCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
+    request: Request[BatchCommand], devices: Sequence[str], jobs: Sequence[Job], own: Worker
 ) -> Iterator[ShardResult]:
     context = get_context("spawn")  # a fork would share locks of torch's threads
     threads = request.run.workers or max(1, cores() // len(devices))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from cnnexplain.commands import ImageCommand, bound
+from cnnexplain.commands import BatchCommand, bound
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
@@ -28,7 +28,7 @@ BATCHES = 2  # of a shard: few are lost with a process that dies, and one is dec
 class WorkerSetup:
     """What a process needs to know before its first shard."""
 
-    request: Request[ImageCommand]
+    request: Request[BatchCommand]
     images: int  # of the whole run
     device: str
     threads: int

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from cnnexplain.commands import ImageCommand
+from cnnexplain.commands import BatchCommand, FolderCommand
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
@@ -21,7 +21,8 @@ from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, Mode
 from cnnexplain.images.decode import read
 from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.render.kit.panel import drawn
-from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared, wanted
+from cnnexplain.runner.explain import BatchSize, Prepared, explain, prepared
+from cnnexplain.runner.explain import wanted as wanted_of
 from cnnexplain.runner.output.files import Files
 from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
@@ -58,7 +59,7 @@ class Worker:
     """A model, a method, and where the results go."""
 
     model: Model
-    method: ImageCommand
+    method: BatchCommand
     writer: Writer
     batch: BatchSize
     threads: int
@@ -92,16 +93,16 @@ class Worker:
         """What is to be said of the pictures that so many processes died of, which were to do these jobs next."""
         under_way = jobs[: UNDER_WAY * max(self.batch.size, self.threads) * processes]
         under_way = [replace(job, file=file_facts(job.source.file)) for job in under_way]
-        errors = find_deadly([job.source.file for job in under_way], self._wanted)
+        errors = find_deadly([job.source.file for job in under_way], self.wanted)
         for job in under_way:
             if job.source.file in errors:
                 yield self._written(Explained(job, errors[job.source.file]))
 
     @property
-    def _wanted(self) -> DecodeOptions:
+    def wanted(self) -> DecodeOptions:
         """What is needed of a picture."""
         preprocess = self.model.preprocess
-        return wanted(preprocess, (SHARPER * max(preprocess.resize), self.writer.render.max_side))
+        return wanted_of(preprocess, (SHARPER * max(preprocess.resize), self.writer.render.max_side))
 
     def _prepared(self, job: Job) -> tuple[Job, Prepared | Exception]:
         """Decode a picture, cut out what the model sees, and keep no more than will be drawn."""
@@ -109,13 +110,13 @@ class Worker:
             job = replace(job, file=file_facts(job.source.file))  # now: it may be another one later
             try:
                 preprocess = self.model.preprocess
-                picture = prepared(job.source.path, read(job.source.file, self._wanted), preprocess)
+                picture = prepared(job.source.path, read(job.source.file, self.wanted), preprocess)
                 shown = (
                     drawn(picture.picture, self.writer.render.max_side)
                     if self.writer.draws
                     else Image.new("RGB", (1, 1))
                 )
-                return job, replace(picture, picture=shown, expected=job.expected)
+                return job, replace(picture, picture=shown, expected=job.expected, place=job.place)
             except Exception as error:  # noqa: BLE001 - whatever a picture causes, memory too, must not cost the others
                 return job, error
 
@@ -187,11 +188,11 @@ def cores() -> int:
 
 
 def worker_of(
-    request: Request[ImageCommand],
+    request: Request[BatchCommand],
     folder: Files | None,
     model: Model,
     loaded: Loaded,
-    method: ImageCommand,
+    method: BatchCommand,
     images: int,
     threads: int | None = None,
 ) -> Worker:
@@ -207,7 +208,7 @@ def worker_of(
         request.chosen,
         request.render,
         where.save_raw,
-        where.pictures and folder is not None,
+        where.pictures and folder is not None and not isinstance(method, FolderCommand),
         model.labels,
         request.answers.only,
     )

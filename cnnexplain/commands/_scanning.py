@@ -1,0 +1,213 @@
+"""One pass over a folder: of every picture what may be among a unit's strongest, and a sample of all pictures."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cnnexplain.core.packed import packed, unpacked
+from cnnexplain.core.scan import Scan
+from cnnexplain.core.strongest import Strongest, hashed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SAMPLED = 2048  # pictures of which the maxima of all units are kept
+PURITY = 50  # of a unit's strongest pictures, those whose classes are counted
+
+
+class Sample:
+    """The pictures of a run whose hashes are the smallest, as many as there is room for: the same in any order."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        """Begin without pictures; `size` is how many there is room for."""
+        self._size, self._seed = size, seed
+        self._hashes: list[int] = []  # negative, so that the largest comes first
+
+    def takes(self, place: int) -> bool:
+        """Whether a picture is among those with the smallest hashes so far; it is noted.
+
+        Args:
+            place: Of the picture, among all of the run.
+        """
+        key = -int(hashed(np.array([place]), self._seed)[0])
+        if len(self._hashes) < self._size:
+            heapq.heappush(self._hashes, key)
+            return True
+        return heapq.heappushpop(self._hashes, key) != key
+
+
+@dataclass
+class Scanner:
+    """What a process keeps while pictures go by: the k largest values of every unit so far, and the sample's hashes.
+
+    What cannot be among the k largest of this process's pictures cannot be among those of all, and is left out of a
+    picture's record. Shared by threads.
+    """
+
+    keep: int
+    sample: Sample
+    layers: dict[str, Strongest] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def scans(
+        self, maps: Mapping[str, Maxima], places: Sequence[int], sound: Sequence[int]
+    ) -> list[tuple[Scan, ...]]:
+        """Return what pictures are worth to the units of every layer; nothing for those that are not `sound`.
+
+        Args:
+            maps: By layer what was taken of its maps.
+            places: Of each of N pictures, among all of the run.
+            sound: The rows of the pictures whose values are numbers.
+        """
+        results: list[tuple[Scan, ...]] = [()] * len(places)
+        with self._lock:
+            for row in sound:
+                sampled = self.sample.takes(places[row])
+                results[row] = tuple(
+                    self._scan(layer, maxima, row, places[row], sampled) for layer, maxima in maps.items()
+                )
+        return results
+
+    def floor(self, layer: str, values: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which values (N, U) of pictures may be among the k largest, as far as is known now."""
+        with self._lock:
+            known = self.layers.get(layer)
+            return np.ones(values.shape, bool) if known is None else known.counts(values, places)
+
+    def _scan(self, layer: str, maxima: Maxima, row: int, place: int, sampled: bool) -> Scan:
+        here = maxima.rows == row
+        units, cells = maxima.units[here], maxima.cells[here]
+        values = maxima.values[row, units]
+        strongest = self.layers.setdefault(layer, Strongest.of(maxima.values.shape[1], self.keep))
+        still = strongest.counts(maxima.values[row : row + 1], np.array([place]))[0, units]
+        units, cells, values = units[still], cells[still], values[still]
+        strongest.add(units, values, np.full(len(units), place), cells)
+        return Scan(
+            layer,
+            place,
+            maxima.shape,
+            maxima.values.shape[1],
+            units.astype(np.int32),
+            values,
+            cells,
+            maxima.values[row].copy() if sampled else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Maxima:
+    """The largest value of every unit in every picture of a batch, and where those are that may count."""
+
+    values: NDArray[np.float32]  # (N, U)
+    shape: tuple[int, int]
+    rows: NDArray[np.int64]  # (M,), of the pictures whose units may count
+    units: NDArray[np.int64]  # (M,)
+    cells: NDArray[np.int32]  # (M,), the first cell where the value is, counted row by row
+
+    @classmethod
+    def of(cls, maps: Tensor, layer: str, scanner: Scanner, places: Sequence[int]) -> Maxima:
+        """Return those of maps (N, U, h, w), the first pictures of which have these `places`."""
+        maps = maps if maps.ndim == 4 else maps[:, :, None, None]
+        shape = (int(maps.shape[2]), int(maps.shape[3]))
+        values = largest(maps).float().cpu().numpy()
+        counts = scanner.floor(layer, values[: len(places)], np.array(places, np.int64))
+        rows, units = counts.nonzero()
+        picked = maps.flatten(2)[torch.from_numpy(rows), torch.from_numpy(units)]  # (M, cells)
+        cells = picked.argmax(1).cpu().numpy().astype(np.int32)
+        return cls(values, shape, rows, units, cells)
+
+
+def largest(maps: Tensor) -> Tensor:
+    """Return the largest value of each unit, (N, U), of maps (N, U, h, w) in whatever order they lie in memory."""
+    if maps.is_contiguous(memory_format=torch.channels_last) and maps.shape[1] > 1:
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).amax(1)
+    return maps.flatten(2).amax(2)
+
+
+@dataclass(eq=False)
+class LayerFold:
+    """What all pictures together say of a layer's units; memory depends on units, k and the sample's size alone."""
+
+    shape: tuple[int, int]
+    strongest: Strongest
+    seed: int
+    size: int = SAMPLED
+    # Of the sampled pictures by hash and position: the maxima of all units. At most `size` of them.
+    sampled: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
+
+    def take(self, position: int, scan: Scan) -> None:
+        """Take in what a picture is worth to the units.
+
+        Args:
+            position: Of the picture, in the order in which ties are broken.
+            scan: As its record has it.
+        """
+        places = np.full(len(scan.units), position)
+        self.strongest.add(scan.units, scan.values, places, scan.cells)
+        if scan.maxima is not None:
+            key = int(hashed(np.array([scan.place]), self.seed)[0]), position
+            self.sampled[key] = scan.maxima
+            if len(self.sampled) >= 2 * self.size:
+                self._shrink()
+
+    def merge(self, other: LayerFold) -> None:
+        """Take in what another has taken in, of other pictures."""
+        self.strongest.merge(other.strongest)
+        self.sampled |= other.sampled
+        self._shrink()
+
+    def sample(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the positions (M,) of the sampled pictures, in order, and the maxima of all units in them (M, U)."""
+        self._shrink()
+        keys = sorted(self.sampled, key=lambda key: key[1])
+        units = len(self.strongest.values)
+        values = [self.sampled[key] for key in keys]
+        return np.array([position for _, position in keys], np.int64), np.array(values).reshape(-1, units)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is kept, as plain data: the same for the same pictures in any order."""
+        self._shrink()
+        sampled = [[*key, packed(self.sampled[key])] for key in sorted(self.sampled)]
+        counts = {"units": len(self.strongest.values), "shape": list(self.shape), "seed": self.seed}
+        return {**counts, "size": self.size, "strongest": self.strongest.state(), "sampled": sampled}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> LayerFold:
+        """Return the one that had this state."""
+        height, width = state["shape"]
+        sampled = {(key, position): unpacked(text, np.float32) for key, position, text in state["sampled"]}
+        strongest = Strongest.from_state(state["strongest"], state["units"])
+        return cls((height, width), strongest, state["seed"], state["size"], sampled)
+
+    def _shrink(self) -> None:
+        if len(self.sampled) > self.size:
+            self.sampled = {key: self.sampled[key] for key in sorted(self.sampled)[: self.size]}
+
+
+def folded(
+    records: Iterable[Mapping[str, Any]], keep: int, seed: int, size: int = SAMPLED
+) -> dict[str, LayerFold]:
+    """Return what the records of pictures say together, by layer.
+
+    Args:
+        records: In the order in which ties are broken; those of pictures that failed count for nothing.
+        keep: How many of the largest values of each unit are kept.
+        seed: By which the sample was drawn.
+        size: How many pictures the sample has at most.
+    """
+    layers: dict[str, LayerFold] = {}
+    for position, record in enumerate(records):
+        for entry in record["explanations"]:
+            scan = Scan.of(entry)
+            if scan.layer not in layers:
+                layers[scan.layer] = LayerFold(scan.shape, Strongest.of(scan.count, keep), seed, size)
+            layers[scan.layer].take(position, scan)
+    return layers

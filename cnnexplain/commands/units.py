@@ -1,0 +1,210 @@
+"""What every unit of a layer looks for: the pictures of a folder for which it is strongest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from cnnexplain.commands import FolderCommand
+from cnnexplain.commands._runs import choices_of
+from cnnexplain.core.choice import Choice
+from cnnexplain.core.explanation import Answer
+from cnnexplain.core.params import Param
+from cnnexplain.engine.capabilities import Capability
+from cnnexplain.errors import CnnexplainError, ImageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnexplain.commands._scanning import LayerFold, Scanner
+    from cnnexplain.core.explanation import Batch
+    from cnnexplain.core.results.unit import Reconstruction
+    from cnnexplain.core.shown import UnitFacts
+    from cnnexplain.engine.model import Model
+
+__all__ = ["UnitAtlas"]
+
+EVERY = "all"  # in the place of a layer's name
+NO_DECONV = "none"
+
+
+@dataclass(frozen=True)
+class UnitAtlas(FolderCommand):
+    """What every unit looks for: the pictures of a folder for which it is strongest, and the patch that it sees there.
+
+    One pass over the folder for all units of all layers. The k strongest pictures of each unit, one place in each, are
+    cut out where the unit sees them, exactly; those patches are projected back to the pixels as deconv does.
+    """
+
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LAYERS})
+    seeded: ClassVar[bool] = True
+    examples: ClassVar[tuple[str, ...]] = (
+        "cnnexplain units bundled:efficientnet_lite0 photos/ -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --labels-from folder -o atlas",
+    )
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"colormap", "alpha", "save_raw", "tensorboard", "only", "activation"}
+    )
+
+    layer: Annotated[
+        tuple[str, ...],
+        Param(
+            "Layer whose units are looked at; may be repeated; all: every layer with a map. Left out, the last map of "
+            "every size.",
+            ("-l", "--layer"),
+            metavar="NAME",
+        ),
+    ] = ()
+    top: Annotated[
+        int, Param("How many of the strongest pictures are shown of each unit.", min=1, max=100, metavar="K")
+    ] = 9
+    channel: Annotated[
+        tuple[int, ...],
+        Param(
+            "Show these channels only; may be repeated. Left out, all of them.",
+            min=0,
+            metavar="C[,C...]",
+            split=True,
+        ),
+    ] = ()
+    deconv: Annotated[
+        bool,
+        Param("Project the strongest patches back to the pixels, as deconv does.", ("--deconv/--no-deconv",)),
+    ] = True
+    rule: str = NO_DECONV  # of rectifiers on the way back; none where nothing is projected
+    scanner: Any = field(
+        default=None, repr=False, compare=False
+    )  # of this process: a `Scanner`, once it is bound
+
+    def bind(self, model: Model) -> tuple[UnitAtlas, tuple[Choice, ...]]:
+        """Settle layers and rule, and see that the channels are there."""
+        from cnnexplain.commands._scanning import PURITY, SAMPLED, Sample, Scanner
+        from cnnexplain.commands.deconv import _no_such_channel
+
+        layers, choices = self._layers(model)
+        for layer in layers:
+            channels = model.runs.channels(layer)
+            for channel in self.channel:
+                if channels is not None and channel >= channels:
+                    raise _no_such_channel(channel, layer, channels)
+        choices += tuple(choices_of(model, layers))
+        rule, reasons = self._rule(model)
+        _ = model.fields  # looked at here, so that what the look settles is told
+        scanner = Scanner(max(self.top, PURITY), Sample(SAMPLED, model.seed))
+        return replace(self, layer=layers, rule=rule, scanner=scanner), choices + reasons
+
+    def explain(self, model: Model, batch: Batch) -> Answer:
+        """One pass through the head, without gradients; of every map the largest values."""
+        import numpy as np
+
+        from cnnexplain.commands._scanning import Maxima
+        from cnnexplain.engine.stopping import run_head
+
+        scanner: Scanner | None = self.scanner
+        if scanner is None:
+            raise RuntimeError("the command was not bound")
+        own = len(batch) - batch.copies
+        places = (batch.places or tuple(range(own)))[:own]
+        maps: dict[str, Maxima] = {}
+
+        def take(layer: str, values: Tensor) -> Tensor:
+            maps[layer] = Maxima.of(values, layer, scanner, places)
+            return values
+
+        with model.outputs(*self.layer, take=take):
+            run_head(model, batch.inputs, self.layer)
+        sound = [np.isfinite(each.values[:own]).all(1) for each in maps.values()]
+        fine = np.logical_and.reduce(sound)
+        ordered = {layer: maps[layer] for layer in self.layer}
+        scans = scanner.scans(ordered, places, np.flatnonzero(fine).tolist())
+        problems = {row: _broken(ordered, row) for row in np.flatnonzero(~fine).tolist()}
+        logits = batch.inputs.new_zeros((len(batch), 0), device="cpu")
+        return Answer(logits, (*scans, *[()] * batch.copies), problems)
+
+    def folded(self, records: Any, seed: int) -> Mapping[str, LayerFold]:
+        """What the records of all pictures say together, by layer.
+
+        Args:
+            records: Those of the pictures, in the order in which ties are broken.
+            seed: The model's.
+        """
+        from cnnexplain.commands._scanning import PURITY, folded
+
+        return folded(records, max(self.top, PURITY), seed)
+
+    def facts(self, fold: LayerFold, label: Callable[[int], str | None], images: int) -> Iterator[UnitFacts]:
+        """What is said of the units of a layer that are shown, and which pictures are.
+
+        Args:
+            fold: Of the layer, one of those that `folded` returned.
+            label: The class that the picture at a position should be; None where that is not known.
+            images: How many pictures were scanned.
+        """
+        from cnnexplain.commands._scanning import PURITY
+        from cnnexplain.commands._unit_facts import unit_facts
+
+        channels = self.channel or range(len(fold.strongest.values))
+        return unit_facts(fold, self.top, PURITY, sorted(set(channels)), label, images)
+
+    def projected(
+        self, model: Model, batch: Batch, layer: str, units: Sequence[tuple[int, int | None, bool]]
+    ) -> Iterator[Reconstruction]:
+        """What units of a layer see in a picture, and where it is asked for what of it counted.
+
+        Args:
+            model: Is borrowed.
+            batch: The picture alone.
+            layer: Of the command's.
+            units: Of each the channel, the cell counted row by row (None: where it is strongest), and whether it is
+                projected back to the pixels.
+        """
+        from cnnexplain.commands._projected import projected
+
+        return projected(model, batch, layer, units, self.rule)
+
+    def _layers(self, model: Model) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
+        if EVERY in self.layer and all(layer.name != EVERY for layer in model.trace.layers):
+            names = dict.fromkeys(layer.name for layer in model.trace.layers if layer.map and layer.name)
+            layers = tuple(dict.fromkeys(map(model.runs.last, names)))
+            units = sum(model.runs.channels(layer) or 0 for layer in layers)
+            megabytes = units * 4 * 2048 // 10**6
+            reason = (
+                f"{units:,} units of {len(layers)} layers; up to {megabytes:,} MB for the sample of pictures"
+            )
+            return layers, (Choice("layer", "all with a map", reason),)
+        layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
+        model.runs.require_maps(layers)
+        choices: tuple[Choice, ...] = ()
+        if not layers:
+            layers, choice = model.choose_stages()
+            choices = (choice,)
+        return tuple(dict.fromkeys(map(model.runs.last, layers))), choices
+
+    def _rule(self, model: Model) -> tuple[str, tuple[Choice, ...]]:
+        from cnnexplain.commands.deconv import _chosen_rule
+
+        if not self.deconv:
+            return NO_DECONV, ()
+        try:
+            with model.borrowed():
+                from cnnexplain.engine.backward.gradients import require_any
+
+                require_any(model)
+        except CnnexplainError as error:
+            return NO_DECONV, (Choice("deconv", "left out", error.problem),)
+        if not model.nonlinearities.rectifiers:
+            return "gradient", (Choice("rule", "gradient", "the model has no rectifiers"),)
+        choice = _chosen_rule(model)
+        return choice.value, (choice,)
+
+
+def _broken(maps: Mapping[str, Any], row: int) -> ImageError:
+    import numpy as np
+
+    layer = next(layer for layer, maxima in maps.items() if not np.isfinite(maxima.values[row]).all())
+    return ImageError(
+        f"the activations of {layer} are not numbers everywhere",
+        "try --precision fp32, or check the model's weights",
+    )

@@ -1,0 +1,65 @@
+"""What all images of a folder say together: they are scanned, their records folded, the strongest decoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from cnnexplain.commands.units import UnitAtlas
+from cnnexplain.core.records import line
+from cnnexplain.errors import OptionError
+from cnnexplain.report.pages.units import pages
+from cnnexplain.runner.explain_images import ImageTask
+from cnnexplain.runner.output.journal import SCANS, Record
+from cnnexplain.runner.request import Observer, Request
+from cnnexplain.runner.unit_records import UnitRecords
+
+
+class FoldTask(ImageTask):
+    """Saying what the units of layers look for, in all images of a folder."""
+
+    recorded_in: ClassVar[str] = SCANS
+    method: UnitAtlas
+
+    def __init__(self, request: Request[UnitAtlas], observer: Observer) -> None:
+        """Settle the request as for any command about images. Raises a `CnnexplainError` for what cannot be done."""
+        super().__init__(request, observer)
+        self._units: list[dict[str, Any]] = []
+
+    def prepare(self) -> None:
+        """See that there is a folder, where the records of all images can be read again."""
+        if self.folder is None:
+            command = self.request.command
+            raise OptionError(
+                f"{command} needs a folder: of all images together something can be said only at the end",
+                "add -o out",
+            )
+
+    def is_listed(self, record: Record) -> bool:
+        """Whether the record is that of an image that failed: of the others nothing is said alone."""
+        super().is_listed(record)
+        return bool(record["status"] == "error")
+
+    def fold(self) -> None:
+        """Make the records of all units, and write their pictures. Of a part of the images there is nothing to say."""
+        if self.request.run.shard is not None:
+            self.observer.notice(
+                "part",
+                "once cnnexplain merge has joined the parts, this command without --shard shows the units",
+            )
+            return
+        if self.folder is None or not self.records:
+            return
+        making = UnitRecords(self.request, self.folder, self.model, self.worker, self.jobs, self.records)
+        with self.model.borrowed():
+            for record in making.of(self.method):
+                self._units.append(record)
+                self.observer.recorded(record)
+
+    def results(self) -> Iterable[str] | None:
+        """A line for each unit; none where the run was stopped before, or is a part."""
+        return map(line, self._units)
+
+    def pages(self, end: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """The pages of all units."""
+        return pages(end, [record for record in self.records if record["status"] == "error"], self._units)

@@ -1,0 +1,140 @@
+"""`cnnexplain units` as a user runs it: any way of dividing the work ends the same; what goes wrong is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from shell import TINY_OPTIONS, Run, environment, spot_picture
+
+CALL = ("units", "tiny.py:Net", "pictures", "-l", "relu", *TINY_OPTIONS, "--max-failures", "1")
+
+
+@pytest.fixture(autouse=True)
+def pictures(work: Path) -> None:
+    for number in range(20):
+        spot_picture((96, 64), (3 * number, 8)).save(work / "pictures" / f"more{number:02}.png")
+    (work / "pictures" / "torn.png").write_bytes(b"\x89PNG\r\n")
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """What must be the same: the units' records and all pictures."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.name == "results.jsonl" or path.suffix == ".jpg"
+    }
+
+
+def units(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_shards_processes_and_a_run_that_was_killed_end_the_same(run: Run, work: Path) -> None:
+    assert run(*CALL, "-o", "whole").code == 0
+    whole = contents(work / "whole")
+    assert {name.partition("/")[0] for name in whole} == {"results.jsonl", "units", "thumbs"}
+    for part in ("1/2", "2/2"):
+        assert run(*CALL, "--shard", part, "-o", f"part{part[0]}").code == 0
+    joined = run("merge", "part1", "part2", "-o", "joined", "--max-failures", "1")
+    assert "without --shard" in joined.err
+    again = run(*CALL, "-o", "joined")
+    assert "24 of 24 images were done before" in again.err or "23 of 24" in again.err
+    assert contents(work / "joined") == whole
+    assert run(*CALL, "--processes", "2", "--batch-size", "6", "-o", "processes").code == 0
+    assert contents(work / "processes") == whole
+    words = [word.replace("tiny.py:Net", "tiny.py:Slow") for word in CALL]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "cnnexplain", *words, "--batch-size", "2", "-o", "killed"],
+        cwd=work,
+        env=environment({"NAP": "0.5"}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    journal = work / "killed" / ".cnnexplain" / "journal.jsonl"
+    for _ in range(600):
+        if journal.is_file() and journal.stat().st_size:
+            break
+        time.sleep(0.1)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    assert not (work / "killed" / "results.jsonl").exists()
+    ended = run(*words, "--batch-size", "2", "-o", "killed", env={"NAP": "0"})
+    assert "were done before" in ended.err
+    slow = {
+        name: content.replace(b"tiny.py:Slow", b"tiny.py:Net")
+        for name, content in contents(work / "killed").items()
+    }
+    assert slow == whole
+
+
+def test_a_record_of_every_unit_with_its_pictures(run: Run, work: Path) -> None:
+    done = run(*CALL, "-o", "out", "--top", "4", "--json")
+    first, second = units(work / "out")
+    assert [json.loads(line)["channel"] for line in done.out.splitlines() if '"unit"' in line] == [0, 1]
+    assert (first["layer"], first["channel"], first["images"]) == ("relu", 0, 23)
+    assert first["shape"] == [8, 8]
+    assert [len(first[group]) for group in ("top", "median", "random")] == [4, 3, 3]
+    assert [shown["patch"] for shown in (*first["top"], *first["median"], *first["random"])] == [*range(10)]
+    top = first["top"][0]
+    left, upper, right, lower = top["box"]
+    assert left <= top["at"][0] < right
+    assert upper <= top["at"][1] < lower
+    assert first["tiles"] == {"side": 64, "columns": 10, "rows": 2}
+    with Image.open(work / "out" / first["picture"]) as sheet:
+        assert sheet.size == (640, 128)
+    assert (work / "out" / top["thumb"]).is_file()
+    assert second["dead"] == (second["quantiles"][0] == second["quantiles"][-1])
+    scans = [json.loads(line) for line in (work / "out" / "scan.jsonl").read_text().splitlines()]
+    assert len(scans) == 24
+    assert first["picture"] in (work / "out" / "index.html").read_text()
+
+
+def test_a_folder_is_cleared_of_what_was_there(run: Run, work: Path) -> None:
+    assert run(*CALL, "-o", "out").code == 0
+    assert run(*CALL[:3], "-l", "blocks", *TINY_OPTIONS, "--max-failures", "1", "-o", "out").code == 2
+    done = run("gradcam", "tiny.py:Net", "pictures/a.png", *TINY_OPTIONS, "-o", "out", "--overwrite")
+    assert done.code == 0
+    assert not list((work / "out").rglob("*.jpg"))
+    assert not (work / "out" / "scan.jsonl").exists()
+
+
+def test_what_is_known_of_classes(run: Run, work: Path) -> None:
+    (work / "labels.csv").write_text(
+        "image,label\n"
+        + "".join(f"pictures/{path.name},0\n" for path in sorted((work / "pictures").iterdir()))
+    )
+    assert run(*CALL, "-o", "out", "--labels-from", "labels.csv").code == 0
+    first = units(work / "out")[0]
+    assert first["purity"]["label"] or first["dead"]
+    assert all(shown["label"] for shown in first["top"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["units", "tiny.py:Net", "empty", "-l", "relu", *TINY_OPTIONS], 4, "empty"),
+        (["units", "tiny.py:Net", "pictures", "-l", "head", *TINY_OPTIONS], 2, "vector"),
+        ([*CALL, "--channel", "2"], 2, "--channel 2 is not in relu"),
+        ([*CALL, "--max-failures", "0"], 3, "torn.png"),
+        (["units", "tiny.py:Net", "pictures", "--json", *TINY_OPTIONS], 2, "needs a folder"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(
+    run: Run, work: Path, words: list[str], code: int, says: str
+) -> None:
+    (work / "empty").mkdir()
+    given = words if "--json" in words else [*words, "-o", "out"]
+    done = run(*given)
+    assert done.code == code
+    assert says in done.err
+    assert done.err.count("error:") == done.err.count("hint:") == 1
+    if code == 3:
+        assert len(units(work / "out")) == 2, "what could be scanned is there"
