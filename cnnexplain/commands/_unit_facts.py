@@ -13,7 +13,8 @@ import torch
 from cnnexplain.core.records import number
 from cnnexplain.core.shown import Shown, UnitFacts
 from cnnexplain.core.strongest import NOBODY, hashed
-from cnnexplain.formulas.units import activation_correlations, sparseness, top_share
+from cnnexplain.formulas.groups import unit_correlations, unit_groups
+from cnnexplain.formulas.units import sparseness, top_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,12 +48,12 @@ def unit_facts(
     positions, maxima = fold.sample()  # (M,), (M, U)
     sample = torch.from_numpy(maxima)
     sparse, selective = sparseness(sample), top_share(sample)
-    correlated = activation_correlations(sample)
+    correlated, groups = unit_correlations(maxima), unit_groups(maxima)
     fires = (sample > 0).double().mean(0)
     quantiles = np.quantile(maxima.astype(np.float64), QUANTILES, axis=0)  # (6, U)
     quantiles[-1] = fold.strongest.values[:, 0]  # of all pictures, not of the sample alone
     dead = _dead(quantiles)
-    copies = _copies(maxima, correlated.numpy(), fold, dead)
+    copies = _copies(maxima, correlated, fold, dead)
     for channel in channels:
         strongest = _strongest(fold, channel, max(top, purity))
         marked = not dead[channel]
@@ -68,7 +69,7 @@ def unit_facts(
             "quantiles": [number(float(value), "an activation") for value in quantiles[:, channel]],
             "purity": _purity(strongest[:purity], label) if marked else None,
             "neighbours": _neighbours(correlated[channel], channel, dead),
-            "group": None,
+            "group": None if groups[channel] < 0 else int(groups[channel]),
             "dead": bool(dead[channel]),
             "saturated": saturated,
             "duplicate_of": copies.get(channel),
@@ -106,7 +107,7 @@ def _dead(quantiles: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _copies(
-    maxima: NDArray[np.float32], correlated: NDArray[np.float64], fold: LayerFold, dead: NDArray[np.bool_]
+    maxima: NDArray[np.float32], correlated: NDArray[np.float32], fold: LayerFold, dead: NDArray[np.bool_]
 ) -> dict[int, int]:
     """By unit the first one whose activations are the same in every sampled picture, at the same strongest cells."""
     copies: dict[int, int] = {}
@@ -121,15 +122,14 @@ def _copies(
 
 
 def _neighbours(
-    correlations: torch.Tensor, channel: int, dead: NDArray[np.bool_]
+    correlations: NDArray[np.float32], channel: int, dead: NDArray[np.bool_]
 ) -> list[dict[str, int | float]]:
     """The units that fire most alike, without units that never do."""
     if dead[channel]:
         return []
-    values = correlations.clone()
-    values[torch.from_numpy(dead)] = -math.inf
-    values[channel] = -math.inf
-    order = values.argsort(descending=True, stable=True)[:NEIGHBOURS].tolist()
+    values = np.where(dead, -np.inf, correlations)
+    values[channel] = -np.inf
+    order = np.argsort(-values, kind="stable")[:NEIGHBOURS].tolist()
     return [
         {"channel": other, "correlation": number(round(float(values[other]), 4), "a correlation")}
         for other in order

@@ -1,4 +1,4 @@
-"""How a unit fires over many pictures: sparseness, selectivity, and which units fire alike."""
+"""How a unit fires over many pictures: how sparsely, and how selectively."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["activation_correlations", "sparseness", "top_share"]
-
-TINY = 1e-12  # of a unit's own scale: what varies less does not vary
+__all__ = ["sparseness", "top_share"]
 
 
 def sparseness(activations: Tensor) -> Tensor:
@@ -53,29 +51,3 @@ def top_share(activations: Tensor, share: float = 0.005) -> Tensor:
     positive = activations.double().clamp(min=0)
     count = max(1, round(share * len(positive)))
     return positive.topk(count, dim=0).values.sum(0) / positive.sum(0)
-
-
-def activation_correlations(activations: Tensor) -> Tensor:
-    """Pearson's correlation of every two units over pictures, as Li et al. 2015 (arXiv:1511.07543) match units.
-
-    Args:
-        activations: (N, U), of U units for N pictures.
-
-    Returns:
-        (U, U), float64, from -1 to 1; 0 where one of the two is the same for all pictures.
-
-    Example:
-        >>> import torch
-        >>> activation_correlations(torch.tensor([[1.0, 2.0], [3.0, 6.0], [2.0, 4.0]])).round(decimals=4)
-        tensor([[1., 1.],
-                [1., 1.]], dtype=torch.float64)
-    """
-    values = activations.double()
-    scale = values.abs().amax(0)
-    centred = values - values.mean(0)
-    length = centred.norm(dim=0)
-    varies = length > TINY * scale
-    unit = centred / length.where(varies, length.new_ones(()))
-    unit = unit * varies
-    products: Tensor = unit.T @ unit
-    return products.clamp(-1, 1)

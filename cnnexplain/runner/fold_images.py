@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from cnnexplain.commands.units import UnitAtlas
 from cnnexplain.core.records import line
 from cnnexplain.errors import OptionError
-from cnnexplain.report.pages.units import pages
+from cnnexplain.report.pages.atlas import atlas
 from cnnexplain.runner.explain_images import ImageTask
 from cnnexplain.runner.output.journal import SCANS, Record
 from cnnexplain.runner.request import Observer, Request
@@ -62,4 +62,4 @@ class FoldTask(ImageTask):
 
     def pages(self, end: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         """The pages of all units."""
-        return pages(end, [record for record in self.records if record["status"] == "error"], self._units)
+        return atlas(end, [record for record in self.records if record["status"] == "error"], self._units)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cnnexplain.commands import BatchCommand, command, names
 from cnnexplain.core.reduce import Reducer, Reductions
 from cnnexplain.errors import OutputError
+from cnnexplain.report.pages.atlas import atlas
 from cnnexplain.runner.options import allowed_failures
 from cnnexplain.runner.output.finished import RunPart, read, whole
 from cnnexplain.runner.output.folder import OutputFolder
@@ -136,9 +137,7 @@ class MergeTask(Task):
     def pages(self, end: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         """The report of all images; of units only what was scanned."""
         if self.parts[0].journal.name == SCANS:
-            from cnnexplain.report.pages.units import pages
-
-            return pages(end, [record for record in self.records if record["status"] == "error"], ())
+            return atlas(end, [record for record in self.records if record["status"] == "error"], ())
         return super().pages(end)
 
     def interruption(self) -> tuple[str, str]:
