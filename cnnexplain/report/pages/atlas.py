@@ -168,7 +168,13 @@ class _Atlas:
         span = f"unit {first}" if first == last else f"units {first:,} to {last:,}"
         title = f"{clipped(layer.name, LONGEST_NAME)}, {span}"
         return self._page(
-            "atlas_units.html", layer.page(number), title, layer, scripts=("turn_units.js",), cards=cards
+            "atlas_units.html",
+            layer.page(number),
+            title,
+            layer,
+            scripts=("turn_units.js",),
+            cards=cards,
+            folder=clipped(self._index.folder or "", LONGEST_NAME),
         )
 
     def _page(self, template: str, path: str, title: str, layer: AtlasLayer, **values: Any) -> Made:

@@ -8,11 +8,12 @@ from typing import Any
 
 from cnnexplain.core.words import count, number, percent
 from cnnexplain.report.pages.figures import Fact
-from cnnexplain.report.pages.unit_index import UnitEntry, UnitIndex, UnitSheet, sheet_of
+from cnnexplain.report.pages.unit_index import EXAMPLES, UnitEntry, UnitIndex, UnitSheet, sheet_of
 from cnnexplain.report.pages.words import LONGEST_NAME, clipped, href, words
 
 SHOWN_RELATIVES = 8
-_EXAMPLES = (("top", "Strongest"), ("median", "Median"), ("random", "Random"))
+_TITLES = ("Strongest", "Median", "Random")  # of `EXAMPLES`
+_SMALL = 0.1  # of a picture's longer side: a box that is smaller is hard to see
 _RELATIVES = (
     ("neighbours", "Fires alike", "correlation"),
     ("inputs", "Reads most from", "weight"),
@@ -34,6 +35,15 @@ class UnitExample:
     size: tuple[int, int]
     box: tuple[int, int, int, int] | None
     problem: str
+
+    @property
+    def ring(self) -> tuple[float, float, float] | None:
+        """The middle and the radius of a ring around a box that is too small to be seen without."""
+        longest = _SMALL * max(self.size)
+        if self.box is None or max(self.box[2:]) > longest:
+            return None
+        left, top, width, height = self.box
+        return left + width / 2, top + height / 2, longest
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ def unit_card(record: Record, index: UnitIndex) -> UnitCard:
         marks=marks(unit),
         sheet=sheet,
         sheet_src=href(sheet.path) if sheet else "",
-        kinds=tuple(_kinds(record)),
+        kinds=tuple(_kinds(record, index.folder or "")),
         spread=_spread(record.get("quantiles")),
         facts=tuple(_facts(record)),
         pictures=tuple(_pictures(record)),
@@ -137,18 +147,18 @@ def marks(unit: UnitEntry) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def _kinds(record: Record) -> Iterator[UnitExamples]:
+def _kinds(record: Record, folder: str) -> Iterator[UnitExamples]:
     sheet = sheet_of(record)
-    for key, title in _EXAMPLES:
+    for key, title in zip(EXAMPLES, _TITLES, strict=True):
         if examples := record.get(key):
             rows = sheet.rows if sheet and key == "top" else 1
-            yield UnitExamples(title, rows, tuple(map(_example, examples)))
+            yield UnitExamples(title, rows, tuple(_example(image, folder) for image in examples))
 
 
-def _example(image: Record) -> UnitExample:
+def _example(image: Record, folder: str) -> UnitExample:
     box, thumb = image.get("box"), image.get("thumb")
     return UnitExample(
-        name=clipped(image["image"], LONGEST_NAME),
+        name=clipped(image["image"].removeprefix(folder), LONGEST_NAME),
         activation=number(image["activation"]),
         label=clipped(image.get("label") or "", LONGEST_NAME),
         column=image.get("patch"),

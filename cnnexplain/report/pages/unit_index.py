@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 PAGE_OF_UNITS = 64  # units in full on a page
+EXAMPLES = ("top", "median", "random")  # the keys of a record that hold images
 _LONGEST_STEM = 60
 
 Record = Mapping[str, Any]
@@ -103,12 +104,15 @@ class UnitIndex:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.layers: dict[str, AtlasLayer] = {}
+        self.folder: str | None = None  # what the names of all images that are shown begin with
         stems: set[str] = set()
         for place, record in enumerate(records):
             name = record["layer"]
             if name not in self.layers:
                 self.layers[name] = AtlasLayer(name, _stem(name, stems), tuple(record.get("shape") or ()))
             self.layers[name].units.append(_entry(record, place))
+            for image in (image for kind in EXAMPLES for image in record.get(kind) or ()):
+                self.folder = _common(self.folder, image["image"])
         for layer in self.layers.values():
             layer.units.sort(key=lambda unit: unit.channel)
 
@@ -153,6 +157,15 @@ def _entry(record: Record, place: int) -> UnitEntry:
         duplicate_of=record.get("duplicate_of"),
         colour=record.get("colour") or "",
     )
+
+
+def _common(folder: str | None, image: str) -> str:
+    """The longest folder that a folder and an image share, with the slash at its end."""
+    if folder is None:
+        return image[: image.rfind("/") + 1]
+    while not image.startswith(folder):
+        folder = folder[: folder.rfind("/", 0, -1) + 1]
+    return folder
 
 
 def _stem(name: str, taken: set[str]) -> str:
