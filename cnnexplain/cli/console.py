@@ -108,12 +108,12 @@ class Console:
         for choice in choices:
             self._say(choice.setting, f"{choice.value} ({choice.reason})")
 
-    def planned(self, images: int, done: int) -> None:
+    def planned(self, images: int, done: int, noun: str = "image") -> None:
         """Start the progress bar where the work is long and somebody watches."""
         self._total, self._before = images, done
         self._each = self._options.verbose or images <= FEW
         if done:
-            self._say("resumed", f"{done} of {images} images were done before")
+            self._say("resumed", f"{done} of {images} {noun}s were done before")
         if not self._options.quiet and images > FEW and _is_terminal():
             self._progress = progress_bar(images, done)
 
@@ -127,7 +127,8 @@ class Console:
             return
         if self._options.json:
             self._show_data(harmless_json(json.dumps(record)))
-        if record["image"] is None:
+        name = record["image"] or record.get("subject")
+        if name is None:
             return  # each result was reported as it came
         if record["status"] == "error" and again and not self._options.verbose:
             self._failed_again += 1
@@ -136,7 +137,7 @@ class Console:
         elif self._each:
             lines = list(summaries(record["explanations"]))
             text = lines[0] if len(lines) == 1 else counted(record["explanations"])
-            self._say(os.path.basename(record["image"]), text + of_recognition(record))
+            self._say(os.path.basename(name), text + of_recognition(record))
             for line in lines if len(lines) > 1 else ():
                 self._say(" ", line)
             for note in record.get("notes", ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cnnexplain.core import registry
@@ -85,6 +85,28 @@ class ModelCommand(Command):
 
 
 AnyCommand = TypeVar("AnyCommand", bound=Command)
+
+
+class SeriesCommand(ModelCommand):
+    """A command whose results are of many targets, each with a record of its own, so that a stopped run goes on."""
+
+    @abstractmethod
+    def subjects(self) -> tuple[str, ...]:
+        """The targets by name, each once, in the order of the records. Called on a bound command."""
+
+    @abstractmethod
+    def series(self, model: Model, places: Sequence[int]) -> Iterator[tuple[int, tuple[Result, ...]]]:
+        """The results of the targets at these places among the subjects, each place once, in any order."""
+
+    def inspect(self, model: Model) -> Iterator[Result]:
+        """The results of all targets.
+
+        Yields:
+            Each result, target by target.
+        """
+        with model.borrowed():
+            for _, results in self.series(model, range(len(self.subjects()))):
+                yield from results
 
 
 def bound(command: AnyCommand, model: Model) -> tuple[AnyCommand, tuple[Choice, ...]]:

@@ -97,6 +97,29 @@ def outputs(
             raise refused[name]
 
 
+@contextmanager
+def attached(
+    module: nn.Module, layer: CapturedLayer, input_size: Size, grids: Collection[Size], known: Grids
+) -> Iterator[list[Tensor]]:
+    """The output of one run of a layer inside the block, attached to the graph: maps (N, C, h, w), or (N, K).
+
+    Arguments are those of `outputs`; the layer says which run.
+
+    Raises:
+        LayerError: What the layer gives back is neither.
+    """
+    shown: list[Tensor] = []
+    calls = Counter[str]()
+
+    def keep(name: str, of_run: nn.Module, _arguments: Any, output: Any) -> None:
+        calls[name] += 1
+        if calls[name] == layer.run:
+            shown.append(_read(name, of_run, output, pictures[0], input_size, grids, known).values)
+
+    with counted(module) as pictures, hooked([(layer.name, layer.module)], after=keep):
+        yield shown
+
+
 def _read(
     name: str,
     layer: nn.Module,

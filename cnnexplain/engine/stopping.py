@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
 
-def run_head(model: Model, inputs: Tensor, names: Sequence[str]) -> None:
+def run_head(model: Model, inputs: Tensor, names: Sequence[str], *, to_input: bool = False) -> None:
     """Send inputs through a model until each named layer has run, and no further.
 
     What the layers give back goes to whoever listens: call it inside `model.outputs` or `model.capture` of the same
@@ -29,6 +29,7 @@ def run_head(model: Model, inputs: Tensor, names: Sequence[str]) -> None:
         inputs: (N, C, H, W), which a model may write into.
         names: Layers, `layer #2` for a run of one. Of a layer that runs several times without a number all runs are
             waited for.
+        to_input: Whether gradients are taken with respect to inputs only, which then cost less.
     """
     named = [named_layer(model.module, name) for name in names]
     # By name of the layer: after so many runs it has done its part.
@@ -43,6 +44,6 @@ def run_head(model: Model, inputs: Tensor, names: Sequence[str]) -> None:
             raise Enough
 
     layers = {layer.name: layer.module for layer in named}
-    norms = FixedNorms() if inputs.requires_grad else nullcontext()
+    norms = FixedNorms(to_input=to_input) if inputs.requires_grad else nullcontext()
     with norms, suppress(Enough), hooked(layers.items(), after=stop):
         model.output_of(inputs)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnnexplain.core import registry
 
 if TYPE_CHECKING:  # the same, for readers who do not run the code
+    from cnnexplain.formulas.ascent import *  # noqa: F403
     from cnnexplain.formulas.cam import *  # noqa: F403
     from cnnexplain.formulas.channels import *  # noqa: F403
     from cnnexplain.formulas.faithfulness import *  # noqa: F403
@@ -26,10 +27,12 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.integrated import *  # noqa: F403
     from cnnexplain.formulas.layers import *  # noqa: F403
     from cnnexplain.formulas.noise import *  # noqa: F403
+    from cnnexplain.formulas.objectives import *  # noqa: F403
     from cnnexplain.formulas.perturbation import *  # noqa: F403
     from cnnexplain.formulas.ranks import *  # noqa: F403
     from cnnexplain.formulas.references import *  # noqa: F403
     from cnnexplain.formulas.sampling import *  # noqa: F403
+    from cnnexplain.formulas.synthesis import *  # noqa: F403
 
 
 @cache

@@ -70,8 +70,8 @@ class Observer(Protocol):
     def loaded(self, model: Model, source: str, choices: Iterable[Choice]) -> None:
         """The model is there and every default is settled."""
 
-    def planned(self, images: int, done: int) -> None:
-        """So many pictures, of which some were done before."""
+    def planned(self, images: int, done: int, noun: str = "image") -> None:
+        """So many pictures, or other things that have a record each, of which some were done before."""
 
     def recorded(self, record: Mapping[str, Any], *, again: bool = False, listed: bool = True) -> None:
         """One picture is finished, well or badly.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-from cnnexplain.commands import FolderCommand, ImageCommand, ModelCommand
+from cnnexplain.commands import FolderCommand, ImageCommand, ModelCommand, SeriesCommand
 from cnnexplain.errors import InterruptedRunError
 from cnnexplain.runner.output.ending import Status, ended
 from cnnexplain.runner.output.folder import OutputFolder
@@ -50,6 +50,10 @@ def task_of(request: Request[Any], observer: Observer) -> Task:
         from cnnexplain.runner.fold_images import FoldTask
 
         return FoldTask(request, observer)
+    if isinstance(request.action, SeriesCommand):
+        from cnnexplain.runner.series import SeriesTask
+
+        return SeriesTask(request, observer)
     if isinstance(request.action, ModelCommand):
         from cnnexplain.runner.inspect import ModelTask
 

@@ -20,7 +20,7 @@ from cnnexplain.engine.trace.functions import Args, Function, Kwargs, argument, 
 if TYPE_CHECKING:
     from cnnexplain.engine.model import Model
 
-Rule = Literal["gradient", "guided", "deconv"]
+Rule = Literal["gradient", "guided", "deconv", "redirected"]
 
 # What a rectifier is called in torch (without the underscore of the in-place form), and by people.
 KIN = {
@@ -74,9 +74,12 @@ class Rectifiers(TorchFunctionMode):
         gradient   φ'(x) g
         guided     max(g, 0) where x > 0, else 0    (Springenberg et al. 2014, arXiv:1412.6806, section 3.4)
         deconv     max(g, 0)                        (Zeiler & Fergus 2013, arXiv:1311.2901, section 2.1)
+        redirected g where x is off and g pushes it to where φ rises, for a picture that would get nothing else;
+                   φ'(x) g for all others           (Olah et al. 2017, doi:10.23915/distill.00007, in its code)
 
-    The two rules ask whether a unit was active and not how steeply it rises: under them every rectifier is the ReLU
-    that it stands for, also where ReLU6 has reached its ceiling and its slope is zero.
+    Off is x at most 0, and where φ has reached its ceiling. Guided and deconv ask whether a unit was active and not
+    how steeply it rises: under them every rectifier is the ReLU that it stands for, also where ReLU6 has reached its
+    ceiling and its slope is zero.
 
     Rectifiers are known by the function that computes them. One that is written as arithmetic, such as
     x * sigmoid(x) or torch.where(x > 0, x, 0), or as an autograd function of its own, is not seen.
@@ -165,11 +168,23 @@ class _Rectified(torch.autograd.Function):
             below = gradient.clamp(min=0)
         elif ctx.mode.rule == "guided":
             below = gradient.clamp(min=0).masked_fill_(ctx.closed, 0)
+        elif ctx.mode.rule == "redirected":
+            below = _redirected(gradient, ctx.closed, ctx.slope)
         elif ctx.slope is None:
             below = gradient.masked_fill(ctx.closed, 0)
         else:
             below = gradient * ctx.slope
         return below, None, None, None, None
+
+
+def _redirected(gradient: Tensor, closed: Tensor, slope: Tensor | None) -> Tensor:
+    """The gradient below a rectifier; where none of it passes an open cell of a picture, let through where it opens."""
+    below = gradient.masked_fill(closed, 0) if slope is None else gradient * slope
+    passes = below.masked_fill(closed, 0).flatten(1).any(1)
+    ceiling = None if slope is None else (slope == 0) & ~closed
+    opens = closed & (gradient > 0)
+    opens = opens if ceiling is None else opens | (ceiling & (gradient < 0))
+    return gradient.where(opens & ~passes.view(-1, *[1] * (gradient.ndim - 1)), below)
 
 
 def kind_of(func: Function, args: Args, kwargs: Kwargs) -> str | None:

@@ -65,7 +65,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
     targets = {target["index"] for entry in record["explanations"] if (target := class_of(entry))}
     return Card(
         anchor=f"image-{position}",
-        heading=record["image"] or record["model"],
+        heading=record["image"] or record.get("subject") or record["model"],
         correctness=_correctness(record),
         facts=tuple(_facts(record)),
         bars=tuple(_bar(prediction, prediction["index"] in targets) for prediction in record["predictions"]),

@@ -114,8 +114,8 @@ def by_name(name: str) -> Key:
 
 
 def name_of(record: Mapping[str, Any]) -> str:
-    """The name under which a record is listed: its image, or its model where it has no image."""
-    return str(record["image"] or record["model"])
+    """The name under which a record is listed: its image, else its target, else its model."""
+    return str(record["image"] or record.get("subject") or record["model"])
 
 
 def _places(block: Sequence[int]) -> array[int]:

@@ -201,7 +201,8 @@ class Records(Lines):
                 positions = {}
                 for position, image in enumerate(images):
                     positions.setdefault(image, []).append(position)
-            alike = positions.get(str(record.get("image")), ())  # several where names are no Unicode
+            name = str(record.get("image") or record.get("subject"))
+            alike = positions.get(name, ())  # several where names are no Unicode
             for position in alike:
                 if record.get("status") == "error":
                     self._failed_before.add(position)
