@@ -21,6 +21,7 @@ from torch import nn
 from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.commands import bound, image_command
 from cnnexplain.commands.filters import Filters
+from cnnexplain.commands.maximize import Maximize
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import UNFLATTEN, ModelOptions
@@ -30,6 +31,7 @@ from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.summary import LayerTable
+from cnnexplain.core.results.synthesis import Synthesis
 from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.core.target import FunctionTarget
 from cnnexplain.core.verdict import Verdict
@@ -44,6 +46,7 @@ from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.map import MapCards
+from cnnexplain.render.synthesis import card
 from cnnexplain.runner.checking.inputs import require_answers
 from cnnexplain.runner.checking.labels import class_index
 from cnnexplain.runner.checking.options import CheckOptions
@@ -71,24 +74,10 @@ class Explainer:
         return (*self.loading, *self.model.choices)
 
     @overload
-    def explain(
-        self,
-        images: ImageInput,
-        command: str = ...,
-        *,
-        batch_size: int = ...,
-        range: Range | None = ...,
-        **options: Any,
-    ) -> Explanation: ...
+    def explain(self, images: ImageInput, command: str = ..., **options: Any) -> Explanation: ...
     @overload
     def explain(
-        self,
-        images: Iterable[ImageInput],
-        command: str = ...,
-        *,
-        batch_size: int = ...,
-        range: Range | None = ...,
-        **options: Any,
+        self, images: Iterable[ImageInput], command: str = ..., **options: Any
     ) -> list[Explanation]: ...
     def explain(
         self,
@@ -196,19 +185,21 @@ class Explainer:
 
     def picture(
         self,
-        explanation: Explanation | Kernels,
+        explanation: Explanation | Kernels | Synthesis,
         finding: Heatmap | Reconstruction | FeatureMaps | None = None,
         **options: Any,
     ) -> Image.Image:
         """Return the picture that the command would write.
 
         Args:
-            explanation: Of an image, or the filters of a layer.
+            explanation: Of an image, the filters of a layer, or a synthesised picture.
             finding: Which of its results; left out, the first picture of all.
             **options: `colormap`, `alpha` and `max_side`.
         """
         if isinstance(explanation, Kernels):
             return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
+        if isinstance(explanation, Synthesis):
+            return card(explanation, RenderOptions(**checked(RenderOptions, options)))
         if isinstance(finding, Heatmap):
             return MapCards(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
         made = self.pictures(explanation, **options)
@@ -227,6 +218,16 @@ class Explainer:
         """
         filters, _ = bound(Filters(**checked(Filters, {"layer": layer, **options})), self.model)
         return list(filters.inspect(self.model))
+
+    def maximize(self, layer: str | Sequence[str] = (), **options: Any) -> tuple[Synthesis, ...]:
+        """Return pictures that make channels or classes as strong as they can.
+
+        Args:
+            layer: Names of layers; left out where classes are maximised.
+            **options: Those of the command `maximize`: `channel="3,17"`, `target="tabby"`, `parametrization`, `steps`.
+        """
+        command, _ = bound(Maximize(**checked(Maximize, {"layer": layer, **options})), self.model)
+        return tuple(command.inspect(self.model))
 
     def _asked(self, target: FunctionTarget) -> Model:
         """Return the model asked for a function; that of the last call where it is the same, looked at already."""

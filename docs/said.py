@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 EQUAL = ("filters", "summary")  # commands whose pictures pass through no network
+ASCENTS = ("maximize",)  # a last digit grows from step to step: compared by what they say alone
 ROUNDED = 2  # levels, of 255, by which a colour of those may be rounded otherwise
 SEEN = 2.0  # mean difference of other pictures, of 255 levels, that nobody sees
 PROBABILITY = 0.005  # by how much a probability may differ

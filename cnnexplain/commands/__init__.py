@@ -98,7 +98,7 @@ class SeriesCommand(ModelCommand):
     def series(self, model: Model, places: Sequence[int]) -> Iterator[tuple[int, tuple[Result, ...]]]:
         """The results of the targets at these places among the subjects, each place once, in any order."""
 
-    def inspect(self, model: Model) -> Iterator[Result]:
+    def inspect(self, model: Model) -> Iterator[Any]:
         """The results of all targets.
 
         Yields:

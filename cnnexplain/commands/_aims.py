@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnnexplain.core.records import layer_name
 from cnnexplain.core.target import class_named
 from cnnexplain.core.words import named
-from cnnexplain.engine.reaching import Reach
+from cnnexplain.engine.reaching import HeadOutput
 from cnnexplain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ RECORDS = "results.jsonl"  # of a run of `units`
 class Aim:
     """What a picture shall make strong: a direction among the channels of a layer, or among the classes."""
 
-    reach: Reach
+    reach: HeadOutput
     subject: str  # in words: "channel 17"
     weights: Mapping[int, float]  # by channel or class
     highest: Mapping[str, Any] | None = None  # of real pictures: activation, image, picture
@@ -69,7 +69,7 @@ def of_layer(model: Model, layer: str, words: Sequence[str], strongest: Mapping[
         OptionError: There is no such channel, or a word says something else.
         LayerError: The layer gives back neither maps nor vectors.
     """
-    reach = Reach.of(model, layer)
+    reach = HeadOutput.of(model, layer)
     channels = reach.shape[0]
     every = [str(channel) for channel in range(channels)]
     expanded = [part for text in words for part in (every if text == ALL else [text])]
@@ -104,9 +104,9 @@ def of_classes(model: Model, words: Sequence[str]) -> Iterator[Aim]:
         scores = model.trace.scores
         subject = named(index, model.labels[index])
         if scores == 1:  # against it, and for it
-            yield Aim(Reach.of(model, ""), subject, {0: 1.0 if index else -1.0})
+            yield Aim(HeadOutput.of(model, ""), subject, {0: 1.0 if index else -1.0})
         else:
-            yield Aim(Reach.of(model, ""), subject, {index: 1.0})
+            yield Aim(HeadOutput.of(model, ""), subject, {index: 1.0})
 
 
 def strongest_in(folder: str | None) -> dict[tuple[str, str], dict[str, Any]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cnnexplain.engine.reaching import Reach
+    from cnnexplain.engine.reaching import HeadOutput
 
 REDIRECTED = (
     16  # steps at the beginning in which rectifiers that are off let the gradient through, as in Lucid
@@ -68,7 +68,7 @@ class Climb:
         return value + DIVERSITY * value.detach().abs() * diversity_objective(maps, self.variants)
 
 
-def climbed(reach: Reach, climb: Climb, directions: Tensor, names: Sequence[str]) -> Tensor:
+def climbed(reach: HeadOutput, climb: Climb, directions: Tensor, names: Sequence[str]) -> Tensor:
     """The inputs (N, C, H, W) at which an ascent ends. Inside `borrowed()`.
 
     What is random depends on the seed, a picture's own name and the step alone, so that a picture is the same whatever
@@ -80,27 +80,37 @@ def climbed(reach: Reach, climb: Climb, directions: Tensor, names: Sequence[str]
         directions: (N, K), of what is reached.
         names: Of the targets, one for each picture.
     """
+    import torch
+
     model = reach.model
     picture = _KINDS[climb.parametrization](reach, climb, names)
+    off = torch.ones(
+        len(names), dtype=torch.bool, device=directions.device
+    )  # whose gradient may be redirected
     for step in range(climb.steps):
         seen = picture.seen(step)
         pixels = seen.detach().requires_grad_()
-        redirected = step < min(REDIRECTED, climb.steps // 2)
-        with model.rectifiers() if redirected else nullcontext() as rectifiers:
+        ruled = step < REDIRECTED or bool(off.any())
+        with model.rectifiers() if ruled else nullcontext() as rectifiers:
             if rectifiers is not None:
                 rectifiers.use("redirected")
+                rectifiers.rows = off
             value = climb.objective(reach(pixels.clone()), directions)
             gradients = model.gradient_to_input(value, pixels)
+        if step == REDIRECTED - 1:
+            off = torch.zeros_like(off)
+        if step >= REDIRECTED:  # from then on those alone that would get nothing
+            off |= ~gradients.flatten(1).any(1)
         picture.advance(step, seen, gradients)
     return picture.inputs().detach()
 
 
-class Pixels(ABC):
+class PicturesUnderWay(ABC):
     """Pictures under way, as functions of `values`."""
 
     values: Tensor
 
-    def __init__(self, reach: Reach, climb: Climb, names: Sequence[str]) -> None:
+    def __init__(self, reach: HeadOutput, climb: Climb, names: Sequence[str]) -> None:
         """Begin with noise, each picture with its own."""
         import torch
 
@@ -148,10 +158,10 @@ class Pixels(ABC):
         return torch.from_numpy(drawn)
 
 
-class Box(Pixels):
-    """Pixels between black and white, each changed as its own gradient says (Adam)."""
+class BoundedPixels(PicturesUnderWay):
+    """PicturesUnderWay between black and white, each changed as its own gradient says (Adam)."""
 
-    def __init__(self, reach: Reach, climb: Climb, names: Sequence[str]) -> None:
+    def __init__(self, reach: HeadOutput, climb: Climb, names: Sequence[str]) -> None:
         """Begin, with Adam's means at 0."""
         import torch
 
@@ -177,7 +187,7 @@ class Box(Pixels):
         self.values.clamp_(-0.5, 0.5)
 
 
-class Ball(Pixels):
+class InputInBall(PicturesUnderWay):
     """The input itself, of bounded norm (Erhan et al. 2009)."""
 
     def inputs(self) -> Tensor:
@@ -191,7 +201,7 @@ class Ball(Pixels):
         self.values = in_ball(moved, radius).requires_grad_()
 
 
-class Regularised(Pixels):
+class RegularisedInput(PicturesUnderWay):
     """The input, of which after every step a part is taken away (Yosinski et al. 2015)."""
 
     def inputs(self) -> Tensor:
@@ -212,7 +222,7 @@ class Regularised(Pixels):
         self.values = moved.clamp(black, white).requires_grad_()
 
 
-class Spectrum(Box):
+class Spectrum(BoundedPixels):
     """A spectrum with independent colours, seen moved, enlarged and turned (Olah et al. 2017)."""
 
     @property
@@ -242,7 +252,7 @@ class Spectrum(Box):
 class Phases(Spectrum):
     """Phases, with the magnitudes of photographs; seen in noisy crops (MACO, Fel et al. 2023)."""
 
-    def __init__(self, reach: Reach, climb: Climb, names: Sequence[str]) -> None:
+    def __init__(self, reach: HeadOutput, climb: Climb, names: Sequence[str]) -> None:
         """Begin with random phases."""
         super().__init__(reach, climb, names)
         self.magnitude = photograph_spectrum(*climb.size, self.channels).to(self.device)
@@ -277,10 +287,10 @@ class Phases(Spectrum):
         return self.normalised(view + FINE * noise)
 
 
-_KINDS: dict[str, type[Pixels]] = {
-    "pixel": Box,
-    "ball": Ball,
-    "regularised": Regularised,
+_KINDS: dict[str, type[PicturesUnderWay]] = {
+    "pixel": BoundedPixels,
+    "ball": InputInBall,
+    "regularised": RegularisedInput,
     "fourier": Spectrum,
     "maco": Phases,
 }

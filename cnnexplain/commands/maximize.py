@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from cnnexplain.commands import SeriesCommand
-from cnnexplain.commands._aims import Aim, of_classes, of_layer, strongest_in
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.params import Param, declared
-from cnnexplain.core.results import Detail
-from cnnexplain.core.results.synthesis import ALONE, Synthesis
-from cnnexplain.core.words import number
 from cnnexplain.engine.capabilities import Capability
-from cnnexplain.errors import CnnexplainError, ModelError, OptionError
+from cnnexplain.errors import CnnexplainError, OptionError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cnnexplain.commands._climbing import Climb
+    from cnnexplain.core.results.synthesis import Synthesis
     from cnnexplain.engine.model import Model
 
 __all__ = ["Maximize"]
 
 SMALLEST = 64  # pixels: below, a spectrum has too few frequencies
-TOGETHER = {"cpu": 8, "cuda": 64, "mps": 16}  # pictures of 224x224 pixels
-GREY = 0.5
 # Yosinski et al. 2015, table 1, third row, with what small pixels were given in the first.
 GENTLE = {"decay": 0.0001, "blur": 1.0, "blur_every": 4, "small_norm": 0.0, "small_contribution": 0.0}
 REGULARISED = tuple(GENTLE)
@@ -42,7 +33,7 @@ class Maximize(SeriesCommand):
     the layer alone.
     """
 
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.SCORES, Capability.GRADIENTS})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.GRADIENTS})
     seeded: ClassVar[bool] = True
     needs_folder: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
@@ -136,13 +127,15 @@ class Maximize(SeriesCommand):
             metavar="DIR",
         ),
     ] = None
-    aims: tuple[Aim, ...] = field(default=(), repr=False, compare=False)  # once it is bound
+    aims: tuple[Any, ...] = field(default=(), repr=False, compare=False)  # `Aim`s, once it is bound
     sized: Any = field(
         default=None, repr=False, compare=False
     )  # the model, with inputs of the pictures' size
 
     def bind(self, model: Model) -> tuple[Maximize, tuple[Choice, ...]]:
         """Settle the size and the parametrisation, and see that layers, channels and classes are there."""
+        from cnnexplain.commands._aims import of_classes, of_layer, strongest_in
+
         self._require_targets()
         size, sized = self._sized(model)
         kind, choices = self._kind(size)
@@ -178,124 +171,24 @@ class Maximize(SeriesCommand):
 
     def series(self, model: Model, places: Sequence[int]) -> Iterator[tuple[int, tuple[Synthesis, ...]]]:
         """The pictures of the targets at these places, several at a time. Inside `borrowed()`."""
-        _ = model  # the one with inputs of the pictures' size takes its place
-        groups: dict[int, list[int]] = {}
-        for place in places:
-            groups.setdefault(id(self.aims[place].reach), []).append(place)
-        for group in groups.values():
-            yield from self._of_reach(group)
-
-    def _of_reach(self, places: Sequence[int]) -> Iterator[tuple[int, tuple[Synthesis, ...]]]:
-        """The pictures of targets of the same layer, which go through the model together."""
-        from cnnexplain.engine.trace.mixing import batch_choice
-
-        model, (height, width) = self.sized, self._sides()
-        area = height * width / 224**2
-        largest = max(1, round(TOGETHER.get(model.device.type, 8) / (max(area, 1) * self.diverse)))
-        most = 1 if batch_choice(model) and self.diverse == 1 else largest
-        grey = self._grey(self.aims[places[0]])
-
-        def work(chunk: range) -> list[tuple[int, tuple[Synthesis, ...]]]:
-            mine = [places[row] for row in chunk]
-            return list(zip(mine, self._made([self.aims[place] for place in mine], grey), strict=True))
-
-        for _, made in model.chunks.over(len(places), model.device, work, area * self.diverse, most):
-            yield from made
-
-    def _made(self, aims: Sequence[Aim], grey: Tensor) -> Iterator[tuple[Synthesis, ...]]:
-        """The pictures of some targets, made at once."""
-        import torch
-
-        from cnnexplain.commands._climbing import climbed
-
-        model, reach, climb = self.sized, aims[0].reach, self._climb()
-        directions = torch.stack([aim.direction() for aim in aims]).to(model.device)
-        names = [
-            aim.name if not variant else f"{aim.name} {variant}"
-            for aim in aims
-            for variant in range(self.diverse)
-        ]
-        inputs = climbed(reach, climb, directions.repeat_interleave(self.diverse, 0), names)
-        mean, std = (
-            torch.tensor(values)[:, None, None] for values in (model.preprocess.mean, model.preprocess.std)
-        )
-        pictures = inputs.float().cpu() * std + mean
-        if climb.parametrization != "ball":  # what is saved has 8 bits: measured is what is saved
-            levels = (pictures.clamp(0, 1) * 255).round().byte()
-            pictures = levels.float() / 255
-            inputs = model.inputs(list(levels.permute(0, 2, 3, 1).numpy()))
-        with torch.no_grad():
-            reached = reach(inputs)
-        for row, aim in enumerate(aims):
-            variants = range(row * self.diverse, (row + 1) * self.diverse)
-            yield tuple(
-                self._synthesis(aim, variant, pictures[place], reached[place], grey, directions[row])
-                for variant, place in enumerate(variants)
-            )
-
-    def _synthesis(
-        self, aim: Aim, variant: int, picture: Tensor, reached: Tensor, grey: Tensor, direction: Tensor
-    ) -> Synthesis:
-        activation, mean = _activation(reached, direction)
-        of_grey, _ = _activation(grey, direction)
-        if not math.isfinite(activation):
-            raise ModelError(
-                f"the activation of {aim.name} is {activation}, not a finite number",
-                "look for broken weights with cnnexplain check, or try --precision fp32",
-            )
-        return Synthesis(
-            layer=aim.reach.layer,
-            subject=aim.subject,
-            values=picture.numpy(),
-            activation=activation,
-            mean=mean,
-            grey=of_grey,
-            steps=self.steps,
-            channel=aim.channel,
-            variant=variant,
-            highest=aim.highest,
-            detail=Detail({}, tuple(self._remarks(aim, activation, of_grey))),
-            method=str(self.parametrization),
-        )
-
-    def _remarks(self, aim: Aim, activation: float, grey: float) -> Iterator[str]:
-        if aim.highest is None:
-            yield ALONE
-        elif activation > 2 * abs(aim.highest["activation"]):
-            times = activation / max(abs(aim.highest["activation"]), 1e-12)
-            yield (
-                f"It reaches {number(times)} times what {aim.highest['image']} does, the strongest real picture: no "
-                "photograph looks like this to the model."
-            )
-        if activation <= grey:
-            yield "The ascent reached no more than grey does: the unit may be dead, or needs more steps."
-        if self.norm is not None:
-            yield f"The norm of the input is at most {number(self.norm)}: what is darker than black is drawn black."
-
-    def _grey(self, aim: Aim) -> Tensor:
-        """What a grey picture gives."""
-        import torch
-
-        model, (height, width) = self.sized, self._sides()
-        mean, std = (
-            torch.tensor(values)[:, None, None] for values in (model.preprocess.mean, model.preprocess.std)
-        )
-        grey = torch.full((1, model.preprocess.channels, height, width), GREY)
-        with torch.no_grad():
-            return aim.reach(((grey - mean) / std).to(model.blank()))[0]
-
-    def _climb(self) -> Climb:
         from cnnexplain.commands._climbing import Climb
+        from cnnexplain.commands._synthesised import synthesised
 
-        return Climb(
+        _ = model  # the one with inputs of the pictures' size takes its place
+        climb = Climb(
             "ball" if self.norm is not None else str(self.parametrization),
             self.steps,
             self._sides(),
             self.objective == "unit",
             self.diverse,
             self.norm,
-            *(getattr(self, name) or 0 for name in ("decay", "blur", "blur_every", "small_norm", "small_contribution")),
-        )  # fmt: skip
+            *(getattr(self, name) or 0 for name in REGULARISED),
+        )
+        groups: dict[int, list[int]] = {}  # those of one layer go through the model together
+        for place in places:
+            groups.setdefault(id(self.aims[place].reach), []).append(place)
+        for group in groups.values():
+            yield from synthesised(self.aims, group, climb)
 
     def _sides(self) -> tuple[int, int]:
         """Height and width of the pictures of a bound command."""
@@ -362,11 +255,3 @@ class Maximize(SeriesCommand):
                         f"{flag} {value} has no use here: only {user} uses it, and this is {kind}",
                         f"leave {flag} out, or add --parametrization {user}",
                     )
-
-
-def _activation(reached: Tensor, direction: Tensor) -> tuple[float, float]:
-    """The largest and the mean value over all places along a direction, of (C, h, w) or (C,)."""
-    import torch
-
-    cells = torch.einsum("c...,c->...", reached.float(), direction.to(reached.device))
-    return float(cells.max()), float(cells.mean())

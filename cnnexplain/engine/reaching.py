@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Reach:
+class HeadOutput:
     """A layer of a model, or its class scores, as a function of inputs; called with the model borrowed.
 
     `shape` is that of what comes out for one input: (C, h, w) of maps, (K,) of vectors and of scores.
@@ -28,7 +28,7 @@ class Reach:
     run: int = 1  # of the layer's runs, counted from 1, the one whose output it is
 
     @classmethod
-    def of(cls, model: Model, layer: str) -> Reach:
+    def of(cls, model: Model, layer: str) -> HeadOutput:
         """Look at a layer with a blank input.
 
         Raises:

@@ -43,7 +43,7 @@ from cnnexplain.runner.tensorboard.log import TensorBoardLog
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text("utf-8"))
 NOISE = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
 KINDS = registry.own_names(result_room)
-OF_MODEL = ("kernels", "summary")
+OF_MODEL = ("kernels", "summary", "synthesis")
 
 
 @cache
@@ -72,6 +72,8 @@ def samples(kind: str) -> tuple[Result, ...]:
     """Some results of a kind."""
     if kind == "kernels":
         return tuple(explainer().filters(layer=("features.0", "fc")))
+    if kind == "synthesis":
+        return explainer().maximize(layer="features.0", channel="0,1", steps=2)[:2]
     return (explainer().summary(),) if kind == "summary" else explained(kind).results
 
 
@@ -181,7 +183,9 @@ def test_every_result_is_drawn(kind: str) -> None:
     assert all(min(picture.image.size) > 50 for picture in drawn)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("summary", "winners", "comparison")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in ("summary", "winners", "comparison", "synthesis")]
+)
 def test_entries_of_earlier_versions_which_have_no_kind_say_the_same(kind: str) -> None:
     entries = [json.loads(line(entry(one, "a.png", None))) for one in samples(kind)]
     before = [{key: value for key, value in one.items() if key != "kind"} for one in entries]

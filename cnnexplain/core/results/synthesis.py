@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Synthesis"]
 
 ALONE = (
-    "A synthesised picture without a real one to compare: what it seems to show need not be what the unit looks for "
+    "A synthesised picture without a real one to compare: what it seems to show need not be what the model looks for "
     "in photographs (arXiv:2506.07985)."
 )
 

@@ -90,6 +90,7 @@ class Rectifiers(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.rule: Rule = "gradient"
+        self.rows: Tensor | None = None  # (N,), the pictures whose gradient may be redirected; None for all
         self.seen: list[str] = []  # the kind of every rectifier, in the order of the forward pass
         self.switches = 0  # how many max-poolings made a map smaller; their backward pass is the unpooling
         self._passed: set[int] = set()
@@ -169,7 +170,7 @@ class _Rectified(torch.autograd.Function):
         elif ctx.mode.rule == "guided":
             below = gradient.clamp(min=0).masked_fill_(ctx.closed, 0)
         elif ctx.mode.rule == "redirected":
-            below = _redirected(gradient, ctx.closed, ctx.slope)
+            below = _redirected(gradient, ctx.closed, ctx.slope, ctx.mode.rows)
         elif ctx.slope is None:
             below = gradient.masked_fill(ctx.closed, 0)
         else:
@@ -177,14 +178,18 @@ class _Rectified(torch.autograd.Function):
         return below, None, None, None, None
 
 
-def _redirected(gradient: Tensor, closed: Tensor, slope: Tensor | None) -> Tensor:
+def _redirected(gradient: Tensor, closed: Tensor, slope: Tensor | None, rows: Tensor | None) -> Tensor:
     """The gradient below a rectifier; where none of it passes an open cell of a picture, let through where it opens."""
     below = gradient.masked_fill(closed, 0) if slope is None else gradient * slope
-    passes = below.masked_fill(closed, 0).flatten(1).any(1)
-    ceiling = None if slope is None else (slope == 0) & ~closed
+    lost = ~below.masked_fill(closed, 0).flatten(1).any(1)
+    if rows is not None and len(rows) == len(lost):
+        lost &= rows
+    if not bool(lost.any()):
+        return below
     opens = closed & (gradient > 0)
-    opens = opens if ceiling is None else opens | (ceiling & (gradient < 0))
-    return gradient.where(opens & ~passes.view(-1, *[1] * (gradient.ndim - 1)), below)
+    if slope is not None:
+        opens |= (slope == 0) & ~closed & (gradient < 0)
+    return gradient.where(opens & lost.view(-1, *[1] * (gradient.ndim - 1)), below)
 
 
 def kind_of(func: Function, args: Args, kwargs: Kwargs) -> str | None:
