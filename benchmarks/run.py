@@ -18,6 +18,7 @@ import scale
 import starting
 import timm
 import torch
+import units
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
     folder.main()
     beside.main()
     scale.main()
+    units.main()
 
 
 if __name__ == "__main__":

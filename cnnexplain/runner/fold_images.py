@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from typing import Any, ClassVar
 
 from cnnexplain.commands.units import UnitAtlas
 from cnnexplain.core.records import line
 from cnnexplain.errors import OptionError
 from cnnexplain.report.pages.atlas import atlas
+from cnnexplain.report.pages.digest import is_unchanged
 from cnnexplain.runner.explain_images import ImageTask
-from cnnexplain.runner.output.journal import SCANS, Record
+from cnnexplain.runner.output.files import written_by_us
+from cnnexplain.runner.output.folder import OutputFolder, files_of
+from cnnexplain.runner.output.journal import RECORDS, SCANS, Journal, Record
 from cnnexplain.runner.request import Observer, Request
+from cnnexplain.runner.task import Item
 from cnnexplain.runner.unit_records import UnitRecords
 
 
@@ -25,6 +30,7 @@ class FoldTask(ImageTask):
         """Settle the request as for any command about images. Raises a `CnnexplainError` for what cannot be done."""
         super().__init__(request, observer)
         self._units: list[dict[str, Any]] = []
+        self._new = False  # whether an image was scanned that was not before
 
     def prepare(self) -> None:
         """See that there is a folder, where the records of all images can be read again."""
@@ -34,6 +40,13 @@ class FoldTask(ImageTask):
                 f"{command} needs a folder: of all images together something can be said only at the end",
                 "add -o out",
             )
+
+    def items(self) -> Generator[Item, None, None]:
+        """The records of all images, as of any command about images."""
+        with closing(super().items()) as items:
+            for item in items:
+                self._new = self._new or (item.new and item.record["status"] == "ok")
+                yield item
 
     def is_listed(self, record: Record) -> bool:
         """Whether the record is that of an image that failed: of the others nothing is said alone."""
@@ -50,11 +63,28 @@ class FoldTask(ImageTask):
             return
         if self.folder is None or not self.records:
             return
+        if kept := self._kept(self.folder):
+            self._units = kept
+            return
         making = UnitRecords(self.request, self.folder, self.model, self.worker, self.jobs, self.records)
         with self.model.borrowed():
             for record in making.of(self.method):
                 self._units.append(record)
                 self.observer.recorded(record)
+
+    def _kept(self, folder: OutputFolder) -> list[dict[str, Any]]:
+        """The units' records of an earlier run over the same images, where none of them is missing; else nothing."""
+        scanned = next((record for record in self.records if record["status"] == "ok"), None)
+        if self._new or scanned is None:
+            return []
+        chosen = len(set(self.method.channel))
+        units = sum(chosen or entry["count"] for entry in scanned["explanations"])
+        images = len(self.records) - self.records.failed
+        noted = Journal(folder.path, RECORDS).records()
+        kept = [record for record in noted if record.get("kind") == "unit" and is_unchanged(record)]
+        files = {str(name) for record in kept for name in files_of(record) if name is not None}
+        whole = len(kept) == units and all(record.get("images") == images for record in kept)
+        return kept if whole and all(written_by_us(folder.path / name) for name in files) else []
 
     def results(self) -> Iterable[str] | None:
         """A line for each unit; none where the run was stopped before, or is a part."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.records import layer_name, number, readable
 from cnnexplain.render.kit.patches import SIDE
+from cnnexplain.report.pages.digest import sealed
 from cnnexplain.report.pages.record import SCHEMA
 from cnnexplain.runner.output.names import part_of
 from cnnexplain.runner.unit_pictures import Made, TileFile, made_of, save_jpeg
@@ -114,7 +115,7 @@ class UnitRecords:
             groups[shown.group].append({**entries[column], "picture": picture})
         facts = dict(unit.facts)
         facts["neighbours"] = [{"layer": layer_name(layer), **each} for each in facts["neighbours"]]
-        return {
+        record = {
             "schema": SCHEMA,
             "image": None,
             "status": "ok",
@@ -135,6 +136,7 @@ class UnitRecords:
             "picture": picture,
             "tiles": {"side": SIDE, "columns": len(unit.shown), "rows": rows} if picture else None,
         }
+        return sealed(record)
 
     def _label(self, position: int) -> str | None:
         """The class that the image at a position should be, where that is known."""

@@ -97,6 +97,21 @@ def test_a_record_of_every_unit_with_its_pictures(run: Run, work: Path) -> None:
     assert first["picture"] in (work / "out" / "index.html").read_text()
 
 
+def test_units_that_are_there_are_not_made_again(run: Run, work: Path) -> None:
+    assert run(*CALL, "-o", "out", "--no-deconv").code == 0
+    first = contents(work / "out")
+    sheet = work / "out" / units(work / "out")[0]["picture"]
+    made = sheet.stat().st_mtime_ns
+    assert run(*CALL, "-o", "out", "--no-deconv").code == 0
+    assert sheet.stat().st_mtime_ns == made
+    sheet.unlink()
+    assert run(*CALL, "-o", "out", "--no-deconv").code == 0
+    assert contents(work / "out") == first
+    spot_picture((96, 64), (40, 30)).save(work / "pictures" / "more00.png")  # another one of that name
+    assert run(*CALL, "-o", "out", "--no-deconv").code == 0
+    assert contents(work / "out") != first
+
+
 def test_a_folder_is_cleared_of_what_was_there(run: Run, work: Path) -> None:
     assert run(*CALL, "-o", "out").code == 0
     assert run(*CALL[:3], "-l", "blocks", *TINY_OPTIONS, "--max-failures", "1", "-o", "out").code == 2

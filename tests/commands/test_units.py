@@ -18,9 +18,15 @@ from cnnexplain.commands.units import UnitAtlas
 from cnnexplain.core.explanation import Batch
 from cnnexplain.core.results import entry
 from cnnexplain.core.scan import Scan
+from cnnexplain.core.shown import Shown, UnitFacts
 from cnnexplain.core.strongest import Strongest
 from cnnexplain.engine.stopping import run_head
 from cnnexplain.errors import CnnexplainError, LayerError, OptionError
+from cnnexplain.images.decoded import DecodeOptions
+from cnnexplain.images.find import ImagePath
+from cnnexplain.runner.output.write import Job
+from cnnexplain.runner.unit_pictures import made_of
+from cnnexplain.runner.workers.streams import Streams
 
 PICTURES = 40
 SIZE = (16, 16)
@@ -238,6 +244,19 @@ def test_values_that_are_no_numbers_are_a_problem_of_their_picture(inputs: Tenso
         answer = command.explain(model, Batch(inputs[:4], places=(0, 1, 2, 3), copies=1))
     assert [len(of_picture) for of_picture in answer.results] == [1, 0, 1, 0]
     assert "relu" in answer.problems[1].problem
+
+
+def test_a_picture_that_is_gone_is_said_where_it_would_be_shown() -> None:
+    model = as_model(Planted().eval(), SIZE)
+    command, _ = bound(UnitAtlas(layer=("relu",)), model)
+    job = Job(0, ImagePath("gone.png", ""), "gone.png")
+    shown = UnitFacts(0, (Shown(0, "top", 0, 1.5, 3),), {})
+    streams = Streams()
+    with model.borrowed():
+        streams.settle(model, 1)
+        (made,) = made_of(model, command, "relu", [shown], [job], DecodeOptions(), streams)
+    assert made.problem == "there is no such file"
+    assert made.entries == ()
 
 
 def test_all_layers_with_a_map_and_how_many_units_they_have() -> None:
