@@ -42,6 +42,7 @@ lint: .venv/installed-test  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(SHELL) cnnexplain/report/scripts/check.sh .venv/typescript
 
 bench: .venv/installed-bench  ## Measure speed, side by side with the peers
 	$(BIN)/python benchmarks/run.py

@@ -19,6 +19,7 @@ from cnnexplain.core.words import likelihood, number
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import (
+    BODY,
     FAINT,
     GAP,
     INK,
@@ -36,6 +37,7 @@ from cnnexplain.render.kit.text import font, wrapped, write
 
 BAR_WIDTH, BAR_LABELS = 18, 64
 SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room
+OVER_PICTURE = 0.55  # how strongly a map covers a picture that one looks for things in
 BLANK = "#c9ced6"  # below a map whose place on the picture is not known
 LARGE_CELL = 4  # drawn pixels; a map of pixels so coarse is shown as the squares it is made of
 
@@ -81,7 +83,7 @@ class MapCards:
         remarks = [
             line for remark in self._remarks(heatmap, scale) for line in wrapped(remark, font(SMALL), inner)
         ]
-        top = MARGIN + TITLE + TEXT + 22
+        top = BODY
         below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
         bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
         paper = Image.new("RGB", (inner + 2 * MARGIN, bottom + MARGIN), PAPER)
@@ -101,6 +103,21 @@ class MapCards:
         """The map laid on the picture where the model saw it; what the model never saw is hatched."""
         return self._of(heatmap)._overlay(heatmap, self._scale(heatmap))
 
+    @property
+    def original(self) -> tuple[int, int, int, int]:
+        """Where on every card the picture itself is: left, top, width and height."""
+        return MARGIN, BODY, *self.image.picture.size
+
+    def look(self, heatmap: Heatmap) -> dict[str, Any]:
+        """How a map is coloured: the name of the colour map, where it ends, and how strongly it covers the picture."""
+        scale = self._scale(heatmap)
+        over = OVER_PICTURE if scale is None or _of_regions(heatmap) else 1.0
+        return {
+            "colormap": scale.colormap if scale else colormap(self.options, signed=False),
+            "limit": scale.limit if scale else max(0.0, heatmap.max),
+            "opacity": over if self.options.alpha is None else self.options.alpha,
+        }
+
     def _scale(self, heatmap: Heatmap) -> PixelScale | None:
         return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
 
@@ -115,12 +132,12 @@ class MapCards:
                 return canvas
             regions = _of_regions(heatmap)
             colours = self._pixels(heatmap, scale, smooth=heatmap.scale == "component")
-            canvas = self.image.over_unseen(self._blended(grey, colours, 0.55 if regions else 1.0))
+            canvas = self.image.over_unseen(self._blended(grey, colours, OVER_PICTURE if regions else 1.0))
             if regions and heatmap.peak is not None:
                 self._mark(canvas, heatmap.peak)
             return canvas
         if heatmap.max > 0:
-            grey = self._blended(grey, self._heat(heatmap), 0.55)
+            grey = self._blended(grey, self._heat(heatmap), OVER_PICTURE)
         canvas = self.image.over_unseen(grey)
         if not heatmap.max > 0:
             stamp(canvas, "nothing positive here")

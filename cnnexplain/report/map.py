@@ -13,6 +13,7 @@ from cnnexplain.report.pages.figures import (
     Entry,
     Fact,
     Figure,
+    MapKey,
     Record,
     links_of,
     other_facts,
@@ -58,7 +59,8 @@ def _map(entry: Entry, picture_size: Sequence[int]) -> Figure:
         subject=_subject(entry),
         facts=tuple(fact for fact in facts if fact[1]),
         remarks=(*([belief_words(entry["verdict"])] if "verdict" in entry else []), *remarks_of([entry])),
-        links=links_of([entry], "raw map"),
+        links=links_of([entry], "raw map") if entry.get("raw") else (),  # the picture is a link itself
+        map=MapKey(method, "" if layer == PIXELS else layer, _goal(entry)),
     )
 
 
@@ -81,6 +83,13 @@ def _subject(entry: Entry) -> str:
     if entry.get("of_class", True):
         return f"{target['label']}, {likelihood(target)}"
     return about_function(entry) if "of" in entry else "what stands out, no class"
+
+
+def _goal(entry: Entry) -> str:
+    """What a map is of, in one word or two: the class or the function; empty where neither enters."""
+    if entry.get("of_class", True):
+        return str(entry["target"]["label"])
+    return str(entry["of"]["name"]) if "of" in entry else ""
 
 
 def _nothing(entry: Entry) -> str:

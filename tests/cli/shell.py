@@ -113,5 +113,6 @@ def records(out: Path) -> list[dict[str, Any]]:
 
 
 def files(out: Path) -> set[str]:
-    """The names of all files of a run but those that every run has."""
-    return {path.name for path in out.iterdir()} - {"index.html", "results.jsonl", "run.json"}
+    """The names of all files of a run but those that every run has, and the numbers that its pages read."""
+    names = {path.name for path in out.iterdir() if not path.name.endswith(".numbers.css")}
+    return names - {"index.html", "results.jsonl", "run.json"}

@@ -107,7 +107,8 @@ def test_overwrite_removes_what_we_wrote_and_nothing_else(tiny: Run, work: Path)
     (work / "out" / "mine.png").write_bytes(b"\x89PNG not from here")
     assert tiny("pictures/b.png", "-o", "out", "--overwrite").code == 0
     assert sorted(path.name for path in (work / "out").iterdir()) == [
-        "a.png.gradcam.txt", "b.png.gradcam.png", "index.html", "mine.png", "results.jsonl", "run.json",
+        "a.png.gradcam.txt", "b.png.gradcam.numbers.css", "b.png.gradcam.png",
+        "index.html", "mine.png", "results.jsonl", "run.json",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Browser:
 
     def __init__(self, process: subprocess.Popen[bytes], commands: int, answers: int) -> None:
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.complaints: list[str] = []  # of the console, and errors that nothing caught
         self._process = process
         self._commands = commands
         self._answers = os.fdopen(answers, "rb")
@@ -60,15 +61,46 @@ class Browser:
         self.requests.clear()
         self.complaints.clear()
         self._call("Page.navigate", url=page.absolute().as_uri())
-        self.ask(
-            "new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))"
-        )
+        while self.ask("document.readyState") != "complete":  # asked from here: the page may run no scripts
+            time.sleep(0.01)
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page; promises are waited for."""
         answer = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def wait(self, expression: str) -> Any:
+        """The value of an expression as soon as it is one that counts as true; fails after ten seconds."""
+        value = self.ask(f"""
+            new Promise((done, fail) => {{
+                const end = performance.now() + 10000;
+                const look = () => {{
+                    const value = {expression};
+                    if (value) done(value);
+                    else if (performance.now() > end) done(null);
+                    else setTimeout(look, 10);
+                }};
+                look();
+            }})
+        """)
+        assert value, expression
+        return value
+
+    def point(self, x: float, y: float, kind: str = "mouseMoved", **more: Any) -> None:
+        """Move the mouse in the window, or press or release its button."""
+        self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def press(self, key: str, shift: bool = False) -> None:
+        """Press and release a key: a letter, or a name such as ArrowLeft."""
+        letter = {"text": key} if len(key) == 1 else {}
+        modifiers = {"modifiers": 8 if shift else 0}
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, **letter, **modifiers)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key, **modifiers)
+
+    def scripts(self, allowed: bool) -> None:
+        """Let the pages that are opened from now on run scripts, or none."""
+        self._call("Emulation.setScriptExecutionDisabled", value=not allowed)
 
     def look(self) -> Image.Image:
         """The window as a picture."""
@@ -100,6 +132,8 @@ class Browser:
             self.requests.append(message["params"]["request"]["url"])
         if message.get("method") == "Log.entryAdded":
             self.complaints.append(message["params"]["entry"]["text"])
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.complaints.append(str(message["params"]["exceptionDetails"]))
 
     def close(self) -> None:
         """End the browser."""

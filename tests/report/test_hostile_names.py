@@ -208,7 +208,7 @@ def test_the_page_shows_the_names_and_runs_nothing(told: Told, browser: Browser)
     page = told.place / "out" / "index.html"
     browser.open(page)
     assert browser.ask("document.title") == "tf_efficientnet_lite0 · cnnexplain gradcam"
-    assert browser.ask("document.scripts.length") == 0
+    assert browser.ask("document.scripts.length") == 1  # the viewer
     assert browser.complaints == []
     text = browser.ask("document.body.textContent")
     for image in told.records:

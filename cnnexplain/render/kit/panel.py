@@ -16,6 +16,7 @@ HATCHING = "#878d99"
 MOUNT = "#f1f3f5"
 MARGIN, GAP = 20, 12
 TITLE, TEXT, SMALL = 26, 17, 15
+BODY = MARGIN + TITLE + TEXT + 22  # where what is drawn begins, below the heading
 SMALLEST_PANEL = 224  # a tiny picture is enlarged to this by whole pixels
 NARROWEST = 420  # so that the words have room
 FEW_PIXELS = 32  # so few are shown as they are, sharp; more are smoothed
@@ -166,7 +167,7 @@ def paper_with(
 ) -> tuple[Image.Image, int]:
     """Paper for a body of `size` with heading and remarks on it, and the line where the body begins."""
     width, height = size
-    top = MARGIN + TITLE + TEXT + 22
+    top = BODY
     lines = [line for remark in remarks for line in wrapped(remark, font(SMALL), width)]
     below = top + height + 10
     paper = Image.new("RGB", (width + 2 * MARGIN, below + len(lines) * (SMALL + 6) + MARGIN), PAPER)

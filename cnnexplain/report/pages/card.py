@@ -13,7 +13,7 @@ from cnnexplain.core.records import class_of, kind_of, line
 from cnnexplain.core.results import result_class
 from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.pages.figures import Figure, figures
-from cnnexplain.report.pages.words import size
+from cnnexplain.report.pages.words import href, size
 from cnnexplain.report.summary import Layers, layers, stages
 
 # What `require_sound` raises, and whatever else is made of a record that somebody edited.
@@ -47,6 +47,7 @@ class Card:
     layers: Layers | None = None
     problem: str = ""
     hint: str = ""
+    numbers: str = ""  # the file with the values of its maps, where a viewer can show them
 
     @property
     def wide(self) -> bool:
@@ -73,6 +74,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         layers=layers(record["summary"]) if "summary" in record else None,
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
+        numbers=href(record["numbers"]) if record.get("numbers") else "",
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import cnnexplain.report
 from cnnexplain.core import registry
-from cnnexplain.core.records import kind_of
+from cnnexplain.core.records import kind_of, readable
 from cnnexplain.report.pages.words import clipped, href, words
 
 FOLDED = 9  # rows; a longer list is folded away
@@ -45,6 +46,20 @@ class FoldedTable:
 
 
 @dataclass(frozen=True)
+class MapKey:
+    """What tells a map from the others of its picture."""
+
+    method: str
+    layer: str
+    of: str  # the class, or what else it is of
+
+    @property
+    def path(self) -> str:
+        """What follows the card's anchor in a link to this map."""
+        return "/".join(quote(readable(name), safe="") for name in (self.method, self.layer, self.of))
+
+
+@dataclass(frozen=True)
 class Figure:
     """One picture with its caption, or the caption alone. `alt` is for those who cannot see the picture."""
 
@@ -58,6 +73,7 @@ class Figure:
     table: FoldedTable | None = None
     links: tuple[Link, ...] = ()
     wide: bool = False  # needs all the room there is
+    map: MapKey | None = None  # of a map with a place of its own in links, and in a viewer
 
 
 def figures(record: Record) -> Iterator[Figure]:

@@ -13,7 +13,8 @@ from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor,
 from cnnexplain.report.pages.card import card
 from cnnexplain.report.pages.image_index import FirstClass, ImageIndex, Places, name_of
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
-from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card
+from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card, scripts_of
+from cnnexplain.report.pages.scripts import VIEWER
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
 
 INDEX, FOLDER = "index.html", "report"
@@ -84,17 +85,20 @@ class _Report:
 
     def first(self) -> str:
         """The first page: as many failures and uncertain images as there is room for."""
-        bare = self._first((), ())
+        bare = self._first((), (), (VIEWER,))
         room = FIRST_PAGE - len(bare.encode())
         failures, used = self._fitting(self._failed[:SHOWN_FAILURES], int(room * _FOR_FAILURES))
         cards, _ = self._fitting(self._by_confidence[:SHOWN_CARDS], room - used)
-        return self._first(failures, cards)
+        return self._first(
+            failures, cards, (VIEWER,) if any("data-numbers=" in html for html in cards) else ()
+        )
 
-    def _first(self, failures: Iterable[str], cards: Iterable[str]) -> str:
+    def _first(self, failures: Iterable[str], cards: Iterable[str], scripts: tuple[str, ...]) -> str:
         return rendered(
             "first.html",
             self._run,
             css=_CSS,
+            scripts=scripts,
             navigation=self._navigation,
             within=INDEX,
             whole=self.whole,
@@ -159,7 +163,7 @@ class _Report:
         for number in range(1, series.last + 1):
             cards = [card(self._records[place], place + 1) for place in series.places(number)]
             span = (cards[0].heading, cards[-1].heading)
-            yield self._page("cards.html", series, number, span, cards=cards)
+            yield self._page("cards.html", series, number, span, cards=cards, scripts=scripts_of(cards))
 
     def _rows(self, series: Listing, of: FirstClass | None = None) -> Iterator[Made]:
         contents = self._contents(series) if series.stem == "names" and series.last > 1 else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -16,10 +17,12 @@ from markupsafe import Markup
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
+from cnnexplain.report.pages.scripts import LAYERS, VIEWER, joined
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import escaped
 
+_INDENT = re.compile(r"\n\s+")
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
 
@@ -38,8 +41,7 @@ def page(
     return rendered(
         "page.html",
         summary(run, tiles(run, cards, checks), frequent(cards)),
-        # One page needs a script, and may run this one only; all others may run none.
-        scripts=("layers.js",) if any(card.layers for card in cards) else (),
+        scripts=scripts_of(cards),
         matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
         gallery=list(_gallery(labelled, all_records)) if labelled else (),
         shown_failures=SHOWN_FAILURES,
@@ -56,6 +58,13 @@ def _gallery(answers: LabelledImages, records: Sequence[Mapping[str, Any]]) -> I
         yield group(answers, pair, [gallery_image(records[place], f"#image-{place + 1}") for place in places])
 
 
+def scripts_of(cards: Iterable[Card]) -> tuple[str, ...]:
+    """The scripts that a page of these cards needs, and may run; no others."""
+    return next(
+        ((LAYERS if shown.layers else VIEWER,) for shown in cards if shown.layers or shown.numbers), ()
+    )
+
+
 def rendered(
     template: str,
     run: PageHead,
@@ -65,13 +74,11 @@ def rendered(
     **values: Any,
 ) -> str:
     """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
-    style, style_hash = _own(css)
-    code, code_hash = _own(scripts) if scripts else ("", "")
-    return (
-        _environment()
-        .get_template(template)
-        .render(run=run, up=up, css=style, css_hash=style_hash, script=code, script_hash=code_hash, **values)
-    )
+    viewer = VIEWER in scripts
+    style, style_hash = _own("".join(map(_text_of, (*css, "viewer.css") if viewer else css)))
+    code, code_hash = _own(joined(scripts)) if scripts else ("", "")
+    own = {"css": style, "css_hash": style_hash, "script": code, "script_hash": code_hash}
+    return _environment().get_template(template).render(run=run, up=up, reads_numbers=viewer, **own, **values)
 
 
 def rendered_card(card: Card, link: str = "") -> str:
@@ -81,9 +88,9 @@ def rendered_card(card: Card, link: str = "") -> str:
 
 
 @cache
-def _own(names: tuple[str, ...]) -> tuple[Markup, str]:
-    """Files of ours as they go into a page, and the hash that allows them there."""
-    text = "".join(_text_of(name) for name in names)
+def _own(text: str) -> tuple[Markup, str]:
+    """A text of ours as it goes into a page, and the hash that allows it there."""
+    text = tight(text)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Markup(text), digest  # noqa: S704 - our own, and escaping would break its selectors
 
@@ -107,7 +114,13 @@ def _environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters["count"] = count
     environment.filters["at"] = _at
+    environment.filters["tight"] = tight
     return environment
+
+
+def tight(html: str) -> str:
+    """HTML, a script or a style without what indents its lines, which in a page of many cards is a tenth of it."""
+    return type(html)(_INDENT.sub("\n", html))
 
 
 def _at(link: str, up: str) -> str:
@@ -120,5 +133,4 @@ def _final(value: Any) -> Any:
 
 
 def _text_of(name: str) -> str:
-    folder = "scripts" if name.endswith(".js") else "templates"
-    return resources.files("cnnexplain.report").joinpath(folder).joinpath(name).read_text("utf-8")
+    return resources.files("cnnexplain.report").joinpath("templates").joinpath(name).read_text("utf-8")

@@ -21,11 +21,12 @@ def explained(
     model: str,
     files: Sequence[Files],
     overview: str | None = None,
+    numbers: str | None = None,
 ) -> dict[str, Any]:
     """The record of a picture that was explained.
 
     `files` are those of every result in their order, each or None, relative to OUT, with forward slashes; results may
-    share them. `overview` is the path of the picture of several layers.
+    share them. `overview` is the path of the picture of several layers, `numbers` that of the values of maps.
     Raises `ImageError` when the model answered with something that is not a number.
     """
     record = {
@@ -40,7 +41,8 @@ def explained(
     }
     if explanation.notes:
         record["notes"] = [readable(note) for note in explanation.notes]
-    return record if overview is None else {**record, "overview": overview}
+    others = {"overview": overview, "numbers": numbers}
+    return record | {name: path for name, path in others.items() if path is not None}
 
 
 def inspected(

@@ -1,16 +1,17 @@
 // Sorts the layers by a column. Without it the table stands as the model is built.
 for (const table of document.querySelectorAll(".layers")) {
-  const body = table.querySelector(".tree");
+  const body = /** @type {HTMLElement} */ (table.querySelector(".tree"));
   const flat = document.createElement("div");
-  const rows = [...body.querySelectorAll("div.row")].map(row => row.cloneNode(true));
+  const rows = /** @type {Element[]} */ ([...body.querySelectorAll("div.row")].map(row => row.cloneNode(true)));
   flat.hidden = true;
   flat.className = "flat";
   flat.append(...rows);
   body.after(flat);
-  const heads = [...table.querySelectorAll(".head > span")];
-  const value = (row, place) => {
-    const cell = row.children[place];
-    return "v" in cell.dataset ? (cell.dataset.v === "" ? -1 : Number(cell.dataset.v)) : cell.textContent;
+  const heads = /** @type {HTMLElement[]} */ ([...table.querySelectorAll(".head > span")]);
+  const value = (/** @type {Element} */ row, /** @type {number} */ place) => {
+    const cell = /** @type {HTMLElement} */ (row.children[place]);
+    const number = cell.dataset.v;
+    return number === undefined ? cell.textContent || "" : number === "" ? -1 : Number(number);
   };
   heads.forEach((head, place) => {
     const button = document.createElement("button");
@@ -26,7 +27,7 @@ for (const table of document.querySelectorAll(".layers")) {
       head.dataset.sorted = down ? "down" : "up";
       rows.sort((a, b) => {
         const [x, y] = [value(a, place), value(b, place)];
-        const order = typeof x === "number" ? x - y : y.localeCompare(x);
+        const order = typeof x === "number" && typeof y === "number" ? x - y : String(y).localeCompare(String(x));
         return down ? -order : order;
       });
       flat.append(...rows);

@@ -61,7 +61,7 @@ class RunPart:
             if not is_unchanged(record):
                 raise ValueError(f"that of {record['image']} was edited")
             names = [entry.get(kind) for entry in record["explanations"] for kind in ("picture", "raw")]
-            names.append(record.get("overview"))
+            names += [record.get("overview"), record.get("numbers")]
             readable = [name.encode() for name in names if name is not None]
         except UNSOUND as error:
             problem = (

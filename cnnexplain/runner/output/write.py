@@ -26,6 +26,7 @@ from cnnexplain.report.pages.card import UNSOUND, require_sound
 from cnnexplain.report.pages.digest import sealed
 from cnnexplain.runner.output.files import Files, written_by_us
 from cnnexplain.runner.output.names import result_names
+from cnnexplain.runner.output.numbers import numbers_of
 from cnnexplain.runner.output.png import write_png
 
 
@@ -103,7 +104,7 @@ class Writer:
             if self.draws and listed:
                 drawn = (entry for entry in entries if entry.get("picture") or is_drawn(kind_of(entry)))
                 files |= {entry["picture"] for entry in drawn}
-            files |= {done["overview"]} if "overview" in done else set()
+            files |= {done[name] for name in ("overview", "numbers") if name in done}
             return (
                 (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
                 and done["file"] == file_facts(job.source.file)
@@ -116,11 +117,11 @@ class Writer:
 
     def _files(
         self, job: Job, explanation: Explanation, *, written: bool
-    ) -> tuple[Sequence[record.Files], str | None]:
-        """Draw and write everything, or nothing; the files of each result in their order, and the overview."""
+    ) -> tuple[Sequence[record.Files], str | None, str | None]:
+        """Draw and write everything, or nothing: the files of each result in their order, the overview, the numbers."""
         folder, results = self.folder, explanation.results
         if folder is None or not written:
-            return [(None, None)] * len(results), None
+            return [(None, None)] * len(results), None, None
         names = dict(
             zip(map(id, results), result_names(job.stem, self.command, results, self.named), strict=True)
         )
@@ -137,7 +138,16 @@ class Writer:
             files |= self._raw(folder, explanation, groups, drawn)
         not_drawn = [result for result in results if id(result) not in files]  # of kinds without pictures
         files |= self._raw(folder, explanation, _by_name(not_drawn, names), None)
-        return [files[id(result)] for result in results], overview
+        return [files[id(result)] for result in results], overview, self._numbers(folder, job, explanation)
+
+    def _numbers(self, folder: Files, job: Job, explanation: Explanation) -> str | None:
+        """Write the values of the maps for the report's pages, where there are any that lie on the picture."""
+        content = numbers_of(explanation, self.render) if self.draws else None
+        if content is None:
+            return None
+        name = f"{job.stem}.{self.command}.numbers.css"
+        folder.write(name, lambda file: file.write(content))
+        return name
 
     def _raw(
         self, folder: Files, explanation: Explanation, groups: Mapping[str, list[Result]], drawn: str | None

@@ -1,0 +1,36 @@
+"""The scripts of a page: modules of `report/scripts/`, joined into one that can stand in the page itself.
+
+A page that was opened from disk may import nothing, so a script and the modules it imports become one text, each after
+those that it needs. Their top-level names are therefore different (a test loads them all); comments stay behind.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+# What a page loads as a module: "layers.js" sorts the table of layers, "viewer.js" shows maps.
+LAYERS, VIEWER = "layers.js", "viewer.js"
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^ *(/\*\*.*?\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
+
+
+@cache
+def joined(names: tuple[str, ...]) -> str:
+    """Scripts and all that they import as one text without imports, exports and comments of whole lines."""
+    texts: dict[str, str] = {}
+
+    def add(module: str) -> None:
+        if module in texts:
+            return
+        source = resources.files("cnnexplain.report").joinpath("scripts").joinpath(module).read_text("utf-8")
+        for imported in _IMPORT.findall(source):
+            add(imported)
+        texts[module] = _EXPORT.sub("", _COMMENT.sub("", _IMPORT.sub("", source))).lstrip("\n")
+
+    for name in names:
+        add(name)
+    return "".join(texts.values())
