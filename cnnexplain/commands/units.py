@@ -148,6 +148,17 @@ class UnitAtlas(FolderCommand):
         channels = self.channel or range(len(fold.strongest.values))
         return unit_facts(fold, self.top, PURITY, sorted(set(channels)), label, images)
 
+    def kernels(self, model: Model, layer: str) -> Mapping[int, Mapping[str, Any]]:
+        """What is said of the kernels of units, by channel; of layers that do not read the picture itself nothing.
+
+        Args:
+            model: Is borrowed.
+            layer: Of the command's.
+        """
+        from cnnexplain.commands._unit_kernels import unit_kernels
+
+        return unit_kernels(model, layer)
+
     def projected(
         self, model: Model, batch: Batch, layer: str, units: Sequence[tuple[int, int | None, bool]]
     ) -> Iterator[Reconstruction]:

@@ -1,4 +1,4 @@
-"""How a unit fires over many pictures: how sparsely, and how selectively."""
+"""How a unit fires over many pictures, how sparsely and selectively; and how much of its kernel is colour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["sparseness", "top_share"]
+__all__ = ["colour_share", "sparseness", "top_share"]
+
+
+def colour_share(kernels: Tensor) -> Tensor:
+    """Which part of a kernel is colour, what differs from the mean of its colours, by the sum of squares.
+
+    Krizhevsky et al. 2012 (doi:10.1145/3065386) found both kinds in a first layer, grey kernels and coloured ones.
+
+    Args:
+        kernels: (U, C, h, w), of U units that read C colours.
+
+    Returns:
+        (U,), float64, from 0, the same for all colours, to 1, where they cancel; NaN of kernels without weights.
+
+    Example:
+        >>> import torch
+        >>> colour_share(torch.tensor([[1.0, 1.0], [1.0, -1.0]]).reshape(2, 2, 1, 1))
+        tensor([0., 1.], dtype=torch.float64)
+    """
+    values = kernels.double()
+    colours = values - values.mean(1, keepdim=True)
+    return colours.square().sum((1, 2, 3)) / values.square().sum((1, 2, 3))
 
 
 def sparseness(activations: Tensor) -> Tensor:

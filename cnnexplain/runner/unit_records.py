@@ -63,6 +63,7 @@ class UnitRecords:
         part = part_of(layer, self._parts)
         columns = max(1, *(len(unit.shown) for unit in units))
         entries: list[dict[int, dict[str, Any]]] = [{} for _ in units]
+        kernels = method.kernels(self._model, layer)
         streams = Streams()
         streams.settle(self._model, len(self._jobs))
         made_of_all = made_of(self._model, method, layer, units, self._jobs, self._worker.wanted, streams)
@@ -75,7 +76,8 @@ class UnitRecords:
                 if self._draws and unit.shown:
                     picture = f"units/{part}/{unit.channel:04d}.jpg"
                     self._folder.write(picture, partial(save_jpeg, tiles.sheet(row, len(unit.shown))))
-                yield self._record(layer, shape, unit, of_unit, picture, rows)
+                record = self._record(layer, shape, unit, of_unit, picture, rows)
+                yield {**record, **kernels.get(unit.channel, {})}
 
     def _take(self, made: Made, tiles: TileFile, entries: Sequence[dict[int, dict[str, Any]]]) -> None:
         """Keep the tiles of a picture, and what the records of its units say of it."""

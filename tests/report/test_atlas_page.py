@@ -245,7 +245,7 @@ def test_what_units_say_stands_in_words(run: Run) -> None:
     made |= {"fires": 0.61, "sparseness": 0.83, "selective": 0.12, "sampled": 100, "saturated": True}
     made["purity"] = {"label": "daisy", "share": 0.7, "of": 50}
     made["synthesised"] = {"picture": "units/17.png", "activation": 12.5}
-    made["kernel"] = {"picture": "units/17.kernel.png"}
+    made["kernel"] = {"layer": "conv_stem", "weights": [[[1.0, -0.5]], [[0.0, 0.5]], [[0.0, 0.0]]]}
     dead = {**unit(18), "dead": True, "fires": 0, "sparseness": None, "selective": None, "purity": None, "top": [],
             "median": [], "random": [], "picture": None, "tiles": None, "neighbours": []}  # fmt: skip
     for absent in ("inputs", "outputs", "colour"):
@@ -264,7 +264,8 @@ def test_what_units_say_stands_in_words(run: Run) -> None:
         "hold 12.0% of its activation",
         "70.0% of its 50 strongest images are daisy",
         "reaches 12.5, the strongest image",
-        "units/17.kernel.png",
+        'x="0" y="0" width="1" height="1" fill="#ff8080"',
+        'x="1" y="0" width="1" height="1" fill="#40bf80"',
         "it never fires, or is the same for every image",
         "no such file",
         "saturated",

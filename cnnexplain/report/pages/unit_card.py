@@ -92,6 +92,16 @@ class UnitPicture:
 
 
 @dataclass(frozen=True)
+class UnitKernel:
+    """A kernel as squares: column, row and colour of each, in which grey is zero."""
+
+    layer: str
+    columns: int
+    rows: int
+    cells: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True)
 class UnitCard:
     """A unit as its page shows it."""
 
@@ -105,6 +115,7 @@ class UnitCard:
     kinds: tuple[UnitExamples, ...]
     spread: UnitSpread | None
     facts: tuple[Fact, ...]
+    kernel: UnitKernel | None
     pictures: tuple[UnitPicture, ...]
     relatives: tuple[UnitRelatives, ...]
 
@@ -129,6 +140,7 @@ def unit_card(record: Record, index: UnitIndex) -> UnitCard:
         kinds=tuple(_kinds(record, index.folder or "")),
         spread=_spread(record.get("quantiles")),
         facts=tuple(_facts(record)),
+        kernel=_kernel(record.get("kernel")),
         pictures=tuple(_pictures(record)),
         relatives=tuple(_relatives(record, index)),
     )
@@ -203,10 +215,23 @@ def _facts(record: Record) -> Iterator[Fact]:
         yield "Importance", clipped(words(importance))
 
 
+def _kernel(kernel: Record | None) -> UnitKernel | None:
+    if not kernel:
+        return None
+    colours = kernel["weights"] if len(kernel["weights"]) == 3 else kernel["weights"][:1] * 3
+    largest = max((abs(weight) for colour in colours for row in colour for weight in row), default=0) or 1
+    cells = [
+        (column, row, "#" + "".join(f"{round(127.5 * (1 + weight / largest)):02x}" for weight in weights))
+        for row, rows in enumerate(zip(*colours, strict=True))
+        for column, weights in enumerate(zip(*rows, strict=True))
+    ]
+    return UnitKernel(
+        clipped(kernel["layer"], LONGEST_NAME), len(colours[0][0]), len(colours[0]), tuple(cells)
+    )
+
+
 def _pictures(record: Record) -> Iterator[UnitPicture]:
-    """The kernel, where it can be looked at, and the synthesised picture beside what real ones reach."""
-    if kernel := record.get("kernel"):
-        yield UnitPicture("Kernel", href(kernel["picture"]), "")
+    """The synthesised picture beside what real ones reach."""
     if made := record.get("synthesised"):
         best = record["top"][0]["activation"] if record.get("top") else None
         beside = "no image to compare it with" if best is None else f"the strongest image {number(best)}"
