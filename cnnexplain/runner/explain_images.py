@@ -296,8 +296,5 @@ def devices_of(request: Request[Any], device: torch.device) -> list[str]:
 def _jobs(request: Request[Any], sources: Sequence[ImagePath]) -> list[Job]:
     """What this run is to do: a shard takes its pictures in turns, so that all parts have as much of everything."""
     part, parts = request.run.part()
-    mine = list(zip(sources, stems(sources), strict=True))[part - 1 :: parts]
-    return [
-        Job(position, source, stem, place=part - 1 + position * parts)
-        for position, (source, stem) in enumerate(mine)
-    ]
+    mine = list(enumerate(zip(sources, stems(sources), strict=True)))[part - 1 :: parts]
+    return [Job(position, *pair, place=place) for position, (place, pair) in enumerate(mine)]
