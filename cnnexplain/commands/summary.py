@@ -21,8 +21,9 @@ __all__ = ["Summary"]
 class Summary(ModelCommand):
     """Show the layers of a model: shapes, parameters, multiply-adds, activation memory, receptive fields.
 
-    The table goes to the terminal; with -o also to a page, where it can be folded and sorted, with a picture of the
-    stages. Names are those that --layer takes, and the layers that other commands show by default are marked.
+    The table goes to the terminal; with -o also to a page, where it can be folded and sorted, with the graph of what
+    ran, whose blocks open on a click, and a picture of the stages. Names are those that --layer takes, and the layers
+    that other commands show by default are marked.
     """
 
     seeded: ClassVar[bool] = False

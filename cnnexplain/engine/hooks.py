@@ -34,7 +34,9 @@ def submodules(module: nn.Module, *, every_name: bool = False) -> list[tuple[str
 
 
 @contextmanager
-def hooked(layers: Layers, *, before: Before | None = None, after: After | None = None) -> Iterator[None]:
+def hooked(
+    layers: Layers, *, before: Before | None = None, after: After | None = None, always: bool = False
+) -> Iterator[None]:
     """Have functions called inside the block whenever one of `layers` runs. Leaves no hook behind, also on errors.
 
     Those that are TorchScript take no hooks, and are passed over.
@@ -45,6 +47,7 @@ def hooked(layers: Layers, *, before: Before | None = None, after: After | None 
             the arguments, unless that is None.
         after: Called with the name, the module, its arguments and its output. What it returns takes the place of the
             output, unless that is None.
+        always: Whether `after` is called of a layer that raises too, with None for the output.
     """
     handles = []
     try:
@@ -54,7 +57,7 @@ def hooked(layers: Layers, *, before: Before | None = None, after: After | None 
             if before is not None:
                 handles.append(layer.register_forward_pre_hook(partial(before, name)))
             if after is not None:
-                handles.append(layer.register_forward_hook(partial(after, name)))
+                handles.append(layer.register_forward_hook(partial(after, name), always_call=always))
         yield
     finally:
         for handle in handles:

@@ -23,6 +23,8 @@ class Picture:
 
     draw: Callable[[], Image.Image]
     shows: tuple[Result, ...]
+    name: str = ""  # of several pictures of the same results what tells this file from the others
+    vector: Callable[[str], str] | None = None  # writes it as SVG, with a mark of the program
 
     @cached_property
     def image(self) -> Image.Image:

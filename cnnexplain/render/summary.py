@@ -1,4 +1,4 @@
-"""The stages of a model as boxes from left to right: resolution against channels."""
+"""The stages of a model as boxes from left to right, resolution against channels; and its graph."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from functools import partial
 from PIL import Image, ImageDraw
 
 from cnnexplain.core import layer_words
+from cnnexplain.core.graph.arrange import arranged
+from cnnexplain.core.graph.fold import folded
+from cnnexplain.core.graph.place import placed
+from cnnexplain.core.graph.svg import standalone
 from cnnexplain.core.layer_words import Row, field_words, scaled
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.words import count
 from cnnexplain.render import Picture
+from cnnexplain.render.kit.graph import graph_image
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, TEXT, TITLE
 from cnnexplain.render.kit.text import fitted, font, wrapped, write
@@ -49,10 +54,19 @@ class Box:
 
 
 def pictures(results: Sequence[LayerTable], _options: RenderOptions) -> Iterator[Picture]:
-    """The stages of a model, where it has any."""
+    """The stages of a model, where it has any, and its graph, where a picture went through it."""
     for table in results:
         if boxes := _boxes(table):
-            yield Picture(partial(_drawn, table, boxes), (table,))
+            yield Picture(partial(_drawn, table, boxes), (table,), "stages")
+        if table.graph is not None:
+            folded_graph = folded(table.graph, table.record()["rows"])
+            drawing = placed(folded_graph, arranged(folded_graph), folded_graph.opened())
+            heading = table.model, _facts(table)
+            yield Picture(
+                partial(graph_image, folded_graph, drawing, heading),
+                (table,),
+                vector=partial(standalone, folded_graph, drawing, heading),
+            )
 
 
 def stages(table: LayerTable) -> Image.Image | None:

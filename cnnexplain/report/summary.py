@@ -36,6 +36,7 @@ class Node:
     default_of: str
     open: bool
     leaf: bool
+    anchor: str
     children: list[Node] = field(default_factory=list)
 
 
@@ -57,7 +58,7 @@ def layers(table: Mapping[str, Any]) -> Layers:
     longest = max((row["share"] or 0 for row in rows), default=0) or 1
     roots: list[Node] = []
     by_name: dict[str, Node] = {}
-    for row in rows:
+    for place, row in enumerate(rows, 1):
         block, _, last = row["name"].rpartition(".")
         level = min(row["depth"], DEEPEST)
         node = Node(
@@ -68,6 +69,7 @@ def layers(table: Mapping[str, Any]) -> Layers:
             default_of=", ".join(row["default_of"]),
             open=row["depth"] < table["shown_depth"],
             leaf=row["leaf"],
+            anchor=anchor(place),
         )
         parent = by_name.get(block)
         (roots if parent is None else parent.children).append(node)
@@ -76,6 +78,11 @@ def layers(table: Mapping[str, Any]) -> Layers:
     return Layers(
         COLUMNS, NUMBERS, tuple(roots), tuple(totals(table)), tuple(_tiles(table)), table["problem"] or ""
     )
+
+
+def anchor(place: int) -> str:
+    """Return what leads to the row of a layer, the `place` of it counted from the model itself."""
+    return f"layer-{place}"
 
 
 def stages(record: Mapping[str, Any]) -> Figure:

@@ -23,7 +23,7 @@ from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.journal import Record
 from cnnexplain.runner.output.names import part_of
-from cnnexplain.runner.output.write import save_arrays, save_png
+from cnnexplain.runner.output.write import save_arrays, save_png, save_svg
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item, LoadedTask
 from cnnexplain.runner.tensorboard.log import log_at
@@ -43,6 +43,7 @@ class ModelTask(LoadedTask):
         observer.loaded(self.model, self.loaded.source, self.choices)
         self.entries: list[dict[str, Any]] = []
         self.whole: dict[str, Any] = {}  # what is about the model as a whole
+        self.drawings: list[str] = []  # files of the model as a whole, a picture and the same as SVG
         self.problem: ModelError | None = None  # why no picture went through it
         self._names: set[str] = set()  # of layers, in the names of files
 
@@ -93,6 +94,8 @@ class ModelTask(LoadedTask):
         if result.of_whole_model:
             self.whole[result.kind] = result.record()
             self.whole.update({} if picture is None else {"overview": picture})
+            if self.drawings:
+                self.whole["drawings"] = self.drawings
             if isinstance(result, LayerTable) and result.problem:
                 self.problem = ModelError(result.problem, result.hint)
         else:
@@ -112,8 +115,13 @@ class ModelTask(LoadedTask):
             name = f"{name}.{part_of(result.layer, self._names)}"
         picture = raw = None
         for drawn in pictures_of_model([result], self.request.render):
-            picture = f"{name}.png"
-            folder.write(picture, partial(save_png, drawn.image))
+            path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
+            folder.write(path, partial(save_png, drawn.image))
+            if drawn.vector is None:
+                picture = path
+            else:
+                self.drawings += [path, f"{name}.svg"]
+                folder.write(f"{name}.svg", partial(save_svg, drawn.vector))
         if self.request.run.save_raw and (arrays := result.arrays()):
             raw = f"{name}.npz"
             folder.write(raw, partial(save_arrays, arrays))

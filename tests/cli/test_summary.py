@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -123,9 +124,14 @@ def test_a_folder_holds_page_record_and_picture_and_stdout_its_path(run: Run, wo
     assert "blocks" in done.err  # the table, beside the other messages
     (record,) = map(json.loads, (work / "out" / "results.jsonl").read_text().splitlines())
     jsonschema.Draft202012Validator(SCHEMA).validate(record)
-    assert record["overview"] == "summary.png"
-    with Image.open(work / "out" / "summary.png") as picture:
-        assert picture.width > 400
+    assert record["overview"] == "summary.stages.png"
+    assert record["drawings"] == ["summary.png", "summary.svg"]
+    for name in ("summary.png", "summary.stages.png"):
+        with Image.open(work / "out" / name) as picture:
+            assert picture.width > 400
+    drawing = (work / "out" / "summary.svg").read_text("utf-8")
+    assert ElementTree.fromstring(drawing).tag.endswith("svg")  # noqa: S314 - our own
+    assert ">Conv2d 8×8 /8</text>" in drawing
     page = (work / "out" / "index.html").read_text()
     assert "24,580" in page
     assert "summary.png" in page
@@ -207,6 +213,11 @@ def test_names_of_layers_do_nothing_to_terminal_page_or_json(here: Run, work: Pa
     assert "<b>&amp;long" not in page
     assert "&lt;b&gt;&amp;amp;long_" in page
     assert "\u202e" not in page
+    drawing = (work / "out" / "summary.svg").read_text("utf-8")
+    ElementTree.fromstring(drawing)  # noqa: S314 - our own
+    assert "\u202e" not in drawing
+    assert "\x1b" not in drawing
+    assert "&lt;b&gt;&amp;amp;long_" in drawing
     (record,) = map(json.loads, (work / "out" / "results.jsonl").read_text().splitlines())
     assert [row["name"] for row in record["summary"]["rows"]][2] == "\x1b[31m\nnext\u202eline"
 

@@ -10,6 +10,7 @@ from cnnexplain.core.layer_words import layers_and_blocks
 from cnnexplain.core.results import Detail, Entry, Result
 
 if TYPE_CHECKING:
+    from cnnexplain.core.graph.model import ModelGraph
     from cnnexplain.core.preprocess import Preprocess
 
 __all__ = ["LayerTable"]
@@ -89,6 +90,7 @@ class LayerTable(Result):
     classes: tuple[str, ...] | None  # None where the model does not answer with class scores
     rows: tuple[LayerRow, ...]
     parameter_bytes: int
+    graph: ModelGraph | None = None  # None where no picture went through it, or it is too large
     problem: str = ""  # why no picture went through it, in words
     hint: str = ""  # what to do about that
     remarks: tuple[str, ...] = ()
@@ -162,6 +164,7 @@ class LayerTable(Result):
             "default_layers": {command: list(names) for command, names in self.defaults().items()},
             "shown_depth": self.shown_depth or self.default_depth,
             "rows": [self._plain_row(row) for row in self.rows],
+            "graph": self.graph and self.graph.record(),
         }
 
     @classmethod

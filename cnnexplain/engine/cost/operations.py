@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from cnnexplain.engine.cost.ways import Ways
 from cnnexplain.engine.fields.axes import storage_of, tensors_in
 from cnnexplain.engine.trace.functions import Args, Function
 
@@ -108,21 +108,17 @@ _FASTPATH = RLock()  # a flag of the whole process: one thread at a time sets it
 
 
 class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tells `note`, for every operation, its multiply-adds and the bytes of the activations that it made.
+    """Tells `note`, for every operation, its multiply-adds and the bytes of the activations that it made; `ways` more.
 
     It sees what runs below modules and functions, so that it makes no difference how a model is written. An
-    activation is a floating-point tensor with memory of its own that was made of the input of `begin`:
+    activation is a floating-point tensor with memory of its own that was made of the input, as `ways` says:
     views and in-place operations make none, nor does what is calculated from weights alone.
     """
 
-    def __init__(self, note: Callable[[int, int], None]) -> None:
+    def __init__(self, note: Callable[[int, int], None], ways: Ways) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._note = note
-        self._made_of_input = WeakTensorKeyDictionary()
-
-    def begin(self, inputs: Tensor) -> None:
-        """Count what is made of `inputs` from now on as activations."""
-        self._made_of_input[inputs] = True
+        self._ways = ways
 
     def __torch_dispatch__(self, func: Function, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -135,14 +131,15 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **kwargs)
         operands = list(tensors_in((args, kwargs)))
         made = list(tensors_in(result))
+        multiply_adds = FORMULAS[name](args, result) if name in FORMULAS else 0
         new = 0
-        if any(tensor in self._made_of_input for tensor in operands):
+        if origins := self._ways.origins(operands):
             before = {_memory(tensor) for tensor in operands}
+            self._ways.operation(func, args, kwargs, origins, made, multiply_adds)
             for tensor in made:
-                self._made_of_input[tensor] = True
                 if _memory(tensor) not in before and (tensor.is_floating_point() or tensor.is_complex()):
                     new += tensor.numel() * tensor.element_size()
-        self._note(FORMULAS[name](args, result) if name in FORMULAS else 0, new)
+        self._note(multiply_adds, new)
         return result
 
 

@@ -16,6 +16,7 @@ from cnnexplain.core.results.summary import LayerRow, LayerTable, Reach, Window
 from cnnexplain.engine.borrow import is_trainable
 from cnnexplain.engine.capture import map_shape, note_grid
 from cnnexplain.engine.cost.operations import Counting, attention_in_parts
+from cnnexplain.engine.cost.ways import Ways
 from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.fields.field import ReceptiveField
 from cnnexplain.engine.hooks import hooked
@@ -39,6 +40,7 @@ class _Pass:
     multiply_adds: Counter[str] = field(default_factory=Counter)
     activations: Counter[str] = field(default_factory=Counter)
     outputs: dict[nn.Module, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    ways: Ways = field(default_factory=Ways)
 
     def note(self, multiply_adds: int, new_bytes: int) -> None:
         """Count the cost of an operation for the innermost module that is running."""
@@ -46,12 +48,16 @@ class _Pass:
         self.multiply_adds[place] += multiply_adds
         self.activations[place] += new_bytes
 
-    def enter(self, _name: str, module: nn.Module, _arguments: Any) -> None:
+    def enter(self, _name: str, module: nn.Module, arguments: Any) -> None:
         name = self._name_here(module)
         self.running.append(name)
         self.runs[name] += 1
+        self.ways.enter(name, module, arguments)
 
     def leave(self, _name: str, module: nn.Module, _arguments: Any, output: Any) -> None:
+        self.ways.leave(module, output)
+        if output is None:
+            return  # it raised, and stays among those that are running, which say how far the picture came
         # A module that raised, and whose error was caught by those around it, never left.
         while self.running and self.running.pop() not in self.names[module]:
             pass
@@ -67,7 +73,9 @@ class _Pass:
         return names[0]
 
     def watching(self) -> AbstractContextManager[None]:
-        return hooked((("", module) for module in self.names), before=self.enter, after=self.leave)
+        return hooked(
+            (("", module) for module in self.names), before=self.enter, after=self.leave, always=True
+        )
 
 
 def layer_table(model: Model) -> LayerTable:
@@ -94,6 +102,9 @@ def layer_table(model: Model) -> LayerTable:
             context.remarks.append(f"the picture came as far as {watched.running[-1]}")
     else:
         context = _context(model)
+    graph = None if problem else watched.ways.graph(context.fields)
+    if graph is None and not problem:
+        context.remarks.append("the graph is too large to be drawn")
     context.remarks += [f"{choice.setting}: {choice.value} ({choice.reason})" for choice in model.choices]
     with model.borrowed():
         layers = weighted(model)
@@ -113,6 +124,7 @@ def layer_table(model: Model) -> LayerTable:
             for weight in model.module.parameters()
             if not is_lazy(weight)
         ),
+        graph=graph,
         problem=problem,
         hint=hint,
         remarks=tuple(dict.fromkeys(context.remarks)),
@@ -121,10 +133,11 @@ def layer_table(model: Model) -> LayerTable:
 
 def _send(model: Model, watched: _Pass) -> None:
     inputs = model.blank()
-    counting = Counting(watched.note)
-    counting.begin(inputs)
-    with torch.no_grad(), attention_in_parts(), watched.watching(), counting:
-        model.output_of(inputs)
+    watched.ways.begin(inputs)
+    counting = Counting(watched.note, watched.ways)
+    with torch.no_grad(), attention_in_parts(), watched.watching(), watched.ways, counting:
+        output = model.output_of(inputs)
+    watched.ways.end(output)
 
 
 @dataclass

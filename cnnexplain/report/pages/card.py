@@ -12,6 +12,7 @@ from typing import Any
 from cnnexplain.core.records import class_of, kind_of, line
 from cnnexplain.core.results import result_class
 from cnnexplain.core.words import class_name, likelihood
+from cnnexplain.report.graph import GraphView, graph_view
 from cnnexplain.report.pages.figures import Figure, figures
 from cnnexplain.report.pages.words import href, size
 from cnnexplain.report.summary import Layers, layers, stages
@@ -45,6 +46,7 @@ class Card:
     bars: tuple[Bar, ...] = ()
     figures: tuple[Figure, ...] = ()
     layers: Layers | None = None
+    graph: GraphView | None = None
     problem: str = ""
     hint: str = ""
     numbers: str = ""  # the file with the values of its maps, where a viewer can show them
@@ -72,6 +74,7 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         bars=tuple(_bar(prediction, prediction["index"] in targets) for prediction in record["predictions"]),
         figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,
+        graph=graph_view(record) if "summary" in record else None,
         problem=error.get("message", ""),
         hint=error.get("hint", ""),
         numbers=href(record["numbers"]) if record.get("numbers") else "",

@@ -3,6 +3,7 @@ for (const table of document.querySelectorAll(".layers")) {
   const body = /** @type {HTMLElement} */ (table.querySelector(".tree"));
   const flat = document.createElement("div");
   const rows = /** @type {Element[]} */ ([...body.querySelectorAll("div.row")].map(row => row.cloneNode(true)));
+  for (const row of rows) row.removeAttribute("id");
   flat.hidden = true;
   flat.className = "flat";
   flat.append(...rows);

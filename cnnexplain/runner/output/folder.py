@@ -228,7 +228,11 @@ def files_of(record: Mapping[str, Any]) -> list[Any]:
     shown = [record, *record.get("explanations", ())]
     for group in ("top", "median", "random"):  # of a unit
         shown += [each for each in record.get(group) or () if isinstance(each, dict)]
-    return [each.get(kind) for each in shown for kind in ("picture", "raw", "overview", "numbers", "thumb")]
+    drawings = record.get("drawings")
+    return [
+        *(each.get(kind) for each in shown for kind in ("picture", "raw", "overview", "numbers", "thumb")),
+        *(drawings if isinstance(drawings, list) else ()),
+    ]
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
@@ -174,6 +174,11 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
 def save_png(picture: Image.Image, file: IO[bytes]) -> None:
     """Write a PNG file that carries the mark of this program."""
     write_png(picture, file, f"cnnexplain {__version__}")
+
+
+def save_svg(drawn: Callable[[str], str], file: IO[bytes]) -> None:
+    """Write an SVG file that carries the mark of this program."""
+    file.write(drawn(f"cnnexplain {__version__}").encode())
 
 
 def _save_raw(
