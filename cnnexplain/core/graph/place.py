@@ -1,6 +1,6 @@
 """Where everything of a graph's drawing stands, in pixels, for a set of blocks that are open.
 
-`report/templates/graph.js` does the same sums when a block is opened on the page.
+`report/scripts/graph_place.js` does the same sums when a block is opened on the page.
 """
 
 from __future__ import annotations
