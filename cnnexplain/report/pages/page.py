@@ -17,7 +17,7 @@ from markupsafe import Markup
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
-from cnnexplain.report.pages.scripts import LAYERS, VIEWER, joined
+from cnnexplain.report.pages.scripts import GRAPH, LAYERS, VIEWER, joined
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import escaped
@@ -60,9 +60,12 @@ def _gallery(answers: LabelledImages, records: Sequence[Mapping[str, Any]]) -> I
 
 def scripts_of(cards: Iterable[Card]) -> tuple[str, ...]:
     """The scripts that a page of these cards needs, and may run; no others."""
-    return next(
-        ((LAYERS if shown.layers else VIEWER,) for shown in cards if shown.layers or shown.numbers), ()
-    )
+    for shown in cards:
+        if shown.layers:
+            return (LAYERS, GRAPH) if shown.graph else (LAYERS,)
+        if shown.numbers:
+            return (VIEWER,)
+    return ()
 
 
 def rendered(

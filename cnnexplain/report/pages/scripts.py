@@ -10,8 +10,9 @@ import re
 from functools import cache
 from importlib import resources
 
-# What a page loads as a module: "layers.js" sorts the table of layers, "viewer.js" shows maps.
-LAYERS, VIEWER = "layers.js", "viewer.js"
+# What a page loads as a module: "layers.js" sorts the table of layers, "graph.js" opens a graph's blocks, "viewer.js"
+# shows maps.
+LAYERS, GRAPH, VIEWER = "layers.js", "graph.js", "viewer.js"
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)

@@ -1,5 +1,7 @@
 // Opens and closes the blocks of a model's graph in place, and goes from a layer to its row in the table.
 
+import { placedGraph } from "./graph_place.js";
+
 /** @typedef {{kind: string, rest: string, whole: string, short: string, facts: string, about: string, sort: string,
  *   anchor: string, times: number, function: boolean, block: boolean}} Item */
 /** @typedef {{item: number, x: number, y: number, width: number, height: number, open: boolean}} GraphBox */
@@ -93,7 +95,7 @@ for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelect
   };
 
   const draw = () => {
-    const drawing = placed(graph, opened);
+    const drawing = placedGraph(graph, opened);
     const [width, height] = [Math.ceil(drawing.width) + 8, Math.ceil(drawing.height) + 8];
     svg.setAttribute("width", String(width));
     svg.setAttribute("height", String(height));

@@ -11,14 +11,14 @@
 /** @typedef {{points: number[][], arrow: boolean}} Way */
 
 /** @param {number[]} values */
-const total = values => values.reduce((sum, value) => sum + value, 0);
+const sum = values => values.reduce((before, value) => before + value, 0);
 
 /**
  * Place boxes and lines for the blocks that are open.
  * @param {{functions: boolean[], blocks: Map<number, Arrangement>, sizes: Sizes}} graph
  * @param {Set<number>} opened
  */
-function placed(graph, opened) {
+export function placedGraph(graph, opened) {
   const S = graph.sizes;
   /** @type {Map<number, Block>} */
   const blocks = new Map();
@@ -77,9 +77,9 @@ function placed(graph, opened) {
       for (const row of sweep % 2 ? [...rows].reverse() : rows) {
         const wanted = [...x];
         for (const place of row) {
-          const heavy = total(joined[place].map(([other]) => weight(widths[other])));
+          const heavy = sum(joined[place].map(([other]) => weight(widths[other])));
           if (heavy) {
-            wanted[place] = total(joined[place].map(([other, shift]) => weight(widths[other]) * (x[other] + shift))) / heavy;
+            wanted[place] = sum(joined[place].map(([other, shift]) => weight(widths[other]) * (x[other] + shift))) / heavy;
           }
         }
         spread(row, widths, wanted, x);
@@ -95,7 +95,7 @@ function placed(graph, opened) {
     for (let at = 1; at < heights.length;) {
       let end = at + 1;
       while (end < heights.length && !(single[end] && heights[end])) end++;
-      const part = total(heights.slice(at, end)) + total(gaps.slice(at, end));
+      const part = sum(heights.slice(at, end)) + sum(gaps.slice(at, end));
       const fresh = single[at] && heights[at] > 0 && height + part > limit;
       const column = columns[columns.length - 1] + (fresh ? 1 : 0);
       for (; at < end; at++) columns.push(column);
@@ -107,7 +107,7 @@ function placed(graph, opened) {
 
   /** @param {number[]} heights @param {number[]} gaps @param {boolean[]} single @param {number} width */
   const inColumns = (heights, gaps, single, width) => {
-    const all = total(heights) + total(gaps);
+    const all = sum(heights) + sum(gaps);
     const even = Math.sqrt(S.aspect * all / Math.max(width, S.layer[0]));
     const wanted = all > S.tall ? Math.round(even) : 1;
     for (let limit = all / wanted; ; limit *= 1.05) {
@@ -145,8 +145,7 @@ function placed(graph, opened) {
     const left = rows.map(row => Math.min(...row.map(place => middles[place] - sizes[place][0] / 2)));
     const right = rows.map(row => Math.max(...row.map(place => middles[place] + sizes[place][0] / 2)));
     const columns = inColumns(heights, gaps, crossing.map(ends => ends.size === 1), Math.max(...right) - Math.min(...left));
-    /** @type {number[]} */
-    const tops = [], shifts = [], gutters = [];
+    const [tops, shifts, gutters] = /** @type {number[][]} */ ([[], [], []]);
     let edge = 0, height = 0, down = 0, move = 0;
     const several = columns[columns.length - 1] > 0;
     columns.forEach((column, row) => {
