@@ -82,7 +82,7 @@ class GradCAM(ImageCommand):
     channels: Annotated[
         str,
         Param(
-            "Channels that scorecam asks for: the strongest until the rest could hardly change the map, or all.",
+            "Channels that scorecam asks for: until estimates of the rest could hardly turn the map, or all.",
             metavar="WHICH",
             choices=("energy", "all"),
             of=("scorecam",),

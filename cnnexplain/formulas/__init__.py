@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.perturbation import *  # noqa: F403
     from cnnexplain.formulas.ranks import *  # noqa: F403
     from cnnexplain.formulas.references import *  # noqa: F403
+    from cnnexplain.formulas.regression import *  # noqa: F403
     from cnnexplain.formulas.sampling import *  # noqa: F403
     from cnnexplain.formulas.synthesis import *  # noqa: F403
 

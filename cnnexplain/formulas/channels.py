@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ablation_scale", "ablationcam", "channel_masks", "scorecam", "scorecam_bound"]
+__all__ = [
+    "ablation_scale",
+    "ablationcam",
+    "channel_masks",
+    "scorecam",
+    "scorecam_bound",
+    "scorecam_turns",
+]
 
 SMALLEST_SCALE = 1e-3  # of the largest drop: what a score near zero is taken as
 
@@ -90,31 +97,69 @@ def scorecam(a: Tensor, scores: Tensor) -> Tensor:
     return (scores.softmax(1)[:, :, None, None] * a).sum(1)
 
 
-def scorecam_bound(a: Tensor, scores: Tensor) -> Tensor:
-    """By how much the map of Wang et al. 2020 (arXiv:1910.01279) could change if no channel were left out.
+def scorecam_bound(a: Tensor, scores: Tensor, asked: Tensor) -> Tensor:
+    """By how much the map of Wang et al. 2020 (arXiv:1910.01279) can be off where scores are estimated, in any cell.
 
-    Let w be the weights of the channels that were asked, and M their map. With all channels asked the map would be, but
-    for its scale, M + sum_r u_r A_r, where r goes over those left out. If none of them scores more than the best of
-    those that were asked, u_r <= max(w), and no cell changes by more than max(w) max_ij sum_r |A_r,ij|.
+    Let w be the weights by the scores, estimated ones included. If no channel r that was not asked scores higher or
+    lower than all of those that were, its weight lies between min(w) and max(w), those of the asked channels; so, but
+    for the map's scale, no cell is off by more than max_ij sum_r max(max(w) - w_r, w_r - min(w)) |A_r,ij|.
 
     Args:
         a: The maps of a layer, (N, C, h, w).
-        scores: As of `scorecam`, minus infinity for channels that were left out, (N, C).
+        scores: As of `scorecam`, (N, C).
+        asked: (N, C), bool: which of the scores are the model's; the others are estimates.
 
     Returns:
-        (N,): that bound as a share of the map's range. Infinite where the map is the same everywhere.
+        (N,): that bound as a share of the map's range; 0 where every channel was asked. Infinite where the map is the
+        same everywhere.
 
     Example:
         >>> import torch
-        >>> a = torch.tensor([0.0, 2.0, 0.1, 0.0]).reshape(1, 2, 1, 2)
-        >>> scorecam_bound(a, torch.tensor([[1.0, -torch.inf]]))
-        tensor([0.0500])
+        >>> a = torch.tensor([0.0, 2.0, 0.1, 0.0, 0.0, 2.0]).reshape(1, 3, 1, 2)
+        >>> scorecam_bound(a, torch.zeros(1, 3), torch.tensor([[True, False, True]]))
+        tensor([0.])
     """
-    left_out = scores.isneginf()[:, :, None, None]
-    rest = a.abs().where(left_out, 0).sum(1).amax((1, 2))
-    asked = scorecam(a, scores)
-    spread = asked.amax((1, 2)) - asked.amin((1, 2))
-    return (scores.softmax(1).amax(1) * rest / spread).where(rest > 0, 0)
+    import torch
+
+    weights = scores.softmax(1)
+    left_out = ~(asked | scores.isneginf())
+    least = weights.where(asked, torch.inf).amin(1, keepdim=True)
+    most = weights.where(asked, -torch.inf).amax(1, keepdim=True)
+    off = torch.maximum(most - weights, weights - least).clamp_min(0).where(left_out, 0)
+    most_off = (off[:, :, None, None] * a.abs()).sum(1).amax((1, 2))
+    made = scorecam(a, scores)
+    return (most_off / (made.amax((1, 2)) - made.amin((1, 2)))).where(left_out.any(1), 0)
+
+
+def scorecam_turns(a: Tensor, scores: Tensor) -> Tensor:
+    """How far the score of each channel turns the map of Wang et al. 2020 (arXiv:1910.01279) away from itself.
+
+    The derivative of the map M by a score, w_k (A_k - M), less its mean over cells and what only changes the map's
+    scale, beside the size of M less its mean. If scores are off by e_k, the map correlates with the right one by
+    1 / sqrt(1 + |sum_k e_k t_k|^2), to first order.
+
+    Args:
+        a: The maps of a layer, (N, C, h, w).
+        scores: As of `scorecam`, (N, C).
+
+    Returns:
+        t (N, C, h * w); infinite where the map is the same everywhere.
+
+    Example:
+        >>> import torch
+        >>> a = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.0, 2.0]).reshape(1, 2, 1, 3)
+        >>> turns = scorecam_turns(a, torch.zeros(1, 2))
+        >>> bool(torch.allclose(turns.sum(1), torch.zeros(3), atol=1e-6))
+        True
+    """
+    import torch
+
+    centred = a.flatten(2) - a.flatten(2).mean(2, keepdim=True)
+    parts = scores.softmax(1)[:, :, None] * centred
+    made = parts.sum(1, keepdim=True)
+    size = made.norm(dim=2, keepdim=True)
+    turns: Tensor = (parts - (parts @ made.mT / size**2) * made) / size
+    return turns.where(size > 0, torch.inf)
 
 
 def channel_masks(a: Tensor, size: tuple[int, int]) -> Tensor:
