@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cnnexplain.core import words
@@ -60,17 +61,17 @@ class Heatmap(Result):
     )  # (C, H, W): those of `channels`
     pooled: bool = False  # whether a map of pixels has a value for each cell of pixels only
 
-    @property
+    @cached_property
     def min(self) -> float:
         """The strongest evidence against, or the weakest for."""
         return float(self.values.min())
 
-    @property
+    @cached_property
     def max(self) -> float:
         """The strongest evidence for the class; not above zero where nothing speaks for it."""
         return float(self.values.max())
 
-    @property
+    @cached_property
     def peak(self) -> tuple[int, int] | None:
         """(x, y) of the strongest evidence in the picture's pixels; None where nothing is positive, or not `placed`.
 

@@ -84,13 +84,15 @@ class Files:
         return str(self.as_named / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
-        if self.path.resolve() not in (folder.resolve(), *folder.resolve().parents):
+        home, place = os.path.realpath(self.path), os.path.realpath(folder)
+        if os.path.commonpath((home, place)) != home:
             raise OutputError(
                 f"{self._named(folder)} leads out of {self.as_named}",
                 "remove the link, or choose another folder with -o",
             )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self._named(folder)} cannot be made: {error.strerror or error}",
