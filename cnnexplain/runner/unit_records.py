@@ -77,7 +77,7 @@ class UnitRecords:
                     picture = f"units/{part}/{unit.channel:04d}.jpg"
                     self._folder.write(picture, partial(save_jpeg, tiles.sheet(row, len(unit.shown))))
                 record = self._record(layer, shape, unit, of_unit, picture, rows)
-                yield {**record, **kernels.get(unit.channel, {})}
+                yield sealed({**record, **kernels.get(unit.channel, {})})
 
     def _take(self, made: Made, tiles: TileFile, entries: Sequence[dict[int, dict[str, Any]]]) -> None:
         """Keep the tiles of a picture, and what the records of its units say of it."""
@@ -117,7 +117,7 @@ class UnitRecords:
             groups[shown.group].append({**entries[column], "picture": picture})
         facts = dict(unit.facts)
         facts["neighbours"] = [{"layer": layer_name(layer), **each} for each in facts["neighbours"]]
-        record = {
+        return {
             "schema": SCHEMA,
             "image": None,
             "status": "ok",
@@ -138,7 +138,6 @@ class UnitRecords:
             "picture": picture,
             "tiles": {"side": SIDE, "columns": len(unit.shown), "rows": rows} if picture else None,
         }
-        return sealed(record)
 
     def _label(self, position: int) -> str | None:
         """The class that the image at a position should be, where that is known."""
