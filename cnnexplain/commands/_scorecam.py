@@ -143,7 +143,7 @@ def scorecam_detail(asked: Asked, _score: Tensor, changed: Changed, rank: int) -
         facts |= {"correlation": likeness, "bound": bound}
         remarks.append(
             f"{count:,} of {total:,} channels asked for; from these the scores of {left_out:,} others are estimated. "
-            f"The map correlates by {likeness:.3f} with that of all, as far as their errors say. If none scores higher "
-            f"or lower than all of these, no cell is off by more than {percent(bound)} of the map's range."
+            f"The correlation with the map of all is {likeness:.3f}, to three standard deviations. If none scores "
+            f"higher or lower than all of these, no cell is off by more than {percent(bound)} of the map's range."
         )
     return Detail({"scorecam": facts}, tuple(remarks))

@@ -18,9 +18,9 @@ def kriging(places: Tensor, values: Tensor, known: Tensor) -> tuple[Tensor, Tens
 
     Ordinary kriging, or regression by a Gaussian process; section 2.2 of
     Rasmussen & Williams 2006 (doi:10.7551/mitpress/3206.001.0001). The covariance of two values is
-    v (exp(-d^2 / 2 l^2) + s [they are the same]), d being the distance of their places. Of a few l and s those are taken
-    that foretell each known value best from the others (section 5.4.2), and v is such that these errors are as large as
-    they are held to be.
+    v (exp(-d^2 / 2 l^2) + s [they are the same]), d being the distance of their places. Of a few l and s those are
+    taken that foretell each known value best from the others (section 5.4.2), and v is such that these errors
+    are as large as they are held to be.
 
     Args:
         places: (N, D).
