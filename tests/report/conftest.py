@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Browser:
         self._session = {"sessionId": attached["sessionId"]}
         for domain in ("Page", "Network", "Log", "Runtime"):
             self._call(f"{domain}.enable")
+        self._call("Performance.enable", timeDomain="threadTicks")
 
     def open(self, page: Path, width: int = 1300, height: int = 900, scheme: str = "light") -> None:
         """Show a file in a window of the given size and wait until all is loaded."""
@@ -102,6 +104,11 @@ class Browser:
         """Let the pages that are opened from now on run scripts, or none."""
         self._call("Emulation.setScriptExecutionDisabled", value=not allowed)
 
+    def spent(self) -> float:
+        """Seconds of the processor that the page's thread has taken since it was opened."""
+        metrics = self._call("Performance.getMetrics")["metrics"]
+        return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
     def look(self) -> Image.Image:
         """The window as a picture."""
         shot = self._call("Page.captureScreenshot", format="png")["data"]
@@ -143,26 +150,32 @@ class Browser:
         os.close(self._commands)
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed, so the page was not looked at")
+@contextmanager
+def browsing(profile: Path) -> Iterator[Browser]:
+    """A tab of a Chromium, which keeps what it keeps in a folder."""
     commands_out, commands_in = os.pipe()
     answers_out, answers_in = os.pipe()
-    profile = tmp_path_factory.mktemp("chromium")
     # Chromium reads commands from descriptor 3 and answers on 4.
     command = f'exec "$0" {FLAGS} --user-data-dir="$1" about:blank 3<&{commands_out} 4>&{answers_in}'
     process = subprocess.Popen(
-        ["bash", "-c", command, CHROMIUM, str(profile)],
+        ["bash", "-c", command, str(CHROMIUM), str(profile)],
         pass_fds=(commands_out, answers_in),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     os.close(commands_out)
     os.close(answers_in)
-    one = Browser(process, commands_in, answers_out)
-    yield one
-    one.close()
+    tab = Browser(process, commands_in, answers_out)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed, so the page was not looked at")
+    with browsing(tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
 
 
 @pytest.fixture(name="explanation")
