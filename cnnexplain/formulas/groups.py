@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["unit_correlations", "unit_groups"]
 
-ALIKE = 0.7  # the mean correlation from which two groups are one
+ALIKE = 0.7  # the mean correlation from which two groups are one: half of the variance is shared
 
 
 def unit_correlations(maxima: NDArray[np.float32]) -> NDArray[np.float32]:
