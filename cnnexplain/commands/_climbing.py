@@ -84,23 +84,21 @@ def climbed(reach: HeadOutput, climb: Climb, directions: Tensor, names: Sequence
 
     model = reach.model
     picture = _KINDS[climb.parametrization](reach, climb, names)
-    off = torch.ones(
-        len(names), dtype=torch.bool, device=directions.device
-    )  # whose gradient may be redirected
+    # The pictures that got no gradient once, and those that reach nothing yet, as behind a SiLU, whose gradient leads
+    # away where it is off: rectifiers that are off let the gradient through for them alone.
+    stuck = torch.zeros(len(names), dtype=torch.bool, device=directions.device)
+    off = stuck
     for step in range(climb.steps):
         seen = picture.seen(step)
         pixels = seen.detach().requires_grad_()
-        ruled = step < REDIRECTED or bool(off.any())
-        with model.rectifiers() if ruled else nullcontext() as rectifiers:
+        with model.rectifiers() if bool(off.any()) else nullcontext() as rectifiers:
             if rectifiers is not None:
                 rectifiers.use("redirected")
                 rectifiers.rows = off
             value = climb.objective(reach(pixels.clone()), directions)
             gradients = model.gradient_to_input(value, pixels)
-        if step == REDIRECTED - 1:
-            off = torch.zeros_like(off)
-        if step >= REDIRECTED:  # from then on those alone that would get nothing
-            off |= ~gradients.flatten(1).any(1)
+        stuck |= ~gradients.flatten(1).any(1)
+        off = stuck | (value.detach() <= 0)
         picture.advance(step, seen, gradients)
     return picture.inputs().detach()
 

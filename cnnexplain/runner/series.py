@@ -66,13 +66,15 @@ class SeriesTask(ModelTask):
     def items(self) -> Generator[Item, None, None]:
         """The records that were kept, then those of the other targets as they are made."""
         self.observer.planned(len(self.subjects), len(self.records), "target")
-        if self.log is not None:
+        logged = self.log is not None and self.log.continues(self.described["identity"])
+        if self.log is not None and not logged:
             self.log.begin(self.described, self.model, self.observer)
         missing = list(self.records.missing())
         for position in sorted(set(range(len(self.subjects))) - set(missing)):
             record = self.records.at(position)
             if record is not None:
-                self._log(record, position, ())
+                if not logged:
+                    self._log(record, position, ())
                 yield Item(position, record, new=False, again=True)
         for position, results in self.command.series(self.model, missing):
             record = self._record(position, results)
