@@ -84,8 +84,7 @@ class Files:
         return str(self.as_named / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
-        home, place = os.path.realpath(self.path), os.path.realpath(folder)
-        if os.path.commonpath((home, place)) != home:
+        if folder != self.path and not _is_within(self.path, folder):
             raise OutputError(
                 f"{self._named(folder)} leads out of {self.as_named}",
                 "remove the link, or choose another folder with -o",
@@ -98,6 +97,12 @@ class Files:
                 f"{self._named(folder)} cannot be made: {error.strerror or error}",
                 "choose another folder with -o",
             ) from error
+
+
+def _is_within(home: Path, folder: Path) -> bool:
+    """Whether a folder is, links followed, below another."""
+    above = os.path.realpath(home)
+    return os.path.commonpath((above, os.path.realpath(folder))) == above
 
 
 def fill(path: Path, write: Callable[[IO[bytes]], object], aside: Path, prefix: str = TEMPORARY) -> None:
