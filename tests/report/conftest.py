@@ -93,6 +93,15 @@ class Browser:
         """Move the mouse in the window, or press or release its button."""
         self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
+    def medium(self, name: str) -> None:
+        """Show the page as on another medium, such as print; on the screen where empty."""
+        self._call("Emulation.setEmulatedMedia", media=name)
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        """Put fingers on the window, move or lift them: touchStart, touchMove or touchEnd."""
+        fingers = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+        self._call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+
     def press(self, key: str, shift: bool = False) -> None:
         """Press and release a key: a letter, or a name such as ArrowLeft."""
         letter = {"text": key} if len(key) == 1 else {}

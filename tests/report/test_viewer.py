@@ -240,6 +240,29 @@ def test_an_enlarged_picture_reads_the_same(browser: Browser, html: Path) -> Non
     assert read(browser) != before
 
 
+def test_a_finger_reads_and_two_enlarge(browser: Browser, html: Path) -> None:
+    opened(browser, html, 360)
+    left, top, width, height = window(browser)
+    middle = (left + width / 2, top + height / 2)
+    browser.touch("touchStart", middle)
+    assert read(browser)[0] == "x 150, y 100"
+    browser.touch("touchEnd")
+    browser.touch("touchStart", (middle[0] - 20, middle[1]), (middle[0] + 20, middle[1]))
+    for apart in (30, 45, 60):
+        browser.touch("touchMove", (middle[0] - apart, middle[1]), (middle[0] + apart, middle[1]))
+    browser.touch("touchEnd")
+    assert browser.ask("parseFloat(document.querySelector('.world').style.width)") > 200
+
+
+def test_paper_has_the_drawn_pictures(browser: Browser, html: Path) -> None:
+    opened(browser, html)
+    browser.medium("print")
+    shown = "[...document.querySelectorAll('figure .picture')].every(one => one.checkVisibility())"
+    assert browser.ask(shown)
+    assert not browser.ask("document.querySelector('.viewer').checkVisibility()")
+    browser.medium("")
+
+
 CURRENT = "[...document.querySelectorAll('.viewer')[0].querySelectorAll('select')].slice(0, 3).map(one => one.value)"
 
 

@@ -64,7 +64,7 @@ export class CardViewer {
       "div", { className: "buttons" },
       button("+", "Enlarge", () => this.zoomBy(1.5)),
       button("−", "Reduce", () => this.zoomBy(1 / 1.5)),
-      button("All", "Show the whole picture", () => this.zoomBy(0)),
+      button("All", "All of the picture", () => this.zoomBy(0)),
       button("Pictures", "The pictures as they were drawn", () => this.flipPictures()),
       button("?", "Keys", help),
     );
