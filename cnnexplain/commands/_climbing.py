@@ -90,7 +90,8 @@ def climbed(reach: HeadOutput, climb: Climb, directions: Tensor, names: Sequence
     off = stuck
     for step in range(climb.steps):
         seen = picture.seen(step)
-        pixels = seen.detach().requires_grad_()
+        # Channels last in memory, which convolutions prefer; the model's layout makes of it what it takes.
+        pixels = seen.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
         with model.rectifiers() if bool(off.any()) else nullcontext() as rectifiers:
             if rectifiers is not None:
                 rectifiers.use("redirected")
