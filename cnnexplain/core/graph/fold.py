@@ -24,6 +24,7 @@ class GraphItem:
     end: int
     children: list[int] = field(default_factory=list)
     parent: int = -1
+    run: int = 1  # which run of the layer or block it is
     times: int = 1
     last: str = ""  # the name of the last of those that repeat
     row: str | None = None  # the layer whose row of the table says more
@@ -130,7 +131,7 @@ class _Folding:
 
     def _fill(self, parent: int, parts: Sequence[Part]) -> None:
         """Add the items of a block's parts, of those that repeat one after the other the first."""
-        for unit, repeats in self.parts.runs(parts):
+        for unit, repeats, last in self.parts.runs(parts):
             if repeats == 1:
                 for part in unit:
                     self._add(parent, part)
@@ -148,16 +149,14 @@ class _Folding:
                 place = self._append(parent, GraphItem("repeated", "", first, end, times=repeats, row=None))
                 for part in unit:
                     self._add(place, part)
-            self.items[place].last = self._name_at(first + (repeats - 1) * (end - first), unit[0][1])
+            self.items[place].last = self._name(last)
             self._describe(self.items[place], end - 1)
             if len(unit) > 1:
                 self.items[place].row = self.items[self.items[place].children[0]].row
 
-    def _name_at(self, node: int, group: int) -> str:
-        """What the repeat that begins with a node is called."""
-        name = self.graph.nodes[node].name
-        level = self.graph.groups[group].name.count(".") if group >= 0 else name.count(".")
-        return ".".join(name.split(".")[: level + 1])
+    def _name(self, part: Part) -> str:
+        node, group = part
+        return self.graph.nodes[node].name if group < 0 else self.graph.groups[group].name
 
     def _append(self, parent: int, item: GraphItem) -> int:
         item.parent = parent
@@ -177,11 +176,13 @@ class _Folding:
             item = GraphItem(
                 described.kind, described.name, node, node + 1, times=repeats, row=described.name or None
             )
+            item.run = described.run
             self._describe(item, node)
             return self._append(parent, item)
         block = self.graph.groups[group]
         end = self.parts.ends[group]
         item = GraphItem(block.kind, block.name, self.parts.starts[group], end, times=repeats, row=block.name)
+        item.run = block.run
         place = self._append(parent, item)
         if len(self.parts.of[group]) > 1:
             self._fill(place, self.parts.of[group])

@@ -42,8 +42,8 @@ class Parts:
             self._before.setdefault(target, []).append(source)
         self._signatures: dict[Part, Signature] = {}
 
-    def runs(self, parts: Sequence[Part]) -> Iterator[tuple[Sequence[Part], int]]:
-        """Return a block's parts divided into units, and how often each repeats."""
+    def runs(self, parts: Sequence[Part]) -> Iterator[tuple[Sequence[Part], int, Part]]:
+        """Return a block's parts divided into units, how often each repeats, and the first part of the last time."""
         place = 0
         signatures = [self._signature(part) for part in parts]
         while place < len(parts):
@@ -54,7 +54,7 @@ class Parts:
                 if repeats >= (2 if block else FEWEST_TIMES) and repeats * period > best[0] * best[1]:
                     best = (period, repeats)
             period, repeats = best
-            yield parts[place : place + period], repeats
+            yield parts[place : place + period], repeats, parts[place + period * (repeats - 1)]
             place += period * repeats
 
     def _repeats(

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from cnnexplain.core.graph.fold import FoldedGraph, GraphItem
 from cnnexplain.core.graph.place import HEADER, Drawing, DrawnLine, Placed
-from cnnexplain.core.words import capped, printable
+from cnnexplain.core.words import capped, printable, run_name
 
 EDGE, HEAD, NARROWEST = (
     20,
@@ -108,7 +108,7 @@ def names_of(graph: FoldedGraph, item: GraphItem) -> tuple[str, str]:
     around = graph.items[item.parent]
     while not around.name and around.parent >= 0:
         around = graph.items[around.parent]
-    name = item.name
+    name = run_name(item.name, item.run)
     if item.times > 1 and item.name and item.last:
         first, last = item.name.split("."), item.last.split(".")
         same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
