@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from html import escape
 from itertools import pairwise
-from xml.sax.saxutils import escape, quoteattr
 
 from cnnexplain.core.graph.fold import FoldedGraph, GraphItem
 from cnnexplain.core.graph.place import HEADER, Drawing, DrawnLine, Placed
@@ -155,7 +155,7 @@ def _linked(item: GraphItem, box: Placed, inside: str, anchors: Mapping[str, str
     anchor = anchors.get(item.row) if item.row else None
     if anchors and (anchor or item.children):
         opens = f' data-item="{box.item}" aria-expanded="{str(box.open).lower()}"' if item.children else ""
-        return f'<a class="{kind}" href={quoteattr("#" + (anchor or ""))}{opens} {transform}>{text}</a>'
+        return f'<a class="{kind}" href="#{anchor or ""}"{opens} {transform}>{text}</a>'
     return f'<g class="{kind}" {transform}>{text}</g>'
 
 

@@ -123,6 +123,6 @@ for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelect
     draw();
     const same = /** @type {SVGElement | null} */ (svg.querySelector(`[data-item="${item}"]`));
     same?.focus({preventScroll: true});
-    same?.scrollIntoView({block: "nearest", inline: "nearest"});
+    (same?.querySelector(".bar") ?? same)?.scrollIntoView({block: "nearest", inline: "nearest"});
   });
 }
