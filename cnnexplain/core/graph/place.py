@@ -152,7 +152,7 @@ def _filled(
         while end < len(heights) and not (single[end] and heights[end]):
             end += 1
         part = sum(heights[at:end]) + sum(gaps[at:end])
-        new = single[at] and heights[at] > 0 and height + part > limit
+        new = single[at] and heights[at] > 0 and 0 < height > limit - part
         columns += [columns[-1] + new] * (end - at)
         height = part if new else height + part
         highest = max(highest, height)

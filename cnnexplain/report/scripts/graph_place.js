@@ -96,7 +96,7 @@ export function placedGraph(graph, opened) {
       let end = at + 1;
       while (end < heights.length && !(single[end] && heights[end])) end++;
       const part = sum(heights.slice(at, end)) + sum(gaps.slice(at, end));
-      const fresh = single[at] && heights[at] > 0 && height + part > limit;
+      const fresh = single[at] && heights[at] > 0 && height > 0 && height > limit - part;
       const column = columns[columns.length - 1] + (fresh ? 1 : 0);
       for (; at < end; at++) columns.push(column);
       height = fresh ? part : height + part;
