@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -238,7 +239,7 @@ def _described(namespace: ModuleType, name: str) -> str:
     said = _prose(inspect.getdoc(thing) or "")
     return (
         f"`{name}`: {said}"
-        if isinstance(thing, property)
+        if isinstance(thing, (property, cached_property))
         else f"```text\n{_signature(name, thing)}\n```\n\n{said}"
     )
 
