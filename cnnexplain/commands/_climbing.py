@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
     from cnnexplain.engine.reaching import HeadOutput
 
-REDIRECTED = (
-    16  # steps at the beginning in which rectifiers that are off let the gradient through, as in Lucid
-)
+REDIRECTED = 16  # steps for which rectifiers that are off let the gradient through, as in Lucid
 RATES = {"pixel": 0.05, "fourier": 0.05, "maco": 0.1}  # of Adam
 STEP = 0.05  # of an ascent of pixels: of the ball's radius, or of the length of a picture of deviation 1
 DIVERSITY = 0.5  # how much being different counts, as a share of the objective
@@ -84,22 +82,23 @@ def climbed(reach: HeadOutput, climb: Climb, directions: Tensor, names: Sequence
 
     model = reach.model
     picture = _KINDS[climb.parametrization](reach, climb, names)
-    # The pictures that got no gradient once, and those that reach nothing yet, as behind a SiLU, whose gradient leads
-    # away where it is off: rectifiers that are off let the gradient through for them alone.
-    stuck = torch.zeros(len(names), dtype=torch.bool, device=directions.device)
-    off = stuck
+    # Until this step rectifiers that are off let the gradient of a picture through: of one that got none, and in the
+    # first steps of one that reaches nothing yet, as behind a SiLU, whose gradient leads away where it is off.
+    until = torch.zeros(len(names), dtype=torch.long, device=directions.device)
     for step in range(climb.steps):
         seen = picture.seen(step)
         # Channels last in memory, which convolutions prefer; the model's layout makes of it what it takes.
         pixels = seen.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        off = until > step
         with model.rectifiers() if bool(off.any()) else nullcontext() as rectifiers:
             if rectifiers is not None:
                 rectifiers.use("redirected")
                 rectifiers.rows = off
             value = climb.objective(reach(pixels.clone()), directions)
             gradients = model.gradient_to_input(value, pixels)
-        stuck |= ~gradients.flatten(1).any(1)
-        off = stuck | (value.detach() <= 0)
+        if step < REDIRECTED:
+            until[value.detach() <= 0] = step + 2
+        until[~gradients.flatten(1).any(1)] = step + 1 + REDIRECTED
         picture.advance(step, seen, gradients)
     return picture.inputs().detach()
 

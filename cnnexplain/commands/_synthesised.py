@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnexplain.commands._aims import Aim
 
 TOGETHER = {"cpu": 8, "cuda": 64, "mps": 16}  # pictures of 224x224 pixels
+SMALL = 0.5  # of that area: of pictures that are smaller no more go through a model at once
 GREY = 0.5
 TWICE = 2  # so many times the strongest real picture, and it is said
 
@@ -40,7 +41,7 @@ def synthesised(
     """
     model = aims[places[0]].reach.model
     area = climb.size[0] * climb.size[1] / 224**2
-    most = max(1, round(TOGETHER.get(model.device.type, 8) / (max(area, 1) * climb.variants)))
+    most = max(1, round(TOGETHER.get(model.device.type, 8) / (max(area, SMALL) * climb.variants)))
     most = 1 if batch_choice(model) else most
     grey = _of_grey(aims[places[0]], climb.size)
 
