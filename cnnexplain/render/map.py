@@ -6,11 +6,10 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import Explanation
@@ -33,7 +32,7 @@ from cnnexplain.render.kit.panel import (
     stamp,
 )
 from cnnexplain.render.kit.scale import PixelScale, colormap, painted
-from cnnexplain.render.kit.text import font, wrapped, write
+from cnnexplain.render.kit.text import font, length, wrapped, write
 
 BAR_WIDTH, BAR_LABELS = 18, 64
 SHORTEST_BAR = 2 * SMALL + 6  # so that its numbers have room
@@ -77,7 +76,7 @@ class MapCards:
         room = width * 2 + GAP if beside else width
         ticks = _ticks(heatmap, scale)
         labels = max(
-            [BAR_LABELS, *(math.ceil(font(SMALL).getlength(tick)) + 6 for tick in ticks or () if scale)]
+            [BAR_LABELS, *(math.ceil(length(tick, font(SMALL))) + 6 for tick in ticks or () if scale)]
         )
         inner = max(room + GAP + BAR_WIDTH + labels, NARROWEST)
         remarks = [
@@ -122,9 +121,10 @@ class MapCards:
         return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
 
     def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
-        grey = self.image.grey.crop(self.image.seen)
-        if not heatmap.placed:  # on blank paper: where on the picture it lies is not known
-            grey = Image.new("RGB", grey.size, BLANK)
+        if heatmap.placed:
+            grey = self.image.grey if self.image.seen_whole else self.image.grey.crop(self.image.seen)
+        else:  # on blank paper: where on the picture it lies is not known
+            grey = Image.new("RGB", self.image.seen_size, BLANK)
         if scale is not None:
             if not scale.limit > 0:
                 canvas = self.image.over_unseen(grey)
@@ -156,7 +156,8 @@ class MapCards:
         enlarged = positive.resize(
             self.image.seen_size, Image.Resampling.BILINEAR, box=self.image.cells((rows, columns))
         )
-        return _coloured(np.asarray(enlarged), colormap(self.options, signed=False))
+        levels = np.rint(np.asarray(enlarged)).astype(np.uint8)  # 0 to 255, as are means of such
+        return painted(Image.fromarray(levels), colormap(self.options, signed=False))
 
     def _pixels(self, heatmap: Heatmap, scale: PixelScale, *, smooth: bool) -> Image.Image:
         """A map in colours on both sides of zero, at the size of what the model saw; one of few cells `smooth`."""
@@ -178,7 +179,7 @@ class MapCards:
     def _heading(self, draw: ImageDraw.ImageDraw, heatmap: Heatmap, width: float) -> None:
         title = heatmap.target.label if heatmap.of_class else "What stands out"
         chance = f"  {likelihood(asdict(heatmap.target))}" if heatmap.of_class else "  no class"
-        room = width - font(TITLE).getlength(chance)
+        room = width - length(chance, font(TITLE))
         used = write(draw, (MARGIN, MARGIN - 6), title, TITLE, INK, bold=True, width=room)
         write(draw, (MARGIN + used, MARGIN - 6), chance, TITLE, FAINT)
         where = "" if heatmap.layer == PIXELS else f" at {heatmap.layer}"
@@ -196,8 +197,7 @@ class MapCards:
         left, top, bottom = place
         name = scale.colormap if scale else colormap(self.options, signed=False)
         last = scale.steps if scale else 255
-        levels = np.linspace(last, 0, bottom - top)[:, None].repeat(BAR_WIDTH, axis=1)
-        paper.paste(_coloured(levels, name), (left, top))
+        paper.paste(_bar_of(name, last, bottom - top), (left, top))
         draw = ImageDraw.Draw(paper)
         for y, text, anchor in zip(
             (top, (top + bottom) // 2, bottom), ticks, ("lt", "lm", "ls"), strict=True
@@ -255,5 +255,8 @@ def _ticks(heatmap: Heatmap, scale: PixelScale | None) -> tuple[str, str, str] |
     return number(heatmap.max), number(heatmap.max / 2), "0"
 
 
-def _coloured(levels: NDArray[Any], name: str) -> Image.Image:
-    return painted(Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)), name)
+@lru_cache(maxsize=64)
+def _bar_of(name: str, last: int, height: int) -> Image.Image:
+    """All colours of a map as an upright bar, `last` at the top; most pictures of a run have it in common."""
+    levels = np.linspace(last, 0, height).round().astype(np.uint8)
+    return painted(Image.fromarray(levels[:, None].repeat(BAR_WIDTH, axis=1)), name)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.words import number
 from cnnexplain.render.kit.colormaps import ANCHORS, ENDS, MIDDLE, palette
 from cnnexplain.render.kit.options import COLORMAPS, DIVERGING, SEQUENTIAL
-from cnnexplain.render.kit.text import fitted, font, wrapped, write
+from cnnexplain.render.kit.text import fitted, font, lay, wrapped, write
 
 
 def test_every_colour_map_on_offer_has_its_colours() -> None:
@@ -96,6 +96,33 @@ def test_as_much_of_a_line_as_fits_is_shown() -> None:
     assert fitted("tiger cat", face, 1000) == "tiger cat"
     assert fitted("tiger cat", face, face.getlength("tiger cat")) == "tiger cat"
     assert fitted("tiger catfish", face, face.getlength("tiger c…") + 0.5) == "tiger c…"
+
+
+@pytest.mark.parametrize(
+    "text", [*HOSTILE, "Circle: the strongest of 7x7 cells, 0.0123, around x 12, y 34. " * 9]
+)
+@pytest.mark.parametrize("width", [5, 40, 161.5, 420, 1e6])
+def test_every_line_takes_the_words_that_fit(text: str, width: float) -> None:
+    """As laying word after word would have it, which measures each line once for each word."""
+    face = font(15)
+    lines: list[str] = []
+    for word in (fitted(word, face, 1e9) for word in text.split()):
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and face.getlength(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(fitted(word, face, width))
+    assert wrapped(text, face, width) == tuple(lines)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("anchor", ["la", "lt", "lm", "ls", "mm"])
+def test_words_look_as_pillow_draws_them(text: str, anchor: str) -> None:
+    ours, theirs = (Image.new("RGB", (300, 60), "#fff") for _ in range(2))
+    face, shown = font(17), fitted(text, font(17), 250)
+    lay(ImageDraw.Draw(ours), (20.25, 30.5), shown, face, "#5b6270", anchor)
+    ImageDraw.Draw(theirs).text((20.25, 30.5), shown, font=face, fill="#5b6270", anchor=anchor)
+    assert ours.tobytes() == theirs.tobytes()
 
 
 def test_wrapping_loses_no_word() -> None:

@@ -149,7 +149,9 @@ def test_a_finished_run_leaves_its_files_and_nothing_else(out: Path) -> None:
 
 def test_a_file_has_the_usual_permissions(out: Path) -> None:
     finished(out, "cat.png")
-    assert (out / "cat.png").stat().st_mode & 0o777 == 0o666 & ~files.UMASK
+    other = out / "other"
+    other.touch()
+    assert (out / "cat.png").stat().st_mode == other.stat().st_mode
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(28, "No space left on device")])
@@ -282,6 +284,33 @@ def test_a_link_that_leads_out_is_refused_and_nothing_is_made_beyond(
         with pytest.raises(OutputError, match="leads out"):
             folder.write(name, lambda file: file.write(PICTURE))
     assert list(beyond.iterdir()) == []
+
+
+def test_a_folder_that_was_written_to_is_refused_once_it_is_a_link(out: Path, tmp_path: Path) -> None:
+    beyond = tmp_path / "beyond"
+    beyond.mkdir()
+    folder, _ = started(out)
+    folder.write("sub/cat.png", lambda file: file.write(PICTURE))
+    (out / "sub").rename(tmp_path / "moved")
+    folder.write("sub/dog.png", lambda file: file.write(PICTURE))
+    assert (out / "sub/dog.png").read_bytes() == PICTURE, "one that was taken away is made again"
+    (out / "sub").rename(tmp_path / "again")
+    (out / "sub").symlink_to(beyond)
+    with pytest.raises(OutputError, match="leads out"):
+        folder.write("sub/bird.png", lambda file: file.write(PICTURE))
+    assert list(beyond.iterdir()) == []
+
+
+def test_a_file_that_another_process_began_under_a_name_is_left_alone(out: Path) -> None:
+    folder, _ = started(out)
+    folder.write("cat.png", lambda file: file.write(PICTURE))
+    numbers = range(1000)  # more than were used so far
+    begun = [out / ".cnnexplain" / f"part-{os.getpid()}-{number}" for number in numbers]
+    for path in begun:
+        path.touch()
+    folder.write("dog.png", lambda file: file.write(PICTURE))
+    assert all(path.stat().st_size == 0 for path in begun)
+    assert (out / "dog.png").read_bytes() == PICTURE
 
 
 def test_an_out_that_is_itself_a_link_is_used(out: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage.io import imread
 
-from cnnexplain.runner.output.png import ROWS, write_png
+from cnnexplain.runner.output.png import BAND, write_png
 from cnnexplain.runner.output.write import save_png
 
 
@@ -20,7 +20,10 @@ def written(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 5), (17, ROWS), (5, ROWS + 1), (640, 2 * ROWS + 100)])
+@pytest.mark.parametrize(
+    "size",
+    [(1, 1), (3, 1), (1, 5), (16, BAND // 48), (16, BAND // 48 + 1), (640, 3 * BAND // 1920 + 7), (BAND, 2)],
+)
 def test_every_pixel_is_read_back_by_others(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     data = written(Image.fromarray(pixels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from functools import cache, lru_cache
 
 import font_source_sans_pro
@@ -58,13 +59,15 @@ def end_of(name: str, size: int, width: float) -> str:
 @lru_cache(maxsize=1024)
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels, broken between words."""
+    words = [visible(word) for word in text.split()]
     lines: list[str] = []
-    for word in map(visible, text.split()):
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and length(joined, face) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(fitted(word, face, width))
+    while words:
+        words[0] = fitted(words[0], face, width)
+        fit = len(words)
+        if length(" ".join(words), face) > width:
+            fit = bisect_right(range(2, fit), width, key=lambda n: length(" ".join(words[:n]), face)) + 1
+        lines.append(" ".join(words[:fit]))
+        del words[:fit]
     return tuple(lines)
 
 
@@ -105,10 +108,5 @@ def _drawn(
     text: str, face: ImageFont.FreeTypeFont, anchor: str, x: float, y: float
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Words as a mask, and its corner when they are written at (x, y), the parts of a place behind the point."""
-    left, top, right, bottom = face.getbbox(text, anchor=anchor)
-    # One more on each side: between pixels a letter may reach further.
-    corner = min(0, math.floor(left)) - 1, min(0, math.floor(top)) - 1
-    size = math.ceil(right) - corner[0] + 2, math.ceil(bottom) - corner[1] + 2
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).text((x - corner[0], y - corner[1]), text, font=face, fill=255, anchor=anchor)
-    return mask, corner
+    mask, corner = face.getmask2(text, "L", anchor=anchor, start=(x, y))
+    return Image.Image()._new(mask), corner  # a text drawn by `ImageDraw` would be measured apart

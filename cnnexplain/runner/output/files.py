@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -13,10 +13,10 @@ from cnnexplain.errors import ImageError, OutputError
 from cnnexplain.runner.output.journal import ASIDE
 
 TEMPORARY = "part-"
-UMASK = os.umask(0)  # can only be read by setting it
-os.umask(UMASK)
 MARK = b"cnnexplain"  # within the first bytes of every file that this program writes
 MARK_WITHIN = 512
+
+_numbers = count()  # of the files that this process began
 
 
 class Files:
@@ -26,6 +26,7 @@ class Files:
         self.as_named = path  # as messages name it
         self.path = path.absolute()  # code of the user's own may go to another folder
         self._aside = self.path / ASIDE
+        self._within: dict[str, object] = {}  # which folders were seen to be below it, by their paths
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a picture or a map below the folder; a file that is not from cnnexplain is left alone."""
@@ -84,6 +85,9 @@ class Files:
         return str(self.as_named / path.relative_to(self.path))
 
     def _make(self, folder: Path) -> None:
+        known = self._within.get(str(folder))
+        if known and known == _identity(folder):  # else it is another one, or a link, by now
+            return
         if folder != self.path and not _is_within(self.path, folder):
             raise OutputError(
                 f"{self._named(folder)} leads out of {self.as_named}",
@@ -92,6 +96,7 @@ class Files:
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
+            self._within[str(folder)] = _identity(folder)
         except OSError as error:
             raise OutputError(
                 f"{self._named(folder)} cannot be made: {error.strerror or error}",
@@ -105,19 +110,32 @@ def _is_within(home: Path, folder: Path) -> bool:
     return os.path.commonpath((above, os.path.realpath(folder))) == above
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder a path leads to, links followed; None where there is nothing."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def fill(path: Path, write: Callable[[IO[bytes]], object], aside: Path, prefix: str = TEMPORARY) -> None:
     """Have `write` fill a file in the folder `aside`, which then gets its name: it is there whole or not at all."""
-    part = None
+    file = _begun(aside, prefix)
     try:
-        with tempfile.NamedTemporaryFile(dir=aside, prefix=prefix, delete=False) as file:
-            part = Path(file.name)
+        with file:
             write(file)
-        part.chmod(0o666 & ~UMASK)
-        part.replace(path)
+        os.replace(file.name, path)
     except OSError:
-        if part is not None:
-            part.unlink(missing_ok=True)  # it may hold the room that the others need
+        Path(file.name).unlink(missing_ok=True)  # it may hold the room that the others need
         raise
+
+
+def _begun(folder: Path, prefix: str) -> IO[bytes]:
+    """A new file in a folder, of a name that no other has."""
+    while True:
+        with contextlib.suppress(FileExistsError):  # another machine's, or that of a run that was killed
+            return (folder / f"{prefix}{os.getpid()}-{next(_numbers)}").open("xb")
 
 
 def write_file(path: Path, content: bytes, flag: str) -> None:

@@ -33,6 +33,7 @@ from cnnexplain.render.map import MapCards
 
 FEW = 64 * 64  # cells: so many have all 16 bits
 PACKING = 1  # of 0 to 3
+_compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def numbers_of(explanation: Explanation, options: RenderOptions) -> bytes | None:
@@ -46,7 +47,7 @@ def numbers_of(explanation: Explanation, options: RenderOptions) -> bytes | None
         "original": cards.original,
         "maps": [heatmap and _described(heatmap, cards) for heatmap in maps],
     }
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _compact(header).encode()
     planes = (_planes(heatmap.values) for heatmap in maps if heatmap)
     packed = isal_zlib.compress(b"".join((struct.pack("<I", len(text)), text, *planes)), PACKING)
     return b'/* cnnexplain %s: values of maps */\n:root{--numbers:"%s"}\n' % (
