@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cnnexplain.cli.apart import apart
 from cnnexplain.cli.findings import of_answers, of_commands, of_recognition, of_stages
-from cnnexplain.cli.progress import progress_bar
+from cnnexplain.cli.progress import progress_bar, stage_bar
 from cnnexplain.cli.text import printable
 from cnnexplain.cli.workflow import harmless, harmless_json
 from cnnexplain.core.params import Param
@@ -81,6 +81,7 @@ class Console:
         self._options = options
         self._out = sys.stdout  # the output of other code is redirected while a command runs
         self._progress: Progress | None = None
+        self._stage = ""  # whose progress the bar shows; empty for that of images
         self._each = options.verbose
         self._total = self._before = self._failed_again = 0
         self._table: LayerTable | None = None
@@ -121,7 +122,7 @@ class Console:
         """Report a finished image that is `listed`; a repeated failure is only counted, unless --verbose is set."""
         if self._before:
             self._before -= 1  # of an earlier run, which says nothing about the rate of this run
-        elif self._progress is not None:
+        elif self._progress is not None and not self._stage:
             self._progress.advance(self._progress.task_ids[0])
         if not listed:
             return
@@ -142,6 +143,12 @@ class Console:
                 self._say(" ", line)
             for note in record.get("notes", ()):
                 self._say("note", note)
+
+    def staged(self, stage: str, done: int, total: int) -> None:
+        """Show a bar of each stage in the place of the one before, where the work is long and somebody watches."""
+        if not self._options.quiet and total > FEW and _is_terminal():
+            self._stage, before = printable(stage), self._stage
+            self._progress = stage_bar(self._progress, self._stage, done, total, new=self._stage != before)
 
     def finding(self, result: Result) -> None:
         """Report a result about the model itself; the table of its layers is shown at the end."""
@@ -219,12 +226,8 @@ class Console:
         for word, line in outcome.lines:
             self._say(word, line)
         if self._failed_again:
-            again = (
-                "failed as before"
-                if outcome.report is None
-                else f"failed as before; {outcome.report} says why"
-            )
-            self._say("failed", f"{count(self._failed_again, 'image')} {again}")
+            why = "" if outcome.report is None else f"; {outcome.report} says why"
+            self._say("failed", f"{count(self._failed_again, 'image')} failed as before{why}")
         failures = f", {outcome.failed} failed" if outcome.failed else ""
         if self._options.quiet and 0 < outcome.failed <= outcome.allowed:
             self._warn("failed", f"{outcome.failed} of {outcome.images} images, as --max-failures allows")

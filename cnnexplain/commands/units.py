@@ -161,8 +161,8 @@ class UnitAtlas(FolderCommand):
 
     def projected(
         self, model: Model, batch: Batch, layer: str, units: Sequence[tuple[int, int | None, bool]]
-    ) -> Iterator[Reconstruction]:
-        """What units of a layer see in a picture, and where it is asked for what of it counted.
+    ) -> Iterator[tuple[int, Reconstruction]]:
+        """What units of a layer see in a picture, and where it is asked for what of it counted: by place in `units`.
 
         Args:
             model: Is borrowed.

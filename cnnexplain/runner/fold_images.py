@@ -66,7 +66,9 @@ class FoldTask(ImageTask):
         if kept := self._kept(self.folder):
             self._units = kept
             return
-        making = UnitRecords(self.request, self.folder, self.model, self.worker, self.jobs, self.records)
+        making = UnitRecords(
+            self.request, self.folder, self.model, self.worker, self.jobs, self.records, self.observer
+        )
         with self.model.borrowed():
             for record in making.of(self.method):
                 self._units.append(record)

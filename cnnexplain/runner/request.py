@@ -79,6 +79,9 @@ class Observer(Protocol):
         `again`: it failed in an earlier run already; `listed`: it is one of those that are to be shown.
         """
 
+    def staged(self, stage: str, done: int, total: int) -> None:
+        """What is made of all records, one stage after another, has come so far."""
+
     def finding(self, result: Result) -> None:
         """Something was found in a model."""
 

@@ -122,12 +122,12 @@ def _made(model: Model, method: UnitAtlas, layer: str, wanted: Wanted, options: 
     batch = Batch(model.inputs([picture.pixels]), (picture.picture,), (picture.geometry,))
     projects = method.rule != "none"
     asked = [(shown.channel, shown.cell, projects and shown.group == "top") for _, _, shown in wanted.tiles]
-    entries, patches, projections = [], [], []
-    for unit, (_, _, back) in zip(method.projected(model, batch, layer, asked), asked, strict=True):
+    tiles: dict[int, tuple[dict[str, Any], NDArray[np.uint8], NDArray[np.uint8] | None]] = {}
+    for place, unit in method.projected(model, batch, layer, asked):
         entry = _entry(unit)
-        entries.append(entry)
-        patches.append(patch_tile(picture.picture, picture.geometry.picture_size, entry["box"]))
-        projections.append(projected_tile(unit, entry["box"]) if back else None)
+        patch = patch_tile(picture.picture, picture.geometry.picture_size, entry["box"])
+        tiles[place] = entry, patch, projected_tile(unit, entry["box"]) if asked[place][2] else None
+    entries, patches, projections = zip(*(tiles[place] for place in range(len(asked))), strict=True)
     return Made(wanted, entries, patches, projections, thumbnail(picture.picture))
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.records import layer_name, number, readable
+from cnnexplain.core.words import count
 from cnnexplain.render.kit.patches import SIDE
 from cnnexplain.report.pages.digest import sealed
 from cnnexplain.report.pages.record import SCHEMA
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cnnexplain.runner.output.files import Files
     from cnnexplain.runner.output.journal import Records
     from cnnexplain.runner.output.write import Job
-    from cnnexplain.runner.request import Request
+    from cnnexplain.runner.request import Observer, Request
     from cnnexplain.runner.workers.worker import Worker
 
 GROUPS = ("top", "median", "random")
@@ -39,8 +40,10 @@ class UnitRecords:
         worker: Worker,
         jobs: Sequence[Job],
         records: Records,
+        observer: Observer,
     ) -> None:
         """Make nothing yet. The model is borrowed while `of` is at work."""
+        self._observer = observer
         self._request, self._folder, self._model, self._worker = request, folder, model, worker
         self._jobs, self._records = jobs, records
         self._images = len(records) - records.failed
@@ -67,10 +70,13 @@ class UnitRecords:
         streams = Streams()
         streams.settle(self._model, len(self._jobs))
         made_of_all = made_of(self._model, method, layer, units, self._jobs, self._worker.wanted, streams)
+        images = len({shown.position for unit in units for shown in unit.shown})
+        self._observer.notice("units", _outlook(layer, units, images, projects=rows > 1))
         with closing(TileFile(len(units), columns, rows)) as tiles:
             with closing(made_of_all):
-                for made in made_of_all:
+                for done, made in enumerate(made_of_all, 1):
                     self._take(made, tiles, entries)
+                    self._observer.staged(f"showing {layer}", done, images)
             for row, (unit, of_unit) in enumerate(zip(units, entries, strict=True)):
                 picture = None
                 if self._draws and unit.shown:
@@ -145,3 +151,13 @@ class UnitRecords:
             return None
         expected = (self._records.at(position) or {}).get("expected")
         return None if expected is None else str(expected["label"])
+
+
+def _outlook(layer: str, units: Sequence[UnitFacts], images: int, *, projects: bool) -> str:
+    """What is to be done for the units of a layer, in words."""
+    patches = sum(len(unit.shown) for unit in units)
+    text = f"{count(len(units), 'unit')} of {layer}: {count(patches, 'patch', 'patches')}"
+    if projects:
+        back = sum(shown.group == "top" for unit in units for shown in unit.shown)
+        text += f", {back:,} of them projected back,"
+    return f"{text} out of {count(images, 'image')}"

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -95,6 +97,19 @@ def test_a_record_of_every_unit_with_its_pictures(run: Run, work: Path) -> None:
     scans = [json.loads(line) for line in (work / "out" / "scan.jsonl").read_text().splitlines()]
     assert len(scans) == 24
     assert first["picture"] in (work / "out" / "index.html").read_text()
+
+
+def test_what_comes_after_the_pass_shows_how_far_it_is(
+    work: Path, run: Run, on_terminal: Callable[..., Any]
+) -> None:
+    watched = on_terminal(*CALL, "-o", "watched", terminal="stderr")
+    assert watched.code == 0
+    assert "showing relu" in watched.err
+    plain = run(*CALL, "-o", "plain")
+    shown = [unit[group] for unit in units(work / "plain") for group in ("top", "median", "random")]
+    patches, back = sum(map(len, shown)), sum(map(len, shown[::3]))
+    assert f"2 units of relu: {patches} patches, {back} of them projected back, out of" in plain.err
+    assert "showing relu" not in plain.err
 
 
 def test_units_that_are_there_are_not_made_again(run: Run, work: Path) -> None:

@@ -205,12 +205,12 @@ def test_a_patch_alone_gives_the_units_activation(inputs: Tensor) -> None:
     model = as_model(Planted().eval(), SIZE)
     command, _ = bound(UnitAtlas(layer=("tail",)), model)
     with model.borrowed():
-        (unit,) = command.projected(model, Batch(inputs[:1]), "tail", [(2, 3 * 7 + 4, True)])
+        ((_, unit),) = command.projected(model, Batch(inputs[:1]), "tail", [(2, 3 * 7 + 4, True)])
         left, top, right, bottom = unit.sees
         assert (right - left, bottom - top) == (5, 5)
         alone = torch.rand(1, 3, *SIZE)
         alone[:, :, top:bottom, left:right] = inputs[:1, :, top:bottom, left:right]
-        (again,) = command.projected(model, Batch(alone), "tail", [(2, 3 * 7 + 4, False)])
+        ((_, again),) = command.projected(model, Batch(alone), "tail", [(2, 3 * 7 + 4, False)])
     assert again.activation == pytest.approx(unit.activation, rel=1e-6)
     assert unit.cell == (3, 4)
     assert unit.values.any() == (unit.activation > 0)
@@ -223,7 +223,9 @@ def test_what_is_projected_back_is_the_gradient(inputs: Tensor) -> None:
     layer = model.choose_stages()[0][0]
     command, _ = bound(UnitAtlas(layer=(layer,)), model)
     with model.borrowed():
-        for unit in command.projected(model, Batch(inputs[:1]), layer, [(0, None, True), (1, None, True)]):
+        asked = [(0, None, True), (1, None, True), (2, 5, True)]
+        for place, unit in command.projected(model, Batch(inputs[:1]), layer, asked):
+            assert unit.channel == asked[place][0]
             x = inputs[:1].clone().requires_grad_()
             with model.capture(layer) as maps, model.rectifiers() as rectifiers:
                 model.forward(x.clone())
@@ -234,6 +236,29 @@ def test_what_is_projected_back_is_the_gradient(inputs: Tensor) -> None:
             left, top, right, bottom = unit.sees
             if unit.activation > 0:
                 np.testing.assert_allclose(unit.values, back[:, top:bottom, left:right], atol=1e-6)
+
+
+def test_units_without_a_pixel_in_common_share_a_way_back(inputs: Tensor, monkeypatch: Any) -> None:
+    model = as_model(Planted().eval(), SIZE)
+    command, _ = bound(UnitAtlas(layer=("relu",)), model)
+    asked = [(unit, row * 16 + column, True) for unit in (0, 4) for row in range(16) for column in (0, 5, 7)]
+    backs: list[Tensor] = []
+    back = type(model).gradient_to_input
+    monkeypatch.setattr(
+        type(model),
+        "gradient_to_input",
+        lambda *args, **named: (backs.append(args[1]), back(*args, **named))[1],
+    )
+    with model.borrowed():
+        together = dict(command.projected(model, Batch(inputs[:1]), "relu", asked))
+        ways = len(backs)
+        alone = [
+            unit for each in asked for _, unit in command.projected(model, Batch(inputs[:1]), "relu", [each])
+        ]
+    assert ways < (len(backs) - ways) / 3
+    for place, unit in enumerate(alone):
+        assert together[place].sees == unit.sees
+        np.testing.assert_array_equal(together[place].values, unit.values)
 
 
 def test_values_that_are_no_numbers_are_a_problem_of_their_picture(inputs: Tensor) -> None:

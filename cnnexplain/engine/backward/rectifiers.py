@@ -159,7 +159,7 @@ class _Rectified(torch.autograd.Function):
             y = rectify(inside)
             # The slope of ReLU is all or nothing, which a byte can hold.
             slope = None if kind == "ReLU" else torch.autograd.grad(y.sum(), inside)[0]
-        ctx.closed, ctx.slope, ctx.number, ctx.mode = (x > 0).logical_not_(), slope, number, mode
+        ctx.open, ctx.slope, ctx.number, ctx.mode = x > 0, slope, number, mode
         return y.detach()
 
     @staticmethod
@@ -168,11 +168,13 @@ class _Rectified(torch.autograd.Function):
         if ctx.mode.rule == "deconv":
             below = gradient.clamp(min=0)
         elif ctx.mode.rule == "guided":
-            below = gradient.clamp(min=0).masked_fill_(ctx.closed, 0)
+            below = gradient.clamp(min=0).mul_(
+                ctx.open
+            )  # several times faster than filling where it is closed
         elif ctx.mode.rule == "redirected":
-            below = _redirected(gradient, ctx.closed, ctx.slope, ctx.mode.rows)
+            below = _redirected(gradient, ~ctx.open, ctx.slope, ctx.mode.rows)
         elif ctx.slope is None:
-            below = gradient.masked_fill(ctx.closed, 0)
+            below = gradient * ctx.open
         else:
             below = gradient * ctx.slope
         return below, None, None, None, None
