@@ -26,10 +26,8 @@ import cnnexplain
 
 PICTURE = Path(__file__).parents[1] / "docs" / "photos" / "chelsea.png"
 BUNDLED = "bundled:efficientnet_lite0"
-ROUNDS, SOME = (
-    1,
-    32,
-)  # rounds, each of which takes minutes; of the channels, those that pytorch-grad-cam is timed with
+ROUNDS, WARM_UP = 1, 1  # rounds take minutes each
+SOME = 32  # of the channels, those that pytorch-grad-cam is timed with
 # At least so many times faster: as many channels as it takes, all channels.
 ASKED = {
     BUNDLED: (15.0, 3.0),
@@ -70,7 +68,7 @@ def compare(name: str, enough_asked: float, all_asked: float) -> None:
     timed = in_turns(
         {"enough": lambda: ours("energy"), "all": lambda: ours("all"), "peer": theirs},
         ROUNDS,
-        0,
+        WARM_UP,
         clock=time.process_time,
     )
     share = a.shape[1] / SOME
