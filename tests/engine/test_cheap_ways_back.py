@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -158,6 +159,22 @@ def test_the_factor_of_a_batch_norm_goes_into_the_convolution_before_it(
     torch.testing.assert_close(gradients[2], gradients[0], rtol=1e-12, atol=1e-12)
     assert (names[2] == "_FixedAfterConvolutionBackward") == (taken and change in ("", "used twice"))
     assert names[1] == "_FixedBackward"
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 3, "padding": 1}, {"kernel_size": 1, "stride": (2, 3)}])
+def test_maps_that_are_smaller_than_the_weights_have_the_same_gradient(options: dict[str, Any]) -> None:
+    torch.manual_seed(4)
+    conv = nn.Conv2d(8, 40, **options).double().requires_grad_(False)
+    norm = with_statistics(nn.BatchNorm2d(40).double())
+    x = torch.randn(1, 8, 2, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for mode in (contextlib.nullcontext(), FixedNorms(to_input=True)):
+        leaf = x.clone().requires_grad_()
+        with mode:
+            z = norm(conv(leaf))
+        gradients.append(torch.autograd.grad((z * z.detach().cos()).sum(), leaf)[0])
+    assert z[0].numel() < conv.weight.numel()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-12)
 
 
 def test_a_map_that_is_captured_between_the_two_has_its_gradient() -> None:

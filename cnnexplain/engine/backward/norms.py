@@ -96,10 +96,13 @@ class Convolution:
 
     def back(self, gradient: Tensor, factor: Tensor) -> Tensor:
         """The gradient of its input; that of its output is `gradient` times `factor`, one for each channel."""
-        weight = self.weight * factor.view(-1, 1, 1, 1)
+        weight, by_channel = self.weight, factor.view(-1, 1, 1, 1)
+        if gradient.numel() < weight.numel():  # the smaller one is multiplied
+            gradient = gradient * by_channel[:, 0]
+        else:
+            weight = weight * by_channel
         if self._pointwise and gradient.is_contiguous(memory_format=torch.channels_last):
-            rows = gradient.permute(0, 2, 3, 1)
-            return (rows.flatten(0, 2) @ weight.flatten(1)).view(*rows.shape[:3], -1).permute(0, 3, 1, 2)
+            return self._pointwise_back(gradient.permute(0, 2, 3, 1), weight.flatten(1))
         like = torch.empty_strided(self.shape, self.strides, dtype=gradient.dtype)  # nobody reads it
         below: Tensor = torch.ops.aten.convolution_backward(
             gradient, like, weight, None, self.stride, self.padding, self.dilation, False, (0, 0), self.groups,
@@ -107,10 +110,19 @@ class Convolution:
         )[0]  # fmt: skip
         return below
 
+    def _pointwise_back(self, rows: Tensor, weight: Tensor) -> Tensor:
+        """The gradient of its input out of that of its output, (N, h, w, C), where it sees a single pixel each."""
+        below = (rows.flatten(0, 2) @ weight).view(*rows.shape[:3], -1)
+        if below.shape[1:3] != self.shape[2:]:  # pixels that a stride leaves out have none
+            down, across = self.stride
+            every = below.new_zeros((len(below), *self.shape[2:], below.shape[3]))
+            every[:, ::down, ::across] = below
+            below = every
+        return below.permute(0, 3, 1, 2)
+
     @property
     def _pointwise(self) -> bool:
-        sizes = (*self.weight.shape[2:], *self.stride)
-        return self.groups == 1 and all(size == 1 for size in sizes) and not any(self.padding)
+        return self.groups == 1 and all(size == 1 for size in self.weight.shape[2:]) and not any(self.padding)
 
 
 @dataclass(frozen=True, eq=False)
