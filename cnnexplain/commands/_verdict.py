@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,9 @@ class Judge:
     model: Model
     tail: Tail | None
     maps: Tensor | None = None
-    _orders: dict[tuple[int, int], list[Tensor]] = field(default_factory=dict)
+    _random: dict[tuple[int, int], Tensor] = field(
+        default_factory=dict
+    )  # what random orders delete, by shape
 
     def forward(self, inputs: Tensor, *, to_input: bool = False) -> Tensor:
         """The scores (N, K) of a batch as `Model.forward` gives them, whose last map is kept."""
@@ -136,16 +138,13 @@ class Judge:
         usable = [grid for grid, reason in zip(grids, why, strict=True) if grid is not None and not reason]
         if not usable:
             return list(why)
-        if shape not in self._orders:
+        if shape not in self._random:
             generator = torch.Generator().manual_seed(self.model.seed)
-            self._orders[shape] = [
-                torch.randperm(shape[0] * shape[1], generator=generator) for _ in range(ORDERS)
-            ]
+            chance = [torch.randperm(shape[0] * shape[1], generator=generator) for _ in range(ORDERS)]
+            self._random[shape] = _both_ways(chance, shape)
         of_edges = _pooled(edges(image.inputs.cpu())[0], shape)
-        orders = [order(grid[None])[0] for grid in (of_edges, *usable)] + self._orders[shape]
-        deleted = torch.cat(
-            [masks(cells, shape, SHARES) for ahead in orders for cells in (ahead, ahead.flip(0))]
-        )
+        marked = _both_ways(order(torch.stack((of_edges, *usable))), shape)
+        deleted = torch.cat((marked, self._random[shape]))
         try:
             scores = self._without(image, row, deleted)
         except ForwardError as error:  # it took the image as it is
@@ -163,7 +162,7 @@ class Judge:
             explained = heatmap.target.index if self.model.function is None else 1
             index = torch.tensor([explained], device=scores.device)
             of_class = self.model.score(scores, index.expand(len(scores))).float().cpu()
-            most, least = of_class.reshape(len(orders), 2, len(SHARES)).mean(2).T
+            most, least = of_class.reshape(-1, 2, len(SHARES)).mean(2).T
             falls = (least - most) / 2
             spread = float(falls[len(usable) + 1 :].square().mean().sqrt())
             where = PIXELS if self.tail is None or self.maps is None else self.tail.name
@@ -232,6 +231,13 @@ def _on_cells(heatmap: Heatmap, image: Batch, size: tuple[int, int], shape: tupl
         return _pooled(values.abs() if heatmap.scale in SIGNLESS else values, shape)
     laid = on_input(heatmap, image)
     return None if laid is None else _pooled(laid, shape)
+
+
+def _both_ways(orders: Iterable[Tensor], shape: tuple[int, int]) -> Tensor:
+    """What is deleted at each share of the cells, in each order and in its opposite, (orders * 2 * shares, h, w)."""
+    import torch
+
+    return torch.cat([masks(cells, shape, SHARES) for ahead in orders for cells in (ahead, ahead.flip(0))])
 
 
 def _pooled(values: Tensor, shape: tuple[int, int]) -> Tensor:
