@@ -194,14 +194,14 @@ class Explainer:
         Args:
             explanation: Of an image, the filters of a layer, or a synthesised picture.
             finding: Which of its results; left out, the first picture of all.
-            **options: `colormap`, `alpha` and `max_side`.
+            **options: `colormap`, `alpha`, `max_side`, `figure` and `scale`, as on the command line.
         """
         if isinstance(explanation, Kernels):
             return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
         if isinstance(explanation, Synthesis):
             return card(explanation, RenderOptions(**checked(RenderOptions, options)))
         if isinstance(finding, Heatmap):
-            return MapCards(explanation, RenderOptions(**checked(RenderOptions, options))).card(finding)
+            return MapCards(explanation, RenderOptions(**checked(RenderOptions, options))).figure(finding)
         made = self.pictures(explanation, **options)
         return next((one.image for one in made if finding in one.shows), made[0].image)
 

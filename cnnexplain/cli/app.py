@@ -178,7 +178,12 @@ def _command(command: ShellCommand) -> Callable[..., int]:
         *([_IMAGES] if command.takes_pictures else []),
         *([_PARTS] if command.takes_parts else []),
         *parameters(command.kind),
-        *(parameter for cls in command.shared.values() for parameter in parameters(cls, command.unused)),
+        *(
+            parameter
+            for cls in command.shared.values()
+            for parameter in parameters(cls, command.unused)
+            if parameter.name not in command.own
+        ),
         inspect.Parameter(
             "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, help_all]
         ),

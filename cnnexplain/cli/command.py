@@ -56,10 +56,15 @@ class ShellCommand(ABC):
         return self.without | getattr(self.kind, "unused", frozenset())
 
     @property
+    def own(self) -> frozenset[str]:
+        """Its own options. One that is called as a shared option stands in its place: `--scale` of activations."""
+        return frozenset(field.name for field in declared(self.kind))
+
+    @property
     def shared_fields(self) -> dict[str, list[DeclaredOption]]:
         """The options that it shares with others, by heading, without those that it does not use."""
         return {
-            heading: [field for field in declared(cls) if field.name not in self.unused]
+            heading: [field for field in declared(cls) if field.name not in self.unused | self.own]
             for heading, cls in self.shared.items()
         }
 
@@ -81,7 +86,7 @@ class ShellCommand(ABC):
             action=self.action(values),
             reference=values.get("model") or "",
             images=tuple(values.get("images") or ()),
-            chosen=frozenset(field.name for field in declared(self.kind) if field.name in chosen),
+            chosen=self.own & chosen,
             run=self._results(values, chosen),
             model=self._shared(ModelOptions, values),
             where=self._shared(DeviceOptions, values),
@@ -93,7 +98,8 @@ class ShellCommand(ABC):
 
     def _shared(self, kind: type[Options], values: Mapping[str, Any]) -> Options:
         """Options that are shared by several commands; their defaults where this is none of these."""
-        return built(kind, values if kind in self.shared.values() else {})
+        mine = values if kind in self.shared.values() else {}
+        return built(kind, {name: value for name, value in mine.items() if name not in self.own})
 
     def _results(self, values: Mapping[str, Any], chosen: set[str]) -> RunOptions:
         """Where results go: nowhere with --json where the user named no folder, since then only records are wanted."""

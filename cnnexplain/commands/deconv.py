@@ -46,7 +46,7 @@ class Deconv(ImageCommand):
         "cnnexplain deconv bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain deconv resnet50 cat.jpg --layer layer2 --channel 17 --at 120,80",
     )
-    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha"})
+    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha", "scale"})
 
     layer: Annotated[
         tuple[str, ...],

@@ -41,7 +41,7 @@ class Maximize(SeriesCommand):
         "cnnexplain maximize resnet50 -t 'tabby' -t 282 --parametrization maco -o out",
         "cnnexplain maximize resnet50 -l layer3 --channel all --units atlas -o out",
     )
-    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha"})
+    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha", "scale"})
 
     layer: Annotated[
         tuple[str, ...],

@@ -33,7 +33,9 @@ class Summary(ModelCommand):
         "cnnexplain summary mynet.py:Net --input-size 1x28x28 --depth 2",
         "cnnexplain summary resnet50 --json | jq .summary.totals",
     )
-    unused: ClassVar[frozenset[str]] = frozenset({"colormap", "alpha", "max_side", "save_raw", "mean", "std"})
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"colormap", "alpha", "max_side", "figure", "scale", "save_raw", "mean", "std"}
+    )
 
     depth: Annotated[
         int | None,

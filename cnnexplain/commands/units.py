@@ -45,7 +45,7 @@ class UnitAtlas(FolderCommand):
         "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --labels-from folder -o atlas",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
-        {"colormap", "alpha", "save_raw", "tensorboard", "only", "activation"}
+        {"colormap", "alpha", "figure", "scale", "dpi", "save_raw", "tensorboard", "only", "activation"}
     )
 
     layer: Annotated[

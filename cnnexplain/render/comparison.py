@@ -50,7 +50,7 @@ def pictures(
 
 def sheet(comparison: MethodComparison, explanation: Explanation, options: RenderOptions) -> Image.Image:
     """All maps with their scores, one below the other."""
-    cards = MapCards(explanation, replace(options, max_side=PANEL))
+    cards = MapCards(explanation, replace(options, max_side=PANEL, scale="own"))
     recorded = comparison.record()
     names = names_of(recorded["methods"])
     width = PANEL + 2 * (CHART[0] + GAP) + GAP + WORDS

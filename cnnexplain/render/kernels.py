@@ -11,14 +11,16 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.core.words import number, percent
 from cnnexplain.render import Picture
-from cnnexplain.render.kit.matrix import matrix
+from cnnexplain.render.kit.matrix import matrix, plain_matrix
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.plain import in_columns, side_by_side
 from cnnexplain.render.kit.text import font, wrapped, write
 from cnnexplain.render.kit.tiles import (
     BETWEEN,
     BROKEN,
     DEAD,
+    Colours,
     Ink,
     Panels,
     TileGrid,
@@ -45,8 +47,14 @@ def pictures(results: Sequence[Kernels], options: RenderOptions) -> Iterator[Pic
 
 
 def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
-    """All of a layer's filters that are to be shown, with a heading above and remarks below."""
+    """All of a layer's filters that are to be shown, with a heading above and remarks below; plain, these alone."""
     ink = Ink.of(kernels, options)
+    if options.figure == "plain":
+        return (
+            plain_matrix(kernels, ink, options.max_side)
+            if kernels.view == "matrix"
+            else _tiles(kernels, ink, options.max_side)
+        )
     if kernels.view == "matrix":
         body, shown, note, ink = matrix(kernels, ink, options.max_side)
     else:
@@ -80,13 +88,8 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
 def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, TileGrid]:
     """The tiles, and how they were laid out."""
     laid = layout(kernels, max_side)
-    numbers = kernels.ranked(laid.filters)
-    panels = Panels.of(kernels, numbers, laid.slices)
-    # Of a filter's own scale all of it counts, also the slices that are not drawn.
-    weights = panels.values if kernels.view == "norm" else kernels.values[numbers]
-    in_colour = kernels.view == "colour"
-    colours = painted(panels, ink.limits(weights, numbers), ink, in_colour=in_colour)
-    large = enlarged(colours, panels.broken, laid.cell)
+    panels = Panels.of(kernels, kernels.ranked(laid.filters), laid.slices)
+    large = _enlarged(kernels, ink, laid, panels)
     canvas = np.full((laid.size[1] + 2, laid.size[0] + 2, 3), 255, np.uint8)  # frames are drawn around tiles
     step, high = laid.step
     for rank in range(laid.filters):
@@ -99,6 +102,23 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, TileG
     image = Image.fromarray(canvas)
     _captions(image, kernels, laid, panels)
     return image, laid
+
+
+def _tiles(kernels: Kernels, ink: Ink, max_side: int) -> Image.Image:
+    """The tiles without a word."""
+    laid = layout(kernels, max_side)
+    large = _enlarged(kernels, ink, laid, Panels.of(kernels, kernels.ranked(laid.filters), laid.slices))
+    tiles = [side_by_side([Image.fromarray(panel) for panel in panels]) for panels in large]
+    return in_columns(tiles, laid.columns)
+
+
+def _enlarged(kernels: Kernels, ink: Ink, laid: TileGrid, panels: Panels) -> Colours:
+    """The panels of all filters in colours at the size that they are drawn, (n, P, h, w, 3)."""
+    numbers = kernels.ranked(laid.filters)
+    # Of a filter's own scale all of it counts, also the slices that are not drawn.
+    weights = panels.values if kernels.view == "norm" else kernels.values[numbers]
+    colours = painted(panels, ink.limits(weights, numbers), ink, in_colour=kernels.view == "colour")
+    return enlarged(colours, panels.broken, laid.cell)
 
 
 def _captions(image: Image.Image, kernels: Kernels, laid: TileGrid, panels: Panels) -> None:

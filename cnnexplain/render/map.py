@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from cnnexplain.render.kit.panel import (
     DrawnImage,
     stamp,
 )
-from cnnexplain.render.kit.scale import PixelScale, colormap, painted
+from cnnexplain.render.kit.scale import End, Ends, PixelScale, colormap, painted
 from cnnexplain.render.kit.text import font, length, wrapped, write
 
 BAR_WIDTH, BAR_LABELS = 18, 64
@@ -44,9 +44,9 @@ LARGE_CELL = 4  # drawn pixels; a map of pixels so coarse is shown as the square
 def pictures(
     results: Sequence[Heatmap], explanation: Explanation, options: RenderOptions
 ) -> Iterator[Picture]:
-    """A card for every map."""
+    """A card or a plain figure for every map."""
     cards = MapCards(explanation, options)
-    return (Picture(partial(cards.card, heatmap), (heatmap,)) for heatmap in results)
+    return (Picture(partial(cards.figure, heatmap), (heatmap,)) for heatmap in results)
 
 
 class MapCards:
@@ -64,8 +64,15 @@ class MapCards:
             return self
         return MapCards(replace(self.explanation, geometry=heatmap.geometry), self.options, part=True)
 
+    def figure(self, heatmap: Heatmap) -> Image.Image:
+        """The finished picture of one heat map: its card, or plain where the options ask for it."""
+        if self.options.figure == "card":
+            return self.card(heatmap)
+        cards = self._of(heatmap)
+        return cards._laid(heatmap, cards._scale(heatmap))
+
     def card(self, heatmap: Heatmap) -> Image.Image:
-        """The finished picture of one heat map."""
+        """The original and the map side by side, with words and a colour bar."""
         return self._of(heatmap)._card(heatmap)
 
     def _card(self, heatmap: Heatmap) -> Image.Image:
@@ -74,7 +81,7 @@ class MapCards:
         width, height = self.image.picture.size
         beside = width <= 2 * height
         room = width * 2 + GAP if beside else width
-        ticks = _ticks(heatmap, scale)
+        ticks = _ticks(self._ends.of(heatmap), scale)
         labels = max(
             [BAR_LABELS, *(math.ceil(length(tick, font(SMALL))) + 6 for tick in ticks or () if scale)]
         )
@@ -99,7 +106,7 @@ class MapCards:
         return paper
 
     def overlay(self, heatmap: Heatmap) -> Image.Image:
-        """The map laid on the picture where the model saw it; what the model never saw is hatched."""
+        """The map laid on the picture where the model saw it, its peak marked; what it never saw is hatched."""
         return self._of(heatmap)._overlay(heatmap, self._scale(heatmap))
 
     @property
@@ -113,46 +120,50 @@ class MapCards:
         over = OVER_PICTURE if scale is None or _of_regions(heatmap) else 1.0
         return {
             "colormap": scale.colormap if scale else colormap(self.options, signed=False),
-            "limit": scale.limit if scale else max(0.0, heatmap.max),
+            "limit": self._ends.of(heatmap).value,
             "opacity": over if self.options.alpha is None else self.options.alpha,
         }
 
     def _scale(self, heatmap: Heatmap) -> PixelScale | None:
-        return None if heatmap.scale == "evidence" else PixelScale.of(heatmap, self.options)
+        if heatmap.scale == "evidence":
+            return None
+        return PixelScale.of(heatmap, self.options, self._ends.of(heatmap))
+
+    @cached_property
+    def _ends(self) -> Ends:
+        return Ends(self.explanation.heatmaps, self.options)
 
     def _overlay(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
+        canvas = self._laid(heatmap, scale)
+        if not self._ends.of(heatmap).value > 0:
+            stamp(canvas, "zero everywhere" if scale else "nothing positive here")
+        elif (scale is None or _of_regions(heatmap)) and heatmap.peak is not None:
+            self._mark(canvas, heatmap.peak)
+        return canvas
+
+    def _laid(self, heatmap: Heatmap, scale: PixelScale | None) -> Image.Image:
+        """The map on the picture without words and marks."""
         if heatmap.placed:
             grey = self.image.grey if self.image.seen_whole else self.image.grey.crop(self.image.seen)
         else:  # on blank paper: where on the picture it lies is not known
             grey = Image.new("RGB", self.image.seen_size, BLANK)
-        if scale is not None:
-            if not scale.limit > 0:
-                canvas = self.image.over_unseen(grey)
-                stamp(canvas, "zero everywhere")
-                return canvas
-            regions = _of_regions(heatmap)
-            colours = self._pixels(heatmap, scale, smooth=heatmap.scale == "component")
-            canvas = self.image.over_unseen(self._blended(grey, colours, OVER_PICTURE if regions else 1.0))
-            if regions and heatmap.peak is not None:
-                self._mark(canvas, heatmap.peak)
-            return canvas
-        if heatmap.max > 0:
-            grey = self._blended(grey, self._heat(heatmap), OVER_PICTURE)
-        canvas = self.image.over_unseen(grey)
-        if not heatmap.max > 0:
-            stamp(canvas, "nothing positive here")
-        elif heatmap.peak is not None:
-            self._mark(canvas, heatmap.peak)
-        return canvas
+        end = self._ends.of(heatmap).value
+        if not end > 0:
+            return self.image.over_unseen(grey)
+        if scale is None:
+            return self.image.over_unseen(self._blended(grey, self._heat(heatmap, end), OVER_PICTURE))
+        colours = self._pixels(heatmap, scale, smooth=heatmap.scale == "component")
+        usual = OVER_PICTURE if _of_regions(heatmap) else 1.0
+        return self.image.over_unseen(self._blended(grey, colours, usual))
 
     def _blended(self, grey: Image.Image, colours: Image.Image, usual: float) -> Image.Image:
         alpha = usual if self.options.alpha is None else self.options.alpha
         return colours if alpha == 1 else Image.blend(grey, colours, alpha)
 
-    def _heat(self, heatmap: Heatmap) -> Image.Image:
+    def _heat(self, heatmap: Heatmap, end: float) -> Image.Image:
         """The positive part of the map in colours, at the size of what the model saw."""
         rows, columns = heatmap.values.shape
-        positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(heatmap.max) * np.float32(255))
+        positive = Image.fromarray(np.maximum(heatmap.values, 0) / np.float32(end) * np.float32(255))
         enlarged = positive.resize(
             self.image.seen_size, Image.Resampling.BILINEAR, box=self.image.cells((rows, columns))
         )
@@ -206,7 +217,7 @@ class MapCards:
                 write(draw, (left + BAR_WIDTH + 6, y), text, SMALL, INK, anchor=anchor)
 
     def _remarks(self, heatmap: Heatmap, scale: PixelScale | None) -> list[str]:
-        remarks = [scale.remark(heatmap.goal)] if scale else _of_evidence(heatmap)
+        remarks = [scale.remark(heatmap.goal)] if scale else _of_evidence(heatmap, self._ends.of(heatmap))
         if _of_regions(heatmap) and scale and (heatmap.max > 0 or heatmap.min < 0):
             remarks.insert(0, _circle(heatmap))
         if not self.image.seen_whole:
@@ -233,26 +244,26 @@ def _circle(heatmap: Heatmap) -> str:
     return f"Circle: the {which} of {rows}x{columns} {cells}, {strongest}, around x {x}, y {y}."
 
 
-def _of_evidence(heatmap: Heatmap) -> list[str]:
+def _of_evidence(heatmap: Heatmap, end: End) -> list[str]:
     if not heatmap.max > 0:
         speaks = f"speaks for {heatmap.goal}" if heatmap.goal else "stands out"
         where = "No part of the image" if heatmap.layer == PIXELS else "Nothing at this layer"
         remarks = [f"{where} {speaks}: the largest value is {number(heatmap.max)}."]
     else:
         remarks = [_circle(heatmap)]
+        if end.words:
+            remarks.append(f"Colours end at {number(end.value)}{end.words}.")
     if heatmap.min < 0:
         against = f" speaks against {heatmap.goal} and" if heatmap.goal else ""
         remarks.append(f"Smallest {number(heatmap.min)}; what is negative{against} has no colour.")
     return remarks
 
 
-def _ticks(heatmap: Heatmap, scale: PixelScale | None) -> tuple[str, str, str] | None:
+def _ticks(end: End, scale: PixelScale | None) -> tuple[str, str, str] | None:
     """What stands at the top, the middle and the bottom of the bar; None where there is nothing to measure."""
-    if scale is not None:
-        return scale.ticks if scale.limit > 0 else None
-    if not heatmap.max > 0:
+    if not end.value > 0:
         return None
-    return number(heatmap.max), number(heatmap.max / 2), "0"
+    return scale.ticks if scale is not None else (number(end.value), number(end.value / 2), "0")
 
 
 @lru_cache(maxsize=64)

@@ -23,8 +23,10 @@ def pictures(results: Sequence[Synthesis], options: RenderOptions) -> Iterator[P
 
 
 def card(result: Synthesis, options: RenderOptions) -> Image.Image:
-    """The picture with what it is for above, and below what it reaches and what to bear in mind."""
+    """The picture, what it is for above, and below what it reaches and what to bear in mind; plain, it alone."""
     body = drawn(plain(result.values), options.max_side)
+    if options.figure == "plain":
+        return body
     heading = (result.target, f"{result.method}, {result.steps} steps")
     remarks = (f"{result.words[:1].upper()}{result.words[1:]}.", *result.detail.remarks)
     paper, top = paper_with((max(body.width, NARROWEST), body.height), heading, remarks)

@@ -10,7 +10,7 @@ from cnnexplain.core.results.unit import Reconstruction
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import DrawnImage
-from cnnexplain.render.kit.sheet import sheet, strip
+from cnnexplain.render.kit.sheet import plain_sheet, plain_strip, sheet, strip
 from cnnexplain.render.kit.units import by_layer
 
 
@@ -19,9 +19,10 @@ def pictures(
 ) -> Iterator[Picture]:
     """A sheet for every layer; of several layers also a strip that shows them side by side."""
     image = DrawnImage(explanation, options.max_side)
-    layers = by_layer(results)
+    layers, plain = by_layer(results), options.figure == "plain"
     for layer, units in layers.items():
         shows = tuple(result for result in results if result.layer == layer)
-        yield Picture(partial(sheet, image, layer, units), shows)
+        drawn = partial(plain_sheet, image, units) if plain else partial(sheet, image, layer, units)
+        yield Picture(drawn, shows)
     if len(layers) > 1:
-        yield Picture(partial(strip, image, layers), ())
+        yield Picture(partial(plain_strip if plain else strip, image, layers), ())

@@ -33,8 +33,10 @@ def pictures(
 
 
 def card(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.Image:
-    """The original, the places, and the classes by colour."""
+    """The original, the places, and the classes by colour; of a plain figure the places alone."""
     overlay = _overlay(winners, shown, options)
+    if options.figure == "plain":
+        return overlay
     width, height = shown.picture.size
     beside = width <= 2 * height
     body_width = max(2 * width + GAP if beside else width, NARROWEST)

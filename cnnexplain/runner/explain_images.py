@@ -79,7 +79,7 @@ class ImageTask(LoadedTask):
     def described(self) -> dict[str, Any]:
         """The content of run.json; its `identity` is what a run must share to be continued."""
         request, scoring = self.request, self.model.scoring
-        options = {**run_json.values(self.method), **run_json.values(request.render)}
+        options = {**run_json.values(request.render), **run_json.values(self.method)}
         options |= {"save_raw": request.run.save_raw, "pictures": request.run.pictures}
         options |= {
             name: value for name, value in run_json.values(request.answers).items() if value is not None

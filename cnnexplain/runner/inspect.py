@@ -50,7 +50,7 @@ class ModelTask(LoadedTask):
     @cached_property
     def described(self) -> dict[str, Any]:
         """The content of run.json; of classes what is known without running the model."""
-        options = {**run_json.values(self.command), **run_json.values(self.request.render)}
+        options = {**run_json.values(self.request.render), **run_json.values(self.command)}
         options |= {"save_raw": self.request.run.save_raw}
         return run_json.describe(self, options, self.model.own_labels or (), seeded=self.command.seeded)
 
@@ -116,7 +116,7 @@ class ModelTask(LoadedTask):
         picture = raw = None
         for drawn in pictures_of_model([result], self.request.render):
             path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
-            folder.write(path, partial(save_png, drawn.image))
+            folder.write(path, partial(save_png, drawn.image, dpi=self.request.render.dpi))
             if drawn.vector is None:
                 picture = path
             else:

@@ -109,7 +109,7 @@ class SeriesTask(ModelTask):
         name = self._stems[position] + (f".{place + 1}" if place else "")
         for drawn in pictures_of_model([result], self.request.render) if is_drawn(result.kind) else ():
             picture = f"{name}.png"
-            folder.write(picture, partial(save_png, drawn.image))
+            folder.write(picture, partial(save_png, drawn.image, dpi=self.request.render.dpi))
         if self.request.run.save_raw and (arrays := result.arrays()):
             raw = f"{name}.npz"
             folder.write(raw, partial(save_arrays, arrays))

@@ -49,6 +49,21 @@ def test_the_chunks_are_whole() -> None:
     assert b"cnnexplain" in data[:100]
 
 
+@pytest.mark.parametrize("dpi", [1, 72, 300, 600, 10000])
+def test_pixels_per_inch_are_in_the_file_and_change_no_pixel(dpi: int) -> None:
+    picture, file = Image.fromarray(np.arange(30, dtype=np.uint8).reshape(2, 5, 3)), io.BytesIO()
+    save_png(picture, file, dpi)
+    with Image.open(file) as read:
+        assert read.info["dpi"] == pytest.approx((dpi, dpi), abs=0.013), "whole pixels a metre"
+        assert read.tobytes() == picture.tobytes()
+    plain = io.BytesIO()
+    save_png(picture, plain)
+    with Image.open(plain) as read:
+        assert "dpi" not in read.info, "nobody asked for a size on paper"
+    chunk = 4 + 4 + 9 + 4
+    assert len(file.getvalue()) == len(plain.getvalue()) + chunk
+
+
 def test_a_plain_picture_is_small() -> None:
     assert len(written(Image.new("RGB", (1000, 1000), "white"))) < 20_000
 

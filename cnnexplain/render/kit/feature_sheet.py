@@ -13,6 +13,7 @@ from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, 
 from cnnexplain.render.kit.measures import bars, histogram, histogram_words
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, MARGIN, NARROWEST, SMALL, DrawnImage, paper_with
+from cnnexplain.render.kit.plain import in_columns
 from cnnexplain.render.kit.text import font, write
 
 # Parts of the longest side that a picture may have.
@@ -25,8 +26,10 @@ LISTED = 100  # numbers in a sentence
 
 
 def sheet(image: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
-    """One layer: the picture, the statistics, and the channels, or a bar for every unit."""
+    """One layer: the picture, the statistics, and the channels, or a bar for every unit; plain, these alone."""
     grid = _Bars(maps) if maps.size is None else _Grid(image, maps, options)
+    if options.figure == "plain":
+        return grid.plain()
     head = _SheetHead(image, maps, options)
     name = os.path.basename(image.explanation.image)
     width = max(grid.width, head.width, NARROWEST)
@@ -98,6 +101,10 @@ class _Grid:
         if not image.seen_whole:
             self.remark += " Hatched: never seen by the model."
 
+    def plain(self) -> Image.Image:
+        """The channels without a word."""
+        return in_columns([self.channels.channel(rank) for rank in self.ranks], self.columns)
+
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
         """Draw it with its upper left corner at `place`."""
         draw = ImageDraw.Draw(paper)
@@ -118,6 +125,10 @@ class _Bars:
         self.remark = "Bars begin at zero." + (
             " This layer has no place on the picture." if maps.look.overlay else ""
         )
+
+    def plain(self) -> Image.Image:
+        """The bars, with their numbers, without which they say nothing."""
+        return self.picture
 
     def draw(self, paper: Image.Image, place: tuple[int, int]) -> None:
         """Draw it with its upper left corner at `place`."""

@@ -25,6 +25,7 @@ from cnnexplain.render.kit.panel import (
     mounted,
     paper_with,
 )
+from cnnexplain.render.kit.plain import in_rows
 from cnnexplain.render.kit.text import end_of, write
 
 SIDE = 0.175  # of the longest side that a picture may have
@@ -37,9 +38,12 @@ NUMBERED = 44  # wide enough for a channel's number
 
 
 def strip(image: DrawnImage, layers: Sequence[FeatureMaps], options: RenderOptions) -> Image.Image:
-    """The first channels of several layers, a row for each, from shallow to deep."""
+    """The first channels of several layers, a row for each, from shallow to deep; plain, without words."""
     side = max(round(SIDE * image.max_side), SMALLEST)
-    rows = [_StripRow(DrawnChannels(image, maps, options, side)) for maps in layers]
+    channels = [DrawnChannels(image, maps, options, side) for maps in layers]
+    if options.figure == "plain":
+        return in_rows([[layer.channel(rank) for rank in layer.maps.drawn[:IN_A_ROW]] for layer in channels])
+    rows = list(map(_StripRow, channels))
     slot = max(NUMBERED, *(row.channels.size[0] for row in rows)), max(row.channels.size[1] for row in rows)
     for row in rows:
         row.slot = slot

@@ -20,6 +20,7 @@ from cnnexplain.render.kit.tiles import DEAD, NUMBER, Ink, Panels, enlarged, pai
 LARGEST, SMALLEST = 24, 4  # drawn pixels for a weight
 WIDE, HIGH = 1.9, 1.5  # of the longest side that a picture may have
 BARS = 64
+ABOVE = NUMBER + 6  # for the numbers of input channels
 BLOCK = 1 << 22  # weights in memory beside the layer
 APART = 70  # drawn pixels between two numbers of input channels
 
@@ -75,7 +76,7 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
     """
     numbers = kernels.ranked(kernels.top or len(kernels.values))
     weights = kernels.values.reshape(len(kernels.values), -1)
-    left = word("0" * len(str(len(weights) - 1))).width + 8
+    left = _beside(kernels)
     down = Side.of(len(numbers), HIGH * max_side)
     across = Side.of(weights.shape[1], WIDE * max_side - left - BARS - GAP)
     shares = np.concatenate([
@@ -92,12 +93,23 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
         panels.broken,
         (across.cell, down.cell),
     )
-    top = NUMBER + 6
+    top = ABOVE
     image = Image.new("RGB", (left + across.length + GAP + BARS, top + down.length), PAPER)
     image.paste(Image.fromarray(colours[0, 0]), (left, top))
     _numbers(image, numbers, (left, top), down, across)
     _bars(image, kernels, numbers, (left + across.length + GAP, top), down)
     return image, len(numbers), _shared(down.shared, across.shared), ink
+
+
+def plain_matrix(kernels: Kernels, ink: Ink, max_side: int) -> Image.Image:
+    """The matrix without numbers and norms."""
+    image = matrix(kernels, ink, max_side)[0]
+    return image.crop((_beside(kernels), ABOVE, image.width - GAP - BARS, image.height))
+
+
+def _beside(kernels: Kernels) -> int:
+    """Drawn pixels that the numbers of filters take."""
+    return word("0" * len(str(len(kernels.values) - 1))).width + 8
 
 
 def _means(

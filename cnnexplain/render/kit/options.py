@@ -35,3 +35,28 @@ class RenderOptions:
         ),
     ] = None
     max_side: Annotated[int, Param("Longest side of a drawn picture, in pixels.", min=32, max=16384)] = 640
+    figure: Annotated[
+        str,
+        Param(
+            "What a picture is: a card that explains itself, or plain, for a paper: the map on its photograph, or the "
+            "tiles of a sheet, without words, frame and marks.",
+            choices=("card", "plain"),
+        ),
+    ] = "card"
+    scale: Annotated[
+        str,
+        Param(
+            "Whether each map's colours have their own scale, or the maps of a picture by one method at one layer "
+            "share one, so that the classes compare.",
+            choices=("own", "shared"),
+        ),
+    ] = "own"
+    dpi: Annotated[
+        int | None,
+        Param(
+            "Pixels per inch, noted in the PNG files: how large LaTeX and others print them. No pixel changes.",
+            min=1,
+            max=10000,
+            metavar="N",
+        ),
+    ] = None

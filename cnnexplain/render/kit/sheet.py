@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
@@ -22,6 +22,7 @@ from cnnexplain.render.kit.panel import (
     mounted,
     paper_with,
 )
+from cnnexplain.render.kit.plain import in_columns, in_rows, side_by_side
 from cnnexplain.render.kit.text import end_of, write
 from cnnexplain.render.kit.units import Size, Unit, field, panel_sizes, projected, rules
 
@@ -59,6 +60,35 @@ def sheet(image: DrawnImage, layer: str, units: Sequence[Unit]) -> Image.Image:
     paper.paste(outlined(image, units), (MARGIN, top))
     tiles.draw(paper, (MARGIN + left, top + down))
     return paper
+
+
+def plain_sheet(image: DrawnImage, units: Sequence[Unit]) -> Image.Image:
+    """The tiles of all units without a word: of each its reconstructions, and the part of the picture it sees."""
+    tiles = _Tiles(image, units, rules(units))
+    return in_columns(
+        [side_by_side(list(_panels(image, *tile))) for tile in zip(units, tiles.sizes, strict=True)],
+        tiles.columns,
+    )
+
+
+def plain_strip(image: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:
+    """The first units of every layer without a word, a row for each layer."""
+    columns = [_LayerColumn(image, layer, units[:FEATURED]) for layer, units in layers.items()]
+    return in_rows(
+        [
+            [
+                side_by_side(list(_panels(image, *tile)))
+                for tile in zip(column.units, column.sizes, strict=True)
+            ]
+            for column in columns
+        ]
+    )
+
+
+def _panels(image: DrawnImage, unit: Unit, size: Size) -> Iterator[Image.Image]:
+    """The reconstructions of a unit and the part of the picture that it sees."""
+    yield from (projected(reconstruction, size) for reconstruction in unit.by_rule.values())
+    yield image.patch(unit.any.box, size)
 
 
 def strip(image: DrawnImage, layers: Mapping[str, Sequence[Unit]]) -> Image.Image:

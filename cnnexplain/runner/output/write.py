@@ -132,7 +132,7 @@ class Writer:
             name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
             drawn = f"{name}.png" if self.draws else None
             if drawn is not None:
-                folder.write(drawn, partial(save_png, picture.image))
+                folder.write(drawn, partial(save_png, picture.image, dpi=self.render.dpi))
             if not picture.shows:
                 overview = drawn
             files |= self._raw(folder, explanation, groups, drawn)
@@ -141,8 +141,12 @@ class Writer:
         return [files[id(result)] for result in results], overview, self._numbers(folder, job, explanation)
 
     def _numbers(self, folder: Files, job: Job, explanation: Explanation) -> str | None:
-        """Write the values of the maps for the report's pages, where there are any that lie on the picture."""
-        content = numbers_of(explanation, self.render) if self.draws else None
+        """Write the values of the maps for the report's pages, where there are any that lie on the picture.
+
+        A page lays them on the photograph as it is on a card, which plain figures do not show.
+        """
+        shown = self.draws and self.render.figure == "card"
+        content = numbers_of(explanation, self.render) if shown else None
         if content is None:
             return None
         name = f"{job.stem}.{self.command}.numbers.css"
@@ -171,9 +175,9 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
     return groups
 
 
-def save_png(picture: Image.Image, file: IO[bytes]) -> None:
-    """Write a PNG file that carries the mark of this program."""
-    write_png(picture, file, f"cnnexplain {__version__}")
+def save_png(picture: Image.Image, file: IO[bytes], dpi: int | None = None) -> None:
+    """Write a PNG file that carries the mark of this program, and how many pixels an inch of paper has."""
+    write_png(picture, file, f"cnnexplain {__version__}", dpi)
 
 
 def save_svg(drawn: Callable[[str], str], file: IO[bytes]) -> None:
