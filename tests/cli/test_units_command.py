@@ -99,6 +99,16 @@ def test_a_record_of_every_unit_with_its_pictures(run: Run, work: Path) -> None:
     assert first["picture"] in (work / "out" / "index.html").read_text()
 
 
+@pytest.mark.slow
+def test_a_cluster_ends_the_same_as_one_process(run: Run, work: Path) -> None:
+    pytest.importorskip("ray")
+    words = (*CALL, "--batch-size", "2")
+    assert run(*words, "-o", "whole").code == 0
+    done = run(*words, "--engine", "ray", "--processes", "2", "-o", "cluster")
+    assert done.code == 0, done.err
+    assert contents(work / "cluster") == contents(work / "whole")
+
+
 def test_what_comes_after_the_pass_shows_how_far_it_is(
     work: Path, run: Run, on_terminal: Callable[..., Any]
 ) -> None:
