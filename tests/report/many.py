@@ -123,7 +123,7 @@ class Seen(HTMLParser):
 
 def told(run: dict[str, Any], records: Sequence[Record]) -> dict[str, Seen]:
     """The pages by their path, in the order in which they came."""
-    made = [Seen(path, html) for path, html in pages(run, records)]
+    made = [Seen(path, html) for path, html in pages(run, records) if path.endswith(".html")]
     assert len({one.path for one in made}) == len(made)
     return {one.path: one for one in made}
 

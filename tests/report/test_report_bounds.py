@@ -95,7 +95,7 @@ def test_its_origin_stands_at_the_start_of_every_page(run: Run) -> None:
         assert b'<meta name="generator" content="cnnexplain 0.1.0">' in one.html.encode()[:512]
         assert "default-src 'none'" in one.html
         assert "unsafe" not in one.html
-        assert "script" not in one.tags
+        assert one.tags.count("script") == ("report/images-" in one.path or "report/find" in one.path)
 
 
 def hostile(place: int) -> Record:
@@ -123,13 +123,17 @@ def test_nothing_runs_and_nothing_overflows(browser: Browser, run: Run, tmp_path
     made = []
     for path, html in pages(changed, Lazy(120, make)):
         (tmp_path / path).write_text(html, "utf-8")
-        made.append(path)
+        made += [path] if path.endswith(".html") else []
     kinds = [one for one in made if "class-" not in one] + [one for one in made if "class-" in one][:1]
     for path in kinds:
         for width, scheme in ((1280, "light"), (390, "dark")):
             browser.open(tmp_path / path, width, scheme=scheme)
             assert browser.ask("document.title") != "ran"
-            assert browser.ask("document.scripts.length") == 0
+            assert browser.ask("document.scripts.length") == path.startswith(
+                ("report/images-", "report/find")
+            )
+            if "find" in path:
+                browser.wait("document.querySelectorAll('.found tr a').length")
             assert browser.complaints == []
             assert browser.ask("document.documentElement.scrollWidth") <= width, path
             brightness = sum(browser.look().getpixel((2, 2)) or ())  # type: ignore[arg-type]

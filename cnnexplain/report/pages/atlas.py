@@ -21,7 +21,7 @@ SHOWN_UNITS = (6, 2, 0)  # of a layer on the first page, the most selective ones
 NAMED_LAYERS = 12  # in the navigation
 SHOWN_MEMBERS = 12  # of a group
 
-_CSS = ("page.css", "pages.css", "atlas.css")
+_CSS = ("page.css", "pages.css", "finding.css", "atlas.css")
 # What units are sorted by: the field of an entry, the words for it, whether it is a share.
 MEASURES = (
     ("channel", "channel", False),

@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ class ImageIndex:
         for place in sorted(range(len(self.classes)), key=lambda place: -self.classes[place].images):
             yield self.classes[place], order[ends[place] : ends[place + 1]]
 
+    @cached_property
     def names(self) -> Sequence[int] | Places:
         """The places of all images, by name."""
         places = range(len(self._records))

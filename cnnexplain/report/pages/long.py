@@ -11,10 +11,11 @@ from markupsafe import Markup
 from cnnexplain.core.words import class_name, count, percent
 from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import card
+from cnnexplain.report.pages.find_index import sheets
 from cnnexplain.report.pages.image_index import FirstClass, ImageIndex, Places, name_of
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card, scripts_of
-from cnnexplain.report.pages.scripts import VIEWER
+from cnnexplain.report.pages.scripts import FIND, VIEWER, WALK
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
 
 INDEX, FOLDER = "index.html", "report"
@@ -72,6 +73,10 @@ class _Report:
     def below(self) -> Iterator[Made]:
         """All pages but the first."""
         yield from self._cards()
+        for name, sheet in sheets(self._records, self._index.names):
+            yield f"{FOLDER}/{name}", sheet
+        title = f"Find among {count(len(self._records), 'image')}"
+        yield self._below("find.html", "find.html", title, "find", scripts=(FIND,))
         for series in self._listings():
             yield from self._rows(series)
         yield from self._galleries()
@@ -125,6 +130,7 @@ class _Report:
 
     def _entries(self) -> Iterator[Entry]:
         yield Entry("Overview", f"./{INDEX}", INDEX)
+        yield Entry("Find", f"./{FOLDER}/find.html", "find")
         if len(self._failed):
             yield Entry(f"{len(self._failed):,} failed", f"./{FOLDER}/failures-1.html", "failures")
         if self._labelled and self._labelled.wrong.any():
@@ -146,7 +152,7 @@ class _Report:
             order = self._by_confidence[self._labelled.wrong[self._by_confidence]][::-1]
             says = "The most certain of them comes first"
             yield Listing("wrong", f"{count(len(order), 'image')} wrong", order, says, expected=True)
-        yield Listing("names", f"{total} by name", self._index.names(), "Folder by folder, 9 before 10")
+        yield Listing("names", f"{total} by name", self._index.names, "Folder by folder, 9 before 10")
         if self._classes:
             says = "The lowest probability of the first answer comes first"
             yield Listing(
@@ -163,7 +169,9 @@ class _Report:
         for number in range(1, series.last + 1):
             cards = [card(self._records[place], place + 1) for place in series.places(number)]
             span = (cards[0].heading, cards[-1].heading)
-            yield self._page("cards.html", series, number, span, cards=cards, scripts=scripts_of(cards))
+            yield self._page(
+                "cards.html", series, number, span, cards=cards, scripts=(*scripts_of(cards), WALK)
+            )
 
     def _rows(self, series: Listing, of: FirstClass | None = None) -> Iterator[Made]:
         contents = self._contents(series) if series.stem == "names" and series.last > 1 else ()

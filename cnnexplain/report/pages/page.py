@@ -17,7 +17,7 @@ from markupsafe import Markup
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
-from cnnexplain.report.pages.scripts import GRAPH, LAYERS, VIEWER, joined
+from cnnexplain.report.pages.scripts import GRAPH, LAYERS, READERS, STYLES, VIEWER, joined
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import escaped
@@ -77,11 +77,12 @@ def rendered(
     **values: Any,
 ) -> str:
     """A page made of a template of ours; `up` leads from its folder to OUT, for the links."""
-    viewer = VIEWER in scripts
-    style, style_hash = _own("".join(map(_text_of, (*css, "viewer.css") if viewer else css)))
+    styles = (*css, *chain.from_iterable(STYLES.get(name, ()) for name in scripts))
+    style, style_hash = _own("".join(map(_text_of, styles)))
     code, code_hash = _own(joined(scripts)) if scripts else ("", "")
     own = {"css": style, "css_hash": style_hash, "script": code, "script_hash": code_hash}
-    return _environment().get_template(template).render(run=run, up=up, reads_numbers=viewer, **own, **values)
+    reads = not READERS.isdisjoint(scripts)
+    return _environment().get_template(template).render(run=run, up=up, reads_sheets=reads, **own, **values)
 
 
 def rendered_card(card: Card, link: str = "") -> str:

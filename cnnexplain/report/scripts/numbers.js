@@ -1,5 +1,7 @@
 // The values of a picture's maps, read from the style sheet in which they stand beside the page.
 
+import { sheetBytes } from "./sheets.js";
+
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom in pixels of the picture */
 /**
  * A map as its file describes it.
@@ -22,51 +24,20 @@
  * @property {(ValueMap | null)[]} maps
  */
 
-const PROPERTY = "--numbers";
-/** Every file sets the same property, so they are read in turn. @type {Promise<unknown>} */
-let turn = Promise.resolve();
-
 /**
  * The numbers of a file.
  * @param {string} href
  * @returns {Promise<Numbers>}
  */
-export function load(href) {
-  const text = turn.then(() => propertyOf(href));
-  turn = text.catch(() => undefined);
-  return text.then(unpacked);
+export async function load(href) {
+  return unpacked(await sheetBytes(href, "--numbers"));
 }
 
 /**
- * @param {string} href
- * @returns {Promise<string>}
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @returns {Numbers}
  */
-function propertyOf(href) {
-  const link = document.createElement("link");
-  link.rel = "stylesheet";
-  link.href = href;
-  return new Promise((resolve, reject) => {
-    link.addEventListener("load", () => {
-      const value = getComputedStyle(document.documentElement).getPropertyValue(PROPERTY);
-      link.remove();
-      resolve(value.trim().slice(1, -1));
-    });
-    link.addEventListener("error", () => {
-      link.remove();
-      reject(new Error(`${href} cannot be read`));
-    });
-    document.head.append(link);
-  });
-}
-
-/**
- * @param {string} text
- * @returns {Promise<Numbers>}
- */
-async function unpacked(text) {
-  const packed = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+function unpacked(bytes) {
   const length = new DataView(bytes.buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   let at = 4 + length;

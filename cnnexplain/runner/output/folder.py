@@ -20,7 +20,7 @@ REPORT, RUN = "index.html", "run.json"
 PAGES = "report"  # the folder of the other pages of a long report, which may hold a run of its own as well
 PAGE_NAMES = re.compile(
     r"(images|names|confidence|failures|wrong|should-\d+|class-\d+|units-[\w.+]+)-\d+\.html"
-    r"|classes\.html|layer-[\w.+]+\.html"
+    r"|(classes|find|layer-[\w.+]+)\.html|find-\d+\.css"
 )
 LOCK = "lock"
 
@@ -172,7 +172,7 @@ class OutputFolder(Files):
         """The pages of the report beside index.html."""
         if (self.path / PAGES).is_symlink():
             return []
-        paths = (self.path / PAGES).glob("*.html")
+        paths = (self.path / PAGES).glob("*")
         return [path for path in paths if PAGE_NAMES.fullmatch(path.name) and written_by_us(path)]
 
     def _make(self, folder: Path) -> None:
