@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnexplain.core.records import layer_name
 from cnnexplain.core.target import class_named
@@ -20,10 +18,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cnnexplain.commands._real import StrongestReal
     from cnnexplain.engine.model import Model
 
 ALL = "all"
-RECORDS = "results.jsonl"  # of a run of `units`
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class Aim:
     reach: HeadOutput
     subject: str  # in words: "channel 17"
     weights: Mapping[int, float]  # by channel or class
-    highest: Mapping[str, Any] | None = None  # of real pictures: activation, image, picture
+    highest: StrongestReal | None = None  # of real pictures
 
     @property
     def name(self) -> str:
@@ -56,7 +54,9 @@ class Aim:
         return direction
 
 
-def of_layer(model: Model, layer: str, words: Sequence[str], strongest: Mapping[Any, Any]) -> Iterator[Aim]:
+def of_layer(
+    model: Model, layer: str, words: Sequence[str], strongest: Mapping[tuple[str, str], StrongestReal]
+) -> Iterator[Aim]:
     """The aims that `--channel` names of a layer.
 
     Args:
@@ -107,34 +107,3 @@ def of_classes(model: Model, words: Sequence[str]) -> Iterator[Aim]:
             yield Aim(HeadOutput.of(model, ""), subject, {0: 1.0 if index else -1.0})
         else:
             yield Aim(HeadOutput.of(model, ""), subject, {index: 1.0})
-
-
-def strongest_in(folder: str | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """What the strongest picture of each unit reached in a run of `units`, by layer and channel.
-
-    Raises:
-        OptionError: The folder holds no such run.
-    """
-    if folder is None:
-        return {}
-    path = Path(folder) / RECORDS
-    hint = "name the folder that cnnexplain units wrote with -o"
-    strongest: dict[tuple[str, str], dict[str, Any]] = {}
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                record = json.loads(line)
-                if record.get("kind") != "unit" or not record.get("top"):
-                    continue
-                best = record["top"][0]
-                strongest[record["layer"], str(record["channel"])] = {
-                    "activation": float(best["activation"]),
-                    "image": str(best["image"]),
-                }
-    except OSError as error:
-        raise OptionError(f"--units {folder} has no {RECORDS}: {error.strerror}", hint) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise OptionError(f"--units: {path} is not as it was written", hint) from error
-    if not strongest:
-        raise OptionError(f"--units {folder} has no record of a unit", hint)
-    return strongest

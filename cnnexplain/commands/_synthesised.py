@@ -101,7 +101,8 @@ def _result(
         steps=climb.steps,
         channel=aim.channel,
         variant=variant,
-        highest=aim.highest,
+        highest=None if aim.highest is None else aim.highest.record(),
+        patch=None if aim.highest is None else aim.highest.patch(),
         detail=Detail({}, tuple(_remarks(aim, climb, activation, grey))),
         method="pixel" if climb.norm is not None else climb.parametrization,
     )
@@ -111,9 +112,9 @@ def _remarks(aim: Aim, climb: Climb, activation: float, grey: float) -> Iterator
     """What a reader has to bear in mind."""
     if aim.highest is None:
         yield ALONE
-    elif activation > TWICE * (real := abs(aim.highest["activation"])):
+    elif activation > TWICE * (real := abs(aim.highest.activation)):
         yield (
-            f"It reaches {number(activation / max(real, 1e-12))} times what {aim.highest['image']} does, the strongest "
+            f"It reaches {number(activation / max(real, 1e-12))} times what {aim.highest.image} does, the strongest "
             "real picture: no photograph looks like this to the model."
         )
     if activation <= grey:

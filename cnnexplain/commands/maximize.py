@@ -122,8 +122,8 @@ class Maximize(SeriesCommand):
     units: Annotated[
         str | None,
         Param(
-            "Folder of a run of cnnexplain units on the same model: what the strongest real picture reached stands "
-            "beside what the synthesised one does.",
+            "Folder of a run of cnnexplain units on the same model: the strongest real patch of a channel, and what it "
+            "reached, stand beside the synthesised picture.",
             metavar="DIR",
         ),
     ] = None
@@ -134,13 +134,14 @@ class Maximize(SeriesCommand):
 
     def bind(self, model: Model) -> tuple[Maximize, tuple[Choice, ...]]:
         """Settle the size and the parametrisation, and see that layers, channels and classes are there."""
-        from cnnexplain.commands._aims import of_classes, of_layer, strongest_in
+        from cnnexplain.commands._aims import of_classes, of_layer
+        from cnnexplain.commands._real import strongest_in
 
         self._require_targets()
         size, sized = self._sized(model)
         kind, choices = self._kind(size)
         self._require_use(kind)
-        strongest = strongest_in(self.units)
+        strongest = strongest_in(self.units, model.weights_sha256)
         with model.borrowed():
             layers = tuple(dict.fromkeys(map(sized.find_layer, self.layer)))
             aims = [

@@ -43,6 +43,7 @@ class UnitAtlas(FolderCommand):
         "cnnexplain units bundled:efficientnet_lite0 photos/ -o atlas",
         "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 -o atlas",
         "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --labels-from folder -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer4 --synthesised made -o atlas",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
         {"colormap", "alpha", "figure", "scale", "dpi", "save_raw", "tensorboard", "only", "activation"}
@@ -73,6 +74,15 @@ class UnitAtlas(FolderCommand):
         bool,
         Param("Project the strongest patches back to the pixels, as deconv does.", ("--deconv/--no-deconv",)),
     ] = True
+    synthesised: Annotated[
+        str | None,
+        Param(
+            "Folder of a run of cnnexplain maximize on the same model: the pictures that it made for channels stand "
+            "beside the real ones. A run that is done takes them up without scanning again; left out, those that are "
+            "there stay.",
+            metavar="DIR",
+        ),
+    ] = None
     rule: str = NO_DECONV  # of rectifiers on the way back; none where nothing is projected
     scanner: Any = field(
         default=None, repr=False, compare=False

@@ -1,4 +1,4 @@
-"""Cards of synthesised pictures: the picture, what it reaches, and what to bear in mind."""
+"""Cards of synthesised pictures: the picture, a real one beside it, what they reach, and what to bear in mind."""
 
 from __future__ import annotations
 
@@ -12,25 +12,35 @@ from PIL import Image
 from cnnexplain.core.results.synthesis import Synthesis
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import MARGIN, NARROWEST, drawn, paper_with
+from cnnexplain.render.kit.panel import GAP, MARGIN, NARROWEST, drawn, paper_with
 
 PLANES = 8  # of a picture that is no photograph, side by side at most
 
 
 def pictures(results: Sequence[Synthesis], options: RenderOptions) -> Iterator[Picture]:
-    """A card for every picture."""
-    return (Picture(partial(card, result, options), (result,)) for result in results)
+    """For every result a card, and the picture alone."""
+    for result in results:
+        yield Picture(partial(card, result, options), (result,))
+        yield Picture(partial(plain, result.values), (), "plain")
 
 
 def card(result: Synthesis, options: RenderOptions) -> Image.Image:
-    """The picture, what it is for above, and below what it reaches and what to bear in mind; plain, it alone."""
+    """The picture, the strongest real patch beside it, and what is to be known around; plain, the picture alone."""
     body = drawn(plain(result.values), options.max_side)
     if options.figure == "plain":
         return body
+    beside = None
+    if result.patch is not None:
+        beside = Image.fromarray(result.patch).resize((min(body.size),) * 2, Image.Resampling.BICUBIC)
+    width = body.width if beside is None else body.width + GAP + beside.width
     heading = (result.target, f"{result.method}, {result.steps} steps")
     remarks = (f"{result.words[:1].upper()}{result.words[1:]}.", *result.detail.remarks)
-    paper, top = paper_with((max(body.width, NARROWEST), body.height), heading, remarks)
+    if beside is not None and result.highest is not None:
+        remarks = (f"At the right what the unit sees of {result.highest['image']}.", *remarks)
+    paper, top = paper_with((max(width, NARROWEST), body.height), heading, remarks)
     paper.paste(body, (MARGIN, top))
+    if beside is not None:
+        paper.paste(beside, (MARGIN + body.width + GAP, top))
     return paper
 
 

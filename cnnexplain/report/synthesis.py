@@ -16,7 +16,7 @@ from cnnexplain.report.pages.figures import (
     source,
 )
 
-SHOWN = {"subject", "channel", "variant", "steps", "activation", "mean", "grey", "highest"}
+SHOWN = {"subject", "channel", "variant", "steps", "activation", "mean", "grey", "highest", "plain"}
 
 
 def figures(entries: Sequence[Entry], _record: Record) -> Iterator[Figure]:

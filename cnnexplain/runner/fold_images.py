@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
+from functools import cached_property
 from typing import Any, ClassVar
 
 from cnnexplain.commands.units import UnitAtlas
@@ -18,6 +19,7 @@ from cnnexplain.runner.output.journal import RECORDS, SCANS, Journal, Record
 from cnnexplain.runner.request import Observer, Request
 from cnnexplain.runner.task import Item
 from cnnexplain.runner.unit_records import UnitRecords
+from cnnexplain.runner.unit_synthesis import SynthesisedUnits
 
 
 class FoldTask(ImageTask):
@@ -31,6 +33,15 @@ class FoldTask(ImageTask):
         super().__init__(request, observer)
         self._units: list[dict[str, Any]] = []
         self._new = False  # whether an image was scanned that was not before
+        made = self.method.synthesised
+        self._synthesised = SynthesisedUnits(made, self.model, self.method.layer) if made else None
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The content of run.json. Pictures that are shown beside the units make no other run of it."""
+        described = super().described
+        described["identity"].pop("synthesised")
+        return described
 
     def prepare(self) -> None:
         """See that there is a folder, where the records of all images can be read again."""
@@ -64,15 +75,20 @@ class FoldTask(ImageTask):
         if self.folder is None or not self.records:
             return
         if kept := self._kept(self.folder):
-            self._units = kept
+            self._units = [self._beside(record, self.folder) for record in kept]
             return
         making = UnitRecords(
             self.request, self.folder, self.model, self.worker, self.jobs, self.records, self.observer
         )
         with self.model.borrowed():
-            for record in making.of(self.method):
+            for made in making.of(self.method):
+                record = self._beside(made, self.folder)
                 self._units.append(record)
                 self.observer.recorded(record)
+
+    def _beside(self, record: dict[str, Any], folder: OutputFolder) -> dict[str, Any]:
+        """The record of a unit, with the picture that was made for it where there are such."""
+        return self._synthesised.beside(record, folder) if self._synthesised else record
 
     def _kept(self, folder: OutputFolder) -> list[dict[str, Any]]:
         """The units' records of an earlier run over the same images, where none of them is missing; else nothing."""

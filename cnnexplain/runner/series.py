@@ -52,8 +52,8 @@ class SeriesTask(ModelTask):
         try:
             require_sound(record)
             entries = record["explanations"]
-            files = {entry["raw"] for entry in entries if "raw" in entry}
-            files |= {entry["picture"] for entry in entries}
+            files = {entry["picture"] for entry in entries}
+            files |= {entry[name] for entry in entries for name in ("raw", "plain") if name in entry}
             return (
                 is_unchanged(record)
                 and self.folder is not None
@@ -95,25 +95,28 @@ class SeriesTask(ModelTask):
 
     def _record(self, position: int, results: Sequence[Result]) -> dict[str, Any]:
         """Draw and write the results of a target; its record."""
-        entries = [
-            entry(result, *self._written(position, place, result)) for place, result in enumerate(results)
-        ]
+        entries = []
+        for place, result in enumerate(results):
+            files = self._written(position, place, result)
+            recorded = entry(result, files.pop("picture", None), files.pop("raw", None))
+            entries.append({**recorded, **files})
         named = {"subject": self.subjects[position]}
         return sealed(inspected(self.request.command, self.loaded.reference, entries, named))
 
-    def _written(self, position: int, place: int, result: Result) -> tuple[str | None, str | None]:
-        """The paths of a result's picture and of its values below OUT."""
-        folder, picture, raw = self.folder, None, None
+    def _written(self, position: int, place: int, result: Result) -> dict[str, str]:
+        """The paths of a result's files below OUT, by what they are: `picture`, `raw`, or a picture's own name."""
+        folder, files = self.folder, dict[str, str]()
         if folder is None:
-            return None, None
+            return files
         name = self._stems[position] + (f".{place + 1}" if place else "")
         for drawn in pictures_of_model([result], self.request.render) if is_drawn(result.kind) else ():
-            picture = f"{name}.png"
-            folder.write(picture, partial(save_png, drawn.image, dpi=self.request.render.dpi))
+            path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
+            files[drawn.name or "picture"] = path
+            folder.write(path, partial(save_png, drawn.image, dpi=self.request.render.dpi))
         if self.request.run.save_raw and (arrays := result.arrays()):
-            raw = f"{name}.npz"
-            folder.write(raw, partial(save_arrays, arrays))
-        return picture, raw
+            files["raw"] = f"{name}.npz"
+            folder.write(files["raw"], partial(save_arrays, arrays))
+        return files
 
     def _log(self, record: Record, position: int, results: Sequence[Result]) -> None:
         """Put a target's pictures and numbers into the TensorBoard log; the step is its number from 1."""

@@ -38,9 +38,8 @@ class Synthesis(Result):
     steps: int
     channel: int | None = None  # None of directions and classes
     variant: int = 0  # of several pictures of the same target, counted from 0
-    highest: Mapping[str, Any] | None = (
-        None  # the strongest of real pictures: its activation, its name, its patch
-    )
+    highest: Mapping[str, Any] | None = None  # the strongest of real pictures: its activation and its name
+    patch: NDArray[np.uint8] | None = field(default=None, repr=False)  # what of that the unit sees, (h, w, 3)
     detail: Detail = field(default_factory=Detail, repr=False)
     method: str = "fourier"  # the parametrisation
 

@@ -228,9 +228,15 @@ def files_of(record: Mapping[str, Any]) -> list[Any]:
     shown = [record, *record.get("explanations", ())]
     for group in ("top", "median", "random"):  # of a unit
         shown += [each for each in record.get(group) or () if isinstance(each, dict)]
+    if isinstance(made := record.get("synthesised"), dict):
+        shown.append(made)
     drawings = record.get("drawings")
     return [
-        *(each.get(kind) for each in shown for kind in ("picture", "raw", "overview", "numbers", "thumb")),
+        *(
+            each.get(kind)
+            for each in shown
+            for kind in ("picture", "raw", "overview", "numbers", "thumb", "plain")
+        ),
         *(drawings if isinstance(drawings, list) else ()),
     ]
 
