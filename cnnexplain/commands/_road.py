@@ -47,8 +47,11 @@ def road(
     import torch.nn.functional as F
 
     inputs = image.inputs
-    scores = []
-    for cells in orders:
+    scores: dict[tuple[int, ...], float] = {}  # maps that mark alike share one
+    named = [tuple(cells.tolist()) for cells in orders]
+    for name, cells in zip(named, orders, strict=True):
+        if name in scores:
+            continue
         removed = torch.cat([masks(order, shape, shares) for order in (cells, cells.flip(0))])
         removed = F.interpolate(removed[:, None], inputs.shape[2:], mode="nearest")[:, 0]
         generator = torch.Generator().manual_seed(model.seed)
@@ -59,5 +62,5 @@ def road(
 
         values = class_values(model, inputs, len(copies), some, index, score)
         most_first, least_first = values.chunk(2)
-        scores.append(float((least_first - most_first).mean()) / 2)
-    return scores
+        scores[name] = float((least_first - most_first).mean()) / 2
+    return [scores[name] for name in named]

@@ -10,7 +10,7 @@ import torch
 from networks import as_model, pooled, settle
 from torch import Tensor, nn
 
-from cnnexplain.commands import _methods
+from cnnexplain.commands import _methods, _road
 from cnnexplain.commands._laid import on_input
 from cnnexplain.commands.compare import Compare
 from cnnexplain.core.explanation import Answer, Batch
@@ -456,6 +456,23 @@ def test_road_prefers_what_counts() -> None:
     assert scored["road"] > 0.5
     assert "road" in scored["blurred"]
     assert "road" not in references["random"]
+
+
+def test_maps_that_put_the_cells_in_one_order_are_imputed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    imputed: list[int] = []
+
+    def counted(image: Tensor, removed: Tensor, **_options: object) -> Tensor:
+        imputed.append(len(removed))
+        return image * (removed[:, None] == 0)
+
+    monkeypatch.setattr(_road, "noisy_linear", counted)
+    model = as_model(Weighed(noise(2, 1, 16, 16)), (16, 16), 1)
+    first = torch.arange(16)
+    image, orders = Batch(noise(1, 1, 16, 16)), [first, first.flip(0), first.clone()]
+    with model.borrowed():
+        scores = _road.road(model, image, orders, (4, 4), (0.25,), torch.tensor([1]), "logit")
+    assert imputed == [2, 2]
+    assert scores[0] == scores[2] == pytest.approx(-scores[1], rel=1e-4)
 
 
 class Bare(nn.Module):
