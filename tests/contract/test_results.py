@@ -180,7 +180,8 @@ def test_every_result_is_drawn(kind: str) -> None:
     else:
         drawn = list(pictures(explained(kind), options))
     assert {id(one) for picture in drawn for one in picture.shows} == {id(one) for one in samples(kind)}
-    assert all(min(picture.image.size) > 50 for picture in drawn)
+    # A synthesised picture alone has as many pixels as the model was given.
+    assert all(min(picture.image.size) > 50 for picture in drawn if picture.name != "plain")
 
 
 @pytest.mark.parametrize(
