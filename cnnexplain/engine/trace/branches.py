@@ -9,6 +9,10 @@ from torch import Tensor
 
 MOST_ENDS = 8  # branches that are explained side by side
 
+# A node and which of its outputs. The node itself, not its `id`: before torch 2.14 Python is given another object for a
+# node whose last one was let go.
+Edge = tuple[Any, int]
+
 
 def ends(
     candidates: Sequence[int],
@@ -50,9 +54,9 @@ def ends(
     return (tuple(sorted(cuts)), cut) if len(cuts) <= MOST_ENDS else ((candidates[0],), False)
 
 
-def _edge(output: Tensor) -> tuple[int, int]:
+def _edge(output: Tensor) -> Edge:
     """Where a tensor stands in autograd's graph."""
-    return id(output.grad_fn), output.output_nr
+    return output.grad_fn, output.output_nr
 
 
 def leads(output: Tensor, logits: Tensor, without: Sequence[Tensor]) -> bool:
@@ -60,7 +64,7 @@ def leads(output: Tensor, logits: Tensor, without: Sequence[Tensor]) -> bool:
     return _edge(output) in _walked(logits, without)[0]
 
 
-def _past(logits: Tensor, cuts: Sequence[Tensor], picture: Tensor) -> set[tuple[int, int]] | None:
+def _past(logits: Tensor, cuts: Sequence[Tensor], picture: Tensor) -> set[Edge] | None:
     """The edges of autograd's graph on which the scores can be reached without passing the tensors `cuts`.
 
     None where the picture is not among what is reached so: then the scores depend on it through `cuts` only.
@@ -69,18 +73,18 @@ def _past(logits: Tensor, cuts: Sequence[Tensor], picture: Tensor) -> set[tuple[
     return edges if any(getattr(node, "variable", None) is picture for node in nodes) else None
 
 
-def _walked(logits: Tensor, cuts: Sequence[Tensor]) -> tuple[set[tuple[int, int]], list[Any]]:
+def _walked(logits: Tensor, cuts: Sequence[Tensor]) -> tuple[set[Edge], set[Any]]:
     """All edges and nodes of autograd's graph on the way back from the scores that do not lie behind `cuts`."""
     closed = {_edge(cut) for cut in cuts}
-    seen: set[tuple[int, int]] = set()
-    visited: dict[int, Any] = {}  # held, so that no other node gets its identity
-    waiting: list[tuple[Any, int]] = [(logits.grad_fn, logits.output_nr)]
+    edges: set[Edge] = set()
+    nodes: set[Any] = set()
+    waiting: list[Edge] = [_edge(logits)]
     while waiting:
-        node, number = waiting.pop()
-        if node is None or (id(node), number) in closed:
+        node, number = edge = waiting.pop()
+        if node is None or edge in closed:
             continue
-        seen.add((id(node), number))
-        if id(node) not in visited:
-            visited[id(node)] = node
+        edges.add(edge)
+        if node not in nodes:
+            nodes.add(node)
             waiting.extend(node.next_functions)
-    return seen, list(visited.values())
+    return edges, nodes
