@@ -48,7 +48,7 @@ def fitting(cells: int, rows: dict[int, int], columns: dict[int, int]) -> Fittin
         widths[count].append(width)
     maps: dict[Pair, list[Pair]] = defaultdict(list)
     for height, count in rows.items():
-        if cells % count == 0:
+        if count and cells % count == 0:  # torch 2.10 makes maps without rows of pictures that are too small
             across = cells // count
             maps[count, across] += [(height, width) for width in widths[across] if width != height]
     usual = _in_use(maps.values(), USUAL) or _in_use(maps.values(), [(w, h) for h, w in USUAL])
