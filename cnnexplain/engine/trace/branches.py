@@ -80,7 +80,7 @@ def _walked(logits: Tensor, cuts: Sequence[Tensor]) -> tuple[set[Edge], set[Any]
     nodes: set[Any] = set()
     waiting: list[Edge] = [_edge(logits)]
     while waiting:
-        node, number = edge = waiting.pop()
+        node, _ = edge = waiting.pop()
         if node is None or edge in closed:
             continue
         edges.add(edge)
