@@ -32,6 +32,10 @@ FLAGS = (
 )
 
 
+class PageLeftError(Exception):
+    """The browser went to another page while it was asked about one."""
+
+
 class Browser:
     """One tab of a headless Chromium, spoken to over a pipe; remembers every address that it asked for."""
 
@@ -67,8 +71,13 @@ class Browser:
             time.sleep(0.01)
 
     def ask(self, expression: str) -> Any:
-        """The value of an expression in the page; promises are waited for."""
-        answer = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        """The value of an expression in the page; promises are waited for. None where the page is left meanwhile."""
+        try:
+            answer = self._call(
+                "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+            )
+        except PageLeftError:
+            return None
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -130,6 +139,8 @@ class Browser:
         while True:
             message = self._receive()
             if message.get("id") == self._sent:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise PageLeftError
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
