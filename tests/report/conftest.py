@@ -66,6 +66,9 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.requests.clear()
         self.complaints.clear()
+        self._call(
+            "Page.resetNavigationHistory"
+        )  # it has room for 50 entries, and drops others once it is full
         self._call("Page.navigate", url=page.absolute().as_uri())
         while self.ask("document.readyState") != "complete":  # asked from here: the page may run no scripts
             time.sleep(0.01)
