@@ -41,9 +41,8 @@ class UnitAtlas(FolderCommand):
     seeded: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain units bundled:efficientnet_lite0 photos/ -o atlas",
-        "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 -o atlas",
-        "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --labels-from folder -o atlas",
-        "cnnexplain units resnet50 photos/ -l layer4 --synthesised made -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 --labels-from folder -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --synthesised made -o atlas",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
         {"colormap", "alpha", "figure", "scale", "dpi", "save_raw", "tensorboard", "only", "activation"}

@@ -220,7 +220,10 @@ def test_a_dead_unit_is_said_to_be() -> None:
 def test_what_real_pictures_reach_stands_beside(tmp_path: Path) -> None:
     unit = {"kind": "unit", "layer": "conv", "channel": 0, "top": [{"image": "cat.jpg", "activation": 0.1}]}
     (tmp_path / "results.jsonl").write_text(json.dumps(unit) + "\n")
-    compared, alone = made(Planted(), (64, 64), layer="conv", channel="0,1", steps=16, units=str(tmp_path))
+    model = as_model(Planted(), (64, 64), 3)
+    run = {"model": {"reference": "planted", "weights_sha256": model.weights_sha256}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    compared, alone = made(model, layer="conv", channel="0,1", steps=16, units=str(tmp_path))
     assert compared.record()["highest"] == {"activation": 0.1, "image": "cat.jpg"}
     assert "cat.jpg" in " ".join(compared.detail.remarks)
     assert ALONE not in compared.detail.remarks
@@ -251,7 +254,7 @@ class Detached(Planted):
             {"layer": "conv", "channel": "1", "decay": 0.1, "parametrization": "maco"},
             "only regularised uses it",
         ),
-        ({"layer": "conv", "channel": "1", "units": "/nowhere"}, "has no results.jsonl"),
+        ({"layer": "conv", "channel": "1", "units": "/nowhere"}, "has no run.json"),
     ],
 )
 def test_bad_input_is_refused_in_words(options: dict[str, Any], problem: str) -> None:
