@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def test_a_record_a_picture_and_a_card_for_each_target(run: Run, work: Path) -> 
         assert np.load(work / "out" / entry["raw"])["values"].shape == (3, 64, 64)
     assert done.out == (work / "out" / "results.jsonl").read_text()
     page = (work / "out" / "index.html").read_text()
+    assert re.search(r"pictures? shown", page)
     assert page.count("A synthesised picture without a real one to compare") == 3
     assert "blocks channel 1" in page
     log = EventAccumulator(str(work / "log"), size_guidance={"images": 0}).Reload()

@@ -136,8 +136,9 @@ def tiles(run: Mapping[str, Any], cards: Sequence[Card], checks: Sequence[Verdic
     if "images" not in run:
         if cards and cards[0].layers:
             return [*(Tile(value, text) for value, text in cards[0].layers.tiles), *end]
-        layers = sum(len(card.figures) for card in cards)
-        return [Tile(f"{layers:,}", "layer shown" if layers == 1 else "layers shown"), *end]
+        figures = sum(len(card.figures) for card in cards)
+        noun = "picture" if run.get("command") == "maximize" else "layer"
+        return [Tile(f"{figures:,}", f"{noun} shown" if figures == 1 else f"{noun}s shown"), *end]
     return image_tiles(run, len(cards), sum(bool(card.problem) for card in cards))
 
 
