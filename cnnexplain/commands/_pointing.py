@@ -1,4 +1,4 @@
-"""A place on a picture that a user points at, and the cells of maps that lie there."""
+"""What a user points at: a place on a picture, and the cells of maps that lie there; channels of a layer."""
 
 from __future__ import annotations
 
@@ -49,3 +49,12 @@ def unseen(pixel: Pixel | None, batch: Batch) -> dict[int, ImageError]:
                 f"it sees x {left:.0f} to {right:.0f} and y {top:.0f} to {bottom:.0f} of this picture",
             )
     return problems
+
+
+def require_channels(chosen: tuple[int, ...], layer: str, channels: int | None) -> None:
+    """Refuse channels that a layer with so many does not have; None where their number is not known."""
+    if chosen and channels is not None and max(chosen) >= channels:
+        raise OptionError(
+            f"--channel {max(chosen)} is not in {layer}, which has {channels}",
+            f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
+        )

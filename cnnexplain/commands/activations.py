@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.commands import ImageCommand
+from cnnexplain.commands._pointing import require_channels
 from cnnexplain.commands._runs import choices_of, detail_of
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
@@ -116,7 +117,7 @@ class Activations(ImageCommand):
             bound = replace(bound, together=True, top=self.top or IN_STRIP)
         choices += tuple(choices_of(model, layers, "what it gave back last is shown"))
         for layer in layers:
-            _require_channels(self.channel, layer, model.runs.channels(layer))
+            require_channels(self.channel, layer, model.runs.channels(layer))
         return replace(bound, layer=layers), choices
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -138,7 +139,7 @@ class Activations(ImageCommand):
         run = run_name(layer.partition(" #")[0], output.run)
         laying, run_detail = model.runs.laying(run), detail_of(model, run)
         values = laying.upright(output.values) if output.values.ndim == 4 else output.values
-        _require_channels(self.channel, layer, values.shape[1])
+        require_channels(self.channel, layer, values.shape[1])
         labels = _labels(model, logits, values)
         count = min(len(set(self.channel)) or self.top or self._usual(values.ndim == 4), values.shape[1])
         drawn = count if values.ndim == 4 else min(count, MOST_BARS)
@@ -200,14 +201,6 @@ class Activations(ImageCommand):
         if not is_map:
             return BARS
         return ON_PHOTOGRAPH if self.overlay else MOST
-
-
-def _require_channels(chosen: tuple[int, ...], layer: str, channels: int | None) -> None:
-    if chosen and channels is not None and max(chosen) >= channels:
-        raise OptionError(
-            f"--channel {max(chosen)} is not in {layer}, which has {channels}",
-            f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
-        )
 
 
 def _labels(model: Model, logits: Tensor, values: Tensor) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from cnnexplain.commands import ImageCommand
-from cnnexplain.commands._pointing import cells_at, pixel_of, unseen
+from cnnexplain.commands._pointing import cells_at, pixel_of, require_channels, unseen
 from cnnexplain.commands._rules import ENOUGH_SWITCHES, blindness, obeyed, require_rectifiers, silence
 from cnnexplain.commands._runs import choices_of, detail_of, joined
 from cnnexplain.core.choice import Choice
@@ -108,10 +108,7 @@ class Deconv(ImageCommand):
         layers = tuple(dict.fromkeys(map(model.runs.last, layers)))
         choices += tuple(choices_of(model, layers))
         for layer in layers:
-            channels = model.runs.channels(layer)
-            for channel in self.channel:
-                if channels is not None and channel >= channels:
-                    raise _no_such_channel(channel, layer, channels)
+            require_channels(self.channel, layer, model.runs.channels(layer))
         _ = model.fields  # looked at here, so that what the look settles is told
         return replace(self, layer=layers, rule=rules), choices
 
@@ -190,8 +187,7 @@ class Deconv(ImageCommand):
 
         values = maps.detach().float()  # (N, C, h, w)
         rows = torch.arange(len(values), device=values.device)
-        if self.channel and max(self.channel) >= values.shape[1]:
-            raise _no_such_channel(max(self.channel), layer, values.shape[1])
+        require_channels(self.channel, layer, values.shape[1])
         for channel in self._channels(values, pointed).T:  # (N,)
             own = values[rows, channel]  # (N, h, w)
             cell = self._cells(own, pointed)
@@ -266,13 +262,6 @@ def _holds(values: Tensor, box: Box) -> bool:
     """Whether all that is not zero of (C, H, W) lies in the box."""
     left, top, right, bottom = box
     return bool(values[:, top:bottom, left:right].count_nonzero() == values.count_nonzero())
-
-
-def _no_such_channel(channel: int, layer: str, channels: int) -> OptionError:
-    return OptionError(
-        f"--channel {channel} is not in {layer}, which has {channels}",
-        f"give a channel from 0 to {channels - 1}, and name the layer with --layer",
-    )
 
 
 def _chosen_rule(model: Model) -> Choice:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from cnnexplain.commands import FolderCommand
+from cnnexplain.commands._pointing import require_channels
 from cnnexplain.commands._runs import choices_of
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
@@ -90,14 +91,10 @@ class UnitAtlas(FolderCommand):
     def bind(self, model: Model) -> tuple[UnitAtlas, tuple[Choice, ...]]:
         """Settle layers and rule, and see that the channels are there."""
         from cnnexplain.commands._scanning import PURITY, SAMPLED, Sample, Scanner
-        from cnnexplain.commands.deconv import _no_such_channel
 
         layers, choices = self._layers(model)
         for layer in layers:
-            channels = model.runs.channels(layer)
-            for channel in self.channel:
-                if channels is not None and channel >= channels:
-                    raise _no_such_channel(channel, layer, channels)
+            require_channels(self.channel, layer, model.runs.channels(layer))
         choices += tuple(choices_of(model, layers))
         rule, reasons = self._rule(model)
         _ = model.fields  # looked at here, so that what the look settles is told
