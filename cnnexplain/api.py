@@ -44,7 +44,7 @@ from cnnexplain.errors import OptionError
 from cnnexplain.render import Picture, pictures
 from cnnexplain.render.kernels import sheet
 from cnnexplain.render.kit.notebook import html
-from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.options import RenderOptions, drawing_of_pixels
 from cnnexplain.render.map import MapCards
 from cnnexplain.render.synthesis import card
 from cnnexplain.runner.checking.inputs import require_answers
@@ -196,12 +196,13 @@ class Explainer:
             finding: Which of its results; left out, the first picture of all.
             **options: `colormap`, `alpha`, `max_side`, `figure` and `scale`, as on the command line.
         """
+        drawing = drawing_of_pixels(options)
         if isinstance(explanation, Kernels):
-            return sheet(explanation, RenderOptions(**checked(RenderOptions, options)))
+            return sheet(explanation, drawing)
         if isinstance(explanation, Synthesis):
-            return card(explanation, RenderOptions(**checked(RenderOptions, options)))
+            return card(explanation, drawing)
         if isinstance(finding, Heatmap):
-            return MapCards(explanation, RenderOptions(**checked(RenderOptions, options))).figure(finding)
+            return MapCards(explanation, drawing).figure(finding)
         made = self.pictures(explanation, **options)
         return next((one.image for one in made if finding in one.shows), made[0].image)
 
@@ -275,12 +276,9 @@ def load(
     settled = ModelOptions(**checked(ModelOptions, options))
     where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
     if not isinstance(model, (str, nn.Module)):
-        raise OptionError(
-            f"a {type(model).__name__} is no model",
-            UNFLATTEN
-            if type(model).__name__ == "ExportedProgram"
-            else "give a name, as on the command line, or an nn.Module",
-        )
+        exported = type(model).__name__ == "ExportedProgram"
+        hint = UNFLATTEN if exported else "give a name, as on the command line, or an nn.Module"
+        raise OptionError(f"a {type(model).__name__} is no model", hint)
     if isinstance(model, nn.Module):
         if device is not None:
             raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")

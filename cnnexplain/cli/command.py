@@ -13,7 +13,7 @@ from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import DeclaredOption, declared
 from cnnexplain.errors import OptionError
 from cnnexplain.images.find import ImageOptions
-from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.options import WORDLESS, RenderOptions
 from cnnexplain.runner.options import AnswerOptions, DeviceOptions, RunOptions
 from cnnexplain.runner.request import Request
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnexplain.runner.request import Observer, Outcome
 
 Options = TypeVar("Options")
+FOR_PAPERS = frozenset({"figure", "scale", "dpi"})  # options that are refused where they change nothing
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,29 @@ class ShellCommand(ABC):
 
         Nor those of options that none of the methods uses.
         """
+        values = {**values, **self._figure(values, typed)}
         own = {option.name: option for option in declared(self.kind)}
         wanted = values.get("method") or (own["method"].default if "method" in own else ())
         methods = {part.strip() for word in wanted for part in word.split(",")}
         unused = {name for name, option in own.items() if not option.is_used(methods)} - typed
         return {**values, **{name: own[name].default for name in unused}}
+
+    def _figure(self, values: Mapping[str, Any], typed: set[str]) -> dict[str, Any]:
+        """What pictures are, without a setting that they cannot be. Raises `OptionError` where that was typed."""
+        if useless := sorted(typed & FOR_PAPERS & self.unused):
+            raise OptionError(
+                f"{flag(useless[0])} has no use in {self.name}: its pictures have no such choice",
+                f"leave {flag(useless[0])} out",
+            )
+        figure = values.get("figure")
+        if figure not in WORDLESS or not getattr(self.kind, "worded", False):
+            return {}
+        if "figure" in typed:
+            raise OptionError(
+                f"--figure {figure} leaves out words, and what {self.name} draws is nothing without them",
+                "for a paper --figure pdf, or --figure svg",
+            )
+        return {"figure": "card"}
 
     def carry_out(
         self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer

@@ -25,6 +25,7 @@ class Command(ABC):
 
     examples: ClassVar[tuple[str, ...]] = ()  # command lines, for the help
     unused: ClassVar[frozenset[str]] = frozenset()  # shared options that mean nothing here
+    worded: ClassVar[bool] = False  # whether its pictures are nothing without their words
 
     @property
     def needs(self) -> frozenset[Capability]:

@@ -44,7 +44,8 @@ class Compare(ImageCommand):
     seeded: ClassVar[bool] = True
     image_by_image: ClassVar[bool] = True
     reducers: ClassVar[tuple[type[Reducer], ...]] = (MethodMeans,)
-    unused: ClassVar[frozenset[str]] = frozenset({"figure", "scale"})
+    unused: ClassVar[frozenset[str]] = frozenset({"scale"})
+    worded: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain compare bundled:efficientnet_lite0 cat.jpg",
         "cnnexplain compare resnet50 photos/ -m gradcam,layercam,integrated-gradients,guided-backprop -o out",

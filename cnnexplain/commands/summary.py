@@ -34,8 +34,9 @@ class Summary(ModelCommand):
         "cnnexplain summary resnet50 --json | jq .summary.totals",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
-        {"colormap", "alpha", "max_side", "figure", "scale", "save_raw", "mean", "std"}
+        {"colormap", "alpha", "max_side", "scale", "save_raw", "mean", "std"}
     )
+    worded: ClassVar[bool] = True
 
     depth: Annotated[
         int | None,

@@ -31,6 +31,20 @@ class Picture:
         """The finished picture."""
         return self.draw()
 
+    def svg(self, mark: str, dpi: int | None = None) -> bytes:
+        """The same as an SVG file with real text; `mark` says which program made it, `dpi` how large it is."""
+        from cnnexplain.render.kit.paper import noted
+        from cnnexplain.render.kit.svg_file import svg_text
+
+        return (self.vector(mark) if self.vector else svg_text(noted(self.draw), mark, dpi)).encode()
+
+    def pdf(self, mark: str, dpi: int | None = None) -> bytes:
+        """The same as a PDF file of one page, whose text can be found and copied."""
+        from cnnexplain.render.kit.paper import noted
+        from cnnexplain.render.kit.pdf_file import pdf_bytes
+
+        return pdf_bytes(noted(self.draw), mark, dpi)
+
 
 def pictures(explanation: Explanation, options: RenderOptions) -> Iterator[Picture]:
     """The pictures of all results of an image, kind by kind; none of a kind that has no file here."""

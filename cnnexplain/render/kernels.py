@@ -13,7 +13,8 @@ from cnnexplain.core.words import number, percent
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.matrix import matrix, plain_matrix
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, PAPER, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.paper import laid_on_paper, new_paper
 from cnnexplain.render.kit.plain import in_columns, side_by_side
 from cnnexplain.render.kit.text import font, wrapped, write
 from cnnexplain.render.kit.tiles import (
@@ -49,7 +50,7 @@ def pictures(results: Sequence[Kernels], options: RenderOptions) -> Iterator[Pic
 def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
     """All of a layer's filters that are to be shown, with a heading above and remarks below; plain, these alone."""
     ink = Ink.of(kernels, options)
-    if options.figure == "plain":
+    if options.plain:
         return (
             plain_matrix(kernels, ink, options.max_side)
             if kernels.view == "matrix"
@@ -72,7 +73,7 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
     top = MARGIN + TITLE + 8 + (len(heading) - 1) * (TEXT + 5) + GAP
     legend = top + body.height + 22
     below = legend + HIGH + 4 * TINY + 8
-    paper = Image.new("RGB", (width + 2 * MARGIN, below + len(remarks) * (SMALL + 6) + MARGIN), PAPER)
+    paper = new_paper((width + 2 * MARGIN, below + len(remarks) * (SMALL + 6) + MARGIN))
     draw, y = ImageDraw.Draw(paper), MARGIN - 6
     for text, size, colour, bold in heading:
         write(draw, (MARGIN, y), text, size, colour, bold=bold, width=width)
@@ -99,7 +100,7 @@ def _grid(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, TileG
             canvas[top + 1 : top + 1 + high, x : x + step - BETWEEN] = large[rank, panel]
             if panel:  # weights of zero are as white as the paper, and would join the panels
                 canvas[top + 1 : top + 1 + high, x - BETWEEN // 2 - 1] = SEAM
-    image = Image.fromarray(canvas)
+    image = laid_on_paper(Image.fromarray(canvas))
     _captions(image, kernels, laid, panels)
     return image, laid
 

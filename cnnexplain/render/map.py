@@ -24,13 +24,13 @@ from cnnexplain.render.kit.panel import (
     INK,
     MARGIN,
     NARROWEST,
-    PAPER,
     SMALL,
     TEXT,
     TITLE,
     DrawnImage,
     stamp,
 )
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.scale import End, Ends, PixelScale, colormap, painted
 from cnnexplain.render.kit.text import font, length, wrapped, write
 
@@ -66,7 +66,7 @@ class MapCards:
 
     def figure(self, heatmap: Heatmap) -> Image.Image:
         """The finished picture of one heat map: its card, or plain where the options ask for it."""
-        if self.options.figure == "card":
+        if not self.options.plain:
             return self.card(heatmap)
         cards = self._of(heatmap)
         return cards._laid(heatmap, cards._scale(heatmap))
@@ -92,7 +92,7 @@ class MapCards:
         top = BODY
         below = top + max(height if beside else height * 2 + GAP, SHORTEST_BAR)
         bottom = below + (len(remarks) * (SMALL + 6) + 10 if remarks else 0)
-        paper = Image.new("RGB", (inner + 2 * MARGIN, bottom + MARGIN), PAPER)
+        paper = new_paper((inner + 2 * MARGIN, bottom + MARGIN))
         draw = ImageDraw.Draw(paper)
         self._heading(draw, heatmap, inner)
         for place, panel in enumerate(panels):

@@ -20,7 +20,8 @@ from cnnexplain.core.words import count
 from cnnexplain.render import Picture
 from cnnexplain.render.kit.graph import graph_image
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, NARROWEST, SMALL, TEXT, TITLE
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import fitted, font, wrapped, write
 
 TALLEST, THICKEST, THINNEST = (
@@ -134,10 +135,8 @@ def _drawn(table: LayerTable, boxes: Sequence[Box]) -> Image.Image:
     )
     below = wrapped(remark, font(SMALL), inner)
     top = MARGIN + TITLE + TEXT + 26
-    paper = Image.new(
-        "RGB",
-        (inner + 2 * MARGIN, top + sum(heights) + sum(labels) + len(below) * LINE_HEIGHT + MARGIN),
-        PAPER,
+    paper = new_paper(
+        (inner + 2 * MARGIN, top + sum(heights) + sum(labels) + len(below) * LINE_HEIGHT + MARGIN)
     )
     draw = ImageDraw.Draw(paper)
     write(draw, (MARGIN, MARGIN - 4), f"{table.model}: stages", TITLE, INK, bold=True, width=inner)

@@ -27,7 +27,7 @@ def pictures(results: Sequence[Synthesis], options: RenderOptions) -> Iterator[P
 def card(result: Synthesis, options: RenderOptions) -> Image.Image:
     """The picture, the strongest real patch beside it, and what is to be known around; plain, the picture alone."""
     body = drawn(plain(result.values), options.max_side)
-    if options.figure == "plain":
+    if options.plain:
         return body
     beside = None
     if result.patch is not None:

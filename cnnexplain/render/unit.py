@@ -19,7 +19,7 @@ def pictures(
 ) -> Iterator[Picture]:
     """A sheet for every layer; of several layers also a strip that shows them side by side."""
     image = DrawnImage(explanation, options.max_side)
-    layers, plain = by_layer(results), options.figure == "plain"
+    layers, plain = by_layer(results), options.plain
     for layer, units in layers.items():
         shows = tuple(result for result in results if result.layer == layer)
         drawn = partial(plain_sheet, image, units) if plain else partial(sheet, image, layer, units)

@@ -35,7 +35,7 @@ def pictures(
 def card(winners: Winners, shown: DrawnImage, options: RenderOptions) -> Image.Image:
     """The original, the places, and the classes by colour; of a plain figure the places alone."""
     overlay = _overlay(winners, shown, options)
-    if options.figure == "plain":
+    if options.plain:
         return overlay
     width, height = shown.picture.size
     beside = width <= 2 * height

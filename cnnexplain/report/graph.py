@@ -65,8 +65,13 @@ def graph_view(record: Mapping[str, Any]) -> GraphView | None:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     drawing = svg.on_page(graph, place.placed(graph, arrangements, opened), anchors)
-    links = (Link(path.rpartition(".")[2].upper(), href(path)) for path in record.get("drawings", ()))
+    links = (Link(path.rpartition(".")[2].upper(), href(path)) for path in _of_graph(record))
     return GraphView(Markup(drawing), Markup(text), WORDS, tuple(links))  # noqa: S704 - escaped where they are made
+
+
+def _of_graph(record: Mapping[str, Any]) -> list[str]:
+    """The files of the graph: summary.svg; those of the stages have one more part in their names."""
+    return [path for path in record.get("drawings", ()) if path.count(".") == 1]
 
 
 def _item(graph: FoldedGraph, item: GraphItem, anchors: Mapping[str, str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.journal import Record
 from cnnexplain.runner.output.names import part_of
-from cnnexplain.runner.output.write import save_arrays, save_png, save_svg
+from cnnexplain.runner.output.write import save_arrays, save_png, with_text
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item, LoadedTask
 from cnnexplain.runner.tensorboard.log import log_at
@@ -43,7 +43,7 @@ class ModelTask(LoadedTask):
         observer.loaded(self.model, self.loaded.source, self.choices)
         self.entries: list[dict[str, Any]] = []
         self.whole: dict[str, Any] = {}  # what is about the model as a whole
-        self.drawings: list[str] = []  # files of the model as a whole, a picture and the same as SVG
+        self.drawings: list[str] = []  # files of the graph, and pictures with real text
         self.problem: ModelError | None = None  # why no picture went through it
         self._names: set[str] = set()  # of layers, in the names of files
 
@@ -94,12 +94,12 @@ class ModelTask(LoadedTask):
         if result.of_whole_model:
             self.whole[result.kind] = result.record()
             self.whole.update({} if picture is None else {"overview": picture})
-            if self.drawings:
-                self.whole["drawings"] = self.drawings
             if isinstance(result, LayerTable) and result.problem:
                 self.problem = ModelError(result.problem, result.hint)
         else:
             self.entries.append(entry(result, picture, raw))
+        if self.drawings:
+            self.whole["drawings"] = self.drawings
         if self.log is not None:
             self.log.of_model(
                 result, picture, None if self.folder is None else self.folder.path, self.entries
@@ -108,20 +108,21 @@ class ModelTask(LoadedTask):
 
     def _files(self, result: Result) -> tuple[str | None, str | None]:
         """Draw and write one result; the paths of its picture and of its values below OUT."""
-        folder, name = self.folder, self.request.command
+        folder, name, options = self.folder, self.request.command, self.request.render
         if folder is None:
             return None, None
         if result.layer:
             name = f"{name}.{part_of(result.layer, self._names)}"
         picture = raw = None
-        for drawn in pictures_of_model([result], self.request.render):
+        for drawn in pictures_of_model([result], options):
             path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
-            folder.write(path, partial(save_png, drawn.image, dpi=self.request.render.dpi))
+            folder.write(path, partial(save_png, drawn.image, dpi=options.dpi))
+            files = [*with_text(folder, drawn, path.removesuffix(".png"), options)]
             if drawn.vector is None:
                 picture = path
             else:
-                self.drawings += [path, f"{name}.svg"]
-                folder.write(f"{name}.svg", partial(save_svg, drawn.vector))
+                files += [path, *with_text(folder, drawn, name, replace(options, figure="svg"))]
+            self.drawings += dict.fromkeys(files)
         if self.request.run.save_raw and (arrays := result.arrays()):
             raw = f"{name}.npz"
             folder.write(raw, partial(save_arrays, arrays))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_scales_of_other_commands_are_their_own(run: Run, work: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--figure", "plan"], "--figure 'plan' is not one of card, plain"),
+        (["--figure", "plan"], "--figure 'plan' is not one of card, plain, svg, pdf, latex"),
         (["--scale", "0.5"], "--scale '0.5' is not one of own, shared"),
         (["--dpi", "0"], "--dpi 0 is too small"),
     ],
@@ -87,4 +88,91 @@ def test_other_words_are_refused(tiny: Run, words: list[str], problem: str) -> N
 def test_commands_that_cannot_use_them_do_not_show_them(run: Run, command: str) -> None:
     shown = run(command, "--help-all").out
     assert "--scale" not in shown
-    assert ("--figure" in shown) is (command == "deconv")
+    assert ("--figure" in shown) is (command != "units")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem", "hint"),
+    [
+        (
+            "compare tiny.py:Net pictures/a.png --figure plain",
+            "--figure plain leaves out words",
+            "--figure pdf",
+        ),
+        ("summary tiny.py:Net --figure latex", "--figure latex leaves out words", "--figure pdf"),
+        ("units tiny.py:Net pictures --dpi 300", "--dpi has no use in units", "leave --dpi out"),
+        ("units tiny.py:Net pictures --figure svg", "--figure has no use in units", "leave --figure out"),
+        (
+            "compare tiny.py:Net pictures/a.png --scale shared",
+            "--scale has no use in compare",
+            "leave --scale out",
+        ),
+        (
+            "deconv tiny.py:Net pictures/a.png --scale shared",
+            "--scale has no use in deconv",
+            "leave --scale out",
+        ),
+        ("maximize tiny.py:Net -t 0 --scale shared", "--scale has no use in maximize", "leave --scale out"),
+    ],
+)
+def test_what_changes_nothing_is_refused_in_two_lines(run: Run, words: str, problem: str, hint: str) -> None:
+    done = run(*words.split(), "-o", "out")
+    assert done.code == 2
+    first, second = done.err.splitlines()
+    assert problem in first
+    assert hint in second
+
+
+def test_settings_for_all_commands_are_passed_over_there(run: Run, work: Path) -> None:
+    env = {"CNNEXPLAIN_FIGURE": "latex", "CNNEXPLAIN_SCALE": "shared", "CNNEXPLAIN_DPI": "300"}
+    done = run("summary", "tiny.py:Net", "--input-size", "64", "-o", "set", env=env)
+    assert done.code == 0, done.err
+    assert described(work / "set")["options"]["figure"] == "card"
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf"])
+def test_files_with_text_lie_beside_the_pictures(run: Run, work: Path, ending: str) -> None:
+    calls = {
+        "gradcam": ("pictures/a.png", "-t", "top2"),
+        "compare": ("pictures/a.png", "-m", "gradcam,layercam"),
+        "filters": (),
+        "summary": (),
+        "maximize": ("-t", "0", "--steps", "2", "--size", "32"),
+    }
+    for command, more in calls.items():
+        asked = (
+            command,
+            "tiny.py:Net",
+            *more,
+            *f"--input-size 64 --figure {ending} -o {command}-{ending}".split(),
+        )
+        done = run(*asked)
+        assert done.code == 0, done.err
+        out = work / f"{command}-{ending}"
+        pictures = {file.stem for file in out.glob("*.png") if ".plain." not in file.name}
+        files = {file.stem: file for file in out.glob(f"*.{ending}")}
+        assert files.keys() == pictures
+        assert all(b"cnnexplain" in file.read_bytes()[:512] for file in files.values())
+        (record,) = map(json.loads, (out / "results.jsonl").read_text().splitlines())
+        assert {file.name for file in files.values()} <= set(record["drawings"])
+        page = (out / "index.html").read_text()
+        assert [file.name for file in files.values() if f'"./{file.name}"' not in page] == []
+        before = {name: file.read_bytes() for name, file in files.items()}
+        next(iter(files.values())).unlink()
+        assert run(*asked).code == 0
+        assert {file.stem: file.read_bytes() for file in out.glob(f"*.{ending}")} == before, "made again"
+        assert run(command, *asked[1:-4], "-o", asked[-1], "--overwrite").code == 0
+        left = {file.name for file in out.glob(f"*.{ending}")}
+        assert left == ({"summary.svg"} if (command, ending) == ("summary", "svg") else set())
+
+
+def test_a_contact_sheet_for_latex(tiny: Run, work: Path) -> None:
+    done = tiny("pictures", "-o", "out", "--figure", "latex", "-t", "top2")
+    assert done.code == 0, done.err
+    sheet = (work / "out" / "figures.tex").read_text()
+    pictures = {file.name for file in (work / "out").glob("*.png")}
+    assert {f"{path}.png" for path in re.findall(r"cnnexplainfolder/\{(.*?)\}\.png", sheet)} == pictures
+    assert len(pictures) == 6
+    assert not list((work / "out").glob("*.numbers.css"))
+    assert tiny("pictures", "-o", "out", "--overwrite").code == 0
+    assert not (work / "out" / "figures.tex").exists()

@@ -43,7 +43,9 @@ def explained(
     overview: str | None = None,
 ) -> dict[str, Any]:
     """The record of an explanation with one picture for everything."""
-    return record.explained(explanation, command, model, [files] * len(explanation.results), overview)
+    return record.explained(
+        explanation, command, model, [files] * len(explanation.results), {"overview": overview}
+    )
 
 
 def test_the_schema_is_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.verdict import Confusion
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, paper_with
+from cnnexplain.render.kit.paper import line_of
 from cnnexplain.render.kit.text import fitted, font, visible, write
 
 MOST = 24  # classes
@@ -122,6 +123,11 @@ def _slanting(paper: Image.Image, name: str, place: tuple[int, int]) -> None:
     angle, far = math.radians(SLOPE), ink.width / 2
     x = place[0] + far * math.cos(angle) - turned.width / 2
     y = place[1] - far * math.sin(angle) - turned.height / 2
+    line = line_of(name, face, "lm")
+    down = line.y  # of the line of letters below the middle, which the name is turned about
+    start = turned.width / 2 - far * math.cos(angle) + down * math.sin(angle)
+    below = turned.height / 2 + far * math.sin(angle) + down * math.cos(angle)
+    turned.info["words"] = replace(line, x=0.0, y=0.0), SLOPE, (start, below)
     paper.paste(INK, (round(x), round(y)), turned)
 
 

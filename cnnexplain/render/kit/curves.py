@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.verdict import Curves
 from cnnexplain.core.words import listed
 from cnnexplain.render.kit.axis import ChartAxis
-from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, PAPER, SMALL, paper_with
+from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, SMALL, paper_with
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import font, wrapped, write
 
 # After M. Okabe and K. Ito, without their yellow, which white paper swallows; beside its colour a series has
@@ -111,7 +112,7 @@ def _parts(
 
 def _plot(series: Sequence[_DrawnCurve], across: ChartAxis, up: ChartAxis) -> Image.Image:
     width, height = PLOT
-    large = Image.new("RGB", (width * FINER, height * FINER), PAPER)
+    large = new_paper((width * FINER, height * FINER))
     draw = ImageDraw.Draw(large)
     right, bottom = width * FINER - 1, height * FINER - 1
     for value, _ in up.ticks:

@@ -28,7 +28,7 @@ LISTED = 100  # numbers in a sentence
 def sheet(image: DrawnImage, maps: FeatureMaps, options: RenderOptions) -> Image.Image:
     """One layer: the picture, the statistics, and the channels, or a bar for every unit; plain, these alone."""
     grid = _Bars(maps) if maps.size is None else _Grid(image, maps, options)
-    if options.figure == "plain":
+    if options.plain:
         return grid.plain()
     head = _SheetHead(image, maps, options)
     name = os.path.basename(image.explanation.image)

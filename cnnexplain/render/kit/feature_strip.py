@@ -41,7 +41,7 @@ def strip(image: DrawnImage, layers: Sequence[FeatureMaps], options: RenderOptio
     """The first channels of several layers, a row for each, from shallow to deep; plain, without words."""
     side = max(round(SIDE * image.max_side), SMALLEST)
     channels = [DrawnChannels(image, maps, options, side) for maps in layers]
-    if options.figure == "plain":
+    if options.plain:
         return in_rows([[layer.channel(rank) for rank in layer.maps.drawn[:IN_A_ROW]] for layer in channels])
     rows = list(map(_StripRow, channels))
     slot = max(NUMBERED, *(row.channels.size[0] for row in rows)), max(row.channels.size[1] for row in rows)

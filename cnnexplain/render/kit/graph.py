@@ -23,7 +23,8 @@ from cnnexplain.core.graph.svg import (
     WAY,
     texts,
 )
-from cnnexplain.render.kit.panel import FAINT, INK, PAPER
+from cnnexplain.render.kit.panel import FAINT, INK
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import fitted, font, write
 
 SCALE = 2.0  # pixels for one of the SVG's
@@ -43,7 +44,7 @@ class _Paper:
         self.graph = graph
         width, height = max(drawing.width + 2 * EDGE, NARROWEST), drawing.height + HEAD + EDGE
         self.scale = min(SCALE, math.sqrt(MOST_PIXELS / (width * height)))
-        self.image = Image.new("RGB", (self._pixels(width), self._pixels(height)), PAPER)
+        self.image = new_paper((self._pixels(width), self._pixels(height)))
         self.draw = ImageDraw.Draw(self.image)
         for text, size, y, colour in ((heading[0], 22, 18, INK), (heading[1], 12, 46, FAINT)):
             place, room = self._at(EDGE, y), self.scale * (width - 2 * EDGE)

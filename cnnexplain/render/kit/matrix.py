@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.kernels import Kernels
-from cnnexplain.render.kit.panel import FAINT, GAP, LINE, PAPER
+from cnnexplain.render.kit.panel import FAINT, GAP, LINE
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.scale import limit
 from cnnexplain.render.kit.text import write
 from cnnexplain.render.kit.tiles import DEAD, NUMBER, Ink, Panels, enlarged, painted, word
@@ -94,7 +95,7 @@ def matrix(kernels: Kernels, ink: Ink, max_side: int) -> tuple[Image.Image, int,
         (across.cell, down.cell),
     )
     top = ABOVE
-    image = Image.new("RGB", (left + across.length + GAP + BARS, top + down.length), PAPER)
+    image = new_paper((left + across.length + GAP + BARS, top + down.length))
     image.paste(Image.fromarray(colours[0, 0]), (left, top))
     _numbers(image, numbers, (left, top), down, across)
     _bars(image, kernels, numbers, (left + across.length + GAP, top), down)

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.channels import FeatureMaps, Histogram
 from cnnexplain.core.words import number, percent, unit_name
-from cnnexplain.render.kit.panel import FAINT, INK, LINE, PAPER, SMALL
+from cnnexplain.render.kit.panel import FAINT, INK, LINE, SMALL
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import fitted, font, write
 
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"  # as in the diverging map
@@ -20,7 +21,7 @@ LINES, BETWEEN = 32, 20  # bars in a column; columns
 def histogram(data: Histogram, size: tuple[int, int]) -> Image.Image:
     """Bars whose heights are the square roots of the counts, with zero marked on the axis below."""
     width, height = size
-    canvas = Image.new("RGB", size, PAPER)
+    canvas = new_paper(size)
     draw = ImageDraw.Draw(canvas)
     floor = height - TICKS - 5
     highest, steps = math.sqrt(max(data.counts)), len(data.counts)
@@ -67,7 +68,7 @@ def bars(maps: FeatureMaps) -> Image.Image:
     # Numbers stand beyond the ends of their bars.
     before = longest + (room if low < 0 else 0)
     across = before + length + room + BETWEEN
-    canvas = Image.new("RGB", (columns * across - BETWEEN, lines * (BAR + 4)), PAPER)
+    canvas = new_paper((columns * across - BETWEEN, lines * (BAR + 4)))
     draw = ImageDraw.Draw(canvas)
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
         column, line = divmod(place, lines)

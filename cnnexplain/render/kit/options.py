@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from cnnexplain.core.params import Param
+from cnnexplain.core.params import Param, checked
+from cnnexplain.errors import OptionError
 
 SEQUENTIAL = ("inferno", "magma", "viridis", "cividis")
 DIVERGING = ("RdBu", "PuOr", "ember")  # for maps with a sign; ember is dark in the middle
 COLORMAPS = SEQUENTIAL + DIVERGING
+WORDLESS = ("plain", "latex")
+WITH_TEXT = ("svg", "pdf")
+FIGURES = ("card", "plain", *WITH_TEXT, "latex")
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class RenderOptions:
         str,
         Param(
             "What a picture is: a card that explains itself, or plain, for a paper: the map on its photograph, or the "
-            "tiles of a sheet, without words, frame and marks.",
-            choices=("card", "plain"),
+            "tiles of a sheet, without words, frame and marks. svg and pdf: cards, and each also as a file of this "
+            "kind with real text. latex: plain, and figures.tex, which sets them all with captions.",
+            choices=FIGURES,
         ),
     ] = "card"
     scale: Annotated[
@@ -60,3 +65,24 @@ class RenderOptions:
             metavar="N",
         ),
     ] = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether pictures are without words."""
+        return self.figure in WORDLESS
+
+    @property
+    def ending(self) -> str | None:
+        """Of which kind files with real text are written beside the pictures: svg or pdf; None where none are."""
+        return self.figure if self.figure in WITH_TEXT else None
+
+
+def drawing_of_pixels(values: dict[str, Any]) -> RenderOptions:
+    """The options of one picture of pixels. Raises `OptionError` where they ask for a file of another kind."""
+    options = RenderOptions(**checked(RenderOptions, values))
+    if options.ending is not None:
+        raise OptionError(
+            f"a picture is made of pixels, and figure is {options.figure!r}",
+            f"explainer.pictures(explanation)[0].{options.ending}('my program') has the bytes of such a file",
+        )
+    return options

@@ -9,6 +9,7 @@ from functools import cached_property
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.explanation import Explanation
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import font, lay, wrapped, write
 
 PAPER, INK, FAINT, LINE = "#ffffff", "#16181d", "#5b6270", "#c9ced6"
@@ -170,7 +171,7 @@ def paper_with(
     top = BODY
     lines = [line for remark in remarks for line in wrapped(remark, font(SMALL), width)]
     below = top + height + 10
-    paper = Image.new("RGB", (width + 2 * MARGIN, below + len(lines) * (SMALL + 6) + MARGIN), PAPER)
+    paper = new_paper((width + 2 * MARGIN, below + len(lines) * (SMALL + 6) + MARGIN))
     draw = ImageDraw.Draw(paper)
     write(draw, (MARGIN, MARGIN - 6), heading[0], TITLE, INK, bold=True, width=width)
     write(draw, (MARGIN, MARGIN + TITLE + 4), heading[1], TEXT, FAINT, width=width)

@@ -8,7 +8,8 @@ from itertools import pairwise
 from PIL import Image, ImageDraw
 
 from cnnexplain.render.kit.axis import ChartAxis
-from cnnexplain.render.kit.panel import FAINT, LINE, PAPER
+from cnnexplain.render.kit.panel import FAINT, LINE
+from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.text import write
 
 FINER = 3  # drawn larger and reduced, so that slanting lines are smooth
@@ -44,7 +45,7 @@ def small_chart(
         An RGB image of that size.
     """
     width, height = size[0] - ROOM, size[1] - TICK - 6
-    large = Image.new("RGB", (width * FINER, height * FINER), PAPER)
+    large = new_paper((width * FINER, height * FINER))
     draw = ImageDraw.Draw(large)
     right, bottom = large.width - 1, large.height - 1
 
@@ -64,7 +65,7 @@ def small_chart(
     if main is not None:
         draw.line(points(main), fill=colour, width=2 * FINER + 1, joint="curve")
     draw.rectangle((0, 0, right, bottom), outline=LINE, width=FINER // 2)
-    paper = Image.new("RGB", size, PAPER)
+    paper = new_paper(size)
     paper.paste(large.reduce(FINER), (ROOM, 3))
     pen = ImageDraw.Draw(paper)
     for value, text in ticks[:: max(1, len(ticks) // 3)]:

@@ -9,6 +9,8 @@ from functools import cache, lru_cache
 import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
 
+from cnnexplain.render.kit.paper import NotedDraw
+
 LONGEST = 10_000  # letters of a line; Pillow measures no more than a million
 
 
@@ -98,6 +100,9 @@ def lay(
     anchor: str,
 ) -> None:
     """Draw words as Pillow does, to the last pixel on the picture; those that were drawn before faster."""
+    if isinstance(draw, NotedDraw):
+        draw.words(place, text, face, colour, anchor)
+        return
     x, y = map(math.floor, place)
     mask, (left, top) = _drawn(text, face, anchor, place[0] - x, place[1] - y)
     draw.bitmap((x + left, y + top), mask, fill=colour)

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.render.kit.colormaps import ENDS, MIDDLE, palette
 from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.paper import line_of
 from cnnexplain.render.kit.scale import colormap, limit
 from cnnexplain.render.kit.text import font
 
@@ -272,6 +273,7 @@ def word(text: str, *, bold: bool = False) -> Image.Image:
     face = font(NUMBER, bold=bold)
     mask = Image.new("L", (math.ceil(face.getlength(text)), LINE + 2))
     ImageDraw.Draw(mask).text((0, 0), text, font=face, fill=255)
+    mask.info["words"] = line_of(text, face), 0.0, (0.0, 0.0)
     return mask
 
 

@@ -13,7 +13,7 @@ from cnnexplain.core.records import class_of, kind_of, line
 from cnnexplain.core.results import result_class
 from cnnexplain.core.words import class_name, likelihood
 from cnnexplain.report.graph import GraphView, graph_view
-from cnnexplain.report.pages.figures import Figure, figures
+from cnnexplain.report.pages.figures import Figure, figures, with_drawings
 from cnnexplain.report.pages.words import href, size
 from cnnexplain.report.summary import Layers, layers, stages
 
@@ -72,7 +72,9 @@ def card(record: Mapping[str, Any], position: int) -> Card:
         correctness=_correctness(record),
         facts=tuple(_facts(record)),
         bars=tuple(_bar(prediction, prediction["index"] in targets) for prediction in record["predictions"]),
-        figures=(stages(record),) if "summary" in record and "overview" in record else tuple(figures(record)),
+        figures=(with_drawings(stages(record), record),)
+        if "summary" in record and "overview" in record
+        else tuple(figures(record)),
         layers=layers(record["summary"]) if "summary" in record else None,
         graph=graph_view(record) if "summary" in record else None,
         problem=error.get("message", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -83,9 +83,17 @@ def figures(record: Record) -> Iterator[Figure]:
         by_kind.setdefault(kind_of(entry), []).append(entry)
     for kind, entries in by_kind.items():
         if (page := registry.module(cnnexplain.report.__name__, kind)) is not None:
-            yield from page.figures(entries, record)
+            yield from (with_drawings(figure, record) for figure in page.figures(entries, record))
         else:
             yield from map(_general, entries)
+
+
+def with_drawings(figure: Figure, record: Record) -> Figure:
+    """A figure with links to the files that show the same with real text."""
+    stem = figure.src.removesuffix(".png")
+    paths = {href(path): path.rpartition(".")[2].upper() for path in record.get("drawings", ())}
+    links = tuple(Link(kind, path) for path, kind in paths.items() if path == f"{stem}.{kind.lower()}")
+    return replace(figure, links=(*figure.links, *links)) if links else figure
 
 
 def _general(entry: Entry) -> Figure:

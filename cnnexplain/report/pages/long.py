@@ -13,6 +13,7 @@ from cnnexplain.report.pages.answers import SHOTS, LabelledImages, Pair, anchor,
 from cnnexplain.report.pages.card import card
 from cnnexplain.report.pages.find_index import sheets
 from cnnexplain.report.pages.image_index import FirstClass, ImageIndex, Places, name_of
+from cnnexplain.report.pages.latex import CONTACT, contact_sheet
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card, scripts_of
 from cnnexplain.report.pages.scripts import FIND, VIEWER, WALK
@@ -36,6 +37,8 @@ def pages(run: Run, records: Records) -> Iterator[Made]:
 
     `records` are read from disk, one at a time and several times; no more than a page of them is in memory.
     """
+    if run.get("options", {}).get("figure") == "latex":
+        yield CONTACT, contact_sheet(run, records)
     answers = LabelledImages(records) if run.get("answers") else None
     listed_records = listed(run, records)
     if len(listed_records) <= PAGE:

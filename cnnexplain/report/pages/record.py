@@ -20,13 +20,13 @@ def explained(
     command: str,
     model: str,
     files: Sequence[Files],
-    overview: str | None = None,
-    numbers: str | None = None,
+    others: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The record of a picture that was explained.
 
     `files` are those of every result in their order, each or None, relative to OUT, with forward slashes; results may
-    share them. `overview` is the path of the picture of several layers, `numbers` that of the values of maps.
+    share them. `others` by their keys: `overview` is the path of the picture of several layers, `numbers` that of the
+    values of maps, `drawings` those of pictures with real text; None where there are none.
     Raises `ImageError` when the model answered with something that is not a number.
     """
     record = {
@@ -41,8 +41,7 @@ def explained(
     }
     if explanation.notes:
         record["notes"] = [readable(note) for note in explanation.notes]
-    others = {"overview": overview, "numbers": numbers}
-    return record | {name: path for name, path in others.items() if path is not None}
+    return record | {name: path for name, path in (others or {}).items() if path is not None}
 
 
 def inspected(

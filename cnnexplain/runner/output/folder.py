@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from cnnexplain.errors import OutputError
+from cnnexplain.report.pages.latex import CONTACT
 from cnnexplain.runner.output.files import TEMPORARY, Files, check_folder, written_by_us
 from cnnexplain.runner.output.journal import RECORDS, SCANS, Journal, Record, Records
 from cnnexplain.runner.output.lock import Lock
@@ -214,7 +215,8 @@ class OutputFolder(Files):
                     inside = self.path.resolve() in path.resolve().parents
                     if inside and not path.is_symlink() and written_by_us(path):
                         path.unlink()
-        for page in self._pages():
+        contact = [path for path in (self.path / CONTACT,) if path.is_file() and written_by_us(path)]
+        for page in (*self._pages(), *contact):
             self._remove(page)
         with contextlib.suppress(OSError):  # it holds something else, or is not there
             (self.path / PAGES).rmdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
@@ -18,7 +18,7 @@ from cnnexplain.core.records import is_listed, kind_of, readable
 from cnnexplain.core.results import Result
 from cnnexplain.errors import CnnexplainError, DeadlyImageError
 from cnnexplain.images.find import ImagePath
-from cnnexplain.render import is_drawn, pictures
+from cnnexplain.render import Picture, is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import answer_fields
@@ -79,9 +79,8 @@ class Writer:
         if isinstance(outcome, Explanation):
             listed = is_listed({"status": "ok", **answer}, self.only)
             try:
-                made = record.explained(
-                    outcome, self.command, self.model, *self._files(job, outcome, written=listed)
-                )
+                files, others = self._files(job, outcome, written=listed)
+                made = record.explained(outcome, self.command, self.model, files, others)
             except Exception as error:
                 if isinstance(error, CnnexplainError) and error.stops_run:
                     raise
@@ -104,7 +103,9 @@ class Writer:
             if self.draws and listed:
                 drawn = (entry for entry in entries if entry.get("picture") or is_drawn(kind_of(entry)))
                 files |= {entry["picture"] for entry in drawn}
-            files |= {done[name] for name in ("overview", "numbers") if name in done}
+            files |= {done[name] for name in ("overview", "numbers") if name in done} | {
+                *done.get("drawings", ())
+            }
             return (
                 (done["status"] == "ok" or done["error"]["type"] == DeadlyImageError.__name__)
                 and done["file"] == file_facts(job.source.file)
@@ -117,35 +118,38 @@ class Writer:
 
     def _files(
         self, job: Job, explanation: Explanation, *, written: bool
-    ) -> tuple[Sequence[record.Files], str | None, str | None]:
-        """Draw and write everything, or nothing: the files of each result in their order, the overview, the numbers."""
+    ) -> tuple[Sequence[record.Files], Mapping[str, Any]]:
+        """Draw and write everything, or nothing: the files of each result in their order, and others by their keys."""
         folder, results = self.folder, explanation.results
         if folder is None or not written:
-            return [(None, None)] * len(results), None, None
+            return [(None, None)] * len(results), {}
         names = dict(
             zip(map(id, results), result_names(job.stem, self.command, results, self.named), strict=True)
         )
         files: dict[int, record.Files] = {}
-        overview = None
+        overview, drawings = None, []
         for picture in pictures(explanation, self.render):
             groups = _by_name(picture.shows, names)
             name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
             drawn = f"{name}.png" if self.draws else None
             if drawn is not None:
                 folder.write(drawn, partial(save_png, picture.image, dpi=self.render.dpi))
+                drawings += with_text(folder, picture, name, self.render)
             if not picture.shows:
                 overview = drawn
             files |= self._raw(folder, explanation, groups, drawn)
         not_drawn = [result for result in results if id(result) not in files]  # of kinds without pictures
         files |= self._raw(folder, explanation, _by_name(not_drawn, names), None)
-        return [files[id(result)] for result in results], overview, self._numbers(folder, job, explanation)
+        numbers = self._numbers(folder, job, explanation)
+        others = {"overview": overview, "numbers": numbers, "drawings": drawings or None}
+        return [files[id(result)] for result in results], others
 
     def _numbers(self, folder: Files, job: Job, explanation: Explanation) -> str | None:
         """Write the values of the maps for the report's pages, where there are any that lie on the picture.
 
         A page lays them on the photograph as it is on a card, which plain figures do not show.
         """
-        shown = self.draws and self.render.figure == "card"
+        shown = self.draws and not self.render.plain
         content = numbers_of(explanation, self.render) if shown else None
         if content is None:
             return None
@@ -180,9 +184,14 @@ def save_png(picture: Image.Image, file: IO[bytes], dpi: int | None = None) -> N
     write_png(picture, file, f"cnnexplain {__version__}", dpi)
 
 
-def save_svg(drawn: Callable[[str], str], file: IO[bytes]) -> None:
-    """Write an SVG file that carries the mark of this program."""
-    file.write(drawn(f"cnnexplain {__version__}").encode())
+def with_text(folder: Files, picture: Picture, name: str, options: RenderOptions) -> list[str]:
+    """Write a picture as a file with real text besides, where the options ask for one; the names of such files."""
+    if options.ending is None:
+        return []
+    written = f"{name}.{options.ending}"
+    content = getattr(picture, options.ending)(f"cnnexplain {__version__}", options.dpi)
+    folder.write(written, lambda file: file.write(content))
+    return [written]
 
 
 def _save_raw(
