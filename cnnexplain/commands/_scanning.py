@@ -6,11 +6,12 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
+from cnnexplain.core.ablation import Ablation
 from cnnexplain.core.packed import packed, unpacked
 from cnnexplain.core.scan import Scan
 from cnnexplain.core.strongest import Strongest, hashed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SAMPLED = 2048  # pictures of which the maxima of all units are kept
 PURITY = 50  # of a unit's strongest pictures, those whose classes are counted
 
+Kept = TypeVar("Kept")
+
 
 class Sample:
     """The pictures of a run whose hashes are the smallest, as many as there is room for: the same in any order."""
@@ -32,16 +35,28 @@ class Sample:
         self._hashes: list[int] = []  # negative, so that the largest comes first
 
     def takes(self, place: int) -> bool:
-        """Whether a picture is among those with the smallest hashes so far; it is noted.
+        """Whether a picture is among those with the smallest hashes so far; it is noted, once however often it comes.
 
         Args:
             place: Of the picture, among all of the run.
         """
         key = -int(hashed(np.array([place]), self._seed)[0])
+        if key in self._hashes:
+            return True
         if len(self._hashes) < self._size:
             heapq.heappush(self._hashes, key)
             return True
         return heapq.heappushpop(self._hashes, key) != key
+
+
+def smallest(kept: Mapping[tuple[int, int], Kept], size: int) -> dict[tuple[int, int], Kept]:
+    """Return what is kept of the pictures with the smallest hashes, the same for the same pictures in any order.
+
+    Args:
+        kept: By hash and position of the pictures.
+        size: Of how many pictures at most.
+    """
+    return {key: kept[key] for key in sorted(kept)[:size]}
 
 
 @dataclass
@@ -54,6 +69,7 @@ class Scanner:
 
     keep: int
     sample: Sample
+    ablated: Sample  # the pictures in which channels are set to zero
     layers: dict[str, Strongest] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -75,6 +91,15 @@ class Scanner:
                     self._scan(layer, maxima, row, places[row], sampled) for layer, maxima in maps.items()
                 )
         return results
+
+    def is_ablated(self, place: int) -> bool:
+        """Whether channels are to be set to zero in the picture at this place.
+
+        Args:
+            place: Among all of the run.
+        """
+        with self._lock:
+            return self.ablated.takes(place)
 
     def floor(self, layer: str, values: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which values (N, U) of pictures may be among the k largest, as far as is known now."""
@@ -140,8 +165,10 @@ class LayerFold:
     strongest: Strongest
     seed: int
     size: int = SAMPLED
+    ablated: int = 0  # how many pictures are used for what channels matter, at most
     # Of the sampled pictures by hash and position: the maxima of all units. At most `size` of them.
     sampled: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
+    ablations: dict[tuple[int, int], Ablation] = field(default_factory=dict)  # at most `ablated`
 
     def take(self, position: int, scan: Scan) -> None:
         """Take in what a picture is worth to the units.
@@ -152,16 +179,19 @@ class LayerFold:
         """
         places = np.full(len(scan.units), position)
         self.strongest.add(scan.units, scan.values, places, scan.cells)
+        key = int(hashed(np.array([scan.place]), self.seed)[0]), position
         if scan.maxima is not None:
-            key = int(hashed(np.array([scan.place]), self.seed)[0]), position
             self.sampled[key] = scan.maxima
-            if len(self.sampled) >= 2 * self.size:
-                self._shrink()
+        if scan.ablation is not None:
+            self.ablations[key] = scan.ablation
+        if len(self.sampled) >= 2 * self.size or len(self.ablations) > 2 * self.ablated:
+            self._shrink()
 
     def merge(self, other: LayerFold) -> None:
         """Take in what another has taken in, of other pictures."""
         self.strongest.merge(other.strongest)
         self.sampled |= other.sampled
+        self.ablations |= other.ablations
         self._shrink()
 
     def sample(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -172,28 +202,42 @@ class LayerFold:
         values = [self.sampled[key] for key in keys]
         return np.array([position for _, position in keys], np.int64), np.array(values).reshape(-1, units)
 
+    def used(self) -> list[Ablation]:
+        """Return what channels matter in the pictures that are used for it, in the order of the pictures."""
+        self._shrink()
+        return [self.ablations[key] for key in sorted(self.ablations, key=lambda key: key[1])]
+
     def state(self) -> dict[str, Any]:
         """Return all that is kept, as plain data: the same for the same pictures in any order."""
         self._shrink()
-        sampled = [[*key, packed(self.sampled[key])] for key in sorted(self.sampled)]
-        counts = {"units": len(self.strongest.values), "shape": list(self.shape), "seed": self.seed}
-        return {**counts, "size": self.size, "strongest": self.strongest.state(), "sampled": sampled}
+        return {
+            "units": len(self.strongest.values),
+            "shape": list(self.shape),
+            "seed": self.seed,
+            "size": self.size,
+            "ablated": self.ablated,
+            "strongest": self.strongest.state(),
+            "sampled": [[*key, packed(self.sampled[key])] for key in sorted(self.sampled)],
+            "ablations": [[*key, self.ablations[key].record()] for key in sorted(self.ablations)],
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> LayerFold:
         """Return the one that had this state."""
         height, width = state["shape"]
         sampled = {(key, position): unpacked(text, np.float32) for key, position, text in state["sampled"]}
+        ablations = {(key, position): Ablation.of(entry) for key, position, entry in state["ablations"]}
         strongest = Strongest.from_state(state["strongest"], state["units"])
-        return cls((height, width), strongest, state["seed"], state["size"], sampled)
+        sizes = state["seed"], state["size"], state["ablated"]
+        return cls((height, width), strongest, *sizes, sampled, ablations)
 
     def _shrink(self) -> None:
-        if len(self.sampled) > self.size:
-            self.sampled = {key: self.sampled[key] for key in sorted(self.sampled)[: self.size]}
+        self.sampled = smallest(self.sampled, self.size)
+        self.ablations = smallest(self.ablations, self.ablated)
 
 
 def folded(
-    records: Iterable[Mapping[str, Any]], keep: int, seed: int, size: int = SAMPLED
+    records: Iterable[Mapping[str, Any]], keep: int, seed: int, size: int = SAMPLED, ablated: int = 0
 ) -> dict[str, LayerFold]:
     """Return what the records of pictures say together, by layer.
 
@@ -202,12 +246,15 @@ def folded(
         keep: How many of the largest values of each unit are kept.
         seed: By which the sample was drawn.
         size: How many pictures the sample has at most.
+        ablated: How many pictures are used at most for what channels matter.
     """
     layers: dict[str, LayerFold] = {}
     for position, record in enumerate(records):
         for entry in record["explanations"]:
             scan = Scan.of(entry)
             if scan.layer not in layers:
-                layers[scan.layer] = LayerFold(scan.shape, Strongest.of(scan.count, keep), seed, size)
+                layers[scan.layer] = LayerFold(
+                    scan.shape, Strongest.of(scan.count, keep), seed, size, ablated
+                )
             layers[scan.layer].take(position, scan)
     return layers

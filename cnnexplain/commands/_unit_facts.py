@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cnnexplain.commands._importance import importance
 from cnnexplain.core.records import number
 from cnnexplain.core.shown import Shown, UnitFacts
 from cnnexplain.core.strongest import NOBODY, hashed
@@ -34,6 +35,7 @@ def unit_facts(
     channels: Sequence[int],
     label: Callable[[int], str | None],
     images: int,
+    classes: Sequence[str] = (),
 ) -> Iterator[UnitFacts]:
     """Return what is said of units of a layer, in the order of their channels.
 
@@ -44,6 +46,7 @@ def unit_facts(
         channels: Which units.
         label: The class that the picture at a position should be, where that is known.
         images: How many pictures there were.
+        classes: The names of the model's classes, where channels were set to zero.
     """
     positions, maxima = fold.sample()  # (M,), (M, U)
     sample = torch.from_numpy(maxima)
@@ -54,6 +57,8 @@ def unit_facts(
     quantiles[-1] = fold.strongest.values[:, 0]  # of all pictures, not of the sample alone
     dead = _dead(quantiles)
     copies = _copies(maxima, correlated, fold, dead)
+    used = fold.used()
+    matters = importance(used, classes) if used else [None] * len(maxima[0])
     for channel in channels:
         strongest = _strongest(fold, channel, max(top, purity))
         marked = not dead[channel]
@@ -74,6 +79,7 @@ def unit_facts(
             "saturated": saturated,
             "duplicate_of": copies.get(channel),
             "sampled": len(positions) if len(positions) < images else None,
+            "importance": matters[channel],
         }
         yield UnitFacts(channel, tuple(shown), facts)
 

@@ -12,8 +12,9 @@ from cnnexplain.commands._runs import choices_of
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Answer
 from cnnexplain.core.params import Param
+from cnnexplain.core.words import count
 from cnnexplain.engine.capabilities import Capability
-from cnnexplain.errors import CnnexplainError, ImageError
+from cnnexplain.errors import CnnexplainError, ImageError, OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cnnexplain.commands._scanning import LayerFold, Scanner
     from cnnexplain.core.explanation import Batch
     from cnnexplain.core.results.unit import Reconstruction
+    from cnnexplain.core.scan import Scan
     from cnnexplain.core.shown import UnitFacts
     from cnnexplain.engine.model import Model
 
@@ -28,6 +30,7 @@ __all__ = ["UnitAtlas"]
 
 EVERY = "all"  # in the place of a layer's name
 NO_DECONV = "none"
+ABLATED = 64  # pictures in which channels are set to zero
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class UnitAtlas(FolderCommand):
     cut out where the unit sees them, exactly; those patches are projected back to the pixels as deconv does.
     """
 
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LAYERS})
     seeded: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain units bundled:efficientnet_lite0 photos/ -o atlas",
         "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 --labels-from folder -o atlas",
         "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --synthesised made -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer4 --importance -o atlas",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
         {"colormap", "alpha", "figure", "scale", "dpi", "save_raw", "tensorboard", "only", "activation"}
@@ -74,6 +77,23 @@ class UnitAtlas(FolderCommand):
         bool,
         Param("Project the strongest patches back to the pixels, as deconv does.", ("--deconv/--no-deconv",)),
     ] = True
+    importance: Annotated[
+        bool,
+        Param(
+            "Measure what each channel matters for the score: how much that of the answered class falls when the "
+            "channel is set to zero, overall and by class.",
+            ("--importance/--no-importance",),
+        ),
+    ] = False
+    importance_images: Annotated[
+        int,
+        Param(
+            "In how many pictures channels are set to zero for --importance; of more they are drawn by --seed.",
+            min=1,
+            max=2048,
+            metavar="N",
+        ),
+    ] = ABLATED
     synthesised: Annotated[
         str | None,
         Param(
@@ -88,6 +108,11 @@ class UnitAtlas(FolderCommand):
         default=None, repr=False, compare=False
     )  # of this process: a `Scanner`, once it is bound
 
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """Layers, and where it is asked what channels matter, scores."""
+        return frozenset({Capability.LAYERS, *({Capability.SCORES} if self.importance else ())})
+
     def bind(self, model: Model) -> tuple[UnitAtlas, tuple[Choice, ...]]:
         """Settle layers and rule, and see that the channels are there."""
         from cnnexplain.commands._scanning import PURITY, SAMPLED, Sample, Scanner
@@ -96,9 +121,11 @@ class UnitAtlas(FolderCommand):
         for layer in layers:
             require_channels(self.channel, layer, model.runs.channels(layer))
         choices += tuple(choices_of(model, layers))
+        choices += self._importance(model, layers)
         rule, reasons = self._rule(model)
         _ = model.fields  # looked at here, so that what the look settles is told
-        scanner = Scanner(max(self.top, PURITY), Sample(SAMPLED, model.seed))
+        sample, ablated = Sample(SAMPLED, model.seed), Sample(self._ablated, model.seed)
+        scanner = Scanner(max(self.top, PURITY), sample, ablated)
         return replace(self, layer=layers, rule=rule, scanner=scanner), choices + reasons
 
     def explain(self, model: Model, batch: Batch) -> Answer:
@@ -120,11 +147,14 @@ class UnitAtlas(FolderCommand):
             return values
 
         with model.outputs(*self.layer, take=take):
-            run_head(model, batch.inputs, self.layer)
+            run_head(model, batch.inputs.clone() if self.importance else batch.inputs, self.layer)
         sound = [np.isfinite(each.values[:own]).all(1) for each in maps.values()]
         fine = np.logical_and.reduce(sound)
         ordered = {layer: maps[layer] for layer in self.layer}
         scans = scanner.scans(ordered, places, np.flatnonzero(fine).tolist())
+        for row in np.flatnonzero(fine).tolist():
+            if scanner.is_ablated(places[row]):
+                scans[row] = _with_ablations(model, batch.inputs[row : row + 1], scans[row])
         problems = {row: _broken(ordered, row) for row in np.flatnonzero(~fine).tolist()}
         logits = batch.inputs.new_zeros((len(batch), 0), device="cpu")
         return Answer(logits, (*scans, *[()] * batch.copies), problems)
@@ -138,21 +168,28 @@ class UnitAtlas(FolderCommand):
         """
         from cnnexplain.commands._scanning import PURITY, folded
 
-        return folded(records, max(self.top, PURITY), seed)
+        return folded(records, max(self.top, PURITY), seed, ablated=self._ablated)
 
-    def facts(self, fold: LayerFold, label: Callable[[int], str | None], images: int) -> Iterator[UnitFacts]:
+    def facts(
+        self,
+        fold: LayerFold,
+        label: Callable[[int], str | None],
+        images: int,
+        classes: Sequence[str] = (),
+    ) -> Iterator[UnitFacts]:
         """What is said of the units of a layer that are shown, and which pictures are.
 
         Args:
             fold: Of the layer, one of those that `folded` returned.
             label: The class that the picture at a position should be; None where that is not known.
             images: How many pictures were scanned.
+            classes: The names of the model's classes, for what channels matter.
         """
         from cnnexplain.commands._scanning import PURITY
         from cnnexplain.commands._unit_facts import unit_facts
 
         channels = self.channel or range(len(fold.strongest.values))
-        return unit_facts(fold, self.top, PURITY, sorted(set(channels)), label, images)
+        return unit_facts(fold, self.top, PURITY, sorted(set(channels)), label, images, classes)
 
     def kernels(self, model: Model, layer: str) -> Mapping[int, Mapping[str, Any]]:
         """What is said of the kernels of units, by channel; of layers that do not read the picture itself nothing.
@@ -180,6 +217,23 @@ class UnitAtlas(FolderCommand):
         from cnnexplain.commands._projected import projected
 
         return projected(model, batch, layer, units, self.rule)
+
+    @property
+    def _ablated(self) -> int:
+        """In how many pictures channels are set to zero."""
+        return self.importance_images if self.importance else 0
+
+    def _importance(self, model: Model, layers: Sequence[str]) -> tuple[Choice, ...]:
+        if not self.importance:
+            if self.importance_images != ABLATED:
+                raise OptionError(
+                    f"--importance-images {self.importance_images} has no use without --importance",
+                    "add --importance, or leave it out",
+                )
+            return ()
+        channels = sum(model.runs.channels(layer) or 0 for layer in layers)
+        reason = f"in each {count(channels, 'channel')} set to zero, one at a time"
+        return (Choice("importance", f"of {count(self.importance_images, 'picture')} at most", reason),)
 
     def _layers(self, model: Model) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
         if EVERY in self.layer and all(layer.name != EVERY for layer in model.trace.layers):
@@ -215,6 +269,14 @@ class UnitAtlas(FolderCommand):
             return "gradient", (Choice("rule", "gradient", "the model has no rectifiers"),)
         choice = _chosen_rule(model)
         return choice.value, (choice,)
+
+
+def _with_ablations(model: Model, image: Tensor, scans: tuple[Scan, ...]) -> tuple[Scan, ...]:
+    """The scans of an image with what each channel matters for its score."""
+    from cnnexplain.commands._importance import ablations
+
+    made = ablations(model, image, {scan.layer: (scan.count, *scan.shape) for scan in scans})
+    return scans if made is None else tuple(replace(scan, ablation=made[scan.layer]) for scan in scans)
 
 
 def _broken(maps: Mapping[str, Any], row: int) -> ImageError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cnnexplain.core.ablation import Ablation
 from cnnexplain.core.packed import packed, unpacked
 from cnnexplain.core.records import layer_name
 from cnnexplain.core.results import Entry, Result
@@ -40,6 +41,7 @@ class Scan(Result):
     maxima: NDArray[np.float32] | None = field(
         default=None, repr=False
     )  # (count,), where it is in the sample
+    ablation: Ablation | None = None  # what channels matter for its score, where that was asked of it
 
     def record(self) -> dict[str, Any]:
         """Return the same as plain data, arrays as little-endian bytes in base64."""
@@ -55,6 +57,7 @@ class Scan(Result):
             "values": packed(self.values),
             "cells": packed(self.cells),
             "maxima": None if self.maxima is None else packed(self.maxima),
+            **({} if self.ablation is None else {"ablation": self.ablation.record()}),
         }
 
     @classmethod
@@ -67,7 +70,7 @@ class Scan(Result):
         Raises:
             ValueError: Its arrays are not as they were written.
         """
-        maxima = entry["maxima"]
+        maxima, ablation = entry["maxima"], entry.get("ablation")
         height, width = entry["shape"]
         return cls(
             entry["layer"],
@@ -78,6 +81,7 @@ class Scan(Result):
             unpacked(entry["values"], np.float32),
             unpacked(entry["cells"], np.int32),
             None if maxima is None else unpacked(maxima, np.float32),
+            None if ablation is None else Ablation.of(ablation),
         )
 
     @classmethod

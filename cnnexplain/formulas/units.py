@@ -1,4 +1,4 @@
-"""How a unit fires over many pictures, how sparsely and selectively; and how much of its kernel is colour."""
+"""How a unit fires over many pictures, what it matters for the score, and how much of its kernel is colour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["colour_share", "sparseness", "top_share"]
+__all__ = ["ablation_importance", "colour_share", "sparseness", "top_share"]
+
+
+def ablation_importance(drops: Tensor) -> Tensor:
+    """What a unit matters for the score: how much the score falls without it, in the mean over pictures.
+
+    (1/N) sum_n (s(x_n) - s(x_n without the unit)), as Morcos et al. 2018 (arXiv:1803.06959) and, by class, Zhou et al.
+    2018 (arXiv:1806.02891) set units to zero; they look at accuracy, which few units change. Positive where the unit
+    speaks for the answer, negative where it speaks against it.
+
+    Args:
+        drops: (N, U), by how much the score of each of N pictures falls without each of U units; what is not finite is
+            left out.
+
+    Returns:
+        (U,), float64; NaN where no drop is finite.
+
+    Example:
+        >>> import torch
+        >>> ablation_importance(torch.tensor([[1.0, -2.0], [3.0, torch.nan]]))
+        tensor([ 2., -2.], dtype=torch.float64)
+    """
+    finite = drops.isfinite()
+    return drops.double().where(finite, 0).sum(0) / finite.sum(0)
 
 
 def colour_share(kernels: Tensor) -> Tensor:

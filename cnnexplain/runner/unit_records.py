@@ -56,7 +56,7 @@ class UnitRecords:
         folds = method.folded(self._records, self._model.seed)
         for layer in method.layer:
             if (fold := folds.get(layer_name(layer))) is not None:
-                units = list(method.facts(fold, self._label, self._images))
+                units = list(method.facts(fold, self._label, self._images, self._model.labels))
                 yield from self._of_layer(method, layer, fold.shape, units)
 
     def _of_layer(
@@ -139,7 +139,6 @@ class UnitRecords:
             "images": self._images,
             **groups,
             **facts,
-            "importance": None,
             "synthesised": None,
             "picture": picture,
             "tiles": {"side": SIDE, "columns": len(unit.shown), "rows": rows} if picture else None,

@@ -40,19 +40,20 @@ def units(out: Path) -> list[dict]:
 
 
 def test_shards_processes_and_a_run_that_was_killed_end_the_same(run: Run, work: Path) -> None:
-    assert run(*CALL, "-o", "whole").code == 0
+    used = (*CALL, "--importance", "--importance-images", "10")
+    assert run(*used, "-o", "whole").code == 0
     whole = contents(work / "whole")
     assert {name.partition("/")[0] for name in whole} == {"results.jsonl", "units", "thumbs"}
     for part in ("1/2", "2/2"):
-        assert run(*CALL, "--shard", part, "-o", f"part{part[0]}").code == 0
+        assert run(*used, "--shard", part, "-o", f"part{part[0]}").code == 0
     joined = run("merge", "part1", "part2", "-o", "joined", "--max-failures", "1")
     assert "without --shard" in joined.err
-    again = run(*CALL, "-o", "joined")
+    again = run(*used, "-o", "joined")
     assert "24 of 24 images were done before" in again.err or "23 of 24" in again.err
     assert contents(work / "joined") == whole
-    assert run(*CALL, "--processes", "2", "--batch-size", "6", "-o", "processes").code == 0
+    assert run(*used, "--processes", "2", "--batch-size", "6", "-o", "processes").code == 0
     assert contents(work / "processes") == whole
-    words = [word.replace("tiny.py:Net", "tiny.py:Slow") for word in CALL]
+    words = [word.replace("tiny.py:Net", "tiny.py:Slow") for word in used]
     started = subprocess.Popen(
         [sys.executable, "-m", "cnnexplain", *words, "--batch-size", "2", "-o", "killed"],
         cwd=work,

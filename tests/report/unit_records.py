@@ -79,7 +79,17 @@ def unit(
         "inputs": linked("blocks.3", "weight"),
         "outputs": linked("conv_head", "weight"),
         "sampled": None,
-        "importance": None,
+        "importance": {
+            "mean": round(draw.uniform(-0.3, 0.9), 4),
+            "changes": channel % 4 / 10,
+            "images": 64,
+            "classes": [
+                {"index": place, "label": name, "mean": round(draw.uniform(-1, 1), 4), "images": 9 - place}
+                for place, name in enumerate(LABELS[:3])
+            ],
+        }
+        if layer == "blocks.4"
+        else None,
         "synthesised": None,
         "picture": sheet,
         "tiles": {"side": SIDE, "columns": sum(many for _, many in KINDS), "rows": 2},

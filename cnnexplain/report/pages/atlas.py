@@ -30,6 +30,8 @@ MEASURES = (
     ("sparseness", "sparseness", False),
     ("selective", "selective", True),
     ("purity", "purity", True),
+    ("importance", "importance: drop of the score without it", False),
+    ("changes", "answers that change without it", True),
 )
 
 Run = Mapping[str, Any]
@@ -154,7 +156,7 @@ class _Atlas:
             scripts=("unit_list.js", "unit_keys.js"),
             tiles=[_tile(layer, unit) for unit in layer.units],
             groups=groups,
-            measures=[measure for measure in MEASURES if _varies(layer, measure[0])],
+            measures=_measures(layer),
             colours=sorted(layer.colours),
             counts=_counts(layer, ""),
             units=_columns(layer),
@@ -239,9 +241,14 @@ def _tile(layer: AtlasLayer, unit: UnitEntry, folder: str = "./", measure: str =
     )
 
 
-def _varies(layer: AtlasLayer, measure: str) -> bool:
-    """Whether there is anything to sort by."""
-    return any(getattr(unit, measure) is not None for unit in layer.units)
+def _measures(layer: AtlasLayer) -> list[tuple[str, str, bool]]:
+    """What units can be sorted by: the measures that some unit has, and the classes that they matter for."""
+    there = [each for each in MEASURES if any(getattr(unit, each[0]) is not None for unit in layer.units)]
+    return [*there, *((_for_class(name), _for_class(name), False) for name in layer.classes)]
+
+
+def _for_class(name: str) -> str:
+    return f"importance for {clipped(name, LONGEST_NAME)}"
 
 
 def _columns(layer: AtlasLayer) -> dict[str, Any]:
@@ -253,6 +260,9 @@ def _columns(layer: AtlasLayer) -> dict[str, Any]:
     units = layer.units
     columns: dict[str, Any] = {
         measure: [_rounded(getattr(unit, measure)) for unit in units] for measure, *_ in MEASURES
+    }
+    columns |= {
+        _for_class(name): [_rounded(unit.by_class.get(name)) for unit in units] for name in layer.classes
     }
     return {
         **columns,

@@ -9,9 +9,10 @@ from typing import Any
 from cnnexplain.core.words import count, number, percent
 from cnnexplain.report.pages.figures import Fact
 from cnnexplain.report.pages.unit_index import EXAMPLES, UnitEntry, UnitIndex, UnitSheet, sheet_of
-from cnnexplain.report.pages.words import LONGEST_NAME, clipped, href, words
+from cnnexplain.report.pages.words import LONGEST_NAME, clipped, href
 
 SHOWN_RELATIVES = 8
+SHOWN_CLASSES = 5  # of those that a unit matters for
 _TITLES = ("Strongest", "Median", "Random")  # of `EXAMPLES`
 _SMALL = 0.1  # of a picture's longer side: a box that is smaller is hard to see
 _RELATIVES = (
@@ -211,8 +212,29 @@ def _facts(record: Record) -> Iterator[Fact]:
         yield "Purity", f"{percent(purity['share'])} of its {purity['of']} strongest images are {label}"
     if record.get("shape"):
         yield "Map", " × ".join(map(str, record["shape"]))
-    if importance := record.get("importance"):
-        yield "Importance", clipped(words(importance))
+    yield from _importance(record.get("importance") or {})
+
+
+def _importance(importance: Record) -> Iterator[Fact]:
+    """What the score loses without the unit, in words."""
+    images = count(importance.get("images", 0), "image")
+    if (mean := importance.get("mean")) is not None:
+        moves = "rises" if mean < 0 else "falls"
+        yield (
+            "Importance",
+            f"without it the score of the answer {moves} by {number(abs(mean))} in the mean of {images}, "
+            f"and {percent(importance['changes'])} of the answers change",
+        )
+    known = [each for each in importance.get("classes", ()) if each["mean"] is not None]
+    if known:
+        known.sort(key=lambda each: -abs(each["mean"]))
+        yield (
+            "For classes",
+            "; ".join(
+                f"{clipped(each['label'], LONGEST_NAME)} {number(each['mean'])} ({count(each['images'], 'image')})"
+                for each in known[:SHOWN_CLASSES]
+            ),
+        )
 
 
 def _kernel(kernel: Record | None) -> UnitKernel | None:

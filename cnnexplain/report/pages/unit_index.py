@@ -45,6 +45,9 @@ class UnitEntry:
     saturated: bool
     duplicate_of: int | None
     colour: str
+    importance: float | None
+    changes: float | None  # of answers
+    by_class: Mapping[str, float | None]  # importance for the classes that are answered most often
 
 
 @dataclass
@@ -94,6 +97,11 @@ class AtlasLayer:
         return {number: groups[number] for number in sorted(groups) if len(groups[number]) > 1}
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes for which it is known what its units matter."""
+        return tuple(dict.fromkeys(name for unit in self.units for name in unit.by_class))
+
+    @property
     def colours(self) -> Counter[str]:
         """How many units read colours, and how many grey, where that is known."""
         return Counter(unit.colour for unit in self.units if unit.colour)
@@ -140,6 +148,7 @@ def sheet_of(record: Record) -> UnitSheet | None:
 
 def _entry(record: Record, place: int) -> UnitEntry:
     purity, top = record.get("purity") or {}, record.get("top") or ()
+    importance = record.get("importance") or {}
     return UnitEntry(
         place=place,
         channel=record["channel"],
@@ -156,6 +165,9 @@ def _entry(record: Record, place: int) -> UnitEntry:
         saturated=bool(record.get("saturated")),
         duplicate_of=record.get("duplicate_of"),
         colour=record.get("colour") or "",
+        importance=importance.get("mean"),
+        changes=importance.get("changes"),
+        by_class={each["label"]: each["mean"] for each in importance.get("classes", ())},
     )
 
 
