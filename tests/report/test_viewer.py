@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from cnnexplain.render.kit.colormaps import ANCHORS, palette
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.report.pages import scripts
 from cnnexplain.report.pages.page import page
+from cnnexplain.runner.output import numbers
 from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.write import Explained, Job, Writer
 
@@ -155,11 +157,11 @@ def choose(browser: Browser, name: str, value: str) -> None:
 
 def read(browser: Browser) -> tuple[str, list[float]]:
     """The place that the reading names, and its numbers: value and percentile of each map."""
-    place, numbers = browser.ask("""
+    place, said = browser.ask("""
         [document.querySelector('.reading .place')?.textContent,
          [...document.querySelectorAll('.reading')[0].querySelectorAll('data')].map(one => Number(one.value))]
     """)
-    return place, numbers
+    return place, said
 
 
 def test_scripts_are_short_and_share_no_names() -> None:
@@ -199,25 +201,40 @@ def test_what_is_read_is_what_the_array_holds(
             choose(browser, field, value)
         layer = "" if heatmap.layer == "input" else heatmap.layer
         choose(browser, "Layer", layer)
-        bits = 16 if values.size <= 4096 else 12
-        step = (values.max() - values.min()) / (2**bits - 1)
+        step = (values.max() - values.min()) / 65535
         left, top, width, height = window(browser)
         for _ in range(12):
             x, y = (int(chance.integers(0, side)) for side in case.size)
             browser.point(left + (x + 0.5) / case.size[0] * width, top + (y + 0.5) / case.size[1] * height)
-            said, numbers = read(browser)
+            said, shown = read(browser)
             # A pixel of a large picture may be finer than the screen's.
             fine = [int(word.strip("xy ")) for word in said.split(",")]
             assert np.allclose(fine, (x, y), atol=max(0, case.size[0] / width - 0.5)), said
             cell = heatmap.geometry.cell_of_pixel(*fine, values.shape)
             if cell is None:
-                assert numbers == []
+                assert shown == []
                 continue
-            value, percentile = numbers
+            value, percentile = shown
             assert abs(value - values[cell]) <= step / 2 * (1 + 1e-6)
             below = 100 * np.mean([values < value - step / 2, values <= value + step / 2], axis=(1, 2))
             assert below[0] - 1e-9 <= percentile <= below[1] + 1e-9
     assert browser.complaints == []
+
+
+def test_bytes_of_every_kind_come_back_from_any_number_of_properties(
+    browser: Browser, html: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = np.random.default_rng(0).bytes(50_000) + bytes(range(256))
+    monkeypatch.setattr(numbers, "PROPERTY", 20_000)
+    (html.parent / "bytes.css").write_bytes(numbers.style_sheet(zlib.compress(content)))
+    browser.open(html)
+    code = scripts.joined(("numbers.js",))
+    back = browser.ask(
+        f"(async () => {{ {code}; "
+        'const texts = await sheetTexts("./bytes.css", "--numbers-");'
+        'return [texts.length, [...await inflated(bytesOf(texts.join("")))]]; })()'
+    )
+    assert back == [3, list(content)]
 
 
 def test_an_enlarged_picture_reads_the_same(browser: Browser, html: Path) -> None:
@@ -391,8 +408,8 @@ def test_without_scripts_or_numbers_the_drawn_pictures_show(browser: Browser, ht
     browser.scripts(allowed=True)
     assert browser.ask(shown)
     assert browser.ask("document.querySelectorAll('.viewer').length") == 0
-    for numbers in html.parent.glob("*.numbers.css"):
-        numbers.unlink()
+    for values in html.parent.glob("*.numbers.css"):
+        values.unlink()
     browser.open(html)
     assert "are shown as they were drawn" in browser.wait("document.querySelector('.notice')?.textContent")
     assert browser.ask(shown)

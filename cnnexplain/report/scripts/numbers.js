@@ -1,6 +1,6 @@
 // The values of a picture's maps, read from the style sheet in which they stand beside the page.
 
-import { sheetBytes } from "./sheets.js";
+import { inflated, sheetTexts } from "./sheets.js";
 
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom in pixels of the picture */
 /**
@@ -9,7 +9,6 @@ import { sheetBytes } from "./sheets.js";
  * @property {[number, number]} shape rows and columns
  * @property {number} min
  * @property {number} max
- * @property {number} bits how fine its levels are: 16 or 12
  * @property {Box} box where it lies
  * @property {[number, number] | null} peak
  * @property {string} colormap
@@ -24,13 +23,34 @@ import { sheetBytes } from "./sheets.js";
  * @property {(ValueMap | null)[]} maps
  */
 
+const LETTERS = new TextDecoder("windows-1252").decode(Uint8Array.from({ length: 256 }, (_, byte) => byte));
+const ESCAPE = "=".charCodeAt(0);
+const STEPS = 2 ** 16 - 1;
+
 /**
  * The numbers of a file.
  * @param {string} href
  * @returns {Promise<Numbers>}
  */
 export async function load(href) {
-  return unpacked(await sheetBytes(href, "--numbers"));
+  return unpacked(await inflated(bytesOf((await sheetTexts(href, "--numbers-")).join(""))));
+}
+
+/**
+ * The bytes of a text of which every letter is one, or two: "=" and what is 64 above a byte that cannot stand there.
+ * @param {string} text
+ */
+function bytesOf(text) {
+  const places = new Map([...LETTERS].map((letter, byte) => [letter.charCodeAt(0), byte]));
+  const bytes = new Uint8Array(text.length);
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const plain = text.charCodeAt(at) !== ESCAPE;
+    if (!plain) at++;
+    const byte = /** @type {number} */ (places.get(text.charCodeAt(at)));
+    bytes[count++] = plain ? byte : byte - 64;
+  }
+  return bytes.subarray(0, count);
 }
 
 /**
@@ -43,8 +63,7 @@ function unpacked(bytes) {
   let at = 4 + length;
   for (const map of header.maps) {
     if (map === null) continue;
-    const cells = map.shape[0] * map.shape[1];
-    const size = map.bits === 16 ? 2 * cells : cells + Math.ceil(cells / 2);
+    const size = 2 * map.shape[0] * map.shape[1];
     map.values = restored(map, bytes.subarray(at, at + size));
     at += size;
   }
@@ -53,15 +72,10 @@ function unpacked(bytes) {
 
 /**
  * @param {MapFacts} map
- * @param {Uint8Array} bytes the high bytes of all levels, then what is below them: bytes, or two halves in a byte
+ * @param {Uint8Array} bytes the high bytes of all levels, then the low ones
  */
 function restored(map, bytes) {
-  const values = new Float64Array(map.shape[0] * map.shape[1]);
-  const step = (map.max - map.min) / (2 ** map.bits - 1);
-  for (let cell = 0; cell < values.length; cell++) {
-    const low = bytes[values.length + (map.bits === 16 ? cell : cell >> 1)];
-    const level = map.bits === 16 ? bytes[cell] * 256 + low : bytes[cell] * 16 + (cell % 2 ? low & 15 : low >> 4);
-    values[cell] = map.min + level * step;
-  }
-  return values;
+  const cells = bytes.length / 2;
+  const step = (map.max - map.min) / STEPS;
+  return Float64Array.from({ length: cells }, (_, cell) => map.min + (bytes[cell] * 256 + bytes[cells + cell]) * step);
 }
