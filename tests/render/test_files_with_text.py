@@ -22,7 +22,7 @@ from cnnexplain.render.kit import panel, text
 from cnnexplain.render.kit.confusion import confusion
 from cnnexplain.render.kit.curves import curves
 from cnnexplain.render.kit.options import RenderOptions
-from cnnexplain.render.kit.paper import WordsMark, new_paper, noted
+from cnnexplain.render.kit.paper import WordsMark, line_of, new_paper, noted
 from cnnexplain.render.kit.text import write
 
 Make = Callable[..., Any]
@@ -77,6 +77,7 @@ def test_the_words_are_those_of_the_picture(explainer: Explainer, monkeypatch: p
         with monkeypatch.context() as patch:
             _listen(patch, written)
             whole = picture.draw()
+        written = [each.strip(" ") or each for each in written]
         said = [each.text for each in words(picture)]
         assert [word for word in said if word not in written] == [], name
         assert sorted(written) == sorted(said), name
@@ -89,6 +90,14 @@ def test_svg_has_them_as_text_and_nothing_that_runs(explainer: Explainer) -> Non
         texts = [element.text or "" for element in tree.iter(f"{SVG}text")]
         assert texts == [each.text for each in words(picture)], name
         _require_inert(tree)
+
+
+def test_text_begins_with_a_letter_where_that_letter_stands() -> None:
+    """Browsers drop the spaces that text in SVG begins with, and would stretch the rest over their room."""
+    face = text.font(26)
+    plain, spaced = line_of("39.3%", face), line_of("  39.3% ", face)
+    assert (spaced.text, spaced.length) == (plain.text, plain.length)
+    assert spaced.x == pytest.approx(plain.x + face.getlength("  "))
 
 
 def test_dots_per_inch_are_the_size_of_the_file(explainer: Explainer) -> None:

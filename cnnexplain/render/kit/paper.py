@@ -210,9 +210,10 @@ def line_of(text: str, face: ImageFont.FreeTypeFont, anchor: str = "la") -> Word
     if above is None:  # t and b: where the ink begins and ends
         box = face.getbbox(text, anchor="ls")
         above = -box[1 if anchor[1] == "t" else 3]
-    return WordsMark(
-        text, left, above, face.size, length, (0, 0, 0), bold="Semi" in (face.getname()[1] or "")
-    )
+    words = text.strip(" ") or text  # browsers leave out the spaces that text in SVG begins with
+    left += face.getlength(text[: text.index(words)])
+    bold = "Semi" in (face.getname()[1] or "")
+    return WordsMark(words, left, above, face.size, face.getlength(words), (0, 0, 0), bold)
 
 
 def _rgb(colour: Any) -> Rgb:
