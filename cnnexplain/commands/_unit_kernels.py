@@ -1,16 +1,19 @@
-"""The kernels of units that read the picture directly, and whether they tell colours apart."""
+"""The kernels of units that read the picture directly, of which colour; and which units others read by theirs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from cnnexplain.core.records import layer_name
+from cnnexplain.core.records import layer_name, number, readable
+from cnnexplain.engine.cost.table import layer_table
 from cnnexplain.engine.weights.kernels import Weights, weighted
+from cnnexplain.engine.weights.wiring import UnitLinks, Wiring
 from cnnexplain.formulas.units import colour_share
 
 if TYPE_CHECKING:
@@ -51,6 +54,48 @@ def unit_kernels(model: Model, layer: str) -> dict[int, Mapping[str, Any]]:
         }
         for channel, (kernel, share) in enumerate(zip(values, shares, strict=True))
     }
+
+
+def unit_links(model: Model, layers: Sequence[str]) -> dict[str, Callable[[int], dict[str, Any]]]:
+    """What the records of units say of those that they read, and that read them, by layer.
+
+    Args:
+        model: Is borrowed.
+        layers: Names of layers.
+
+    Returns:
+        By layer what gives for a channel the keys of its record: `inputs` and `outputs` where convolutions were found,
+        and `wiring`, in words. Nothing for models whose layers have no graph that is small enough.
+    """
+    graph = layer_table(model).graph
+    if graph is None:
+        return {}
+    wiring = Wiring(model, graph, layers)
+    return {layer: _Wired(wiring.inputs(layer), wiring.outputs(layer)).record for layer in layers}
+
+
+@dataclass(frozen=True)
+class _Wired:
+    """What the units of a layer read, and what reads them."""
+
+    inputs: UnitLinks
+    outputs: UnitLinks
+
+    def record(self, channel: int) -> dict[str, Any]:
+        both = {"inputs": self.inputs, "outputs": self.outputs}
+        linked = {
+            key: [
+                {
+                    "layer": layer_name(link.layer),
+                    "channel": link.channel,
+                    "weight": number(float(f"{link.weight:.6g}"), "a weight"),
+                }
+                for link in links.units[channel]
+            ]
+            for key, links in both.items()
+            if channel in links.units
+        }
+        return {**linked, "wiring": {key: readable(links.says) for key, links in both.items()}}
 
 
 def _kind(share: float | None) -> str | None:

@@ -202,6 +202,16 @@ class UnitAtlas(FolderCommand):
 
         return unit_kernels(model, layer)
 
+    def links(self, model: Model) -> Mapping[str, Callable[[int], Mapping[str, Any]]]:
+        """By layer what says of a channel what it reads, and what reads it; empty where the model's graph is not known.
+
+        Args:
+            model: Is borrowed.
+        """
+        from cnnexplain.commands._unit_kernels import unit_links
+
+        return unit_links(model, self.layer)
+
     def projected(
         self, model: Model, batch: Batch, layer: str, units: Sequence[tuple[int, int | None, bool]]
     ) -> Iterator[tuple[int, Reconstruction]]:
@@ -240,10 +250,8 @@ class UnitAtlas(FolderCommand):
             names = dict.fromkeys(layer.name for layer in model.trace.layers if layer.map and layer.name)
             layers = tuple(dict.fromkeys(map(model.runs.last, names)))
             units = sum(model.runs.channels(layer) or 0 for layer in layers)
-            megabytes = units * 4 * 2048 // 10**6
-            reason = (
-                f"{units:,} units of {len(layers)} layers; up to {megabytes:,} MB for the sample of pictures"
-            )
+            size = f"up to {units * 4 * 2048 // 10**6:,} MB for the sample of pictures"
+            reason = f"{units:,} units of {len(layers)} layers; {size}"
             return layers, (Choice("layer", "all with a map", reason),)
         layers = tuple(dict.fromkeys(map(model.find_layer, self.layer)))
         model.runs.require_maps(layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,12 @@ class UnitRecords:
         self._parts: set[str] = set()  # of layers, in the names of files
         self._thumbs: set[str] = set()
         self._draws = request.run.pictures
+        self._links: Mapping[str, Callable[[int], Mapping[str, Any]]] = {}
 
     def of(self, method: UnitAtlas) -> Iterator[dict[str, Any]]:
         """The records of all units: by layer as they were asked for, then by channel."""
         folds = method.folded(self._records, self._model.seed)
+        self._links = method.links(self._model)
         for layer in method.layer:
             if (fold := folds.get(layer_name(layer))) is not None:
                 units = list(method.facts(fold, self._label, self._images, self._model.labels))
@@ -83,7 +85,8 @@ class UnitRecords:
                     picture = f"units/{part}/{unit.channel:04d}.jpg"
                     self._folder.write(picture, partial(save_jpeg, tiles.sheet(row, len(unit.shown))))
                 record = self._record(layer, shape, unit, of_unit, picture, rows)
-                yield sealed({**record, **kernels.get(unit.channel, {})})
+                linked = self._links[layer](unit.channel) if layer in self._links else {}
+                yield sealed({**record, **kernels.get(unit.channel, {}), **linked})
 
     def _take(self, made: Made, tiles: TileFile, entries: Sequence[dict[int, dict[str, Any]]]) -> None:
         """Keep the tiles of a picture, and what the records of its units say of it."""

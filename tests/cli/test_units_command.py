@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from PIL import Image
-from shell import TINY_OPTIONS, Run, environment, spot_picture
+from shell import DOCS, TINY_OPTIONS, Run, environment, spot_picture
 
 CALL = ("units", "tiny.py:Net", "pictures", "-l", "relu", *TINY_OPTIONS, "--max-failures", "1")
+
+VALIDATOR = jsonschema.Draft202012Validator(json.loads((DOCS / "unit.schema.json").read_text()))
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +97,8 @@ def test_a_record_of_every_unit_with_its_pictures(run: Run, work: Path) -> None:
     with Image.open(work / "out" / first["picture"]) as sheet:
         assert sheet.size == (640, 128)
     assert (work / "out" / top["thumb"]).is_file()
+    assert first["importance"] is None
+    assert {"inputs", "outputs"} == {*first["wiring"]}
     assert second["dead"] == (second["quantiles"][0] == second["quantiles"][-1])
     scans = [json.loads(line) for line in (work / "out" / "scan.jsonl").read_text().splitlines()]
     assert len(scans) == 24
@@ -121,6 +126,23 @@ def test_what_comes_after_the_pass_shows_how_far_it_is(
     patches, back = sum(map(len, shown)), sum(map(len, shown[::3]))
     assert f"2 units of relu: {patches} patches, {back} of them projected back, out of" in plain.err
     assert "showing relu" not in plain.err
+
+
+def test_what_channels_matter_and_read_stands_in_records_and_pages(run: Run, work: Path) -> None:
+    done = run(*CALL, "-o", "out", "--no-deconv", "--importance", "--importance-images", "5")
+    assert "importance  of 5 pictures at most (in each 2 channels set to zero, one at a time)" in done.err
+    every = units(work / "out")
+    for unit in every:
+        assert list(VALIDATOR.iter_errors(unit)) == []
+        assert unit["importance"]["images"] == 5
+        assert sum(each["images"] for each in unit["importance"]["classes"]) == 5
+    page = (work / "out" / "report" / "units-relu-1.html").read_text()
+    assert "in the mean of 5 images" in page
+    assert every[0]["wiring"]["inputs"] in page
+    assert 'value="importance"' in (work / "out" / "report" / "layer-relu.html").read_text()
+    refused = run(*CALL, "-o", "other", "--importance-images", "5")
+    assert refused.code == 2
+    assert "add --importance" in refused.err
 
 
 def test_units_that_are_there_are_not_made_again(run: Run, work: Path) -> None:

@@ -213,6 +213,10 @@ def _facts(record: Record) -> Iterator[Fact]:
     if record.get("shape"):
         yield "Map", " × ".join(map(str, record["shape"]))
     yield from _importance(record.get("importance") or {})
+    wiring = record.get("wiring") or {}
+    for key, word in (("inputs", "Reads"), ("outputs", "Is read")):
+        if says := wiring.get(key):
+            yield word, clipped(says)
 
 
 def _importance(importance: Record) -> Iterator[Fact]:
