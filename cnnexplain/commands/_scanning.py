@@ -202,6 +202,26 @@ class LayerFold:
         values = [self.sampled[key] for key in keys]
         return np.array([position for _, position in keys], np.int64), np.array(values).reshape(-1, units)
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that was counted: what `--save-raw` writes.
+
+        Returns:
+            `values` (U, k), the largest of each unit, -inf where there were fewer pictures; `images` and `cells`
+            (U, k), the position of the picture and the cell, -1 where there is none; `maxima` (M, U) of the pictures at
+            the positions `sampled` (M,); and where channels were set to zero, `drops` (N, U).
+        """
+        positions, maxima = self.sample()
+        pictures = np.where(self.strongest.cells < 0, -1, self.strongest.pictures)
+        used = self.used()
+        return {
+            "values": self.strongest.values,
+            "images": pictures,
+            "cells": self.strongest.cells,
+            "sampled": positions,
+            "maxima": maxima,
+            **({"drops": np.stack([each.drops for each in used])} if used else {}),
+        }
+
     def used(self) -> list[Ablation]:
         """Return what channels matter in the pictures that are used for it, in the order of the pictures."""
         self._shrink()

@@ -44,12 +44,11 @@ class UnitAtlas(FolderCommand):
     seeded: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "cnnexplain units bundled:efficientnet_lite0 photos/ -o atlas",
-        "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --top 16 --labels-from folder -o atlas",
+        "cnnexplain units resnet50 photos/ -l layer3 -l layer4 --importance --labels-from folder -o atlas",
         "cnnexplain units resnet50 photos/ -l layer4 --channel 5,17 --synthesised made -o atlas",
-        "cnnexplain units resnet50 photos/ -l layer4 --importance -o atlas",
     )
     unused: ClassVar[frozenset[str]] = frozenset(
-        {"colormap", "alpha", "figure", "scale", "dpi", "save_raw", "tensorboard", "only", "activation"}
+        {"colormap", "alpha", "figure", "scale", "dpi", "only", "activation"}
     )
 
     layer: Annotated[

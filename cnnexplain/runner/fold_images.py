@@ -76,6 +76,8 @@ class FoldTask(ImageTask):
             return
         if kept := self._kept(self.folder):
             self._units = [self._beside(record, self.folder) for record in kept]
+            if self._feed is not None and not self._feed.goes_on:
+                self._log(self._units)
             return
         making = UnitRecords(
             self.request, self.folder, self.model, self.worker, self.jobs, self.records, self.observer
@@ -85,6 +87,15 @@ class FoldTask(ImageTask):
                 record = self._beside(made, self.folder)
                 self._units.append(record)
                 self.observer.recorded(record)
+        self._log(self._units)
+
+    def _log(self, units: Iterable[dict[str, Any]]) -> None:
+        """Put the sheets and numbers of units into the TensorBoard log, whose steps are their channels."""
+        if self.log is None or self.folder is None:
+            return
+        with self.log:
+            for record in units:
+                self.log.unit(record, self.folder.path)
 
     def _beside(self, record: dict[str, Any], folder: OutputFolder) -> dict[str, Any]:
         """The record of a unit, with the picture that was made for it where there are such."""

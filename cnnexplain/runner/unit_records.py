@@ -13,6 +13,7 @@ from cnnexplain.render.kit.patches import SIDE
 from cnnexplain.report.pages.digest import sealed
 from cnnexplain.report.pages.record import SCHEMA
 from cnnexplain.runner.output.names import part_of
+from cnnexplain.runner.output.write import save_arrays
 from cnnexplain.runner.unit_pictures import Made, TileFile, made_of, save_jpeg
 from cnnexplain.runner.workers.streams import Streams
 
@@ -50,6 +51,7 @@ class UnitRecords:
         self._parts: set[str] = set()  # of layers, in the names of files
         self._thumbs: set[str] = set()
         self._draws = request.run.pictures
+        self._raw: str | None = None  # the file with all that was counted of the layer
         self._links: Mapping[str, Callable[[int], Mapping[str, Any]]] = {}
 
     def of(self, method: UnitAtlas) -> Iterator[dict[str, Any]]:
@@ -58,14 +60,18 @@ class UnitRecords:
         self._links = method.links(self._model)
         for layer in method.layer:
             if (fold := folds.get(layer_name(layer))) is not None:
+                self._raw = None
+                part = part_of(layer, self._parts)
+                if self._request.run.save_raw:
+                    self._raw = f"units/{part}.npz"
+                    self._folder.write(self._raw, partial(save_arrays, fold.arrays()))
                 units = list(method.facts(fold, self._label, self._images, self._model.labels))
-                yield from self._of_layer(method, layer, fold.shape, units)
+                yield from self._of_layer(method, layer, part, fold.shape, units)
 
     def _of_layer(
-        self, method: UnitAtlas, layer: str, shape: tuple[int, int], units: Sequence[UnitFacts]
+        self, method: UnitAtlas, layer: str, part: str, shape: tuple[int, int], units: Sequence[UnitFacts]
     ) -> Iterator[dict[str, Any]]:
         rows = 2 if method.rule != "none" else 1
-        part = part_of(layer, self._parts)
         columns = max(1, *(len(unit.shown) for unit in units))
         entries: list[dict[int, dict[str, Any]]] = [{} for _ in units]
         kernels = method.kernels(self._model, layer)
@@ -144,6 +150,7 @@ class UnitRecords:
             **facts,
             "synthesised": None,
             "picture": picture,
+            **({"raw": self._raw} if self._raw else {}),
             "tiles": {"side": SIDE, "columns": len(unit.shown), "rows": rows} if picture else None,
         }
 

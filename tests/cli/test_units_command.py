@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from PIL import Image
 from shell import DOCS, TINY_OPTIONS, Run, environment, spot_picture
@@ -143,6 +144,43 @@ def test_what_channels_matter_and_read_stands_in_records_and_pages(run: Run, wor
     refused = run(*CALL, "-o", "other", "--importance-images", "5")
     assert refused.code == 2
     assert "add --importance" in refused.err
+
+
+def test_the_values_are_saved_and_units_are_in_the_log(run: Run, work: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = (*CALL, "-o", "out", "--no-deconv", "--importance", "--save-raw")
+    assert run(*words).code == 0
+    done = run(*words, "--tensorboard", "log")
+    assert done.code == 0, done.err
+    every = units(work / "out")
+    assert {unit["raw"] for unit in every} == {"units/relu.npz"}
+    assert all(list(VALIDATOR.iter_errors(unit)) == [] for unit in every)
+    raw = np.load(work / "out" / "units" / "relu.npz")
+    scans = [json.loads(line) for line in (work / "out" / "scan.jsonl").read_text().splitlines()]
+    for unit in every:
+        values, places = raw["values"][unit["channel"]], raw["images"][unit["channel"]]
+        for rank, shown in enumerate(unit["top"]):
+            assert values[rank] == pytest.approx(shown["activation"], rel=1e-5)
+            assert scans[places[rank]]["image"] == shown["image"]
+            cell = int(raw["cells"][unit["channel"], rank])
+            assert [cell // unit["shape"][1], cell % unit["shape"][1]] == shown["cell"]
+        assert raw["maxima"][:, unit["channel"]].max() == pytest.approx(unit["quantiles"][-1], rel=1e-5)
+        assert raw["drops"][:, unit["channel"]].mean() == pytest.approx(unit["importance"]["mean"], rel=1e-4)
+    assert (raw["images"] >= 0).sum() == (raw["values"] > -np.inf).sum()
+    log = EventAccumulator(str(work / "log"), size_guidance={"images": 0}).Reload()
+    shown = [unit for unit in every if unit["picture"]]
+    assert [each.step for each in log.Images("units/relu")] == [unit["channel"] for unit in shown]
+    for unit, fires, matters in zip(
+        every, log.Scalars("units/relu/fires"), log.Scalars("units/relu/importance/mean"), strict=True
+    ):
+        assert fires.step == matters.step == unit["channel"]
+        assert fires.value == pytest.approx(unit["fires"])
+        assert matters.value == pytest.approx(unit["importance"]["mean"])
+    assert run(*words, "--tensorboard", "log").code == 0
+    again = EventAccumulator(str(work / "log"), size_guidance={"images": 0}).Reload()
+    assert len(again.Images("units/relu")) == len(shown)
 
 
 def test_units_that_are_there_are_not_made_again(run: Run, work: Path) -> None:

@@ -39,7 +39,7 @@ class LogFeed:
         new = set(records.missing()) if log is not None else set()
         self._kept = frozenset(range(len(jobs))) - new if log is not None else frozenset()
         self._last_kept = max(self._kept, default=-1)
-        self._goes_on = log is not None and log.continues(identity) and bool(self._kept)
+        self.goes_on = log is not None and log.continues(identity) and bool(self._kept)
         self._new = False  # whether this run had something new
         self._repeat = False  # whether it had numbers of an image before those that are kept
 
@@ -55,12 +55,12 @@ class LogFeed:
             return
         with contextlib.suppress(*(() if kind is None else (OutputError,))):  # what went wrong first counts
             self._catch_up()
-            if self._new or not self._goes_on:
+            if self._new or not self.goes_on:
                 self._log.images(self._records, {job.image: step for step, job in enumerate(self._jobs, 1)})
 
     def begin(self, described: Record, model: Model, observer: Observer) -> None:
         """Write what is written once. Call it where the model is borrowed."""
-        if self._log is not None and not self._goes_on:
+        if self._log is not None and not self.goes_on:
             self._log.begin(described, model, observer)
 
     def add(self, done: Done) -> None:
@@ -75,7 +75,7 @@ class LogFeed:
         self._repeat = True
         self._log.record(done.record, self._out, job.stem, job.position + 1)
         if (
-            not self._goes_on or job.position > self._last_kept
+            not self.goes_on or job.position > self._last_kept
         ):  # those of kept images could not be written again
             self._log.histograms(done.values, job.position + 1)
 
@@ -86,7 +86,7 @@ class LogFeed:
             record = self._records.at(position) if position in self._kept else None
             if self._log is None or record is None:
                 continue
-            if not self._goes_on:
+            if not self.goes_on:
                 self._log.record(record, self._out, self._jobs[position].stem, position + 1)
             elif self._repeat:
                 self._log.numbers(record, position + 1)

@@ -171,6 +171,16 @@ class TensorBoardLog:
             step,
         )
 
+    def unit(self, record: Record, out: Path) -> None:
+        """The sheet and the numbers of a unit of `units`; the step is its channel."""
+        layer, step = safe(record["layer"]), record["channel"]
+        if record["picture"]:
+            self.picture(layer, out / record["picture"], step, plain(f"{record['layer']} channel {step}"))
+        numbers = {name: record[name] for name in ("fires", "sparseness", "selective")}
+        numbers |= {"strongest activation": record["quantiles"][-1], "importance": record["importance"]}
+        named = _numbers({key: value for key, value in numbers.items() if value is not None})
+        self._events.numbers(((f"{self._command}/{layer}/{name}", value) for name, value in named), step)
+
     def findings(self, entries: Sequence[Record]) -> None:
         """Which layer is which step."""
         rows = [(str(step), entry["layer"], _title(entry)) for step, entry in enumerate(entries, 1)]
@@ -237,6 +247,8 @@ def _numbers(value: Any, kinds: tuple[type, ...] = (float,), name: str = "") -> 
 def _answer(record: Record) -> str:
     if record["status"] == "error":
         return f"error: {record['error']['message']}"
+    if not record["predictions"]:  # the model was not asked that far
+        return ""
     best = record["predictions"][0]
     return f"{best['label']} ({likelihood(best)})"
 
