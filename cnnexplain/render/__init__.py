@@ -26,10 +26,22 @@ class Picture:
     name: str = ""  # of several pictures of the same results what tells this file from the others
     vector: Callable[[str], str] | None = None  # writes it as SVG, with a mark of the program
 
-    @cached_property
+    @property
     def image(self) -> Image.Image:
         """The finished picture."""
-        return self.draw()
+        return self._drawn[0]
+
+    @property
+    def words(self) -> list[str]:
+        """All words that are drawn on it, line by line."""
+        return self._drawn[1]
+
+    @cached_property
+    def _drawn(self) -> tuple[Image.Image, list[str]]:
+        from cnnexplain.render.kit.text import heard
+
+        with heard() as words:
+            return self.draw(), words
 
     def svg(self, mark: str, dpi: int | None = None) -> bytes:
         """The same as an SVG file with real text; `mark` says which program made it, `dpi` how large it is."""

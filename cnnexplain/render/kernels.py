@@ -16,7 +16,7 @@ from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, SMALL, TEXT, TITLE
 from cnnexplain.render.kit.paper import laid_on_paper, new_paper
 from cnnexplain.render.kit.plain import in_columns, side_by_side
-from cnnexplain.render.kit.text import font, wrapped, write
+from cnnexplain.render.kit.text import font, lay_mask, wrapped, write
 from cnnexplain.render.kit.tiles import (
     BETWEEN,
     BROKEN,
@@ -136,22 +136,22 @@ def _captions(image: Image.Image, kernels: Kernels, laid: TileGrid, panels: Pane
             for panel, channel in enumerate(channels):
                 label = word(str(channel))
                 if label.width <= step:
-                    image.paste(FAINT, (left + 1 + panel * step, y), label)
+                    lay_mask(image, FAINT, (left + 1 + panel * step, y), label)
             y += BELOW
         for row, channel in enumerate(channels if laid.beside else ()):
             middle = top + row * laid.cell[1] + (laid.cell[1] - BELOW) // 2
-            image.paste(FAINT, (left + across + BETWEEN, middle), word(str(channel)))
+            lay_mask(image, FAINT, (left + across + BETWEEN, middle), word(str(channel)))
         name, colour, norm = word(str(filter_), bold=True), INK, ""
         if filter_ in dead or filter_ in broken:
             colour, norm = DEAD, "dead" if filter_ in dead else "not finite"
             draw.rectangle((left, top, left + across + 1, top + high + 1), outline=DEAD)
         else:
             norm = _short(kernels.statistics.norms[filter_])
-        image.paste(colour, (left + 1, y), name)
+        lay_mask(image, colour, (left + 1, y), name)
         norm_text = word(norm)
         if norm and name.width + AFTER + norm_text.width <= laid.tile[0]:
             faint = FAINT if colour == INK else DEAD
-            image.paste(faint, (left + 1 + name.width + AFTER, y), norm_text)
+            lay_mask(image, faint, (left + 1 + name.width + AFTER, y), norm_text)
 
 
 def _short(norm: float) -> str:

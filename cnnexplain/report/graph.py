@@ -21,7 +21,8 @@ from cnnexplain.report.summary import anchor
 KINDS = (ITEM, ENTERS, LEAVES, PASSES)
 WORDS = (
     "what ran, from the input down. A block with ▸ opens and ▾ closes; a layer leads to its row in the table. "
-    "Shape, multiply-adds and receptive field stand on each; ×3 stands for three alike, one after the other."
+    "Shape, multiply-adds, receptive field and dead units (filters with next to no weight) stand on each; ×3 stands "
+    "for three alike, one after the other."
 )
 SIZES = {
     "layer": place.LAYER, "function": place.FUNCTION, "line": across.LINE, "across": across.ACROSS, "down": place.DOWN,
@@ -89,6 +90,7 @@ def _item(graph: FoldedGraph, item: GraphItem, anchors: Mapping[str, str]) -> di
         "times": item.times,
         "function": item.is_function,
         "block": bool(item.children),
+        "dead": item.dead,
     }
 
 

@@ -23,7 +23,7 @@ from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.journal import Record
 from cnnexplain.runner.output.names import part_of
-from cnnexplain.runner.output.write import save_arrays, save_png, with_text
+from cnnexplain.runner.output.write import save_arrays, save_png, with_text, words_of
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item, LoadedTask
 from cnnexplain.runner.tensorboard.log import log_at
@@ -43,6 +43,7 @@ class ModelTask(LoadedTask):
         observer.loaded(self.model, self.loaded.source, self.choices)
         self.entries: list[dict[str, Any]] = []
         self.whole: dict[str, Any] = {}  # what is about the model as a whole
+        self.words: dict[str, list[str]] = {}  # that are drawn, by the paths of pictures
         self.drawings: list[str] = []  # files of the graph, and pictures with real text
         self.problem: ModelError | None = None  # why no picture went through it
         self._names: set[str] = set()  # of layers, in the names of files
@@ -100,6 +101,8 @@ class ModelTask(LoadedTask):
             self.entries.append(entry(result, picture, raw))
         if self.drawings:
             self.whole["drawings"] = self.drawings
+        if self.words:
+            self.whole["words"] = self.words
         if self.log is not None:
             self.log.of_model(
                 result, picture, None if self.folder is None else self.folder.path, self.entries
@@ -117,6 +120,7 @@ class ModelTask(LoadedTask):
         for drawn in pictures_of_model([result], options):
             path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
             folder.write(path, partial(save_png, drawn.image, dpi=options.dpi))
+            self.words |= words_of(path, drawn)
             files = [*with_text(folder, drawn, path.removesuffix(".png"), options)]
             if drawn.vector is None:
                 picture = path

@@ -21,7 +21,7 @@ from cnnexplain.runner.output.files import written_by_us
 from cnnexplain.runner.output.folder import OutputFolder
 from cnnexplain.runner.output.journal import Record, Records
 from cnnexplain.runner.output.names import part_of
-from cnnexplain.runner.output.write import save_arrays, save_png, with_text
+from cnnexplain.runner.output.write import save_arrays, save_png, with_text, words_of
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item
 
@@ -96,18 +96,21 @@ class SeriesTask(ModelTask):
 
     def _record(self, position: int, results: Sequence[Result]) -> dict[str, Any]:
         """Draw and write the results of a target; its record."""
-        entries, drawings = [], list[str]()
+        entries, drawings, words = [], list[str](), dict[str, list[str]]()
         for place, result in enumerate(results):
-            files = self._written(position, place, result, drawings)
+            files = self._written(position, place, result, drawings, words)
             recorded = entry(result, files.pop("picture", None), files.pop("raw", None))
             entries.append({**recorded, **files})
-        named = {"subject": self.subjects[position], **({"drawings": drawings} if drawings else {})}
+        named: dict[str, Any] = {"subject": self.subjects[position]}
+        named |= {name: noted for name, noted in (("drawings", drawings), ("words", words)) if noted}
         return sealed(inspected(self.request.command, self.loaded.reference, entries, named))
 
-    def _written(self, position: int, place: int, result: Result, drawings: list[str]) -> dict[str, str]:
+    def _written(
+        self, position: int, place: int, result: Result, drawings: list[str], words: dict[str, list[str]]
+    ) -> dict[str, str]:
         """The paths of a result's files below OUT, by what they are: `picture`, `raw`, or a picture's own name.
 
-        Those of pictures with real text are added to `drawings`.
+        Those of pictures with real text are added to `drawings`, the words on pictures to `words`.
         """
         folder, files = self.folder, dict[str, str]()
         if folder is None:
@@ -117,6 +120,7 @@ class SeriesTask(ModelTask):
             path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
             files[drawn.name or "picture"] = path
             folder.write(path, partial(save_png, drawn.image, dpi=self.request.render.dpi))
+            words |= words_of(path, drawn)
             if not drawn.name:  # a picture without words is shown by its pixels
                 drawings += with_text(folder, drawn, name, self.request.render)
         if self.request.run.save_raw and (arrays := result.arrays()):

@@ -206,7 +206,7 @@ def explanation_fixture() -> Callable[..., Explanation]:
     return _explanation
 
 
-@pytest.fixture(name="run")
+@pytest.fixture(name="run", scope="session")
 def run_fixture() -> Callable[..., dict[str, Any]]:
     return _run
 

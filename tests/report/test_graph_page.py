@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from networks import as_model
 from torch import Tensor, nn
 
@@ -171,3 +172,56 @@ def test_without_its_script_the_picture_is_there_with_links_to_rows(html: Path) 
 def test_records_of_earlier_versions_have_no_graph(whole: dict[str, Any]) -> None:
     del whole["summary"]["graph"]
     assert graph_view(whole) is None
+
+
+def test_dead_units_stand_on_the_boxes(
+    browser: Browser, tmp_path: Path, run: Callable[..., dict[str, Any]]
+) -> None:
+    net = Net()
+    with torch.no_grad():
+        net.stem.weight[1:3] = 0
+        for block, dead in zip(net.body, (1, 2, 0), strict=False):
+            block.conv.weight[:dead] = 1e-9
+        net.fc.weight[0] = 0
+    table = layer_table(as_model(net, (16, 16)))
+    dead = {row.name: row.dead for row in table.rows}
+    assert (dead["stem"], dead["body.0.conv"], dead["body.2.conv"], dead["fc"]) == (2, 1, 0, 1)
+    assert dead["body"] is dead[""] is None
+    whole = records.plain(record.inspected("summary", "my net", [], {"summary": table.record()}))
+    described = {**run(), "command": "summary"}
+    del described["images"]
+    path = tmp_path / "index.html"
+    path.write_text(page(described, [whole]), "utf-8")
+    browser.open(path)
+    said = (
+        "[...document.querySelectorAll('svg.graph .dead')].map(each => each.textContent.split(' · ').at(-1))"
+    )
+    before = browser.ask(said)
+    assert before.count("2 dead") == 1  # of the stem
+    facts = browser.ask(
+        "JSON.parse(document.querySelector('.graph-data').textContent).items.map(one => one.facts)"
+    )
+    assert any(each.endswith("3 dead") for each in facts), "of three blocks that are alike"
+    item = browser.ask("document.querySelector('svg.graph a.block').dataset.item")
+    click(browser, item)
+    click(browser, item)
+    assert browser.ask(said) == before
+
+
+def test_a_row_leads_to_its_box_and_going_back_to_the_row(browser: Browser, html: Path) -> None:
+    browser.open(html)
+    browser.ask("document.querySelectorAll('.tree details').forEach(each => each.open = true)")
+    rows = browser.ask("[...document.querySelectorAll('.tree .to-graph')].length")
+    assert rows == browser.ask("document.querySelectorAll('.tree .row').length"), "each row leads to a box"
+    hidden = """[...document.querySelectorAll('.tree .row .to-graph')]
+        .find(each => !document.querySelector(`[id="${each.hash.slice(1)}"]`))"""
+    row, box = browser.ask(f"{hidden}.closest('.row').id"), browser.ask(f"{hidden}.hash").removeprefix("#")
+    browser.ask(f"{hidden}.click()")  # opens the blocks around it
+    browser.wait(f"document.activeElement.id === '{box}'")
+    assert browser.ask("document.activeElement.getAttribute('href')") == f"#{row}"
+    event = "new MouseEvent('click', {bubbles: true, cancelable: true})"
+    browser.ask(f"document.activeElement.dispatchEvent({event})")
+    browser.wait(f"location.hash === '#{row}'")
+    browser.ask("history.back()")
+    browser.wait(f"document.activeElement.id === '{box}'")
+    assert browser.complaints == []

@@ -64,7 +64,7 @@ def html(
             "deconv",
             "resnet50",
             [(sheets[result.layer], None) for result in several.results],
-            "wide.png",
+            {"overview": "wide.png"},
         )
     )
     records.append(record.failed(LONG, ImageError(NASTY, LONG), "gradcam", "resnet50"))

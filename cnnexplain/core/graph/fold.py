@@ -29,7 +29,8 @@ class GraphItem:
     last: str = ""  # the name of the last of those that repeat
     row: str | None = None  # the layer whose row of the table says more
     words: str = ""  # kernel and stride
-    facts: str = ""  # shape, multiply-adds, receptive field
+    facts: str = ""  # shape, multiply-adds, receptive field, dead units
+    dead: int = 0  # filters with next to no weight, of all that repeat
     multiply_adds: int = 0  # of all that repeat
     sort: str = "other"  # what its colour depends on
 
@@ -205,6 +206,10 @@ class _Folding:
         facts += [scaled(spent)] if spent else []
         if seen is not None:
             facts.append("sees all" if None in seen else f"sees {field_words(seen)}")
+        alike = range(item.first, item.first + item.times * (item.end - item.first))
+        names = {self.graph.nodes[place].name for place in alike}
+        item.dead = sum(self.rows[name].get("dead") or 0 for name in names if name in self.rows)
+        facts += [f"{item.dead} dead"] if item.dead else []
         item.facts = " · ".join(facts)
         item.words = "" if item.children else window_words(row)
         item.sort = "block" if item.children and spent else _sort(item, node)

@@ -30,11 +30,13 @@ COLOURS = {
     "pool": ("#dcebd5", "#4d7d38"), "joins": ("#fdf0c4", "#94730c"), "io": ("#dfe2e7", "#5b6270"),
     "block": ("#ffffff", "#3c434f"), "other": ("#eef0f3", "#8a919d"),
 }  # fmt: skip
+DEAD = "#b3261e"  # of what is said of an item with dead units
 WAY, FRAME, FRAME_EDGE = "#7b828e", "#f7f8fa", "#b6bcc7"
 STYLE = (
     "text{font-family:'Source Sans 3','Source Sans Pro',Arial,'Liberation Sans','Noto Sans',sans-serif}"
     "text{font-size:11.5px;fill:#4f5662}.heading{font-size:22px;font-weight:600;fill:#16181d}"
     ".kind{font-size:13px;font-weight:600;fill:#16181d}.end{text-anchor:end}"
+    f".dead{{fill:{DEAD}}}"
     f"rect{{stroke-width:1}}.frame>rect{{fill:{FRAME};stroke:{FRAME_EDGE}}}"
     ".frame>.bar{fill:none;stroke:none}"
     f".way{{fill:none;stroke:{WAY};stroke-width:1.4;stroke-linejoin:round}}.tip{{fill:{WAY}}}"
@@ -134,7 +136,7 @@ def texts(graph: FoldedGraph, box: Placed) -> Iterator[tuple[str, float, float, 
     yield title, INSET + sign, 18, "kind"
     yield name, box.width - INSET, 18, "end"
     if not box.open:
-        yield lettered(item.facts, room + sign), INSET, 35, "fact"
+        yield lettered(item.facts, room + sign), INSET, 35, "fact dead" if item.dead else "fact"
 
 
 def about(item: GraphItem) -> str:
@@ -155,7 +157,7 @@ def _linked(item: GraphItem, box: Placed, inside: str, anchors: Mapping[str, str
     anchor = anchors.get(item.row) if item.row else None
     if anchors and (anchor or item.children):
         opens = f' data-item="{box.item}" aria-expanded="{str(box.open).lower()}"' if item.children else ""
-        return f'<a class="{kind}" href="#{anchor or ""}"{opens} {transform}>{text}</a>'
+        return f'<a id="graph-{box.item}" class="{kind}" href="#{anchor or ""}"{opens} {transform}>{text}</a>'
     return f'<g class="{kind}" {transform}>{text}</g>'
 
 

@@ -64,6 +64,9 @@ class LayerRow:
     field: tuple[Reach, Reach] | None  # of the rows and of the columns; None where the layer has no map
     same_as: str = ""  # the layer before it whose module, or some of whose parameters, it uses too
     default_of: tuple[str, ...] = ()  # the commands that show it when no layer is named
+    dead: int | None = (
+        None  # filters with next to no weight, see docs/filters.md; None where it has no such weights
+    )
 
     @property
     def depth(self) -> int:

@@ -21,6 +21,7 @@ from cnnexplain.engine.fields.axes import tensors_in
 from cnnexplain.engine.fields.field import ReceptiveField
 from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.weights.dead import dead_filters
 from cnnexplain.engine.weights.kernels import reading, weighted
 from cnnexplain.engine.weights.layers import require_open
 from cnnexplain.errors import LayerError, ModelError
@@ -108,6 +109,8 @@ def layer_table(model: Model) -> LayerTable:
     context.remarks += [f"{choice.setting}: {choice.value} ({choice.reason})" for choice in model.choices]
     with model.borrowed():
         layers = weighted(model)
+        for layer in layers:
+            context.dead[layer.name] = dead_filters(layer)
     if any(layer.problem is None for layer in layers):
         context.defaults.setdefault(reading(layers, model.preprocess.channels)[0], []).extend(FIRSTS)
     return LayerTable(
@@ -147,6 +150,7 @@ class _Context:
     fields: dict[str, ReceptiveField] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     defaults: dict[str, list[str]] = field(default_factory=dict)  # of each layer, the commands
+    dead: dict[str, int | None] = field(default_factory=dict)  # filters of each layer
     remarks: list[str] = field(default_factory=list)
 
 
@@ -198,6 +202,7 @@ def _rows(model: Model, watched: _Pass, context: _Context, *, finished: bool) ->
             field=_reaches(context.fields.get(name)),
             same_as=next((use for use in uses if use != name), ""),
             default_of=tuple(sorted(context.defaults.get(name, ()))),
+            dead=context.dead.get(name),
         )
 
 

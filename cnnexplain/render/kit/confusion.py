@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from cnnexplain.core.verdict import Confusion
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MARGIN, NARROWEST, PAPER, SMALL, paper_with
 from cnnexplain.render.kit.paper import line_of
-from cnnexplain.render.kit.text import fitted, font, visible, write
+from cnnexplain.render.kit.text import fitted, font, lay_mask, visible, write
 
 MOST = 24  # classes
 NAMES = 250  # pixels that a name may take
@@ -128,7 +128,7 @@ def _slanting(paper: Image.Image, name: str, place: tuple[int, int]) -> None:
     start = turned.width / 2 - far * math.cos(angle) + down * math.sin(angle)
     below = turned.height / 2 + far * math.sin(angle) + down * math.cos(angle)
     turned.info["words"] = replace(line, x=0.0, y=0.0), SLOPE, (start, below)
-    paper.paste(INK, (round(x), round(y)), turned)
+    lay_mask(paper, INK, (round(x), round(y)), turned)
 
 
 def _cell(

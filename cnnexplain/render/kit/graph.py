@@ -12,6 +12,7 @@ from cnnexplain.core.graph.fold import FoldedGraph
 from cnnexplain.core.graph.place import Drawing, DrawnLine, Placed, Point
 from cnnexplain.core.graph.svg import (
     COLOURS,
+    DEAD,
     EDGE,
     FRAME,
     FRAME_EDGE,
@@ -97,7 +98,8 @@ class _Paper:
             place = self._at(EDGE + box.x + x, HEAD + box.y + y)
             shown = fitted(text, font(size, bold=bold), box.width * self.scale)
             anchor = "rs" if setting == "end" else "ls"
-            write(self.draw, place, shown, size, INK if bold else FAINT, bold=bold, anchor=anchor)
+            colour = INK if bold else DEAD if "dead" in setting else FAINT
+            write(self.draw, place, shown, size, colour, bold=bold, anchor=anchor)
 
     def _line(self, line: DrawnLine) -> None:
         points = [self._at(EDGE + x, HEAD + y) for x, y in _bent(line)]

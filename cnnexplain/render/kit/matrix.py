@@ -15,7 +15,7 @@ from cnnexplain.core.results.kernels import Kernels
 from cnnexplain.render.kit.panel import FAINT, GAP, LINE
 from cnnexplain.render.kit.paper import new_paper
 from cnnexplain.render.kit.scale import limit
-from cnnexplain.render.kit.text import write
+from cnnexplain.render.kit.text import lay_mask, write
 from cnnexplain.render.kit.tiles import DEAD, NUMBER, Ink, Panels, enlarged, painted, word
 
 LARGEST, SMALLEST = 24, 4  # drawn pixels for a weight
@@ -137,12 +137,12 @@ def _numbers(
     for column in across.ticks(APART):
         x = left + column // across.shared * across.cell + across.cell / 2
         name = word(str(column))
-        image.paste(FAINT, (max(left, round(x - name.width / 2)), 0), name)
+        lay_mask(image, FAINT, (max(left, round(x - name.width / 2)), 0), name)
     for row in down.ticks(NUMBER + 2):
         y = top + row // down.shared * down.cell + down.cell / 2
         y = max(y, top + NUMBER / 2 - 1)
         name = word(str(filters[row]))
-        image.paste(FAINT, (left - 5 - name.width, round(y - NUMBER / 2) - 2), name)
+        lay_mask(image, FAINT, (left - 5 - name.width, round(y - NUMBER / 2) - 2), name)
 
 
 def _bars(

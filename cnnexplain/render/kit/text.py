@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache
 
 import font_source_sans_pro
@@ -12,6 +15,32 @@ from PIL import Image, ImageDraw, ImageFont
 from cnnexplain.render.kit.paper import NotedDraw
 
 LONGEST = 10_000  # letters of a line; Pillow measures no more than a million
+
+
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """All words that are drawn within a `with` block, line by line."""
+    lines: list[str] = []
+    token = _heard.set(lines)
+    try:
+        yield lines
+    finally:
+        _heard.reset(token)
+
+
+def _hear(text: str) -> None:
+    """Note a line of words that is drawn."""
+    if (lines := _heard.get()) is not None:
+        lines.append(text)
+
+
+def lay_mask(paper: Image.Image, colour: str, place: tuple[int, int], mask: Image.Image) -> None:
+    """Draw words that are a mask, and carry what they say."""
+    _hear(mask.info["words"][0].text)
+    paper.paste(colour, place, mask)
 
 
 @cache
@@ -100,6 +129,7 @@ def lay(
     anchor: str,
 ) -> None:
     """Draw words as Pillow does, to the last pixel on the picture; those that were drawn before faster."""
+    _hear(text)
     if isinstance(draw, NotedDraw):
         draw.words(place, text, face, colour, anchor)
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ _PLACED = {"kind", "method", "layer", "target", "title", "of_class", "of", "unit
            "filters", "classes", "occlusion", "rise", "sampled", "verdict"}  # fmt: skip
 # What has one in the table of a kind that nobody knows here.
 _GENERAL = {"kind", "method", "layer", "picture", "raw", "remarks"}
+
+_BETWEEN = re.compile(r"[\s·,;:()]+")  # words
 
 Record = Mapping[str, Any]
 Entry = Mapping[str, Any]  # of `explanations` in a record
@@ -72,6 +76,7 @@ class Figure:
     remarks: tuple[str, ...] = ()
     table: FoldedTable | None = None
     links: tuple[Link, ...] = ()
+    words: tuple[str, ...] = ()  # lines on the picture that stand nowhere else in the figure
     wide: bool = False  # needs all the room there is
     map: MapKey | None = None  # of a map with a place of its own in links, and in a viewer
 
@@ -89,11 +94,22 @@ def figures(record: Record) -> Iterator[Figure]:
 
 
 def with_drawings(figure: Figure, record: Record) -> Figure:
-    """A figure with links to the files that show the same with real text."""
+    """A figure with links to the files that show the same with real text, and the words on its picture."""
     stem = figure.src.removesuffix(".png")
     paths = {href(path): path.rpartition(".")[2].upper() for path in record.get("drawings", ())}
     links = tuple(Link(kind, path) for path, kind in paths.items() if path == f"{stem}.{kind.lower()}")
-    return replace(figure, links=(*figure.links, *links)) if links else figure
+    lines = {href(path): lines for path, lines in record.get("words", {}).items()}.get(figure.src, ())
+    words = tuple(_not_said(lines, figure, record)) if lines else ()
+    return replace(figure, links=(*figure.links, *links), words=words) if links or words else figure
+
+
+def _not_said(lines: Sequence[str], figure: Figure, record: Record) -> Iterator[str]:
+    """Those of the lines with a word that stands neither in the figure's caption nor in the heading of its card."""
+    rows = figure.table.rows if figure.table else ()
+    caption = (figure.title, figure.subject, figure.alt, *chain.from_iterable(figure.facts), *figure.remarks)
+    heading = (record.get("image") or "", *chain.from_iterable(rows))
+    said = {"", *_BETWEEN.split(" ".join((*caption, *heading)))}
+    yield from (line for line in lines if not said.issuperset(_BETWEEN.split(line)))
 
 
 def _general(entry: Entry) -> Figure:

@@ -26,7 +26,8 @@ def explained(
 
     `files` are those of every result in their order, each or None, relative to OUT, with forward slashes; results may
     share them. `others` by their keys: `overview` is the path of the picture of several layers, `numbers` that of the
-    values of maps, `drawings` those of pictures with real text; None where there are none.
+    values of maps, `drawings` those of pictures with real text, `words` the lines on each picture by its path; None
+    where there are none.
     Raises `ImageError` when the model answered with something that is not a number.
     """
     record = {

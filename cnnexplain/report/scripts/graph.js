@@ -1,9 +1,10 @@
 // Opens and closes the blocks of a model's graph in place, and goes from a layer to its row in the table.
 
+import { leadBack } from "./graph_rows.js";
 import { placedGraph } from "./graph_place.js";
 
 /** @typedef {{kind: string, rest: string, whole: string, short: string, facts: string, about: string, sort: string,
- *   anchor: string, times: number, function: boolean, block: boolean}} Item */
+ *   anchor: string, times: number, function: boolean, block: boolean, dead: number}} Item */
 /** @typedef {{item: number, x: number, y: number, width: number, height: number, open: boolean}} GraphBox */
 
 for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelectorAll("svg.graph"))) {
@@ -54,7 +55,7 @@ for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelect
     const name = (box.open && fits(`${item.whole}  ${item.facts}`, left))
       || fits(item.whole, left) || lettered(item.short, left - APART, TEXT, WIDE, true);
     const all = [[title, INSET + sign, 18, "kind"], [name, box.width - INSET, 18, "end"]];
-    if (!box.open) all.push([lettered(item.facts, room + sign, TEXT, WIDE, false), INSET, 35, "fact"]);
+    if (!box.open) all.push([lettered(item.facts, room + sign, TEXT, WIDE, false), INSET, 35, item.dead ? "fact dead" : "fact"]);
     return all;
   };
 
@@ -63,7 +64,10 @@ for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelect
     const item = items[box.item];
     const kind = box.open ? "frame" : `box ${item.sort}`;
     const link = element(item.anchor || item.block ? "a" : "g", {class: kind, transform: `translate(${box.x} ${box.y})`});
-    if (item.anchor || item.block) link.setAttribute("href", `#${item.anchor}`);
+    if (item.anchor || item.block) {
+      link.id = `graph-${box.item}`;
+      link.setAttribute("href", `#${item.anchor}`);
+    }
     if (item.block) {
       link.dataset.item = String(box.item);
       link.setAttribute("aria-expanded", String(box.open));
@@ -106,6 +110,14 @@ for (const svg of /** @type {NodeListOf<SVGSVGElement>} */ (document.querySelect
       ...drawing.boxes.filter(box => !box.open).map(drawn),
     );
   };
+
+  leadBack(items, graph.blocks, (place, around) => {
+    for (const block of around) opened.add(block);
+    draw();
+    const box = /** @type {SVGElement | null} */ (/** @type {unknown} */ (document.getElementById(`graph-${place}`)));
+    box?.focus({preventScroll: true});
+    box?.scrollIntoView({block: "center", inline: "center"});
+  });
 
   svg.addEventListener("click", event => {
     const link = /** @type {Element} */ (event.target).closest("a");

@@ -127,7 +127,7 @@ class Writer:
             zip(map(id, results), result_names(job.stem, self.command, results, self.named), strict=True)
         )
         files: dict[int, record.Files] = {}
-        overview, drawings = None, []
+        overview, drawings, words = None, [], dict[str, list[str]]()
         for picture in pictures(explanation, self.render):
             groups = _by_name(picture.shows, names)
             name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
@@ -135,13 +135,19 @@ class Writer:
             if drawn is not None:
                 folder.write(drawn, partial(save_png, picture.image, dpi=self.render.dpi))
                 drawings += with_text(folder, picture, name, self.render)
+                words |= words_of(drawn, picture)
             if not picture.shows:
                 overview = drawn
             files |= self._raw(folder, explanation, groups, drawn)
         not_drawn = [result for result in results if id(result) not in files]  # of kinds without pictures
         files |= self._raw(folder, explanation, _by_name(not_drawn, names), None)
         numbers = self._numbers(folder, job, explanation)
-        others = {"overview": overview, "numbers": numbers, "drawings": drawings or None}
+        others = {
+            "overview": overview,
+            "numbers": numbers,
+            "drawings": drawings or None,
+            "words": words or None,
+        }
         return [files[id(result)] for result in results], others
 
     def _numbers(self, folder: Files, job: Job, explanation: Explanation) -> str | None:
@@ -182,6 +188,12 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
 def save_png(picture: Image.Image, file: IO[bytes], dpi: int | None = None) -> None:
     """Write a PNG file that carries the mark of this program, and how many pixels an inch of paper has."""
     write_png(picture, file, f"cnnexplain {__version__}", dpi)
+
+
+def words_of(path: str, picture: Picture) -> dict[str, list[str]]:
+    """The words of a picture for its record, by its path; nothing where it has none."""
+    lines = [readable(line) for line in dict.fromkeys(picture.words) if line.strip()]
+    return {path: lines} if lines else {}
 
 
 def with_text(folder: Files, picture: Picture, name: str, options: RenderOptions) -> list[str]:
