@@ -18,13 +18,13 @@ from typing import Any, overload
 from PIL import Image
 from torch import nn
 
-from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.commands import bound, image_command
 from cnnexplain.commands.filters import Filters
 from cnnexplain.commands.maximize import Maximize
+from cnnexplain.commands.units import UnitAtlas
 from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation
-from cnnexplain.core.loading import UNFLATTEN, ModelOptions
+from cnnexplain.core.loading import ModelOptions
 from cnnexplain.core.params import checked
 from cnnexplain.core.preprocess import Preprocess, Range
 from cnnexplain.core.results.channels import FeatureMaps
@@ -33,6 +33,7 @@ from cnnexplain.core.results.map import Heatmap
 from cnnexplain.core.results.summary import LayerTable
 from cnnexplain.core.results.synthesis import Synthesis
 from cnnexplain.core.results.unit import Reconstruction
+from cnnexplain.core.shown import UnitFacts
 from cnnexplain.core.target import FunctionTarget
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.cost.table import layer_table
@@ -47,14 +48,12 @@ from cnnexplain.render.kit.notebook import html
 from cnnexplain.render.kit.options import RenderOptions, drawing_of_pixels
 from cnnexplain.render.map import MapCards
 from cnnexplain.render.synthesis import card
-from cnnexplain.runner.checking.inputs import require_answers
-from cnnexplain.runner.checking.labels import class_index
+from cnnexplain.runner.checking.given import verdicts
 from cnnexplain.runner.checking.options import CheckOptions
-from cnnexplain.runner.checking.thresholds import chosen
-from cnnexplain.runner.checking.verdicts import verdict_of
 from cnnexplain.runner.explain import explain
+from cnnexplain.runner.given_units import units_of
 from cnnexplain.runner.image_inputs import ImageInput, all_of, checked_range, is_single, prepare
-from cnnexplain.runner.model import build, own_model
+from cnnexplain.runner.model import build, own_model, require_loadable
 from cnnexplain.runner.options import DeviceOptions
 from cnnexplain.runner.workers.pipeline import batched
 
@@ -164,24 +163,7 @@ class Explainer:
             CnnexplainError: The model says nothing of any picture.
         """
         options = CheckOptions(**checked(CheckOptions, {"only": only}))
-        taken = chosen(options, limits or {}, "limits")
-        sources = all_of(images)
-        if labels is not None and len(labels) != len(sources):
-            raise OptionError(
-                f"{len(labels)} labels for {len(sources)} pictures", "give one for each picture"
-            )
-        classes = [class_index(str(one), self.model.labels, "labels") for one in labels or ()]
-        examples = []
-        values = checked_range(range)
-        seen = (prepare(one, self.model.preprocess, values) for one in sources)
-        for place, image in enumerate(seen):
-            label = classes[place] if classes else None
-            examples.append(Example(image.name, f"{place} {image.name}", "", image.pixels, label))
-        with self.model.borrowed():
-            with_finite = any(one.id == "finite" for one in taken)
-            subject = Subject(self.model, tuple(examples), with_finite=with_finite)
-            require_answers(subject)
-            return [verdict_of(one, subject) for one in taken]
+        return verdicts(self.model, options, limits or {}, all_of(images), labels, checked_range(range))
 
     def picture(
         self,
@@ -230,6 +212,38 @@ class Explainer:
         command, _ = bound(Maximize(**checked(Maximize, {"layer": layer, **options})), self.model)
         return tuple(command.inspect(self.model))
 
+    def units(
+        self,
+        images: Iterable[ImageInput],
+        layer: str | Sequence[str] = (),
+        *,
+        labels: Sequence[str] | None = None,
+        batch_size: int = 8,
+        range: Range | None = None,
+        **options: Any,
+    ) -> dict[str, tuple[UnitFacts, ...]]:
+        """Return what every unit of layers looks for: the pictures for which it is strongest, and what is counted.
+
+        Args:
+            images: Several, as for `explain`.
+            layer: Names of layers, or "all"; left out, the last map of every size.
+            labels: The class of every picture, which `facts["purity"]` then counts.
+            batch_size: How many pictures go through the model together.
+            range: As for `explain`.
+            **options: Those of the command `units`: `top`, `channel`, `importance`, `importance_images`.
+
+        Returns:
+            By layer its units. Of each `shown` has the pictures, strongest first, with their `position` among all,
+            and `facts` what the command's records say, as `fires`, `group` or `importance`.
+
+        Raises:
+            CnnexplainError: There are no pictures, one cannot be read, or a layer or channel is not there.
+        """
+        sources, values = all_of(images), checked_range(range)
+        command = UnitAtlas(**checked(UnitAtlas, {"layer": layer, "deconv": False, **options}))
+        method, _ = bound(command, self.model)
+        return units_of(self.model, method, sources, batch_size, values, labels)
+
     def _asked(self, target: FunctionTarget) -> Model:
         """Return the model asked for a function; that of the last call where it is the same, looked at already."""
         for model in tuple(self.last):
@@ -275,20 +289,8 @@ def load(
         options["range"] = ",".join(map(repr, checked_range(options["range"]) or ()))
     settled = ModelOptions(**checked(ModelOptions, options))
     where = DeviceOptions(**checked(DeviceOptions, {"device": device or "auto", "precision": precision}))
-    if not isinstance(model, (str, nn.Module)):
-        exported = type(model).__name__ == "ExportedProgram"
-        hint = UNFLATTEN if exported else "give a name, as on the command line, or an nn.Module"
-        raise OptionError(f"a {type(model).__name__} is no model", hint)
+    require_loadable(model, device, options)
     if isinstance(model, nn.Module):
-        if device is not None:
-            raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
-        if useless := sorted(
-            {"weights", "arch", "weights_key", "pretrained", "strict"}.intersection(options)
-        ):
-            raise OptionError(
-                f"{useless[0]} means nothing for a module that is made already",
-                "load the weights yourself: module.load_state_dict(...)",
-            )
         built, choices = own_model(model, settled, where.precision, preprocess)
     else:
         built, _, choices = build(model, settled, where)

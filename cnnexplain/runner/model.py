@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 
 from cnnexplain.core.choice import Choice
-from cnnexplain.core.loading import Loaded, ModelOptions
+from cnnexplain.core.loading import UNFLATTEN, Loaded, ModelOptions
 from cnnexplain.core.preprocess import Preprocess
 from cnnexplain.engine.borrow import unwrapped
 from cnnexplain.engine.layout import MemoryLayout
@@ -118,3 +120,29 @@ def pick_device(wanted: str) -> tuple[torch.device, tuple[Choice, ...]]:
             f"--device {wanted} is not available: {available} found", "use --device auto or cpu"
         )
     return device, ()
+
+
+def require_loadable(model: object, device: str | None, options: Collection[str]) -> None:
+    """Refuse what is no model, and of a module of the user's own what only means something for names.
+
+    Args:
+        model: What `load` was given.
+        device: Where it was asked to run, if that was said.
+        options: The names of the others that were given.
+
+    Raises:
+        OptionError: It is neither a name nor a module, or an option has no meaning for it.
+    """
+    if not isinstance(model, (str, nn.Module)):
+        kind = type(model).__name__
+        hint = "give a name, as on the command line, or an nn.Module"
+        raise OptionError(f"a {kind} is no model", UNFLATTEN if kind == "ExportedProgram" else hint)
+    if isinstance(model, str):
+        return
+    if device is not None:
+        raise OptionError("a module of your own stays on its device", "move it first: module.to(device)")
+    if useless := sorted({"weights", "arch", "weights_key", "pretrained", "strict"}.intersection(options)):
+        raise OptionError(
+            f"{useless[0]} means nothing for a module that is made already",
+            "load the weights yourself: module.load_state_dict(...)",
+        )
