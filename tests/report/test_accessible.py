@@ -57,7 +57,7 @@ CALLS = {
 DRAWN = [name for name in CALLS if name not in ("units", "check")]  # whose pictures have words
 OPEN = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
 SETTLED = "new Promise(done => setTimeout(done, 250))"
-WORD = re.compile(r"[^\s·,;:()]*\w[^\s·,;:()]*")
+WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*(?:e[−+-]?\d+)?")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,10 @@ def reports(tmp_path_factory: pytest.TempPathFactory, run_of_many: dict[str, Any
             assert app.run([command, *model, *options, "-o", command]) in (0, 1), command  # a check may fail
     finally:
         os.chdir(start)
+    (folder / "short").mkdir()
+    short = Lazy(12, lambda place: {**labelled(place), "explanations": []})
+    for path, content in pages(run_of_many, short):
+        (folder / "short" / path).write_text(content, "utf-8")
     many = folder / "many"
     (many / "report").mkdir(parents=True)
     for path, content in pages(run_of_many, Lazy(430, lambda place: {**labelled(place), "explanations": []})):
@@ -106,7 +110,7 @@ def every(reports: Path) -> Iterator[Path]:
     """A page of each command, and one of each kind of a long report and of an atlas."""
     yield from (reports / command / "index.html" for command in CALLS)
     yield from sorted((reports / "units" / "report").glob("*.html"))
-    yield reports / "many" / "index.html"
+    yield from (reports / name / "index.html" for name in ("short", "many"))
     kinds: dict[str, Path] = {}
     for page in sorted((reports / "many" / "report").glob("*.html")):
         kinds.setdefault(re.sub(r"[-\d]+", "", page.stem), page)

@@ -24,7 +24,7 @@ Run = Callable[..., dict[str, Any]]
 class Seen(HTMLParser):
     """The elements, attributes and text of a page; fails on tags that do not match."""
 
-    void = frozenset({"meta", "link", "img", "br"})
+    void = frozenset({"meta", "link", "img", "input", "br"})
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -57,6 +57,11 @@ class Card:
         return self.layers is not None or len(self.figures) > 1 or any(figure.wide for figure in self.figures)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What its pictures say in general, each sentence once."""
+        return tuple(dict.fromkeys(text for figure in self.figures for text in figure.general))
+
+    @property
     def best(self) -> Bar | None:
         """The first answer, for the index."""
         return self.bars[0] if self.bars else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import cnnexplain.report
 from cnnexplain.core import registry
 from cnnexplain.core.records import kind_of, readable
+from cnnexplain.report.pages.picture_words import PictureWords, not_said
 from cnnexplain.report.pages.words import clipped, href, words
 
 FOLDED = 9  # rows; a longer list is folded away
@@ -23,8 +23,6 @@ _PLACED = {"kind", "method", "layer", "target", "title", "of_class", "of", "unit
            "filters", "classes", "occlusion", "rise", "sampled", "verdict"}  # fmt: skip
 # What has one in the table of a kind that nobody knows here.
 _GENERAL = {"kind", "method", "layer", "picture", "raw", "remarks"}
-
-_BETWEEN = re.compile(r"[\s·,;:()]+")  # words
 
 Record = Mapping[str, Any]
 Entry = Mapping[str, Any]  # of `explanations` in a record
@@ -76,7 +74,10 @@ class Figure:
     remarks: tuple[str, ...] = ()
     table: FoldedTable | None = None
     links: tuple[Link, ...] = ()
-    words: tuple[str, ...] = ()  # lines on the picture that stand nowhere else in the figure
+    words: tuple[str, ...] = ()  # sentences on the picture whose numbers stand nowhere else in the figure
+    general: tuple[
+        str, ...
+    ] = ()  # others, without their numbers; pictures of a card have most of them in common
     wide: bool = False  # needs all the room there is
     map: MapKey | None = None  # of a map with a place of its own in links, and in a viewer
 
@@ -99,17 +100,22 @@ def with_drawings(figure: Figure, record: Record) -> Figure:
     paths = {href(path): path.rpartition(".")[2].upper() for path in record.get("drawings", ())}
     links = tuple(Link(kind, path) for path, kind in paths.items() if path == f"{stem}.{kind.lower()}")
     lines = {href(path): lines for path, lines in record.get("words", {}).items()}.get(figure.src, ())
-    words = tuple(_not_said(lines, figure, record)) if lines else ()
-    return replace(figure, links=(*figure.links, *links), words=words) if links or words else figure
+    said = not_said(lines, _caption(figure, record)) if lines else PictureWords((), (), ())
+    colours = (("colours", ", ".join(said.numbers)),) if said.numbers else ()
+    return replace(
+        figure,
+        facts=(*figure.facts, *colours),
+        links=(*figure.links, *links),
+        words=said.sentences,
+        general=said.general,
+    )
 
 
-def _not_said(lines: Sequence[str], figure: Figure, record: Record) -> Iterator[str]:
-    """Those of the lines with a word that stands neither in the figure's caption nor in the heading of its card."""
+def _caption(figure: Figure, record: Record) -> str:
+    """All that is said below a picture, and in the heading of its card."""
     rows = figure.table.rows if figure.table else ()
     caption = (figure.title, figure.subject, figure.alt, *chain.from_iterable(figure.facts), *figure.remarks)
-    heading = (record.get("image") or "", *chain.from_iterable(rows))
-    said = {"", *_BETWEEN.split(" ".join((*caption, *heading)))}
-    yield from (line for line in lines if not said.issuperset(_BETWEEN.split(line)))
+    return " ".join((*caption, record.get("image") or "", *chain.from_iterable(rows)))
 
 
 def _general(entry: Entry) -> Figure:

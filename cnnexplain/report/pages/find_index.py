@@ -48,6 +48,23 @@ def sheets(records: Sequence[Record], by_name: Sequence[int] | Places) -> Iterat
     yield _sheet(number, columns.fields(last=True))
 
 
+def pictures_data(records: Sequence[Record]) -> str:
+    """What is known of the pictures of a short report, as a text for its page: JSON in which no sign begins HTML."""
+    columns = _Columns()
+    by_name = sorted(range(len(records)), key=lambda place: name_of(records[place]))
+    ranks = dict(zip(by_name, range(len(records)), strict=True))
+    for place, record in enumerate(records):
+        columns.add(record, ranks[place])
+    fields: dict[str, Any] = {**columns.fields(last=True), "picture": ()}
+    for name in ("expected", "problem", "right", "agreement", "picture"):
+        if set(fields[name]) <= {None, _NONE}:  # no picture has it
+            del fields[name]
+    text = json.dumps(fields, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
 def _sheet(number: int, fields: Mapping[str, Any]) -> tuple[str, str]:
     text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     packed = base64.b64encode(zlib.compress(text, 6)).decode()

@@ -17,12 +17,14 @@ from markupsafe import Markup
 from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
-from cnnexplain.report.pages.scripts import GRAPH, LAYERS, READERS, STYLES, VIEWER, joined
+from cnnexplain.report.pages.find_index import pictures_data
+from cnnexplain.report.pages.scripts import CARDS, GRAPH, LAYERS, READERS, STYLES, VIEWER, joined
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import escaped
 
 _INDENT = re.compile(r"\n\s+")
+FEW = 3  # cards that need no list
 SHOWN_FAILURES = 20  # the others are folded away, lest they hide what went well
 
 
@@ -38,12 +40,15 @@ def page(
     cells = labelled.cells if labelled else {}
     cards = [card(record, place) for place, record in enumerate(all_records, 1) if "checks" not in record]
     checks = groups(all_records)
+    finds = len(cards) > FEW and all(record.get("image") for record in all_records)
     return rendered(
         "page.html",
         summary(run, tiles(run, cards, checks), frequent(cards)),
-        scripts=scripts_of(cards),
+        scripts=(*scripts_of(cards), *((CARDS,) if finds else ())),
+        pictures=Markup(pictures_data(all_records)) if finds else "",  # noqa: S704 - escaped where it is made
         matrix=answers and matrix(answers, run, lambda pair: f"#{anchor(pair)}" if pair in cells else ""),
         gallery=list(_gallery(labelled, all_records)) if labelled else (),
+        general=tuple(dict.fromkeys(text for shown in cards for text in shown.words)),
         shown_failures=SHOWN_FAILURES,
         failures=[card for card in cards if card.problem],
         checks=checks,

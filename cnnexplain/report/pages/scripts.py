@@ -13,8 +13,14 @@ from importlib import resources
 # What a page loads as a module: "layers.js" sorts the table of layers, "graph.js" opens a graph's blocks, "viewer.js"
 # shows maps, "find.js" finds pictures, "walk.js" goes through those that were found.
 LAYERS, GRAPH, VIEWER, FIND, WALK = "layers.js", "graph.js", "viewer.js", "find.js", "walk.js"
+CARDS = "cards.js"  # finds those of a short report in place
 # The styles of what they add to a page.
-STYLES = {VIEWER: ("viewer.css",), FIND: ("finding.css", "find.css"), WALK: ("walk.css",)}
+STYLES = {
+    VIEWER: ("viewer.css",),
+    FIND: ("finding.css", "find.css"),
+    CARDS: ("finding.css", "walk.css"),
+    WALK: ("walk.css",),
+}
 READERS = frozenset((VIEWER, FIND, WALK))  # of data in style sheets beside the page
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)

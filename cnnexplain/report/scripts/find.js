@@ -1,11 +1,10 @@
 // Finds pictures of a long report: filters and sorts all of them, and shows fifty at a time.
 
 import { ROWS_SHOWN, cardOf, meant, readAsked, writtenAsked } from "./asking.js";
-import { element } from "./elements.js";
+import { fillClasses, fillForm, fitForm, readForm } from "./finder.js";
 import { pictureRow } from "./found.js";
 import { loadPictures } from "./pictures.js";
 
-/** @typedef {import("./asking.js").Wish} Wish */
 /** @typedef {import("./asking.js").Asked} Asked */
 /** @typedef {import("./pictures.js").Picture} Picture */
 
@@ -20,24 +19,6 @@ const wishList = [...wishes];
 /** @type {Picture[]} */
 let known = [];
 let asked = readAsked(location.hash.slice(1));
-
-/** Have the controls say what is asked for. */
-function fillForm() {
-  for (const control of wishList) {
-    const value = asked[/** @type {Wish} */ (control.name)];
-    if (control instanceof HTMLInputElement && control.type === "checkbox") control.checked = value !== "";
-    else control.value = value;
-    if (control instanceof HTMLSelectElement && control.selectedIndex < 0) control.selectedIndex = 0;
-  }
-}
-
-function readForm() {
-  for (const control of wishList) {
-    const checked = control instanceof HTMLInputElement && control.type === "checkbox";
-    asked[/** @type {Wish} */ (control.name)] = checked ? (control.checked ? "1" : "") : control.value.trim();
-  }
-  asked.page = "";
-}
 
 /** Show the rows that are asked for. */
 function showRows() {
@@ -58,31 +39,9 @@ function showRows() {
   }
 }
 
-/** The choices of a control: what the pictures have, the most frequent first. @param {Wish} wish @param {"answer" | "expected"} field */
-function fillClasses(wish, field) {
-  const control = wishList.find(({ name }) => name === wish);
-  /** @type {Map<string, number>} */
-  const counts = new Map();
-  for (const picture of known) if (picture[field]) counts.set(picture[field], (counts.get(picture[field]) ?? 0) + 1);
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-  const choices = sorted.map(([value, count]) => element("option", { value }, `${value} (${count.toLocaleString("en")})`));
-  control?.replaceChildren(element("option", { value: "" }, "any"), ...choices);
-}
-
 /** Hide the columns and controls of what no picture has. */
 function fitColumns() {
-  const has = {
-    expected: known.some(picture => picture.expected),
-    right: known.some(picture => picture.right !== null),
-    agreement: known.some(picture => picture.agreement !== null),
-    answer: known.some(picture => picture.answer),
-    chance: known.some(picture => picture.chance !== null),
-    picture: known.some(picture => picture.picture),
-  };
-  for (const [name, is] of Object.entries(has)) {
-    table.classList.toggle(`no-${name}`, !is);
-    for (const part of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll(`[data-of="${name}"]`))) part.hidden = !is;
-  }
+  for (const [name, is] of Object.entries(fitForm(form, known))) table.classList.toggle(`no-${name}`, !is);
 }
 
 /** What is asked for stands in the address, so that going back, or a link, shows it again. @param {boolean} step */
@@ -94,11 +53,11 @@ function note(step) {
 
 function restore() {
   asked = readAsked(location.hash.slice(1));
-  fillForm();
+  fillForm(wishList, asked);
   showRows();
 }
 
-form.addEventListener("input", () => { readForm(); showRows(); note(false); });
+form.addEventListener("input", () => { readForm(wishList, asked); showRows(); note(false); });
 form.querySelector("button")?.addEventListener("click", () => { history.pushState(null, "", "#sort="); restore(); });
 addEventListener("popstate", restore);
 turning.addEventListener("click", event => {
@@ -130,10 +89,10 @@ document.addEventListener("keydown", event => {
 
 loadPictures(pictures => {
   known = pictures;
-  fillClasses("class", "answer");
-  fillClasses("expected", "expected");
+  fillClasses(wishList.find(({ name }) => name === "class"), known, "answer");
+  fillClasses(wishList.find(({ name }) => name === "expected"), known, "expected");
   fitColumns();
-  fillForm();
+  fillForm(wishList, asked);
   showRows();
   for (const part of [form, table]) part.hidden = false;
   without.hidden = true;

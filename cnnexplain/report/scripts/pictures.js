@@ -27,12 +27,12 @@ import { sheetBytes } from "./sheets.js";
  * @property {string[]} texts
  * @property {string[]} name
  * @property {number[]} answer
- * @property {number[]} expected
- * @property {number[]} problem
+ * @property {number[]} [expected] this and others are left out where no picture has them
+ * @property {number[]} [problem]
  * @property {(number | null)[]} chance
- * @property {(boolean | null)[]} right
- * @property {(number | null)[]} agreement
- * @property {string[]} picture
+ * @property {(boolean | null)[]} [right]
+ * @property {(number | null)[]} [agreement]
+ * @property {string[]} [picture]
  * @property {number[]} rank
  */
 
@@ -59,11 +59,11 @@ export async function loadPictures(arrived) {
  * @param {Picture[]} pictures
  * @param {Columns} columns
  */
-function addPictures(pictures, columns) {
+export function addPictures(pictures, columns) {
   const { texts, scores } = columns;
   const small = texts.map(text => text.toLowerCase());
   columns.name.forEach((name, row) => {
-    const [answer, expected, problem] = [columns.answer[row], columns.expected[row], columns.problem[row]];
+    const [answer, expected, problem] = [columns.answer[row], columns.expected?.[row] ?? -1, columns.problem?.[row] ?? -1];
     const words = [answer, expected, problem].map(place => small[place]).filter(Boolean);
     const chance = columns.chance[row];
     pictures.push({
@@ -75,9 +75,9 @@ function addPictures(pictures, columns) {
       problem: texts[problem] ?? "",
       chance: chance === null || scores ? chance : 100 * chance,
       scored: scores,
-      right: columns.right[row],
-      agreement: columns.agreement[row],
-      picture: columns.picture[row],
+      right: columns.right?.[row] ?? null,
+      agreement: columns.agreement?.[row] ?? null,
+      picture: columns.picture?.[row] ?? "",
       rank: columns.rank[row],
       words: [name.toLowerCase(), ...words].join("\n"),
     });
