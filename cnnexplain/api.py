@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -50,12 +51,10 @@ from cnnexplain.render.map import MapCards
 from cnnexplain.render.synthesis import card
 from cnnexplain.runner.checking.given import verdicts
 from cnnexplain.runner.checking.options import CheckOptions
-from cnnexplain.runner.explain import explain
 from cnnexplain.runner.given_units import units_of
-from cnnexplain.runner.image_inputs import ImageInput, all_of, checked_range, is_single, prepare
+from cnnexplain.runner.image_inputs import ImageInput, all_of, checked_range, explained, is_single
 from cnnexplain.runner.model import build, own_model, require_loadable
 from cnnexplain.runner.options import DeviceOptions
-from cnnexplain.runner.workers.pipeline import batched
 
 
 @dataclass(frozen=True)
@@ -120,14 +119,13 @@ class Explainer:
         method, settled = bound(kind(**checked(kind, options)), model)
         batch_size = 1 if batch_choice(model) else batch_size
         explanations: list[Explanation] = []
-        with model.borrowed():
-            for batch in batched(every, batch_size):
-                prepared = [prepare(one, model.preprocess, values) for one in batch]
-                for _, explanation in explain(model, method, prepared):
-                    if not isinstance(explanation, Explanation):
-                        raise explanation
-                    choices = (*batch_choice(model), *settled)  # this batch may have added to them
-                    explanations.append(replace(explanation, choices=choices, html=html))
+
+        with model.borrowed(), closing(explained(model, method, every, batch_size, values)) as outcomes:
+            for explanation in outcomes:
+                if not isinstance(explanation, Explanation):
+                    raise explanation
+                choices = (*batch_choice(model), *settled)  # this batch may have added to them
+                explanations.append(replace(explanation, choices=choices, html=html))
         return explanations[0] if single else explanations
 
     def summary(self) -> LayerTable:

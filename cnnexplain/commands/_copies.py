@@ -34,11 +34,10 @@ def class_values(
     """
     import torch
 
+    from cnnexplain.engine.streams import over
+
     size = image.shape[2] * image.shape[3] / 224**2
-    most = 1 if model.chunks.alone else None
-    parts = model.chunks.over(
-        count, image.device, lambda rows: _class_values(model, copies(rows), index, score), size, most
-    )
+    parts = over(model, count, lambda own, rows: _class_values(own, copies(rows), index, score), size)
     return torch.cat([values for _, values in parts])
 
 

@@ -48,15 +48,13 @@ def fullgrad_maps(
 
     For a judge also the maps of the mixture that stands for a randomised classifier, behind the others.
     """
+    from cnnexplain.engine.streams import of_pictures
+
+    def work(own: Model, rows: range) -> list[list[Heatmap | None]]:
+        return list(_of_part(own, batch.part(rows), settled(target), judge))
+
     size = batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
-    most = 1 if model.chunks.alone else None
-    for rows, made in model.chunks.over(
-        len(batch),
-        batch.inputs.device,
-        lambda rows: list(_of_part(model, batch.part(rows), settled(target), judge)),
-        size,
-        most,
-    ):
+    for rows, made in of_pictures(model, len(batch), work, size):
         for rank, of_class in enumerate(made):
             for row, heatmap in zip(rows, of_class, strict=True):
                 if heatmap is not None:

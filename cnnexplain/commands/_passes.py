@@ -17,20 +17,16 @@ if TYPE_CHECKING:
 def evaluator(model: Model, target: Target) -> Evaluate:
     """What formulas ask for scores and gradients of a target, at their inputs."""
     from cnnexplain.engine.scoring.scores import score_of
+    from cnnexplain.engine.streams import over
 
     def evaluate(rows: int, inputs: Inputs) -> Iterator[tuple[range, Tensor, Tensor]]:
-        def work(chunk: range) -> tuple[Tensor, Tensor]:
+        def work(own: Model, chunk: range) -> tuple[Tensor, Tensor]:
             copies, image = inputs(chunk)
             pixels = copies.detach().requires_grad_()
-            scores = score_of(
-                model.require_count(model.forward(pixels.clone(), to_input=True)), target, image
-            )
-            return scores.detach(), model.gradient_to_input(scores, pixels)
+            scores = score_of(own.require_count(own.forward(pixels.clone(), to_input=True)), target, image)
+            return scores.detach(), own.gradient_to_input(scores, pixels)
 
-        limit = 1 if model.chunks.alone else None
-        for chunk, (scores, gradients) in model.chunks.over(
-            rows, target.index.device, work, _size(model), limit
-        ):
+        for chunk, (scores, gradients) in over(model, rows, work, _size(model)):
             yield chunk, scores, gradients
 
     return evaluate
@@ -42,14 +38,14 @@ def secants(model: Model, target: Target) -> Between:
     It raises `UnknownSlopeError` where the model does what `Secants` does not know.
     """
     from cnnexplain.engine.backward.secants import averaged
+    from cnnexplain.engine.streams import over
 
     def between(rows: int, nodes: Inputs) -> Iterator[tuple[range, Tensor]]:
-        def work(chunk: range) -> Tensor:
+        def work(own: Model, chunk: range) -> Tensor:
             inputs, image = nodes(range(chunk.start, chunk.stop + 1))
-            return averaged(model, inputs, target, image)
+            return averaged(own, inputs, target, image)
 
-        limit = 1 if model.chunks.alone else None
-        yield from model.chunks.over(rows, target.index.device, work, _size(model), limit)
+        yield from over(model, rows, work, _size(model))
 
     return between
 

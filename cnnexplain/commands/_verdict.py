@@ -175,21 +175,20 @@ class Judge:
         import torch
         import torch.nn.functional as F
 
+        from cnnexplain.engine.streams import over
+
         model, device = self.model, image.inputs.device
         deleted = deleted.to(device)
         if self.tail is None or self.maps is None:
             other = averaged(image.inputs)
 
-            def scores(rows: range) -> Tensor:
+            def scores(own: Model, rows: range) -> Tensor:
                 copies = replaced(image.inputs[0], other[0], deleted[rows.start : rows.stop])
                 with torch.no_grad():
-                    return model.forward(model.layout.of(copies))
+                    return own.forward(own.layout.of(copies))
 
             size = image.inputs.shape[2] * image.inputs.shape[3] / 224**2
-            most = 1 if model.chunks.alone else None
-            return torch.cat(
-                [part for _, part in model.chunks.over(len(deleted), device, scores, size, most)]
-            )
+            return torch.cat([part for _, part in over(model, len(deleted), scores, size)])
         own = self.maps[row : row + 1]
 
         def maps(rows: range) -> Tensor:

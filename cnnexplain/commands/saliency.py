@@ -186,15 +186,11 @@ class Saliency(ImageCommand):
 
     def explain(self, model: Model, batch: Batch) -> Answer:
         """One forward of the pictures, one backward for each class and rule; more where a formula asks for it."""
+        from cnnexplain.engine.streams import of_pictures
+
         size = batch.inputs.shape[2] * batch.inputs.shape[3] / 224**2
         # All that a pass computes is kept until the way back: few pictures at a time are faster.
-        parts = model.chunks.over(
-            len(batch),
-            batch.inputs.device,
-            lambda rows: self._explained(model, batch.part(rows)),
-            size,
-            1 if model.chunks.alone else None,
-        )
+        parts = of_pictures(model, len(batch), lambda own, rows: self._explained(own, batch.part(rows)), size)
         return joined([answer for _, answer in parts])
 
     def _explained(self, model: Model, batch: Batch) -> Answer:

@@ -13,8 +13,9 @@ from cnnexplain.errors import CnnexplainError, ForwardError, is_out_of_memory, t
 
 Result = TypeVar("Result")
 
-# Rows at once of 224x224 pixels; of larger ones fewer.
-ROWS = {"cpu": 4, "cuda": 64, "mps": 16}
+# Rows at once of 224x224 pixels; of larger ones fewer. Of processors each stream has as many.
+ROWS = {"cpu": 3, "cuda": 64, "mps": 16}
+SHARED = 64  # rows of which two chunks are made even where they have work in common
 
 
 class Chunks:
@@ -44,23 +45,25 @@ class Chunks:
         row_size: float = 1,
         most: int | None = None,
     ) -> Iterator[tuple[range, Result]]:
-        """Do `work` on all rows, some at a time, and fewer at a time after an out-of-memory error.
+        """Do `work` on all rows, some at a time, by the calling thread; see `split` and `within`."""
+        for chunk in split(rows, device, row_size, most):
+            yield from self.within(chunk, work)
+
+    def within(self, chunk: range, work: Callable[[range], Result]) -> Iterator[tuple[range, Result]]:
+        """Do `work` on the rows of a chunk at once; on fewer at a time after an out-of-memory error.
 
         Where the model's own code fails on several it gets one at a time, which is all that some models take; where
-        that helps it is noted in `alone`.
-        `row_size` is how many times an input of 224x224 a row is; `most` is how many rows are wanted at once where
-        the device is not to say it. The error of a single row is raised.
+        that helps it is noted in `alone`. The error of a single row is raised.
         """
-        usual = most or max(1, round(ROWS.get(device.type, 4) / max(row_size, 1)))
-        start, failed = 0, 0
+        start, failed = chunk.start, 0
         failure: ForwardError | None = None  # of the rows before `failed` at once
-        while start < rows:
+        while start < chunk.stop:
             if self.stopped:
                 raise CancelledError
-            size = min(self.limit or usual, most or rows, rows - start)
-            chunk = range(start, start + size)
+            size = min(self.limit or len(chunk), chunk.stop - start)
+            part = range(start, start + size)
             try:
-                result = work(chunk)
+                result = work(part)
             except Exception as error:
                 short = is_out_of_memory(error)
                 if not short and not isinstance(error, ForwardError):
@@ -70,13 +73,30 @@ class Chunks:
                     raise
                 self.limit = size // 2 if short else 1
                 if isinstance(error, ForwardError):
-                    failure, failed = error, chunk.stop
+                    failure, failed = error, part.stop
             else:
-                yield chunk, result
+                yield part, result
                 start += size
                 if failure is not None and start >= failed:
                     self.takes_one(failure)
                     failure = None
+
+
+def split(rows: int, device: torch.device, row_size: float = 1, most: int | None = None) -> list[range]:
+    """How many rows go together, where memory does not say it: chunks of about the same size.
+
+    Args:
+        rows: How many there are.
+        device: Where they are computed. On processors at least two chunks are made, which streams share; of fewer than
+            `SHARED` rows whose number is said by `most`, and which may have work in common, one.
+        row_size: How many times an input of 224x224 a row is.
+        most: How many are wanted at once where the device is not to say it.
+    """
+    size = most or max(1, round(ROWS.get(device.type, 3) / max(row_size, 1)))
+    fewest = 2 if device.type == "cpu" and (most is None or rows >= SHARED) else 1
+    chunks = max(fewest, -(-rows // size))
+    size = max(1, -(-rows // chunks))
+    return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 # After these a process can compute nothing more on its GPU.

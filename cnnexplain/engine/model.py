@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -32,6 +32,7 @@ from cnnexplain.engine.scoring import scores
 from cnnexplain.engine.scoring.answers import unsqueezed
 from cnnexplain.engine.scoring.functions import goal
 from cnnexplain.engine.scoring.heads import Head
+from cnnexplain.engine.streams import Streams, streaming
 from cnnexplain.engine.trace import chosen, layers
 from cnnexplain.engine.trace.runs import Runs, named_layer
 from cnnexplain.engine.trace.steps import with_steps
@@ -55,6 +56,7 @@ class Model:
     precision: str = "fp32"
     seed: int = 0  # what is random in a method starts from it
     chunks: Chunks = field(default_factory=Chunks, repr=False)
+    streams: Streams = field(default_factory=Streams, repr=False)
     source: str = ""  # where code and weights came from, in words
     layout: MemoryLayout = field(default_factory=MemoryLayout, repr=False)
     activation: str = "auto"  # what makes probabilities of scores; auto: what the model itself ends in
@@ -145,9 +147,11 @@ class Model:
         """The number of trainable numbers in the model."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
-    def borrowed(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
         """Evaluation mode and frozen parameters inside the block; every module exactly as it was after it."""
-        return borrow.borrowed(self.module, exact=self.precision == "fp32")
+        with borrow.borrowed(self.module, exact=self.precision == "fp32"), streaming(self.streams):
+            yield
 
     def require_finite_weights(self) -> None:
         """Raise `ModelError` when a weight is NaN or infinite, or a buffer NaN (masks may be infinite)."""
@@ -164,10 +168,9 @@ class Model:
         return scaled.sub_(mean).div_(std)
 
     def forward(self, inputs: Tensor, *, to_input: bool = False) -> Tensor:
-        """The class scores (N, K), float32, of inputs (N, C, H, W). Call it inside `borrowed()`.
+        """The class scores (N, K), float32, before any softmax, of inputs (N, C, H, W). Call it inside `borrowed()`.
 
-        Of a model that ends in softmax, sigmoid or a logarithm of them, what goes into that operation. With `to_input`
-        gradients are taken with respect to inputs and captured maps only, which then cost less.
+        With `to_input` gradients are taken with respect to inputs and captured maps only, which then cost less.
         """
         clamps = "trace" in vars(self) and self.trace.moves.clamps
         with FixedNorms(to_input=to_input) if inputs.requires_grad or clamps else nullcontext():
@@ -255,11 +258,7 @@ class Model:
         return gradients.failed(self.name, error)
 
     def targets(self, spec: TargetSpec, logits: Tensor, expected: Tensor | None = None) -> list[Target]:
-        """The classes to explain, one `Target` per rank: the same class for all, or each picture's own best.
-
-        A picture that has no class of a rank, as with `spec.above`, has the index -1 there. See `scores.targets`. Of a
-        model that is asked for a function that one, whatever `spec` says.
-        """
+        """The classes to explain, one `Target` per rank; see `scores.targets`. Of a function that one, in any case."""
         spec = spec if self.function is None else TargetSpec(index=1)  # of one score: what speaks for it
         return scores.targets(spec, self.require_count(logits), self.scoring, expected)
 

@@ -15,6 +15,7 @@ from cnnexplain.engine.borrow import restored
 from cnnexplain.engine.capture import layout_of
 from cnnexplain.engine.hooks import hooked, submodules
 from cnnexplain.engine.scoring.ending_rules import is_dense
+from cnnexplain.engine.streams import over
 from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ class Tail:
         name: The layer, which runs once and lies on the whole input.
         layer: Its module.
         layout: How its map is laid out, `NCHW` or `NHWC`.
-        before: The outermost modules that have run when it ends, once each, and what each gives back for one image.
+        before: The names of the outermost modules that have run when it ends, once each, and what each gives back for
+            one image.
     """
 
     name: str
     layer: nn.Module
     layout: str
-    before: Mapping[nn.Module, Tensor] = field(repr=False)
+    before: Mapping[str, Tensor] = field(repr=False)
 
     @contextmanager
     def watched(self) -> Iterator[list[Tensor]]:
@@ -64,14 +66,14 @@ class Tail:
         Returns:
             (count, K), float32.
         """
-        most = 1 if model.chunks.alone else max(1, AT_ONCE // size)
-        device = model.device
-        parts = model.chunks.over(count, device, lambda rows: self._of(model, maps(rows)), most=most)
+        parts = over(model, count, lambda own, rows: self._of(own, maps(rows)), most=max(1, AT_ONCE // size))
         return torch.cat([part for _, part in parts])
 
     def _of(self, model: Model, maps: Tensor) -> Tensor:
         blank = model.blank()
-        with replaced({**self.before, self.layer: self.turned(maps, back=True)}, len(maps)), torch.no_grad():
+        outputs = {**self.before, self.name: self.turned(maps, back=True)}
+        known = {model.module.get_submodule(name): output for name, output in outputs.items()}
+        with replaced(known, len(maps)), torch.no_grad():
             return model.forward(blank.expand(len(maps), *blank.shape[1:]))
 
     def turned(self, maps: Tensor, *, back: bool) -> Tensor:
@@ -127,7 +129,9 @@ def _tried(model: Model, name: str) -> Tail | str:
     if not calls.output.is_floating_point():
         return f"the map of {name} is not of floating-point numbers"
     layout = layout_of(name, calls.layer, calls.output, 1, model.preprocess.input_size, model.trace.grids)
-    tail = Tail(name, calls.layer, layout, calls.before())
+    names = {module: each for each, module in model.module.named_modules()}
+    before = {names[module]: output for module, output in calls.before().items()}
+    tail = Tail(name, calls.layer, layout, before)
     own = tail.turned(calls.output, back=False)
     scores = tail.scores(model, 2, lambda rows: own.expand(len(rows), *own.shape[1:]), own.numel())
     apart, spread = float((scores - whole).abs().max()), float(whole.max() - whole.min())

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.records import layer_name
 from cnnexplain.core.results import entry
+from cnnexplain.engine.pipeline import batched
 from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.errors import OptionError
 from cnnexplain.runner.explain import explain
 from cnnexplain.runner.image_inputs import ImageInput, prepare
-from cnnexplain.runner.workers.pipeline import batched
 
 if TYPE_CHECKING:
     from cnnexplain.commands.units import UnitAtlas

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from cnnexplain.commands import BatchCommand
+from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.preprocess import Preprocess, Range
+from cnnexplain.engine.model import Model
+from cnnexplain.engine.pipeline import batched
 from cnnexplain.errors import ImageError, OptionError
 from cnnexplain.images.decode import of_array, of_image, read
 from cnnexplain.images.decoded import Decoded, DecodeOptions
-from cnnexplain.runner.explain import Prepared, prepared
+from cnnexplain.runner.explain import Prepared, explain, prepared
 
 ImageInput = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 TYPED = "range=({}, {}); a picture that was normalised already is to be given as it was before"
@@ -64,6 +70,20 @@ def prepare(image: ImageInput, preprocess: Preprocess, limits: Range | None = No
     except ImageError as error:
         raise ImageError(f"{name}: {error.problem}", error.hint) from error
     return prepared(name, decoded, preprocess)
+
+
+def explained(
+    model: Model, method: BatchCommand, images: Sequence[ImageInput], size: int, limits: Range | None
+) -> Generator[Explanation | Exception, None, None]:
+    """The explanations of pictures in order, or what each came to; several batches at a time. Inside `borrowed()`."""
+
+    def of_batch(own: Model, batch: Sequence[ImageInput], _threads: int) -> list[Explanation | Exception]:
+        pictures = [prepare(image, own.preprocess, limits) for image in batch]
+        return [outcome for _, outcome in explain(own, method, pictures)]
+
+    model.streams.settle(model, -(-len(images) // size))
+    with closing(model.streams.answers(model, of_batch, batched(images, size))) as answers:
+        yield from chain.from_iterable(answers)
 
 
 def _of_values(image: Any, wanted: DecodeOptions) -> Decoded:

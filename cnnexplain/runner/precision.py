@@ -20,8 +20,8 @@ from cnnexplain.core.choice import Choice
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.results import Result
 from cnnexplain.core.words import count, percent
+from cnnexplain.engine.copies import random_numbers_kept
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.streams import random_numbers_kept
 from cnnexplain.engine.trace.tracing import learnt
 from cnnexplain.errors import OptionError
 from cnnexplain.runner.explain import Prepared, explain

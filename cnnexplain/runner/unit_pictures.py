@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cnnexplain.core.results.unit import Reconstruction
     from cnnexplain.core.shown import Shown, UnitFacts
     from cnnexplain.engine.model import Model
+    from cnnexplain.engine.streams import Streams
     from cnnexplain.images.decoded import DecodeOptions
     from cnnexplain.runner.output.write import Job
-    from cnnexplain.runner.workers.streams import Streams
 
 EMPTY = np.uint8(128)  # grey, where there is no tile
 QUALITY = 75  # of the sheets, as JPEG has it

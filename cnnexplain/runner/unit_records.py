@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from cnnexplain.core.records import layer_name, number, readable
 from cnnexplain.core.words import count
+from cnnexplain.engine.streams import Streams
 from cnnexplain.render.kit.patches import SIDE
 from cnnexplain.report.pages.digest import sealed
 from cnnexplain.report.pages.record import SCHEMA
 from cnnexplain.runner.output.names import part_of
 from cnnexplain.runner.output.write import save_arrays
 from cnnexplain.runner.unit_pictures import Made, TileFile, made_of, save_jpeg
-from cnnexplain.runner.workers.streams import Streams
 
 if TYPE_CHECKING:
     from cnnexplain.commands.units import UnitAtlas

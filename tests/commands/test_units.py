@@ -21,12 +21,12 @@ from cnnexplain.core.scan import Scan
 from cnnexplain.core.shown import Shown, UnitFacts
 from cnnexplain.core.strongest import Strongest
 from cnnexplain.engine.stopping import run_head
+from cnnexplain.engine.streams import Streams
 from cnnexplain.errors import CnnexplainError, LayerError, OptionError
 from cnnexplain.images.decoded import DecodeOptions
 from cnnexplain.images.find import ImagePath
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.unit_pictures import made_of
-from cnnexplain.runner.workers.streams import Streams
 
 PICTURES = 40
 SIZE = (16, 16)

@@ -43,7 +43,9 @@ def test_every_row_is_worked_on_once_in_order(device: str, rows: int) -> None:
     work = Work()
     list(Chunks().over(rows, torch.device(device), work))
     assert work.done == list(range(rows))
-    assert max(work.tried, default=0) == min(rows, ROWS[device])
+    fewest = 2 if device == "cpu" else 1  # which streams share
+    assert len(work.tried) == min(rows, max(fewest, -(-rows // ROWS[device])))
+    assert max(work.tried, default=0) - min(work.tried, default=0) <= len(work.tried)
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 5, 7])
@@ -66,25 +68,25 @@ def test_what_memory_allowed_is_remembered() -> None:
     chunks, work = Chunks(), Work(room=3)
     assert chunks.limit is None
     list(chunks.over(20, CPU, work))
-    assert work.tried == [8, 4, *[2] * 10]
-    assert chunks.limit == 2
+    assert work.tried == [7, 3, 3, 1, 3, 3, 1, 3, 3]
+    assert chunks.limit == 3
     work.tried.clear()
-    list(chunks.over(5, CPU, work))
-    assert work.tried == [2, 2, 1]
-    assert chunks.limit == 2, "a small rest says nothing of memory"
+    list(chunks.over(8, CPU, work))
+    assert work.tried == [3, 1, 3, 1]
+    assert chunks.limit == 3, "a small rest says nothing of memory"
 
 
 def test_a_model_that_fails_on_several_gets_one_at_a_time() -> None:
     work, chunks = Work(1, ForwardError("it takes one picture", "give it one")), Chunks()
     assert [list(rows) for rows, _ in chunks.over(10, CPU, work)] == [[row] for row in range(10)]
-    assert work.tried == [8, *[1] * 10]
+    assert work.tried == [5, *[1] * 10]
     assert list(chunks.over(2, CPU, work)) != []
     assert work.tried[11:] == [1, 1], "which is remembered"
     assert "it takes one picture" in chunks.choices[0].reason
     fails = Work(0, ForwardError("it takes none", "give it up"))
     with pytest.raises(ForwardError, match="none"):
         list(Chunks().over(10, CPU, fails))
-    assert fails.tried == [8, 1]
+    assert fails.tried == [5, 1]
 
 
 def test_a_single_input_that_fails_is_not_taken_for_a_model_that_takes_one() -> None:
@@ -100,8 +102,8 @@ def test_a_single_input_that_fails_is_not_taken_for_a_model_that_takes_one() -> 
 
 def test_short_rest_that_does_not_fit_is_halved_from_its_own_size() -> None:
     chunks, work = Chunks(), Work(room=2)
-    list(chunks.over(3, CPU, work))
-    assert work.tried == [3, 1, 1, 1]
+    list(chunks.over(6, CPU, work))
+    assert work.tried == [3, *[1] * 6]
     assert chunks.limit == 1
 
 
@@ -127,7 +129,7 @@ def test_no_memory_for_a_single_row_is_raised(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         list(Chunks().over(8, CPU, work))
     assert caught.value is error
-    assert work.tried == [8, 4, 2, 1]
+    assert work.tried == [4, 2, 1]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("no"), KeyError("x")])
@@ -137,7 +139,7 @@ def test_other_errors_pass_through_at_once(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         list(chunks.over(8, CPU, work))
     assert caught.value is error
-    assert work.tried == [8]
+    assert work.tried == [4]
     assert chunks.limit is None
 
 
@@ -175,7 +177,7 @@ def test_maps_do_not_suffer_from_little_memory(quadrature: str, backwards: bool)
     little = explained(Saliency(**{**vars(asked), "layer": "inner.features"}), cramped, inputs)
     for one, other in zip(little.maps, plenty.maps, strict=True):
         torch.testing.assert_close(one.values, other.values, rtol=1e-4, atol=1e-6)
-    assert cramped.chunks.limit == 2
+    assert cramped.chunks.limit in (2, 3)
     assert cramped.module.refused <= 2, "found out once, not for every method"
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import cnnexplain
+from cnnexplain.engine.copies import copies
 from cnnexplain.engine.model import Model
-from cnnexplain.engine.streams import copies
 from cnnexplain.engine.weights.reinitialised import last_layer, reinitialised
 
 

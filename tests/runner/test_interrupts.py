@@ -11,16 +11,16 @@ import pytest
 
 from cnnexplain.cli.signals import CODES
 from cnnexplain.core.interrupts import Held, held, interrupt
+from cnnexplain.engine.pool import closing, result, submit
 from cnnexplain.errors import ExitCode
-from cnnexplain.runner.workers.pool import closing, result, submit
 
 # The signal comes when the pool's own lock has just been taken, before the block that would give it back.
 WITHIN = """
 import os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from cnnexplain.cli.signals import at_work, watch
-from cnnexplain.runner.workers.pool import closing
-from cnnexplain.runner.workers.pipeline import ahead
+from cnnexplain.engine.pool import closing
+from cnnexplain.engine.pipeline import ahead
 
 class Unlucky:
     def __init__(self, lock):

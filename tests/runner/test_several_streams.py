@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import cnnexplain
 from cnnexplain.commands.gradcam import GradCAM
 from cnnexplain.engine.model import Model
-from cnnexplain.runner.workers.streams import Streams
+from cnnexplain.engine.streams import Streams
 
 NET = """
 import torch

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cnnexplain.runner.workers.pipeline import ahead, batched
+from cnnexplain.engine.pipeline import ahead, batched
 
 pytestmark = pytest.mark.timeout(30)
 

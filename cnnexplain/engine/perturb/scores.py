@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from cnnexplain.engine.hooks import hooked
 from cnnexplain.engine.perturb import rules as rules  # noqa: PLC0414 - which fills the table of rules
 from cnnexplain.engine.perturb.boxes import Boxed, Same
 from cnnexplain.engine.perturb.variants import PROGRESS, NotFollowedError, Progress, Variants, plain
+from cnnexplain.engine.streams import over
 from cnnexplain.engine.trace.runs import named_layer
 from cnnexplain.engine.weights.layers import scripted_parts
 from cnnexplain.errors import CnnexplainError, first_line, is_out_of_memory
@@ -48,6 +50,7 @@ class Perturbed:
     reason: str = ""
     progress: Progress = field(default_factory=Progress)
     _tried: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         scripted = SCRIPTED if scripted_parts(self.model.module) else ""
@@ -70,7 +73,20 @@ class Perturbed:
         if not self._tried:
             self._try(patches, top, left)
         most = WHOLE_AT_ONCE if self.reason else AT_ONCE
-        return self._in_parts(len(top), lambda rows: self._of(patches, top, left, rows), most)
+        whole = bool(self.reason)  # as of now, whatever other threads find out meanwhile
+
+        def scores(own: Model, rows: range) -> Tensor:
+            here = slice(rows.start, rows.stop)
+            variants = Boxed(self.image, patches(rows), top[here], left[here])
+            if whole or len(rows) < 2:
+                return _whole(own, variants.whole())
+            try:
+                return self._followed(own, Variants(variants))
+            except NotFollowedError as error:  # of a way that the model did not take when it was tried
+                self.reason = error.problem
+                return _whole(own, variants.whole())
+
+        return self._in_parts(len(top), scores, most)
 
     def layer(
         self,
@@ -97,10 +113,9 @@ class Perturbed:
             (count, K), float32.
         """
         _ = self.model.head  # before the hook is there: it may take a forward pass
-        layer = named_layer(self.model.module, name)
 
-        def part(rows: range) -> Tensor:
-            runs = 0
+        def part(own: Model, rows: range) -> Tensor:
+            layer, runs = named_layer(own.module, name), 0
 
             def replaced(_name: str, _module: object, _args: object, output: Tensor) -> Tensor | None:
                 nonlocal runs
@@ -108,13 +123,13 @@ class Perturbed:
                 if runs != (layer.run or 1):
                     return None
                 content = output.content if isinstance(output, Variants) else None
-                own = content.base if isinstance(content, Same) else plain(output)[:1]
-                return maps(rows, own)
+                values = content.base if isinstance(content, Same) else plain(output)[:1]
+                return maps(rows, values)
 
             with hooked([(layer.name, layer.module)], after=replaced):
                 if self.reason:
-                    return self._whole(Same(self.image, len(rows)).whole())
-                return self._followed(Variants(Same(self.image, len(rows))))
+                    return _whole(own, Same(self.image, len(rows)).whole())
+                return self._followed(own, Variants(Same(self.image, len(rows))))
 
         if not self.reason:
             try:
@@ -146,28 +161,16 @@ class Perturbed:
         """
         difference = self.image - other
 
-        def scores(rows: range) -> Tensor:
+        def scores(own: Model, rows: range) -> Tensor:
             share = masks[rows.start : rows.stop, None].to(self.image)
-            return self._whole(self.model.layout.of(other + share * difference))
+            return _whole(own, own.layout.of(other + share * difference))
 
         return self._in_parts(len(masks), scores, WHOLE_AT_ONCE)
 
-    def _in_parts(self, count: int, scores: Callable[[range], Tensor], most: int = AT_ONCE) -> Tensor:
+    def _in_parts(self, count: int, scores: Callable[[Model, range], Tensor], most: int = AT_ONCE) -> Tensor:
         larger = self.image.shape[2] * self.image.shape[3] / USUAL_AREA
-        most = 1 if self.model.chunks.alone else max(min(most, FEWEST), round(most / max(larger, 1)))
-        parts = self.model.chunks.over(count, self.image.device, scores, most=most)
-        return torch.cat([part for _, part in parts])
-
-    def _of(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor, rows: range) -> Tensor:
-        here = slice(rows.start, rows.stop)
-        variants = Boxed(self.image, patches(rows), top[here], left[here])
-        if self.reason or len(rows) < 2:
-            return self._whole(variants.whole())
-        try:
-            return self._followed(Variants(variants))
-        except NotFollowedError as error:  # of a way that the model did not take when it was tried
-            self.reason = error.problem
-            return self._whole(variants.whole())
+        most = max(min(most, FEWEST), round(most / max(larger, 1)))
+        return torch.cat([part for _, part in over(self.model, count, scores, most=most)])
 
     def _try(self, patches: Callable[[range], Tensor], top: Tensor, left: Tensor) -> None:
         """See on a few windows whether a model can be followed, and computes the same as when it is not."""
@@ -177,12 +180,12 @@ class Perturbed:
         pixels = torch.cat([patches(range(place, place + 1)) for place in places.tolist()])
         variants = Boxed(self.image, pixels, top[places], left[places])
         inputs = variants.whole()
-        whole = self._in_parts(len(places), lambda rows: self._whole(inputs[rows.start : rows.stop]))
+        whole = self._in_parts(len(places), lambda own, rows: _whole(own, inputs[rows.start : rows.stop]))
         self.reason = self.reason or self.model.chunks.alone or ""  # which may have come to light just now
         if self.reason:
             return
         try:
-            followed = self._followed(Variants(variants))
+            followed = self._followed(self.model, Variants(variants))
         except Exception as error:  # noqa: BLE001 - whatever a model's own code does with such tensors
             self.reason = MEMORY if is_out_of_memory(error) else _reason(error)
             return
@@ -192,14 +195,18 @@ class Perturbed:
         if not apart <= APART[self.model.precision] * max(1.0, float(whole.max() - whole.min())):
             self.reason = f"its scores are {apart:.1g} apart when only what changes is computed"
 
-    def _whole(self, inputs: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.model.forward(inputs)
-
-    def _followed(self, variants: Variants) -> Tensor:
-        with torch.no_grad(), _noted(self.progress):
-            scores: Tensor = plain(self.model.forward(variants))
+    def _followed(self, own: Model, variants: Variants) -> Tensor:
+        progress = Progress()
+        with torch.no_grad(), _noted(progress):
+            scores: Tensor = plain(own.forward(variants))
+        with self._lock:
+            self.progress.add(progress)
         return scores
+
+
+def _whole(model: Model, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model.forward(inputs)
 
 
 def _reason(error: Exception) -> str:

@@ -61,6 +61,12 @@ class Progress:
     cells: int = 0  # of boxes that convolutions computed
     of_cells: int = 0  # of the maps that these were a part of
 
+    def add(self, other: Progress) -> None:
+        """Count what became of further variants."""
+        self.whole_from = self.whole_from or other.whole_from
+        self.cells += other.cells
+        self.of_cells += other.of_cells
+
 
 PROGRESS: ContextVar[Progress] = ContextVar("progress")
 

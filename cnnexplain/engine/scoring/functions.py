@@ -84,6 +84,7 @@ def with_target(model: Model, target: FunctionTarget) -> Model:
         own_labels=(target.name,),
         activation="none",
         chunks=Chunks(),  # whether pictures may go through together depends on the function as well
+        streams=type(model.streams)(),
         heads=type(model.heads)(),
         function=target,
         class_model=model.class_model or model,

@@ -13,6 +13,8 @@ from cnnexplain.checks.suite.subject import Example, Subject
 from cnnexplain.core.verdict import Verdict
 from cnnexplain.engine.borrow import buffers_kept
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.pipeline import ahead
+from cnnexplain.engine.pool import closing
 from cnnexplain.engine.weights.layers import require_open
 from cnnexplain.errors import (
     CheckInputError,
@@ -28,8 +30,6 @@ from cnnexplain.runner.explain import prepared as decoded
 from cnnexplain.runner.explain import wanted
 from cnnexplain.runner.output.files import written_by_us
 from cnnexplain.runner.request import Checklist, Request
-from cnnexplain.runner.workers.pipeline import ahead
-from cnnexplain.runner.workers.pool import closing
 
 WITHOUT = {  # what is missing, and what to add
     "pictures": ("pictures", "add IMAGES behind the model"),

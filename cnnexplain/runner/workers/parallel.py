@@ -11,10 +11,10 @@ from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
 from cnnexplain.commands import BatchCommand
+from cnnexplain.engine.pool import closing, result, submit
 from cnnexplain.errors import WorkerError
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
-from cnnexplain.runner.workers.pool import closing, result, submit
 from cnnexplain.runner.workers.process import end_with_parent, leave_signals
 from cnnexplain.runner.workers.shard import ShardResult, ShardWorker, WorkerSetup, shards
 from cnnexplain.runner.workers.worker import Done, Worker, cores

@@ -11,13 +11,13 @@ import torch
 
 from cnnexplain.commands import BatchCommand, bound
 from cnnexplain.core.preprocess import Preprocess
+from cnnexplain.engine.pipeline import batched
 from cnnexplain.errors import first_line
 from cnnexplain.images.decode import refuse_bombs
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.files import Files
 from cnnexplain.runner.output.write import Job
 from cnnexplain.runner.request import Request
-from cnnexplain.runner.workers.pipeline import batched
 from cnnexplain.runner.workers.process import make_own, print_aside
 from cnnexplain.runner.workers.worker import Done, worker_of
 

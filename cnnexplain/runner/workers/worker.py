@@ -16,6 +16,9 @@ from cnnexplain.commands import BatchCommand, FolderCommand
 from cnnexplain.core.explanation import Explanation
 from cnnexplain.core.loading import Loaded
 from cnnexplain.engine.model import Model
+from cnnexplain.engine.pipeline import ahead
+from cnnexplain.engine.pool import closing
+from cnnexplain.engine.streams import Streams
 from cnnexplain.engine.trace.mixing import batch_choice
 from cnnexplain.errors import CnnexplainError, ImageModelError, LayerError, ModelError
 from cnnexplain.images.decode import read
@@ -28,10 +31,7 @@ from cnnexplain.runner.output.write import Explained, Job, Writer, file_facts
 from cnnexplain.runner.request import Request
 from cnnexplain.runner.tensorboard.log import Values, values_of
 from cnnexplain.runner.workers.deadly_images import find_deadly
-from cnnexplain.runner.workers.pipeline import ahead
-from cnnexplain.runner.workers.pool import closing
 from cnnexplain.runner.workers.process import step_back
-from cnnexplain.runner.workers.streams import Streams
 from cnnexplain.runner.workers.timings import DECODING, EXPLAINING, WRITING, Stages
 
 UNDER_WAY = 5  # batches at most between decoding and the journal, in one process

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from cnnexplain.core.interrupts import held
-from cnnexplain.runner.workers.pool import result, submit
+from cnnexplain.engine.pool import result, submit
 
 From = TypeVar("From")
 To = TypeVar("To")
