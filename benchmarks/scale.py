@@ -25,18 +25,21 @@ def tiny():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--command", choices=("gradcam", "units"), default="gradcam")
     parser.add_argument("--no-pictures", action="store_true")
     asked = parser.parse_args()
-    print(f"\nLarge runs{', without pictures' if asked.no_pictures else ''}")
+    print(f"\nLarge runs of {asked.command}{', without pictures' if asked.no_pictures else ''}")
     with tempfile.TemporaryDirectory() as place:
         for count in asked.counts:
-            seconds, work, megabytes, disk = run(Path(place), count, drawing=not asked.no_pictures)
+            seconds, work, megabytes, disk = run(
+                Path(place), count, asked.command, drawing=not asked.no_pictures
+            )
             each = f"{seconds / count * 1000:5.1f} ms an image ({work / count * 1000:.1f} of processors)"
             found = f"{megabytes:6.0f} MB of memory, first page {disk:.0f} kB"
             print(f"  {count:7,} images {seconds:8.1f} s, {each}, {found}", flush=True)
 
 
-def run(place: Path, count: int, *, drawing: bool) -> tuple[float, float, float, float]:
+def run(place: Path, count: int, command: str, *, drawing: bool) -> tuple[float, float, float, float]:
     """Of one run: seconds, those of all processors, the largest memory in MB, and the report's first page in kB."""
     from skimage import data
     from skimage.io import imsave
@@ -57,13 +60,14 @@ def run(place: Path, count: int, *, drawing: bool) -> tuple[float, float, float,
         sys.executable,
         "-m",
         "cnnexplain",
-        "gradcam",
+        command,
         f"{place / 'net.py'}:tiny",
         str(folder),
         "-o",
         str(out),
     ]
-    words += ["-q", "--input-size", "32", "--max-side", "64", "--batch-size", "64"]
+    words += ["-q", "--input-size", "32", "--batch-size", "64"]
+    words += ["--max-side", "64"] if command == "gradcam" else []
     words += [] if drawing else ["--no-pictures"]
     started = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
