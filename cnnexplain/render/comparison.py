@@ -26,7 +26,8 @@ from cnnexplain.render import Picture
 from cnnexplain.render.kit.axis import ChartAxis, ending
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, SMALL, TEXT, mounted, paper_with
-from cnnexplain.render.kit.small_chart import small_chart
+from cnnexplain.render.kit.small_chart import plot_of, small_chart
+from cnnexplain.render.kit.spots import spot
 from cnnexplain.render.kit.text import fitted, font, wrapped, write
 from cnnexplain.render.map import MapCards
 
@@ -71,10 +72,11 @@ def sheet(comparison: MethodComparison, explanation: Explanation, options: Rende
         write(draw, (x + 40, top), text, SMALL, FAINT, width=CHART[0] - 40)
     top += HEAD
     axis = _axis(comparison)
-    for compared, words in zip(comparison.maps, beside, strict=True):
+    for name, compared, words in zip(names, comparison.maps, beside, strict=True):
         mounted(paper, cards.overlay(compared.heatmap), (left[0], top), (PANEL, PANEL))
         for x, chart in zip(left[1:], _charts(comparison, compared, axis), strict=False):
             paper.paste(chart, (x, top + 10))
+        _note_curves(paper, (left[1], left[2]), top + 10, comparison, compared, name)
         y = top
         for line, size, bold in words:
             write(draw, (left[3], y), line, size, INK if bold else FAINT, bold=bold, width=WORDS)
@@ -86,7 +88,7 @@ def sheet(comparison: MethodComparison, explanation: Explanation, options: Rende
         write(draw, (left[1], top), _reference_line(reference), SMALL, FAINT, width=width - PANEL - GAP)
         top += SMALL + 8
     if matrix:
-        _matrix(draw, (MARGIN, top + 14), names, recorded["agreement"])
+        _matrix(paper, (MARGIN, top + 14), names, recorded["agreement"])
     return paper
 
 
@@ -126,6 +128,39 @@ def _charts(comparison: MethodComparison, compared: ComparedMap, axis: ChartAxis
         CHART, comparison.shares, axis, (low[::-1], high[::-1]), None if scores is None else scores.inserted, INSERTED,
         [one.inserted for one in beside],
     )  # fmt: skip
+
+
+def _note_curves(
+    paper: Image.Image,
+    left: tuple[int, int],
+    top: int,
+    comparison: MethodComparison,
+    compared: ComparedMap,
+    name: str,
+) -> None:
+    """Note where the charts of a map are, and the points of their curves."""
+    if compared.scores is None:
+        return
+    across, down, *size = plot_of(CHART)
+    low, high = comparison.random
+    for x, what, curve, band in (
+        (left[0], "deleted", compared.scores.deleted, (low, high)),
+        (left[1], "inserted", compared.scores.inserted, (low[::-1], high[::-1])),
+    ):
+        lines = {
+            name: curve,
+            **{other: getattr(scores, what) for other, scores in comparison.references.items()},
+        }
+        lines |= {"random, lowest": band[0], "random, highest": band[1]}
+        points = {
+            "x": comparison.shares,
+            "of": what,
+            "lines": [[line, values] for line, values in lines.items()],
+        }
+        facts = [(f"mean {comparison.score}", number(sum(curve) / len(curve)))]
+        spot(
+            paper, (x + across, top + down), (size[0], size[1]), f"{name}, cells {what}", facts, curve=points
+        )
 
 
 def _words(scored: Entry, references: Sequence[Entry]) -> list[tuple[str, int, bool]]:
@@ -179,11 +214,12 @@ def _reference_line(reference: Entry) -> str:
 
 
 def _matrix(
-    draw: ImageDraw.ImageDraw,
+    paper: Image.Image,
     place: tuple[int, int],
     names: Sequence[str],
     agreement: Sequence[Sequence[float | None]],
 ) -> None:
+    draw = ImageDraw.Draw(paper)
     x, y = place
     write(draw, (x, y), "Agreement: rank correlation of the maps", SMALL, INK, bold=True)
     y += ABOVE
@@ -205,6 +241,8 @@ def _matrix(
             ink = INK if value is None or abs(value) < 0.6 else "#ffffff"
             text = _short(value)
             write(draw, (corner[0] + CELL / 2, middle), text, SMALL, ink, anchor="mm")
+            pair = f"{names[row]} and {names[column]}"
+            spot(paper, corner, (CELL, CELL), pair, [("rank correlation", text)])
 
 
 def _shade(value: float | None) -> tuple[int, ...]:

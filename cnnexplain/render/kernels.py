@@ -16,6 +16,7 @@ from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, LINE, MARGIN, SMALL, TEXT, TITLE
 from cnnexplain.render.kit.paper import laid_on_paper, new_paper
 from cnnexplain.render.kit.plain import in_columns, side_by_side
+from cnnexplain.render.kit.spots import move_spots, spot
 from cnnexplain.render.kit.text import font, lay_mask, wrapped, write
 from cnnexplain.render.kit.tiles import (
     BETWEEN,
@@ -79,6 +80,7 @@ def sheet(kernels: Kernels, options: RenderOptions) -> Image.Image:
         write(draw, (MARGIN, y), text, size, colour, bold=bold, width=width)
         y += TITLE + 10 if bold else TEXT + 5
     paper.paste(body, (MARGIN, top))
+    move_spots(body, paper, (MARGIN, top))
     _scale(paper, (MARGIN, legend), kernels, ink)
     _histogram(paper, (MARGIN + BAR[0] + 60, legend), kernels)
     for line, text in enumerate(remarks):
@@ -147,6 +149,10 @@ def _captions(image: Image.Image, kernels: Kernels, laid: TileGrid, panels: Pane
             draw.rectangle((left, top, left + across + 1, top + high + 1), outline=DEAD)
         else:
             norm = _short(kernels.statistics.norms[filter_])
+        facts = [("norm", _short(kernels.statistics.norms[filter_])), ("place", f"{rank + 1} of those shown")]
+        facts += [("state", norm)] if colour == DEAD else []
+        facts += [("input channels", ", ".join(map(str, channels)))] if channels else []
+        spot(image, (left, top), (across + 2, high + 2), f"filter {filter_}", facts)
         lay_mask(image, colour, (left + 1, y), name)
         norm_text = word(norm)
         if norm and name.width + AFTER + norm_text.width <= laid.tile[0]:

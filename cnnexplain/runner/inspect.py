@@ -23,7 +23,8 @@ from cnnexplain.runner import run_json
 from cnnexplain.runner.model import build
 from cnnexplain.runner.output.journal import Record
 from cnnexplain.runner.output.names import part_of
-from cnnexplain.runner.output.write import save_arrays, save_png, with_text, words_of
+from cnnexplain.runner.output.numbers import sheets_only
+from cnnexplain.runner.output.write import save_arrays, save_png, sheet_spots, with_text, words_of
 from cnnexplain.runner.request import Observer, Outcome, Request
 from cnnexplain.runner.task import Item, LoadedTask
 from cnnexplain.runner.tensorboard.log import log_at
@@ -46,6 +47,7 @@ class ModelTask(LoadedTask):
         self.words: dict[str, list[str]] = {}  # that are drawn, by the paths of pictures
         self.drawings: list[str] = []  # files of the graph, and pictures with real text
         self.problem: ModelError | None = None  # why no picture went through it
+        self.sheets: dict[str, Any] = {}  # the spots of the sheets, by their files
         self._names: set[str] = set()  # of layers, in the names of files
 
     @cached_property
@@ -75,6 +77,9 @@ class ModelTask(LoadedTask):
             self.log.begin(self.described, self.model, self.observer)
         # Nothing holds a result while the next is made, which may be as large.
         deque(map(self._take, self.command.inspect(self.model)), maxlen=0)
+        if self.sheets and self.folder is not None:
+            self.whole["numbers"] = f"{self.request.command}.numbers.css"
+            self.folder.write(self.whole["numbers"], lambda file: file.write(sheets_only(self.sheets)))
         if self.log is not None and self.entries:
             self.log.findings(self.entries)
         if self.folder is not None:
@@ -121,6 +126,7 @@ class ModelTask(LoadedTask):
             path = f"{name}.{drawn.name}.png" if drawn.name else f"{name}.png"
             folder.write(path, partial(save_png, drawn.image, dpi=options.dpi))
             self.words |= words_of(path, drawn)
+            self.sheets |= sheet_spots(path, drawn.image)
             files = [*with_text(folder, drawn, path.removesuffix(".png"), options)]
             if drawn.vector is None:
                 picture = path

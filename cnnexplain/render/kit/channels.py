@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.channels import FeatureMaps
-from cnnexplain.core.words import number
+from cnnexplain.core.words import number, percent
 from cnnexplain.render.kit.colormaps import ENDS
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, INK, LINE, MOUNT, DrawnImage
 from cnnexplain.render.kit.scale import SHARE, PixelScale, colormap, limit, painted
+from cnnexplain.render.kit.spots import spot
 from cnnexplain.render.kit.text import font
 
 OVERLAY_ALPHA = 0.55
@@ -152,6 +153,24 @@ def captions(maps: FeatureMaps, width: int, size: int = TINY) -> tuple[list[str]
     with_values = [f"{channel} · {number(float(maps.statistics.max[channel]))}" for channel in numbers]
     fits = all(font(size).getlength(text) <= width for text in with_values)
     return (with_values if fits else [str(channel) for channel in numbers]), fits
+
+
+def note_channel(
+    paper: Image.Image, place: tuple[int, int], size: tuple[int, int], maps: FeatureMaps, rank: int
+) -> None:
+    """Note on a sheet where a channel is drawn, and what is known of it."""
+    channel, counted = maps.channels[rank], maps.statistics
+    label = maps.labels[channel] if maps.labels else ""
+    at = maps.place(channel)
+    facts = [
+        ("layer", maps.layer),
+        ("largest value", number(counted.max[channel])),
+        ("mean of what is positive", number(counted.strength[channel])),
+        ("mean", number(counted.mean[channel])),
+        ("not above zero", percent(counted.sparsity[channel])),
+        *((("strongest at", f"x {at[0]}, y {at[1]}"),) if at else ()),
+    ]
+    spot(paper, place, size, f"channel {channel}" + (f", {label}" if label else ""), facts)
 
 
 def ink(maps: FeatureMaps, rank: int) -> str:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.words import abbreviated, count, number, percent
-from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, shares
+from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, note_channel, shares
 from cnnexplain.render.kit.measures import bars, histogram, histogram_words
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import FAINT, GAP, INK, MARGIN, NARROWEST, SMALL, DrawnImage, paper_with
@@ -112,6 +112,7 @@ class _Grid:
             line, column = divmod(number_of, self.columns)
             x, y = place[0] + column * self.tile[0], place[1] + line * self.tile[1]
             paper.paste(self.channels.channel(rank), (x, y))
+            note_channel(paper, (x, y), self.slot, self.maps, rank)
             below = (x, y + self.slot[1] + 1)
             write(draw, below, self.captions[rank], self.text, ink(self.maps, rank), width=self.tile[0] - 2)
 

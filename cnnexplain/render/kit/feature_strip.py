@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from cnnexplain.core.results.channels import FeatureMaps
 from cnnexplain.core.words import count, number, percent
-from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, shares
+from cnnexplain.render.kit.channels import COMPONENTS, DrawnChannels, captions, ink, note_channel, shares
 from cnnexplain.render.kit.options import RenderOptions
 from cnnexplain.render.kit.panel import (
     FAINT,
@@ -26,6 +26,7 @@ from cnnexplain.render.kit.panel import (
     paper_with,
 )
 from cnnexplain.render.kit.plain import in_rows
+from cnnexplain.render.kit.spots import name_row
 from cnnexplain.render.kit.text import end_of, write
 
 SIDE = 0.175  # of the longest side that a picture may have
@@ -104,6 +105,7 @@ class _StripRow:
         ]
         for line, text in enumerate(texts):
             write(draw, (left, top + TEXT + line * (SMALL + 4)), text, SMALL, FAINT, width=NAMES - APART)
+        name_row(paper, (left, top), (NAMES - APART, self.height), self.maps.layer, [*filter(None, texts)])
         step = self.slot[0] + APART
         left += NAMES
         _composite(paper, self.channels, (left, top), self.slot)
@@ -112,6 +114,7 @@ class _StripRow:
             line, column = divmod(number_of, IN_A_ROW)
             x, y = left + (column + 1) * step, top + line * (self.slot[1] + TINY + 10)
             mounted(paper, self.channels.channel(rank), (x, y), self.slot)
+            note_channel(paper, (x, y), self.slot, self.maps, rank)
             below = (x, y + self.slot[1] + 2)
             write(draw, below, texts[rank], TINY, ink(self.maps, rank), width=self.slot[0])
 

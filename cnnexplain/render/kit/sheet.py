@@ -23,6 +23,7 @@ from cnnexplain.render.kit.panel import (
     paper_with,
 )
 from cnnexplain.render.kit.plain import in_columns, in_rows, side_by_side
+from cnnexplain.render.kit.spots import spot
 from cnnexplain.render.kit.text import end_of, write
 from cnnexplain.render.kit.units import Size, Unit, field, panel_sizes, projected, rules
 
@@ -157,6 +158,8 @@ class _Tiles:
         panel = self.image.patch(unit.any.box, size)
         mounted(paper, panel, (left + len(self.rules) * step, top), self.slot)
         _caption(draw, (left, top + self.slot[1]), unit, self.tile[0])
+        across = (len(self.rules) + 1) * step - BETWEEN
+        spot(paper, (left, top), (across, self.slot[1]), f"channel {unit.any.channel}", unit.facts)
 
 
 class _LayerColumn:
@@ -184,6 +187,9 @@ class _LayerColumn:
             panel = self.image.patch(unit.any.box, size)
             mounted(paper, panel, (left + self.slot[0] + BETWEEN, top), self.slot)
             _caption(draw, (left, top + self.slot[1]), unit, self.width)
+            across = 2 * self.slot[0] + BETWEEN
+            facts = [("layer", self.layer), *unit.facts]
+            spot(paper, (left, top), (across, self.slot[1]), f"channel {unit.any.channel}", facts)
             top += self.slot[1] + CAPTION + GAP
 
 

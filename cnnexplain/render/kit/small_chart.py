@@ -76,6 +76,11 @@ def small_chart(
     return paper
 
 
+def plot_of(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where within a chart of a size its curves are: left, top, width and height."""
+    return ROOM, 3, size[0] - ROOM, size[1] - TICK - 6
+
+
 def _stroked(
     draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], strokes: tuple[int, int]
 ) -> None:

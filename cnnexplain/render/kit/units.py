@@ -40,6 +40,20 @@ class Unit:
         return f"{self.rank} · channel {self.any.channel} · {number(self.any.activation)}"
 
     @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What is known of it, each with its name."""
+        left, top, right, bottom = self.any.sees
+        return [
+            ("activation", number(self.any.activation)),
+            ("rank", f"{self.rank} of those shown"),
+            ("where", self.place),
+            (
+                "sees of the input",
+                f"{right - left} × {bottom - top}, x {left} to {right}, y {top} to {bottom}",
+            ),
+        ]
+
+    @property
     def place(self) -> str:
         """Where the unit stands, in the original's pixels."""
         if self.any.place is None:

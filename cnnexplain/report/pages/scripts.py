@@ -16,7 +16,7 @@ LAYERS, GRAPH, VIEWER, FIND, WALK = "layers.js", "graph.js", "viewer.js", "find.
 CARDS = "cards.js"  # finds those of a short report in place
 # The styles of what they add to a page.
 STYLES = {
-    VIEWER: ("viewer.css",),
+    VIEWER: ("viewer.css", "sheet.css"),
     FIND: ("finding.css", "find.css"),
     CARDS: ("finding.css", "walk.css"),
     WALK: ("walk.css",),

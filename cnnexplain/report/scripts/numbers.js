@@ -21,6 +21,7 @@ import { inflated, sheetTexts } from "./sheets.js";
  * @property {[number, number]} size of the picture: width and height
  * @property {Box} original where it is on every drawn picture: left, top, width, height
  * @property {(ValueMap | null)[]} maps
+ * @property {Record<string, import("./spots.js").Sheet>} sheets by the names of their files
  */
 
 const LETTERS = new TextDecoder("windows-1252").decode(Uint8Array.from({ length: 256 }, (_, byte) => byte));

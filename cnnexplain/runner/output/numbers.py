@@ -8,7 +8,8 @@ What is packed:
 
     4 bytes, little-endian: how long the header is
     the header, JSON: where the picture itself is on every drawn one, and of every map, in the order of the record's
-        entries, its shape, smallest and largest value, box on the picture and look; null for one without a place
+        entries, its shape, smallest and largest value, box on the picture and look; null for one without a place;
+        of every sheet, by the name of its file, its size and the spots on it (`render/kit/spots.py`)
     of every map that has a place, (h, w) row by row: the high bytes of all levels, then the low bytes.
 
 A level is a step from the smallest value to the largest: value = min + level * (max - min) / 65535, which is off by
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,21 +40,31 @@ _AWKWARD = b'=\0\n\f\r"\\'  # in a text; the first is what the others are writte
 _compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def numbers_of(explanation: Explanation, options: RenderOptions) -> bytes | None:
-    """The file for all maps of a picture; None where none has a place on it."""
+def numbers_of(
+    explanation: Explanation, options: RenderOptions, sheets: Mapping[str, Any] | None = None
+) -> bytes | None:
+    """The file for all maps of a picture, and the spots of its sheets by their files; None where there are neither."""
     maps = [heatmap if _is_shown(heatmap) else None for heatmap in explanation.heatmaps]
     if not any(maps):
-        return None
+        return sheets_only(sheets) if sheets else None
     cards = MapCards(explanation, options)
     header = {
         "size": explanation.geometry.picture_size,
         "original": cards.original,
         "maps": [heatmap and _described(heatmap, cards) for heatmap in maps],
+        "sheets": sheets or {},
     }
+    return _packed(header, (_planes(heatmap.values) for heatmap in maps if heatmap))
+
+
+def sheets_only(sheets: Mapping[str, Any]) -> bytes:
+    """The file for spots of sheets, by the names of these, where there are no maps."""
+    return _packed({"maps": [], "sheets": sheets}, ())
+
+
+def _packed(header: Mapping[str, Any], planes: Iterable[bytes]) -> bytes:
     text = _compact(header).encode()
-    planes = (_planes(heatmap.values) for heatmap in maps if heatmap)
-    packed = isal_zlib.compress(b"".join((struct.pack("<I", len(text)), text, *planes)), PACKING)
-    return style_sheet(packed)
+    return style_sheet(isal_zlib.compress(b"".join((struct.pack("<I", len(text)), text, *planes)), PACKING))
 
 
 def style_sheet(packed: bytes) -> bytes:

@@ -20,6 +20,7 @@ from cnnexplain.errors import CnnexplainError, DeadlyImageError
 from cnnexplain.images.find import ImagePath
 from cnnexplain.render import Picture, is_drawn, pictures
 from cnnexplain.render.kit.options import RenderOptions
+from cnnexplain.render.kit.spots import spots_of
 from cnnexplain.report.pages import record
 from cnnexplain.report.pages.answers import answer_fields
 from cnnexplain.report.pages.card import UNSOUND, require_sound
@@ -128,6 +129,7 @@ class Writer:
         )
         files: dict[int, record.Files] = {}
         overview, drawings, words = None, [], dict[str, list[str]]()
+        sheets: dict[str, Mapping[str, Any]] = {}
         for picture in pictures(explanation, self.render):
             groups = _by_name(picture.shows, names)
             name = next(iter(groups)) if len(groups) == 1 else f"{job.stem}.{self.command}"
@@ -136,12 +138,13 @@ class Writer:
                 folder.write(drawn, partial(save_png, picture.image, dpi=self.render.dpi))
                 drawings += with_text(folder, picture, name, self.render)
                 words |= words_of(drawn, picture)
+                sheets |= sheet_spots(drawn, picture.image)
             if not picture.shows:
                 overview = drawn
             files |= self._raw(folder, explanation, groups, drawn)
         not_drawn = [result for result in results if id(result) not in files]  # of kinds without pictures
         files |= self._raw(folder, explanation, _by_name(not_drawn, names), None)
-        numbers = self._numbers(folder, job, explanation)
+        numbers = self._numbers(folder, job, explanation, sheets)
         others = {
             "overview": overview,
             "numbers": numbers,
@@ -150,13 +153,15 @@ class Writer:
         }
         return [files[id(result)] for result in results], others
 
-    def _numbers(self, folder: Files, job: Job, explanation: Explanation) -> str | None:
-        """Write the values of the maps for the report's pages, where there are any that lie on the picture.
+    def _numbers(
+        self, folder: Files, job: Job, explanation: Explanation, sheets: Mapping[str, Any]
+    ) -> str | None:
+        """Write the values of the maps that lie on the picture, and the spots of sheets, for the report's pages.
 
         A page lays them on the photograph as it is on a card, which plain figures do not show.
         """
         shown = self.draws and not self.render.plain
-        content = numbers_of(explanation, self.render) if shown else None
+        content = numbers_of(explanation, self.render, sheets) if shown else None
         if content is None:
             return None
         name = f"{job.stem}.{self.command}.numbers.css"
@@ -183,6 +188,12 @@ def _by_name(results: Sequence[Result], names: Mapping[int, str]) -> dict[str, l
     for result in results:
         groups.setdefault(names[id(result)], []).append(result)
     return groups
+
+
+def sheet_spots(path: str, picture: Image.Image) -> dict[str, Mapping[str, Any]]:
+    """The spots of a sheet by the name of its file; nothing where it has none."""
+    spots = spots_of(picture)
+    return {path.rpartition("/")[2]: spots} if spots else {}
 
 
 def save_png(picture: Image.Image, file: IO[bytes], dpi: int | None = None) -> None:
