@@ -222,12 +222,13 @@ def test_what_is_read_is_what_the_array_holds(
 
 
 def test_bytes_of_every_kind_come_back_from_any_number_of_properties(
-    browser: Browser, html: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = np.random.default_rng(0).bytes(50_000) + bytes(range(256))
     monkeypatch.setattr(numbers, "PROPERTY", 20_000)
-    (html.parent / "bytes.css").write_bytes(numbers.style_sheet(zlib.compress(content)))
-    browser.open(html)
+    (tmp_path / "bytes.css").write_bytes(numbers.style_sheet(zlib.compress(content)))
+    (tmp_path / "bare.html").write_text("<!doctype html>")  # a page that reads no other numbers meanwhile
+    browser.open(tmp_path / "bare.html")
     code = scripts.joined(("numbers.js",))
     back = browser.ask(
         f"(async () => {{ {code}; "

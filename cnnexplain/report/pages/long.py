@@ -16,7 +16,7 @@ from cnnexplain.report.pages.image_index import FirstClass, ImageIndex, Places, 
 from cnnexplain.report.pages.latex import CONTACT, contact_sheet
 from cnnexplain.report.pages.listing import PAGE, ClassRow, Entry, Listing, listed, pager_of, place_of, row_of
 from cnnexplain.report.pages.page import SHOWN_FAILURES, page, rendered, rendered_card, scripts_of
-from cnnexplain.report.pages.scripts import FIND, VIEWER, WALK
+from cnnexplain.report.pages.scripts import FIND, SHEETS, VIEWER, WALK
 from cnnexplain.report.pages.summary import SHOWN_CLASSES, class_bars, image_tiles, summary
 
 INDEX, FOLDER = "index.html", "report"
@@ -93,12 +93,12 @@ class _Report:
 
     def first(self) -> str:
         """The first page: as many failures and uncertain images as there is room for."""
-        bare = self._first((), (), (VIEWER,))
+        bare = self._first((), (), (VIEWER, SHEETS))
         room = FIRST_PAGE - len(bare.encode())
         failures, used = self._fitting(self._failed[:SHOWN_FAILURES], int(room * _FOR_FAILURES))
         cards, _ = self._fitting(self._by_confidence[:SHOWN_CARDS], room - used)
         return self._first(
-            failures, cards, (VIEWER,) if any("data-numbers=" in html for html in cards) else ()
+            failures, cards, (VIEWER, SHEETS) if any("data-numbers=" in html for html in cards) else ()
         )
 
     def _first(self, failures: Iterable[str], cards: Iterable[str], scripts: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from cnnexplain.core.words import count
 from cnnexplain.report.pages.answers import CellGallery, LabelledImages, anchor, gallery_image, group, matrix
 from cnnexplain.report.pages.card import Card, card
 from cnnexplain.report.pages.find_index import pictures_data
-from cnnexplain.report.pages.scripts import CARDS, GRAPH, LAYERS, READERS, STYLES, VIEWER, joined
+from cnnexplain.report.pages.scripts import CARDS, GRAPH, LAYERS, READERS, SHEETS, STYLES, VIEWER, joined
 from cnnexplain.report.pages.summary import PageHead, frequent, summary, tiles
 from cnnexplain.report.pages.verdict_cards import groups
 from cnnexplain.report.pages.words import escaped
@@ -69,7 +69,9 @@ def scripts_of(cards: Iterable[Card]) -> tuple[str, ...]:
         if shown.layers:
             return (LAYERS, GRAPH) if shown.graph else (LAYERS,)
         if shown.numbers:
-            return (VIEWER,)
+            has_maps = any(figure.map for figure in shown.figures)
+            has_sheets = any(figure.src and not figure.map for figure in shown.figures)
+            return (VIEWER,) * has_maps + (SHEETS,) * has_sheets
     return ()
 
 

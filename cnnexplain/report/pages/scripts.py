@@ -11,17 +11,19 @@ from functools import cache
 from importlib import resources
 
 # What a page loads as a module: "layers.js" sorts the table of layers, "graph.js" opens a graph's blocks, "viewer.js"
-# shows maps, "find.js" finds pictures, "walk.js" goes through those that were found.
+# shows maps, "turn_sheets.js" has sheets looked into, "find.js" finds pictures, "walk.js" goes through those found.
 LAYERS, GRAPH, VIEWER, FIND, WALK = "layers.js", "graph.js", "viewer.js", "find.js", "walk.js"
+SHEETS = "turn_sheets.js"
 CARDS = "cards.js"  # finds those of a short report in place
 # The styles of what they add to a page.
 STYLES = {
-    VIEWER: ("viewer.css", "sheet.css"),
+    VIEWER: ("viewer.css",),
+    SHEETS: ("sheet.css",),
     FIND: ("finding.css", "find.css"),
     CARDS: ("finding.css", "walk.css"),
     WALK: ("walk.css",),
 }
-READERS = frozenset((VIEWER, FIND, WALK))  # of data in style sheets beside the page
+READERS = frozenset((VIEWER, SHEETS, FIND, WALK))  # of data in style sheets beside the page
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)

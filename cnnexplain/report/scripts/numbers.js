@@ -28,13 +28,17 @@ const LETTERS = new TextDecoder("windows-1252").decode(Uint8Array.from({ length:
 const ESCAPE = "=".charCodeAt(0);
 const STEPS = 2 ** 16 - 1;
 
+/** @type {Map<string, Promise<Numbers>>} */
+const files = new Map();
+
 /**
- * The numbers of a file.
+ * The numbers of a file, which is read once.
  * @param {string} href
- * @returns {Promise<Numbers>}
  */
-export async function load(href) {
-  return unpacked(await inflated(bytesOf((await sheetTexts(href, "--numbers-")).join(""))));
+export function load(href) {
+  const numbers = files.get(href) || sheetTexts(href, "--numbers-").then(texts => inflated(bytesOf(texts.join("")))).then(unpacked);
+  files.set(href, numbers);
+  return numbers;
 }
 
 /**

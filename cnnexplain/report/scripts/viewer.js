@@ -5,11 +5,10 @@ import { element } from "./elements.js";
 import { entriesOf } from "./entries.js";
 import { nameMaps, onLink } from "./links.js";
 import { load } from "./numbers.js";
-import { SheetView } from "./sheet.js";
 
 /** @type {Map<HTMLElement, Promise<CardViewer | null>>} */
 const viewers = new Map();
-const cards = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".figures[data-numbers]")]);
+const cards = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".figures[data-numbers]:has([data-map])")]);
 
 /**
  * The viewer of a card; null where it has no maps that lie on the picture, or its files are not there.
@@ -28,10 +27,6 @@ function viewerOf(figures) {
 async function start(figures) {
   try {
     const numbers = await load(figures.dataset.numbers || "");
-    for (const image of figures.querySelectorAll("figure img")) {
-      const sheet = numbers.sheets[decodeURIComponent(/** @type {HTMLImageElement} */ (image).src.replace(/.*\//, ""))];
-      if (sheet) new SheetView(/** @type {HTMLImageElement} */ (image), sheet);
-    }
     const entries = entriesOf(figures, numbers);
     if (entries.length === 0) return null;
     const picture = entries[0].figure.querySelector("img");
