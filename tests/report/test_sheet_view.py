@@ -200,6 +200,7 @@ def test_curves_and_agreement_are_read(
     browser: Browser, opened: Callable[..., None], explanation: Make
 ) -> None:
     opened(compared(explanation))
+    browser.wait("document.querySelectorAll('.viewed .viewer').length")  # which moves what is below it
     browser.point(*middle(browser, 0, 0.26))
     said = browser.ask(TIP).split("\n")
     assert said[0] == "gradcam, cells deleted"
