@@ -13,7 +13,7 @@ from cnnexplain.core.graph.across import LINE, across
 from cnnexplain.core.graph.arrange import ENTERS, ITEM, LEAVES, PASSES, Arrangement
 from cnnexplain.core.graph.fold import FoldedGraph, GraphItem
 
-LAYER = 240, 44  # width and height of a layer's box, or of a block that is closed
+LAYER = 272, 44  # width and height of a layer's box, or of a block that is closed
 FUNCTION = 200, 24
 DOWN = 20  # the least between rows
 PADDING, HEADER = 14, 26  # within the frame of an open block
