@@ -15,6 +15,7 @@ from cnnexplain.core import registry
 
 if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.ascent import *  # noqa: F403
+    from cnnexplain.formulas.calibration import *  # noqa: F403
     from cnnexplain.formulas.cam import *  # noqa: F403
     from cnnexplain.formulas.channels import *  # noqa: F403
     from cnnexplain.formulas.faithfulness import *  # noqa: F403
@@ -28,10 +29,12 @@ if TYPE_CHECKING:  # the same, for readers who do not run the code
     from cnnexplain.formulas.layers import *  # noqa: F403
     from cnnexplain.formulas.noise import *  # noqa: F403
     from cnnexplain.formulas.objectives import *  # noqa: F403
+    from cnnexplain.formulas.pairs import *  # noqa: F403
     from cnnexplain.formulas.perturbation import *  # noqa: F403
     from cnnexplain.formulas.ranks import *  # noqa: F403
     from cnnexplain.formulas.references import *  # noqa: F403
     from cnnexplain.formulas.regression import *  # noqa: F403
+    from cnnexplain.formulas.representations import *  # noqa: F403
     from cnnexplain.formulas.sampling import *  # noqa: F403
     from cnnexplain.formulas.synthesis import *  # noqa: F403
 
