@@ -84,9 +84,11 @@ def _neighbours(values: Tensor) -> Tensor:
     """Return the weighted sums of the neighbours of each pixel (N, 1, H, W)."""
     import torch.nn.functional as F
 
-    around = F.pad(values, (1, 1, 1, 1))
-    rows = around[..., :-2] + 2 * around[..., 1:-1] + around[..., 2:]
-    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * values) / 12
+    sums = F.pad(values, (1, 1, 1, 1))
+    for _ in range(2):  # sums of two, twice, weigh three by 1, 2, 1
+        sums = sums[..., :-1] + sums[..., 1:]
+        sums = sums[..., :-1, :] + sums[..., 1:, :]
+    return sums.sub_(values, alpha=4).div_(12)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -108,18 +110,41 @@ def _levels(gone: Tensor) -> list[Tensor]:
 
 def _smoothed(rest: Tensor, levels: list[Tensor]) -> Tensor:
     """Return what is left of the equations (N, 1, H, W), to which its smooth parts on all coarser levels are added."""
-    import torch.nn.functional as F
-
-    kernel = rest.new_tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])[None, None] / 4
     parts = [rest]
     for _ in levels[1:]:
-        parts.append(F.conv2d(parts[-1], kernel, stride=2, padding=1))
+        parts.append(_halved(_halved(parts[-1], 2), 3))
     total = parts[-1] * levels[-1]
     for part, level in zip(reversed(parts[:-1]), reversed(levels[:-1]), strict=True):
-        odd = [1 - size % 2 for size in part.shape[2:]]
-        smooth = F.conv_transpose2d(total, kernel, stride=2, padding=1, output_padding=odd)
-        total = part * level + smooth
+        smooth = _doubled(_doubled(total, 3, part.shape[3]), 2, part.shape[2])
+        total = smooth.addcmul_(part, level)
     return total * levels[0]
+
+
+def _halved(values: Tensor, axis: int) -> Tensor:
+    """Return every second value along an axis, with half of its two neighbours added; `_doubled` transposed."""
+    even, odd = _along(values, axis, 0, 2), _along(values, axis, 1, 2) / 2
+    halved = even.clone()
+    _along(halved, axis, 0, 1, odd.shape[axis]).add_(odd)
+    _along(halved, axis, 1).add_(_along(odd, axis, 0, 1, even.shape[axis] - 1))
+    return halved
+
+
+def _doubled(values: Tensor, axis: int, size: int) -> Tensor:
+    """Return values along an axis with the means of neighbours between them, where beyond the edge there is 0."""
+    shape = list(values.shape)
+    shape[axis] = size
+    doubled = values.new_empty(shape)
+    _along(doubled, axis, 0, 2).copy_(values)
+    between = _along(doubled, axis, 1, 2)
+    between.copy_(_along(values, axis, 0, 1, between.shape[axis]))
+    _along(between, axis, 0, 1, values.shape[axis] - 1).add_(_along(values, axis, 1))
+    between.div_(2)
+    return doubled
+
+
+def _along(values: Tensor, axis: int, first: int, step: int = 1, stop: int | None = None) -> Tensor:
+    """Return a slice of an axis, as a view."""
+    return values[(slice(None),) * axis + (slice(first, stop, step),)]
 
 
 def _filled(known: Tensor, left: Tensor) -> Tensor:

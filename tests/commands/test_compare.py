@@ -22,7 +22,7 @@ from cnnexplain.core.target import FunctionTarget
 from cnnexplain.engine.scoring.functions import with_target
 from cnnexplain.errors import OptionError
 from cnnexplain.formulas.faithfulness import area, deletion_curves, order
-from cnnexplain.formulas.imputation import noisy_linear
+from cnnexplain.formulas.imputation import _doubled, _halved, noisy_linear
 from cnnexplain.formulas.infidelity import infidelity, max_sensitivity
 from cnnexplain.formulas.perturbation import averaged
 from cnnexplain.formulas.references import centred, edges
@@ -432,6 +432,17 @@ def test_each_copy_is_imputed_as_it_is_alone_and_needs_few_steps() -> None:
     for row in range(3):
         alone = noisy_linear(image, removed[row : row + 1], noise=0, tolerance=1e-6)
         assert torch.equal(alone[0], exact[row])
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 17), (37, 50)])
+def test_levels_of_imputation_are_passed_by_one_kernel_and_its_transpose(size: tuple[int, int]) -> None:
+    kernel = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])[None, None] / 4
+    fine = noise(2, 1, *size)
+    coarse = torch.nn.functional.conv2d(fine, kernel, stride=2, padding=1)
+    assert torch.allclose(_halved(_halved(fine, 2), 3), coarse, atol=1e-5)
+    odd = [1 - length % 2 for length in size]
+    back = torch.nn.functional.conv_transpose2d(coarse, kernel, stride=2, padding=1, output_padding=odd)
+    assert torch.allclose(_doubled(_doubled(coarse, 3, size[1]), 2, size[0]), back, atol=1e-5)
 
 
 def test_road_prefers_what_counts() -> None:
