@@ -45,8 +45,12 @@ class Chunks:
         row_size: float = 1,
         most: int | None = None,
     ) -> Iterator[tuple[range, Result]]:
-        """Do `work` on all rows, some at a time, by the calling thread; see `split` and `within`."""
-        for chunk in split(rows, device, row_size, most):
+        """Do `work` on all rows by the calling thread, see `within`: the chunks of `split`, or `most` at a time."""
+        if most is None:
+            chunks = split(rows, device, row_size)
+        else:
+            chunks = [range(start, min(start + most, rows)) for start in range(0, rows, most)]
+        for chunk in chunks:
             yield from self.within(chunk, work)
 
     def within(self, chunk: range, work: Callable[[range], Result]) -> Iterator[tuple[range, Result]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 import cnnexplain
 from cnnexplain.commands._pixel_maps import MAPS
 from cnnexplain.commands.saliency import Saliency
+from cnnexplain.engine import streams
 from cnnexplain.engine.model import Model
 from cnnexplain.formulas import standard_normal
 
@@ -162,8 +163,7 @@ class Case:
         self.model, self.ours = model, {}
         # Rows that share a forward pass are rounded alike. Where they do not, steps fall on the other side of a
         # rectifier's corner, which moves a map by a few thousandths of its range; in float64 both agree to 1e-7.
-        for asked, rows in ((noisy, SAMPLES), (others, STEPS * len(inputs))):
-            model.chunks.limit = rows
+        for asked in (noisy, others):
             answer = explained(Saliency(method=tuple(asked), **options), model, inputs)
             self.ours |= {one.method: one for one in answer.maps}
         with torch.no_grad():
@@ -182,6 +182,17 @@ def deviation(ours: Tensor, theirs: Tensor) -> float:
     ranges = theirs.flatten(1).amax(1) - theirs.flatten(1).amin(1)
     assert (ranges > 0).all(), "a constant map shows nothing"
     return float(((ours - theirs).abs().flatten(1).amax(1) / ranges).max())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rounded_alike() -> Iterator[None]:
+    """One thread for us and for the peer, and all rows in one forward pass, as the peer has them."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(streams, "split", lambda rows, *_: [range(rows)])
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
