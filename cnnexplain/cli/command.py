@@ -139,6 +139,8 @@ class ShellCommand(ABC):
                 f"{flag(useless[0])} has no use in {self.name}: its pictures have no such choice",
                 f"leave {flag(useless[0])} out",
             )
+        if values.get("pictures") is False and "figure" in values:
+            return self._without_pictures(typed)
         figure = values.get("figure")
         if figure not in WORDLESS or not getattr(self.kind, "worded", False):
             return {}
@@ -148,6 +150,19 @@ class ShellCommand(ABC):
                 "for a paper --figure pdf, or --figure svg",
             )
         return {"figure": "card"}
+
+    @staticmethod
+    def _without_pictures(typed: set[str]) -> dict[str, Any]:
+        """What holds where none are drawn; where their look was typed the setting was meant for other calls."""
+        asked = sorted(typed & FOR_PAPERS)
+        if not asked:
+            return {"figure": "card"}
+        if "pictures" in typed:
+            raise OptionError(
+                f"{flag(asked[0])} says how pictures look, and --no-pictures draws none",
+                "leave one of them out",
+            )
+        return {"pictures": True}
 
     def carry_out(
         self, values: Mapping[str, Any], chosen: set[str], arguments: str, observer: Observer

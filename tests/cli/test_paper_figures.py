@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import Run
+from shell import TINY_OPTIONS, Run
 
 
 def described(out: Path) -> dict:
@@ -99,6 +99,11 @@ def test_commands_that_cannot_use_them_do_not_show_them(run: Run, command: str) 
             "--figure plain leaves out words",
             "--figure pdf",
         ),
+        (
+            "gradcam tiny.py:Net pictures/a.png --no-pictures --figure pdf",
+            "--figure says how pictures look, and --no-pictures draws none",
+            "leave one of them out",
+        ),
         ("summary tiny.py:Net --figure latex", "--figure latex leaves out words", "--figure pdf"),
         ("units tiny.py:Net pictures --dpi 300", "--dpi has no use in units", "leave --dpi out"),
         ("units tiny.py:Net pictures --figure svg", "--figure has no use in units", "leave --figure out"),
@@ -128,6 +133,14 @@ def test_settings_for_all_commands_are_passed_over_there(run: Run, work: Path) -
     done = run("summary", "tiny.py:Net", "--input-size", "64", "-o", "set", env=env)
     assert done.code == 0, done.err
     assert described(work / "set")["options"]["figure"] == "card"
+
+
+def test_settings_give_way_to_what_was_typed_of_pictures(run: Run, work: Path) -> None:
+    words = ["gradcam", "tiny.py:Net", "pictures/a.png", *TINY_OPTIONS, "-o"]
+    assert run(*words, "none", "--no-pictures", env={"CNNEXPLAIN_FIGURE": "latex"}).code == 0
+    assert not (work / "none" / "figures.tex").exists()
+    assert run(*words, "some", "--figure", "svg", env={"CNNEXPLAIN_PICTURES": "0"}).code == 0
+    assert list((work / "some").glob("*.svg"))
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf"])

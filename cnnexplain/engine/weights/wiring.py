@@ -113,8 +113,7 @@ class Wiring:
                 continue
             for row, column, weight in self._slices(convolution):
                 units.setdefault(row, []).append(KernelLink(source, column, weight))
-        names = [self._graph.nodes[each].name for each in ends.convolutions]
-        parts = [f"by the kernels of {_listed(names)}"] if units else []
+        parts = self._by_kernels(ends) if units else []
         if any(self._source(each) is None for each in ends.convolutions):
             parts.append("it reads the picture itself")
         parts += [f"the unit of the same number of {self._name(each)} is added" for each in ends.added]
@@ -137,13 +136,15 @@ class Wiring:
             target = self._target(convolution)
             for row, column, weight in self._slices(convolution):
                 units.setdefault(column, []).append(KernelLink(target, row, weight))
-        names = [self._graph.nodes[each].name for each in ends.convolutions]
-        parts = [f"by the kernels of {_listed(names)}"] if units else []
+        parts = self._by_kernels(ends) if units else []
         parts += [f"it is added to the unit of the same number of {self._name(each)}" for each in ends.added]
         if ends.others:
             words = _listed(list(dict.fromkeys(map(self._word, ends.others))))
             parts.append(f"what {words} {'make' if ' and ' in words else 'makes'} of it was not followed")
         return UnitLinks(self._strongest(units), "; ".join(parts))
+
+    def _by_kernels(self, ends: _WayEnds) -> list[str]:
+        return [f"by the kernels of {_listed([self._graph.nodes[each].name for each in ends.convolutions])}"]
 
     def _back(self, place: int, ends: _WayEnds, *, within: bool) -> None:
         """Walk back to convolutions; `within` one of the terms of an addition, whose own terms are not asked."""
