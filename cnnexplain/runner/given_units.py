@@ -40,6 +40,7 @@ def units_of(
         values: Those that are black and white in all pictures.
         labels: The class of each, where that is known.
     """
+    _require_use(method)
     if not images:
         raise OptionError(
             "units needs pictures, and there are none", "give a list of paths, images or arrays"
@@ -81,3 +82,17 @@ def units_of(
                 for unit in facts
             )
     return units
+
+
+def _require_use(method: UnitAtlas) -> None:
+    """Raise `OptionError` for an option that only a run with a folder to write to can follow."""
+    if method.deconv:
+        raise OptionError(
+            "deconv=True has no use here: units from Python are counted, and nothing is projected back",
+            'leave it out; explain(picture, "deconv", layer=...) shows what units saw in a picture',
+        )
+    if method.synthesised is not None:
+        raise OptionError(
+            f"synthesised={method.synthesised!r} has no use here: its pictures stand in the pages of a folder",
+            "leave it out; cnnexplain units ... --synthesised DIR -o OUT puts them there",
+        )

@@ -62,6 +62,8 @@ def test_channels_are_chosen_and_nothing_is_left_behind(explainer: cnnexplain.Ex
     (unit,) = explainer.units(list(PIXELS), layer_of(explainer), channel=1)[layer_of(explainer)]
     assert unit.channel == 1
     assert unit.facts["importance"] is None
+    again = explainer.units(list(PIXELS), layer_of(explainer), channel=1, deconv=False, synthesised=None)
+    assert again[layer_of(explainer)] == (unit,), "what is done anyway may be asked for"
     assert explainer.model.module.training
 
 
@@ -73,6 +75,8 @@ def test_channels_are_chosen_and_nothing_is_left_behind(explainer: cnnexplain.Ex
         ({"images": list(PIXELS), "channel": 999}, "--channel 999 is not in"),
         ({"images": ["gone.png"]}, "gone.png"),
         ({"images": list(PIXELS), "topp": 3}, "topp"),
+        ({"images": list(PIXELS), "deconv": True}, "deconv=True has no use here"),
+        ({"images": list(PIXELS), "synthesised": "made"}, "synthesised='made' has no use here"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
