@@ -76,8 +76,8 @@ def require_any(model: Model) -> None:
         )
     raise ModelError(
         f"the scores of {model.name} carry no gradient",
-        "the model detaches them or runs under no_grad(); what needs no gradients still works: occlusion, "
-        "gradcam -m ablationcam or -m eigencam",
+        "the model detaches them, is quantised or runs under no_grad(); what needs no gradients still works: "
+        "occlusion, gradcam -m ablationcam or -m eigencam",
     )
 
 
